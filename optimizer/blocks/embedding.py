@@ -1,0 +1,42 @@
+"""Token embedding and language-model head; both stay in 16 bit in every engine we know."""
+
+import math
+
+from optimizer.blocks.operators import Elementwise, Gemm, Operator, Weights
+
+
+def n_params(
+    d_model: int, vocab_size: int, tied: bool, positions: int = 0, norm_bias: bool = False
+) -> int:
+    """Parameters outside the layers: tables, learned positions, final norm."""
+    return vocab_size * d_model * (1 if tied else 2) + positions * d_model + d_model * (1 + norm_bias)
+
+
+def n_embedding_params(d_model: int, vocab_size: int, tied: bool) -> int:
+    """Parameters of the two vocabulary tables: what 'non-embedding' counts leave out."""
+    return vocab_size * d_model * (1 if tied else 2)
+
+
+def weights(
+    d_model: int, vocab_size: int, tied: bool, tensor_parallel: int, positions: int = 0
+) -> Weights:
+    """Elements stored on one rank; the tables are split along the padded vocabulary."""
+    rows = padded_vocab(vocab_size, tensor_parallel) // tensor_parallel
+    return Weights(0, rows * d_model * (1 if tied else 2) + positions * d_model + d_model)
+
+
+def padded_vocab(vocab_size: int, tensor_parallel: int) -> int:
+    """Vocabulary padded so that each rank holds a multiple of 64 rows (Megatron, vLLM)."""
+    step = 64 * tensor_parallel
+    return math.ceil(vocab_size / step) * step
+
+
+def forward(
+    d_model: int, vocab_size: int, tensor_parallel: int, rows: int, sampled_rows: int
+) -> list[Operator]:
+    """Look up `rows` tokens; compute logits only for the `sampled_rows` that need a next token."""
+    shard = padded_vocab(vocab_size, tensor_parallel) // tensor_parallel
+    return [
+        Elementwise("embedding lookup, final norm", rows * 4 * d_model + sampled_rows * 4 * d_model),
+        Gemm("language-model head", sampled_rows, shard, d_model, weight_dtype="bf16"),
+    ]

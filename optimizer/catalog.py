@@ -1,0 +1,124 @@
+"""Finds chips, systems, models and problems by name or alias, or as the path of a user's own file."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from optimizer.errors import InputError, nearest
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.chip import Chip, System
+from optimizer.spec.loading import read_yaml, validate
+from optimizer.spec.problem import Problem
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def data_folder(name: str) -> Path:
+    """A data folder: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).resolve().parent
+    for root in (package.parent, package / "data"):
+        if (root / name).is_dir() and (root / "hardware" / "chips").is_dir():
+            return root / name
+    raise InputError(f"the data folder '{name}' is missing from this installation")
+
+
+def _load_all(folder: str, model: type[M]) -> dict[str, M]:
+    found = {}
+    for path in sorted(data_folder(folder).glob("*.yaml")):
+        item: Any = validate(model, read_yaml(path), str(path.name))
+        found[item.name] = item
+    return found
+
+
+@cache
+def chips() -> dict[str, Chip]:
+    """All chips of the catalogue by name."""
+    return _load_all("hardware/chips", Chip)
+
+
+@cache
+def systems() -> dict[str, System]:
+    """All systems of the catalogue by name."""
+    return _load_all("hardware/systems", System)
+
+
+@cache
+def models() -> dict[str, Architecture]:
+    """All published architectures of the catalogue by name."""
+    return _load_all("models", Architecture)
+
+
+@cache
+def problem_files() -> dict[str, Path]:
+    """The problems that ship, by name."""
+    return {path.stem: path for path in sorted(data_folder("problems").glob("*.yaml"))}
+
+
+def is_path(name: str) -> bool:
+    """Whether a name means a file of the user's."""
+    return name.endswith((".yaml", ".yml")) or name.startswith((".", "/", "~"))
+
+
+def _find(name: str, kind: str, listing: str, load: Callable[[], dict[str, M]], model: type[M]) -> M:
+    if is_path(name):
+        path = Path(name).expanduser()
+        return validate(model, read_yaml(path), str(path))
+    wanted = name.strip().lower()
+    known = load()
+    spellings = {spelling.lower(): item for item in known.values() for spelling in _spellings(item)}
+    if wanted in spellings:
+        return spellings[wanted]
+    hint = nearest(name, [s for item in known.values() for s in _spellings(item)])
+    raise InputError(f"unknown {kind} '{name[:64]}'.{hint} `archsat {listing}` lists them.")
+
+
+def _spellings(item: Any) -> list[str]:
+    return [item.name, *getattr(item, "aliases", ())]
+
+
+def chip(name: str) -> Chip:
+    """A chip, or the chip of a system with the system's domain, by name, alias or path."""
+    known_system = systems().get(name.strip().lower()) if not is_path(name) else None
+    if known_system is None:
+        return _find(name, "chip", "chips", chips, Chip)
+    part = _find(known_system.chip, "chip", "chips", chips, Chip)
+    wiring = part.scaleup.model_copy(update={"domain": known_system.scaleup_domain})
+    return part.model_copy(update={"scaleup": wiring})
+
+
+def model(name: str) -> Architecture:
+    """A published architecture by name, alias or path."""
+    return _find(name, "model", "models", models, Architecture)
+
+
+def problem(name: str, overrides: dict[str, Any] | None = None) -> Problem:
+    """A problem that ships, by name, or a problem file by path, with some fields overridden.
+
+    `overrides` maps dotted field names ('workload.batch') to values. InputError names what is wrong.
+    """
+    path = Path(name).expanduser()
+    if not is_path(name) and not path.exists():
+        shipped = problem_files()
+        if name not in shipped:
+            hint = nearest(name, list(shipped))
+            raise InputError(f"{name}: no such file, and no problem of that name ships.{hint}")
+        path = shipped[name]
+    data = read_yaml(path)
+    for key, value in (overrides or {}).items():
+        _override(data, key, value)
+    return validate(Problem, data, str(path))
+
+
+def _override(data: Any, key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    place = data
+    for parent in parents:
+        if not isinstance(place, dict):
+            raise InputError(f"--set {key}: '{parent}' is inside a value that has no fields")
+        place = place.setdefault(parent, {})
+    if not isinstance(place, dict) or not last:
+        raise InputError(f"--set {key}: names no field")
+    place[last] = value

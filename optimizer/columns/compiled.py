@@ -1,0 +1,132 @@
+"""The rules of a problem in one frame, split by what they decide.
+
+Rules on dimensions decide before the solver: which depths, which attention kinds and which feed-forward
+kinds are left, and which pairs are not allowed together. Rules on metrics stay as bounds. Results are
+kept per constraint and per value of the frame facts that it named, so that a thousand frames cost a
+handful of evaluations.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optimizer.columns.rules import Rules, frame_values
+from optimizer.columns.space import Space
+from optimizer.cost.frame import Frame
+from optimizer.metrics import metric
+from optimizer.plugins import plugins
+from optimizer.scope import AnyOf, Bound, Relation, Scope, Symbol, conjuncts
+
+
+def symbol(name: str) -> Symbol:
+    """A metric as a symbol of a row."""
+    module = metric(name)
+    return Symbol(name, module.QUANTITY, module.RISES, module.value)
+
+
+@dataclass(frozen=True)
+class FrameRules:
+    """What is left of the lattice in one frame, and what still has to be met."""
+
+    depths: np.ndarray
+    """Rows of Space.depths, ascending."""
+    attention: np.ndarray
+    """Rows of Space.attention."""
+    ffn: np.ndarray
+    """Rows of Space.ffn, ascending."""
+    pairs: tuple[tuple[str, np.ndarray], ...]
+    """(constraint, mask of shape (D or 1, A or 1, F or 1) over the whole lattice)."""
+    bounds: tuple[tuple[str, Bound], ...]
+    choices: tuple[tuple[str, AnyOf], ...]
+
+    @property
+    def alive(self) -> bool:
+        """Whether any point is left before bounds."""
+        return bool(len(self.depths) and len(self.attention) and len(self.ffn))
+
+
+class Compiler:
+    """Evaluates a problem's rules frame by frame."""
+
+    def __init__(self, space: Space, rules: Rules) -> None:
+        self.space, self.rules = space, rules
+        self._cache: dict[Any, list[Relation]] = {}
+        self._touched: dict[str, tuple[str, ...]] = {}
+        self._masks: dict[Any, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        a, f = space.attention, space.ffn
+        self._kinds = {
+            "n_layers": space.depths[:, None, None],
+            "n_heads": a.n_heads[None, :, None],
+            "n_kv_heads": a.n_kv_heads[None, :, None],
+            "d_head": a.d_head[None, :, None],
+            "d_ff": f.d_ff[None, None, :],
+        }
+
+    def compile(self, frame: Frame) -> FrameRules:
+        """The rules in one frame."""
+        facts = frame_values(frame)
+        static: list[tuple[str, np.ndarray]] = []
+        bounds: list[tuple[str, Bound]] = []
+        choices: list[tuple[str, AnyOf]] = []
+        for name in self.rules.values:
+            for part in self._parts(name, frame, facts):
+                if isinstance(part, Bound):
+                    bounds.append((name, part))
+                elif isinstance(part, AnyOf):
+                    choices.append((name, part))
+                elif isinstance(part, np.ndarray):
+                    static.append((name, part))
+        depths, attention, ffn, pairs = self._axes(static)
+        return FrameRules(depths, attention, ffn, pairs, tuple(bounds), tuple(choices))
+
+    def _parts(self, name: str, frame: Frame, facts: dict[str, Any]) -> list[Relation]:
+        if name not in plugins("constraints"):  # a metric bound: its limit may depend on the frame
+            return conjuncts(self.rules.relation(name, Scope(facts, symbol), frame))
+        touched = self._touched.get(name)
+        key = (name, *(facts[t] for t in touched)) if touched is not None else None
+        if key is None or key not in self._cache:
+            scope = Scope({**facts, **self._kinds}, symbol)
+            parts = conjuncts(self.rules.relation(name, scope, frame))
+            self._touched[name] = tuple(sorted(t for t in scope.touched if t in facts))
+            key = (name, *(facts[t] for t in self._touched[name]))
+            self._cache[key] = parts
+        return self._cache[key]
+
+    def _axes(self, static: list[tuple[str, np.ndarray]]) -> Any:
+        """Fold masks on one axis into index arrays; keep masks on several axes as they are."""
+        key = tuple(id(mask) for _, mask in static)
+        if key not in self._masks:
+            keep = [np.ones(n, dtype=bool) for n in self._sizes()]
+            for _, mask in static:
+                axis = _axis(mask)
+                if axis is not None:
+                    keep[axis] &= mask.reshape(-1)
+                elif mask.size == 1 and not mask.reshape(-1)[0]:
+                    keep[0][:] = False
+            self._masks[key] = tuple(np.flatnonzero(k) for k in keep)  # type: ignore[assignment]
+        pairs = tuple((name, mask) for name, mask in static if mask.size > 1 and _axis(mask) is None)
+        return (*self._masks[key], pairs)
+
+    def _sizes(self) -> tuple[int, int, int]:
+        return len(self.space.depths), len(self.space.attention), len(self.space.ffn)
+
+
+def _axis(mask: np.ndarray) -> int | None:
+    long = [i for i, n in enumerate(mask.shape) if n > 1]
+    return long[0] if len(long) == 1 else None
+
+
+def pair_mask(rules: FrameRules, depth: int, attention: np.ndarray, ffn: np.ndarray) -> np.ndarray:
+    """Which of these attention x ffn rows the rules on several axes allow at one depth; shape (A, F)."""
+    allowed = np.ones((len(attention), len(ffn)), dtype=bool)
+    for _, mask in rules.pairs:
+        allowed &= pick(mask, depth, attention, ffn)
+    return allowed
+
+
+def pick(mask: np.ndarray, depth: int, attention: np.ndarray, ffn: np.ndarray) -> np.ndarray:
+    """One depth and some rows of a lattice mask; broadcastable to (A, F)."""
+    part = mask[depth if mask.shape[0] > 1 else 0]
+    part = part[attention] if part.shape[0] > 1 else part
+    return part[:, ffn] if part.shape[1] > 1 else part

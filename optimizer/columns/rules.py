@@ -1,0 +1,162 @@
+"""The rules of a problem: structural constraints by file, metric bounds by name, each with its value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from optimizer.cost.frame import Frame, Slice
+from optimizer.cost.memory import GIB
+from optimizer.cost.quantities import QUANTITIES
+from optimizer.errors import InputError, nearest
+from optimizer.metrics import metric
+from optimizer.plugins import plugins
+from optimizer.scope import Relation, Scope
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.problem import ArchitectureSpace, Problem
+
+_SUFFIXES = ("_increase_max", "_max", "_min")
+
+
+@dataclass
+class Reference:
+    """Metrics of the baseline as published (bf16 weights and cache) on a frame's chip, split and traffic."""
+
+    baseline: Architecture | None
+    _known: dict[Any, float] = field(default_factory=dict)
+
+    def value(self, name: str, frame: Frame) -> float:
+        """The baseline's metric; computed once per chip, split and batch."""
+        key = (name, frame.chip.name, frame.tensor_parallel, frame.batch)
+        if key not in self._known:
+            self._known[key] = self._compute(name, frame)
+        return self._known[key]
+
+    def _compute(self, name: str, frame: Frame) -> float:
+        if self.baseline is None:
+            raise InputError(f"constraints.{name}_increase_max needs a baseline to compare with")
+        module = metric(name)
+        own = replace(baseline_frame(frame, self.baseline), weight_dtype="bf16", kv_dtype="bf16")
+        total = QUANTITIES[module.QUANTITY].total(own, self.baseline)
+        return float(module.value(Slice(own, self.baseline.n_layers), total))
+
+
+def baseline_frame(frame: Frame, model: Architecture) -> Frame:
+    """The frame a published model would have in the place of a plan's."""
+    return replace(
+        frame,
+        d_model=model.d_model,
+        vocab_size=model.vocab_size,
+        tied_embeddings=model.tied_embeddings,
+        position_embeddings=model.position_embeddings,
+        n_norms=model.first.n_norms,
+        norm_bias=model.first.norm_bias,
+    )
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Active constraints, name to value, and how to evaluate one on a scope."""
+
+    values: Mapping[str, Any]
+    reference: Reference
+
+    def relation(self, name: str, scope: Scope, frame: Frame) -> Relation:
+        """The relation of one active constraint."""
+        value = self.values[name]
+        structural = plugins("constraints")
+        if name in structural:
+            relation: Relation = structural[name].rule(scope, value)
+            return relation
+        base, suffix = split_bound(name)
+        if suffix == "_min":
+            return scope.at_least(scope.metric(base), float(value))
+        return scope.at_most(scope.metric(base), self.limit(name, frame))
+
+    def limit(self, name: str, frame: Frame) -> float:
+        """The number a metric bound compares with in a frame."""
+        base, suffix = split_bound(name)
+        value = float(self.values[name])
+        return self.reference.value(base, frame) * (1 + value) if suffix == "_increase_max" else value
+
+    def without(self, *names: str) -> "Rules":
+        """The rules with some switched off."""
+        return replace(self, values={k: v for k, v in self.values.items() if k not in names})
+
+    def only(self, names: Any) -> "Rules":
+        """Just these rules."""
+        return replace(self, values={k: v for k, v in self.values.items() if k in names})
+
+    def with_value(self, name: str, value: Any) -> "Rules":
+        """The rules with one value added or changed."""
+        return replace(self, values={**self.values, name: value})
+
+
+def split_bound(name: str) -> tuple[str, str]:
+    """'tpot_ms_max' -> ('tpot_ms', '_max'); ('', '') if it is no metric bound."""
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix):
+            return name.removesuffix(suffix), suffix
+    return "", ""
+
+
+def frame_values(frame: Frame) -> dict[str, Any]:
+    """The facts of a frame that rules may name."""
+    return {
+        "d_model": frame.d_model,
+        "tensor_parallel": frame.tensor_parallel,
+        "batch": frame.batch,
+        "vocab_size": frame.vocab_size,
+        "scaleup_domain": frame.chip.scaleup.domain,
+        "alignment": frame.chip.aligned(frame.weight_dtype),
+        "hbm_usable_gib": frame.chip.hbm_usable / GIB,
+    }
+
+
+def resolve_rules(
+    problem: Problem, space: ArchitectureSpace, reference: Reference, published: bool
+) -> Rules:
+    """Defaults, then what the problem says; a published model is not held to shape bands by default."""
+    structural = plugins("constraints")
+    values = {
+        name: module.DEFAULT
+        for name, module in structural.items()
+        if module.DEFAULT is not None and not (published and getattr(module, "LATTICE_ONLY", False))
+    }
+    if space.n_params is not None:
+        t = space.n_params_tolerance
+        values["parameter_window"] = [space.n_params * (1 - t), space.n_params * (1 + t)]
+    for name, value in problem.constraints.items():
+        if value is False and (name in structural or split_bound(name)[0]):
+            values.pop(name, None)
+        else:
+            values[name] = _checked(name, value, reference)
+    return Rules(values, reference)
+
+
+def _checked(name: str, value: Any, reference: Reference) -> Any:
+    structural = plugins("constraints")
+    where = f"constraints.{name}"
+    if name in structural:
+        module = structural[name]
+        if value is True and module.DEFAULT is not None:
+            return module.DEFAULT
+        try:
+            return TypeAdapter(module.Value).validate_python(value, strict=False)
+        except ValidationError as error:
+            raise InputError(
+                f"{where}: {str(value)[:60]!r} is not accepted; {module.ACCEPTS}"
+                f" ({error.errors()[0]['msg']})"
+            ) from None
+    base, suffix = split_bound(name)
+    metrics = plugins("objectives")
+    if base not in metrics:
+        known = [*structural, *(f"{m}{s}" for m in metrics for s in ("_max", "_min"))]
+        hint = nearest(name, known) or f" Accepted: {', '.join(known)}."
+        raise InputError(f"{where}: no constraint of that name.{hint}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where}: {str(value)[:60]!r} is not a number of {metrics[base].UNIT}")
+    if suffix == "_increase_max" and reference.baseline is None:
+        raise InputError(f"{where}: needs a baseline to compare with")
+    return float(value)

@@ -1,0 +1,197 @@
+"""The space of a problem: frames x depths x attention kinds x feed-forward kinds, and the rules on it.
+
+A frame fixes what all layers share. A slice is a frame at one depth; inside a slice a plan is one
+attention kind and one feed-forward kind, and every additive quantity is linear in that choice.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from optimizer import catalog
+from optimizer.columns.rules import Reference, Rules, resolve_rules
+from optimizer.cost.frame import Frame
+from optimizer.errors import InputError
+from optimizer.spec.architecture import Architecture, Block, DenseFeedForward
+from optimizer.spec.architecture import GroupedQueryAttention as Gqa
+from optimizer.spec.chip import Chip
+from optimizer.spec.problem import ArchitectureSpace, Problem
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Layer kinds as arrays of equal length; flags hold for all of them."""
+
+    def take(self, rows: Any) -> Any:
+        """The kinds of these rows (an index array, a mask, or one index)."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(
+            self, **{name: a[rows] for name, a in arrays.items() if isinstance(a, np.ndarray)}
+        )
+
+    def __len__(self) -> int:
+        return next(len(v) for v in vars(self).values() if isinstance(v, np.ndarray))
+
+
+@dataclass(frozen=True)
+class AttentionKinds(Kinds):
+    """Kinds of attention: n_heads, n_kv_heads, d_head of shape (A,)."""
+
+    n_heads: Any
+    n_kv_heads: Any
+    d_head: Any
+    attention_window: int | None
+    qkv_bias: bool
+    output_bias: bool
+    qk_norm: bool
+
+
+@dataclass(frozen=True)
+class FfnKinds(Kinds):
+    """Kinds of feed-forward network: d_ff of shape (F,), ascending."""
+
+    d_ff: Any
+    gated_ffn: bool
+    ffn_bias: bool
+
+
+@dataclass(frozen=True)
+class Space:
+    """Everything a study needs of a problem, resolved against the catalogue."""
+
+    problem: Problem
+    architecture: ArchitectureSpace
+    chips: tuple[Chip, ...]
+    baseline: Architecture | None
+    depths: np.ndarray
+    attention: AttentionKinds
+    ffn: FfnKinds
+    rules: Rules
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames, in a fixed order."""
+        p, a = self.problem, self.architecture
+        for chip, (t, weight, kv, batch), d_model in product(self.chips, self._settings(), a.d_model):
+            yield Frame(
+                chip=chip,
+                tensor_parallel=t,
+                batch=batch,
+                weight_dtype=weight,
+                kv_dtype=kv,
+                d_model=d_model,
+                vocab_size=a.vocab_size,
+                tied_embeddings=a.tied_embeddings,
+                input_tokens=p.workload.input_tokens,
+                output_tokens=p.workload.output_tokens,
+                training_tokens=float(p.training_tokens),
+                host_ms=p.deployment.host_ms,
+                reserve_gib=p.deployment.reserve_gib,
+                position_embeddings=a.position_embeddings,
+                n_norms=a.n_norms,
+                norm_bias=a.norm_bias,
+            )
+
+    def _settings(self) -> list[tuple[int, str, str, int]]:
+        p = self.problem
+        d = p.deployment
+        batches = d.batch or (p.workload.batch,)
+        return list(product(d.tensor_parallel, d.weight_dtype, d.kv_dtype, batches))
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the space."""
+        return len(self.chips) * len(self._settings()) * len(self.architecture.d_model)
+
+    @property
+    def lattice_points(self) -> int:
+        """Points before any rule: the product of all domains."""
+        a = self.architecture
+        domains = (a.n_heads, a.n_kv_heads, a.d_head, a.d_ff, a.n_layers)
+        return self.n_frames * prod(len(domain) for domain in domains)
+
+    def architecture_of(self, frame: Frame, n_layers: int, a: AttentionKinds, f: FfnKinds) -> Architecture:
+        """The architecture of one attention kind and one feed-forward kind (0-d arrays)."""
+        gqa = Gqa(
+            n_heads=int(a.n_heads),
+            n_kv_heads=int(a.n_kv_heads),
+            d_head=int(a.d_head),
+            attention_window=a.attention_window,
+            qkv_bias=a.qkv_bias,
+            output_bias=a.output_bias,
+            qk_norm=a.qk_norm,
+        )
+        ffn = DenseFeedForward(d_ff=int(f.d_ff), gated_ffn=f.gated_ffn, ffn_bias=f.ffn_bias)
+        block = Block(
+            attention=gqa, ffn=ffn, n_norms=frame.n_norms, norm_bias=frame.norm_bias
+        )
+        return Architecture(
+            name=self.problem.name,
+            d_model=frame.d_model,
+            vocab_size=frame.vocab_size,
+            tied_embeddings=frame.tied_embeddings,
+            position_embeddings=frame.position_embeddings,
+            layers=({"block": block, "count": n_layers},),  # type: ignore[arg-type]
+        )
+
+
+def resolve(problem: Problem) -> Space:
+    """Resolve names, domains and rules; InputError for what the catalogue or the files do not know."""
+    chips = tuple(catalog.chip(name) for name in dict.fromkeys(problem.hardware))
+    baseline = catalog.model(problem.baseline) if problem.baseline else None
+    fixed = isinstance(problem.architecture, str)
+    free = (
+        _fixed(catalog.model(problem.architecture))
+        if isinstance(problem.architecture, str)
+        else problem.architecture
+    )
+    heads = np.array(
+        list(product(free.d_head, free.n_heads, free.n_kv_heads)), dtype=np.int64
+    ).reshape(-1, 3)
+    attention = AttentionKinds(
+        n_heads=heads[:, 1],
+        n_kv_heads=heads[:, 2],
+        d_head=heads[:, 0],
+        attention_window=free.attention_window,
+        qkv_bias=free.qkv_bias,
+        output_bias=free.output_bias,
+        qk_norm=free.qk_norm,
+    )
+    ffn = FfnKinds(np.array(free.d_ff, dtype=np.int64), free.gated_ffn, free.ffn_bias)
+    rules = resolve_rules(problem, free, Reference(baseline), published=fixed)
+    return Space(
+        problem=problem,
+        architecture=free,
+        chips=chips,
+        baseline=baseline,
+        depths=np.array(free.n_layers, dtype=np.int64),
+        attention=attention,
+        ffn=ffn,
+        rules=rules,
+    )
+
+
+def _fixed(model: Architecture) -> ArchitectureSpace:
+    """The one-point lattice of a published model."""
+    if len(model.layers) > 1:
+        raise InputError(
+            f"{model.name}: its layers differ; a fixed architecture with one kind of layer is accepted"
+        )
+    block = model.first
+    a, f = block.attention, block.ffn
+    return ArchitectureSpace.model_validate(
+        {
+            "vocab_size": model.vocab_size,
+            "tied_embeddings": model.tied_embeddings,
+            "d_model": model.d_model,
+            "n_layers": model.n_layers,
+            "position_embeddings": model.position_embeddings,
+            "n_norms": block.n_norms,
+            "norm_bias": block.norm_bias,
+            **a.model_dump(),
+            **f.model_dump(),
+        }
+    )

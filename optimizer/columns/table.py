@@ -1,0 +1,48 @@
+"""Columns of one frame: every additive quantity in use, as a base and arrays over layer kinds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.columns.compiled import FrameRules
+from optimizer.columns.space import Space
+from optimizer.cost.frame import Frame, Slice
+from optimizer.cost.quantities import QUANTITIES
+
+
+@dataclass(frozen=True)
+class Column:
+    """q = base + n_layers x (attention[a] + ffn[f])."""
+
+    base: float
+    attention: np.ndarray
+    ffn: np.ndarray
+
+
+@dataclass(frozen=True)
+class FrameTable:
+    """The columns of the kinds that the rules left in a frame. Row i is kind `rules.attention[i]`."""
+
+    frame: Frame
+    rules: FrameRules
+    depths: np.ndarray
+    """Layer counts left, ascending."""
+    columns: dict[str, Column]
+
+    def at(self, n_layers: int) -> Slice:
+        """The slice at one depth."""
+        return Slice(self.frame, n_layers)
+
+
+def frame_table(space: Space, frame: Frame, rules: FrameRules, quantities: list[str]) -> FrameTable:
+    """Evaluate the cost model on the kinds left."""
+    attention, ffn = space.attention.take(rules.attention), space.ffn.take(rules.ffn)
+    columns = {
+        name: Column(
+            float(QUANTITIES[name].base(frame)),
+            np.asarray(QUANTITIES[name].attention(frame, attention), dtype=float),
+            np.asarray(QUANTITIES[name].ffn(frame, ffn), dtype=float),
+        )
+        for name in quantities
+    }
+    return FrameTable(frame, rules, space.depths[rules.depths], columns)

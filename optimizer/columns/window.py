@@ -1,0 +1,105 @@
+"""One-dimensional reasoning about a metric inside a slice.
+
+Inside a slice a metric is a function of one additive quantity. A bound on the metric is therefore a set
+of intervals of the quantity. A metric that rises or falls throughout has one; the loss may turn, so its
+intervals are found on a grid and widened by twice the largest second difference, which is more than a
+smooth function can hide between two grid points. Sets are never too small; they may be too large by
+that margin, which is why every plan is checked again in floating point.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from optimizer.cost.frame import Slice
+from optimizer.scope import Bound, Symbol
+
+_GRID = 33
+_BISECTIONS = 60
+_TOLERANCE = 1e-12
+
+Interval = tuple[float, float]
+
+
+def tolerance(limit: Any) -> Any:
+    """Slack of a float comparison with `limit`, a number or an array."""
+    return _TOLERANCE * np.abs(np.where(np.isfinite(limit), limit, 0.0))
+
+
+def meets(value: Any, low: float, high: float) -> Any:
+    """low <= value <= high within float noise."""
+    return (value >= low - tolerance(low)) & (value <= high + tolerance(high))
+
+
+def hull(bound: Bound, at: Slice, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest interval of the quantity around all values that may meet a bound, for many depths at once.
+
+    `at.n_layers`, `low` and `high` have shape (D,). An empty set comes back as low > high.
+    """
+    share = np.linspace(0.0, 1.0, _GRID)
+    grid = low[:, None] + (high - low)[:, None] * share
+    value = bound.symbol.value(Slice(at.frame, np.asarray(at.n_layers)[:, None]), grid)
+    value = np.broadcast_to(value, grid.shape)
+    margin = _margin(bound.symbol, value)[:, None]
+    ok = meets(value, bound.low - margin, bound.high + margin)
+    first = np.maximum(ok.argmax(axis=1) - 1, 0)
+    last = np.minimum(_GRID - ok[:, ::-1].argmax(axis=1), _GRID - 1)
+    rows = np.arange(len(grid))
+    empty = ~ok.any(axis=1)
+    return np.where(empty, np.inf, grid[rows, first]), np.where(empty, -np.inf, grid[rows, last])
+
+
+def lowest(symbol: Symbol, sense: int, at: Slice, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Lower bound of sense x metric for quantities between `low` and `high`; shapes as in `hull`."""
+    depths = np.asarray(at.n_layers)
+    if symbol.rises is not None:
+        best = low if symbol.rises == (sense > 0) else high
+        return np.asarray(sense * symbol.value(Slice(at.frame, depths), best), dtype=float)
+    grid = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, _GRID)
+    value = sense * np.broadcast_to(
+        symbol.value(Slice(at.frame, depths[:, None]), grid), grid.shape
+    )
+    return np.asarray(value.min(axis=1) - _margin(symbol, value), dtype=float)
+
+
+def intervals(bound: Bound, at: Slice, low: float, high: float) -> list[Interval]:
+    """Intervals of the quantity in [low, high] whose metric meets the bound; ends found by bisection."""
+    if low > high:
+        return []
+    grid = np.linspace(low, high, 4 * _GRID)
+    value = np.broadcast_to(bound.symbol.value(at, grid), grid.shape)
+    margin = float(_margin(bound.symbol, value[None, :])[0])
+    lowest_ok, highest_ok = bound.low - margin, bound.high + margin
+
+    def ok(q: Any) -> Any:
+        return meets(bound.symbol.value(at, q), lowest_ok, highest_ok)
+
+    good = np.broadcast_to(meets(value, lowest_ok, highest_ok), grid.shape)
+    found: list[Interval] = []
+    start = grid[0] if good[0] else None
+    for i in range(1, len(grid)):
+        if good[i] and start is None:
+            start = _crossing(ok, grid[i], grid[i - 1])
+        elif not good[i] and start is not None:
+            found.append((start, _crossing(ok, grid[i - 1], grid[i])))
+            start = None
+    if start is not None:
+        found.append((start, grid[-1]))
+    return found
+
+
+def _margin(symbol: Symbol, value: np.ndarray) -> np.ndarray:
+    if symbol.rises is not None:
+        return np.zeros(len(value))
+    return 2.0 * np.abs(np.diff(value, n=2, axis=1)).max(axis=1)
+
+
+def _crossing(ok: Any, inside: float, outside: float) -> float:
+    """The last point from inside towards outside, approached from outside: never too early."""
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (inside + outside)
+        if ok(middle):
+            inside = middle
+        else:
+            outside = middle
+    return float(outside)

@@ -1,0 +1,46 @@
+"""A frame: everything that all layers of one plan share."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from optimizer.spec.chip import Chip
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Chip, split, formats, traffic and model width. Inside a frame every cost is a sum over layers."""
+
+    chip: Chip
+    tensor_parallel: int
+    batch: int
+    weight_dtype: str
+    kv_dtype: str
+    d_model: int
+    vocab_size: int
+    tied_embeddings: bool
+    input_tokens: int
+    output_tokens: int
+    training_tokens: float
+    host_ms: float
+    reserve_gib: float
+    position_embeddings: int = 0
+    n_norms: int = 2
+    norm_bias: bool = False
+
+    @property
+    def n_chips(self) -> int:
+        """Chips of one replica."""
+        return self.tensor_parallel
+
+    @property
+    def decode_context(self) -> float:
+        """Mean tokens a decode step attends to: the prompt and half of the answer."""
+        return self.input_tokens + self.output_tokens / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A frame at one depth, or at an array of depths: all that a metric needs beside its quantity."""
+
+    frame: Frame
+    n_layers: Any

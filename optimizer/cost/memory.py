@@ -1,0 +1,69 @@
+"""Bytes on one chip: weights, key-value cache at full length, activations, what the engine reserves.
+
+Sources: activation factor c of 2 T d_model c bytes and the reserve of the runtime and the collective
+library from ai-dynamo/aiconfigurator @095f58a5 (backends); one layer's activations are alive at a time.
+"""
+
+from typing import Any
+
+from optimizer.blocks import dense_ffn, embedding, gqa
+from optimizer.blocks.operators import Number, Weights
+from optimizer.cost.frame import Frame
+from optimizer.spec.dtypes import BYTES
+
+GIB = 2.0**30
+CHUNK_TOKENS = 8192
+"""Tokens an engine schedules in one step at most; bounds the activations."""
+_ACTIVATION_FACTOR = {1: 11.0, 2: 6.5}
+
+
+def attention_bytes(attention: Any, frame: Frame) -> Number:
+    """Weights and full-length cache of one attention layer on one rank."""
+    stored = gqa.weights(attention, frame.d_model, frame.tensor_parallel)
+    return _stored(stored, frame) + frame.batch * kv_bytes(attention, frame)
+
+
+def kv_bytes(attention: Any, frame: Frame) -> Number:
+    """Cache of one sequence, prompt and answer, in one layer on one rank."""
+    tokens = frame.input_tokens + frame.output_tokens
+    return gqa.kv_elements(attention, tokens, frame.tensor_parallel) * BYTES[frame.kv_dtype]
+
+
+def ffn_bytes(ffn: Any, frame: Frame) -> Number:
+    """Weights of one feed-forward layer on one rank."""
+    return _stored(dense_ffn.weights(ffn, frame.d_model, frame.tensor_parallel), frame)
+
+
+def shared_bytes(frame: Frame) -> float:
+    """Everything on a chip that does not grow with the number of layers."""
+    return embedding_bytes(frame) + activation_bytes(frame) + frame.reserve_gib * GIB
+
+
+def embedding_bytes(frame: Frame) -> float:
+    """Vocabulary tables, positions and final norm on one rank, in 16 bit."""
+    return BYTES["bf16"] * float(
+        embedding.weights(
+            frame.d_model,
+            frame.vocab_size,
+            frame.tied_embeddings,
+            frame.tensor_parallel,
+            frame.position_embeddings,
+        ).vector
+    )
+
+
+def norm_bytes(frame: Frame) -> float:
+    """Layer norms of one layer; every rank holds them whole."""
+    return BYTES["bf16"] * frame.n_norms * frame.d_model * (1 + frame.norm_bias)
+
+
+def activation_bytes(frame: Frame) -> float:
+    """Working buffers of one layer on a scheduled chunk, and the logits of one decode step."""
+    rows = max(frame.batch, min(CHUNK_TOKENS, frame.input_tokens))
+    factor = _ACTIVATION_FACTOR.get(frame.tensor_parallel, 5.0)
+    logits = 4.0 * frame.batch * frame.vocab_size / frame.tensor_parallel
+    return 2.0 * rows * frame.d_model * factor + logits
+
+
+def _stored(elements: Weights, frame: Frame) -> Number:
+    return BYTES[frame.weight_dtype] * elements.matrix + BYTES["bf16"] * elements.vector

@@ -1,0 +1,150 @@
+"""Seconds of one operator on one chip: t = max(FLOP / (peak e_c), bytes / (bandwidth e_m)) + t_0.
+
+Operators run in series. One maximum over a whole step would let the bytes of attention hide under the
+arithmetic of the products, which no engine achieves. Efficiencies are constants of
+(chip, dtype, operator), in `hardware/chips`, never of a model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.blocks.operators import (
+    AllReduce,
+    DecodeAttention,
+    Elementwise,
+    Gemm,
+    Host,
+    Number,
+    Operator,
+    PrefillAttention,
+)
+from optimizer.cost.collectives import all_reduce_s
+from optimizer.spec.chip import Chip
+from optimizer.spec.dtypes import BYTES
+
+_OUTPUT_BYTES = 2.0  # products accumulate in 32 bit and write 16 bit, also when inputs are 8 or 4 bit
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an operator moves, and the seconds each resource would need for it alone."""
+
+    flops: Number
+    bytes: Number
+    link_bytes: Number
+    compute_s: Number
+    memory_s: Number
+    link_s: Number
+    overhead_s: Number
+
+    @property
+    def seconds(self) -> Number:
+        """The longest resource, then the fixed overhead."""
+        return np.maximum(np.maximum(self.compute_s, self.memory_s), self.link_s) + self.overhead_s
+
+    @property
+    def bound_by(self) -> str:
+        """The longest of the four terms of a single operator."""
+        terms = {
+            "compute": self.compute_s,
+            "memory": self.memory_s,
+            "link": self.link_s,
+            "overhead": self.overhead_s,
+        }
+        return max(terms, key=lambda name: float(terms[name]))
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """The rates one tensor-parallel rank of a replica works at."""
+
+    chip: Chip
+    tensor_parallel: int
+    weight_dtype: str
+    kv_dtype: str
+
+    def cost(self, operator: Operator) -> Cost:
+        """Cost of one operator; arrays in, arrays out."""
+        match operator:
+            case Gemm():
+                return self._gemm(operator)
+            case DecodeAttention():
+                return self._decode_attention(operator)
+            case PrefillAttention():
+                return self._prefill_attention(operator)
+            case Elementwise():
+                streaming = self.chip.efficiency.elementwise
+                memory_s = operator.bytes / (self.chip.hbm_bandwidth * streaming.memory)
+                return Cost(0.0, operator.bytes, 0.0, 0.0, memory_s, 0.0, streaming.overhead)
+            case AllReduce():
+                return self._all_reduce(operator)
+            case Host():
+                return Cost(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, operator.seconds)
+
+    def seconds(self, operators: list[Operator]) -> Number:
+        """Seconds of a series of operators."""
+        return sum(self.cost(operator).seconds for operator in operators)
+
+    def _gemm(self, op: Gemm) -> Cost:
+        dtype = op.weight_dtype or self.weight_dtype
+        fit = self.chip.gemm(dtype)
+        flops = 2.0 * op.m * op.n * op.k
+        moved = (
+            BYTES[dtype] * op.n * op.k
+            + self.chip.activation_bytes(dtype) * op.m * op.k
+            + _OUTPUT_BYTES * op.m * op.n
+        )
+        peak = self.chip.dense_flops[self.chip.arithmetic(dtype)]
+        return Cost(
+            flops,
+            moved,
+            0.0,
+            flops / (peak * fit.compute),
+            moved / (self.chip.hbm_bandwidth * fit.memory),
+            0.0,
+            fit.overhead,
+        )
+
+    def _decode_attention(self, op: DecodeAttention) -> Cost:
+        table = self.chip.efficiency.attention_decode
+        fit = table.get(self.kv_dtype, table["bf16"])  # type: ignore[call-overload]
+        keys = 2.0 * op.n_kv_heads * op.d_head * op.context * BYTES[self.kv_dtype]
+        moved = op.batch * (keys + 4.0 * op.n_heads * op.d_head)
+        flops = 4.0 * op.batch * op.n_heads * op.d_head * op.context
+        compute_s = flops / (self.chip.dense_flops["bf16"] * _DECODE_COMPUTE)
+        memory_s = moved / (self.chip.hbm_bandwidth * fit.memory)
+        return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, fit.overhead)
+
+    def _prefill_attention(self, op: PrefillAttention) -> Cost:
+        kept = op.window
+        pairs = op.tokens * kept - kept * (kept - 1) / 2
+        flops = 4.0 * pairs * op.n_heads * op.d_head
+        moved = 2.0 * op.tokens * op.d_head * 2 * (op.n_heads + op.n_kv_heads)
+        peak = self.chip.dense_flops["bf16"] * _prefill_share(self.chip, op.d_head, op.tokens)
+        memory_s = moved / (self.chip.hbm_bandwidth * self.chip.efficiency.elementwise.memory)
+        overhead = self.chip.efficiency.attention_decode["bf16"].overhead
+        return Cost(flops, moved, 0.0, flops / peak, memory_s, 0.0, overhead)
+
+    def _all_reduce(self, op: AllReduce) -> Cost:
+        n = self.tensor_parallel
+        total, latency = all_reduce_s(op.bytes, n, self.chip)
+        return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, total - latency, latency)
+
+
+_DECODE_COMPUTE = 0.55
+"""Share of the bf16 peak of decode attention once many query heads share a cache entry: FlashMLA
+reaches 0.46-0.67 (deepseek-ai/open-infra-index @56d86855)."""
+
+
+def _prefill_share(chip: Chip, d_head: Number, tokens: Number) -> Number:
+    """Share of the bf16 peak of prefill attention: e_inf s / (s + s_half) of the nearest head width.
+
+    Between two measured widths the narrower one's constants hold: kernels pad up to the next width.
+    """
+    table = chip.efficiency.attention_prefill
+    widths = sorted(table)
+    peak = np.array([table[w].peak for w in widths])
+    half = np.array([table[w].half for w in widths])
+    row = np.clip(np.searchsorted(widths, d_head, side="right") - 1, 0, None)
+    return peak[row] * tokens / (tokens + half[row])

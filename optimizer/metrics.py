@@ -1,0 +1,36 @@
+"""Metrics by name: the value of a metric file on a slice, and all metrics of one whole plan."""
+
+from typing import Any
+
+from optimizer.cost.frame import Frame, Slice
+from optimizer.cost.quantities import QUANTITIES
+from optimizer.errors import InputError, nearest
+from optimizer.plugins import plugins
+from optimizer.spec.architecture import Architecture
+
+
+def metric(name: str) -> Any:
+    """The metric's module; InputError with the nearest names if there is none."""
+    known = plugins("objectives")
+    if name not in known:
+        hint = nearest(name, list(known)) or f" Accepted: {', '.join(known)}."
+        raise InputError(f"unknown metric '{name[:64]}'.{hint}")
+    return known[name]
+
+
+def sign(name: str) -> int:
+    """+1 where lower is better, -1 where higher is."""
+    return 1 if metric(name).BETTER == "lower" else -1
+
+
+def evaluate(frame: Frame, architecture: Architecture) -> dict[str, float]:
+    """Every metric of an architecture in a frame; those that lack a fact (a price) are left out."""
+    at = Slice(frame, architecture.n_layers)
+    totals = {name: q.total(frame, architecture) for name, q in QUANTITIES.items()}
+    found = {}
+    for name, module in plugins("objectives").items():
+        try:
+            found[name] = float(module.value(at, totals[module.QUANTITY]))
+        except InputError:
+            continue
+    return found

@@ -1,0 +1,15 @@
+"""Memory in use on each chip: weights, full-length cache, activations, what the engine reserves.
+
+    memory_gib = bytes per chip / 2^30
+"""
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.frame import Slice
+from optimizer.cost.memory import GIB
+
+QUANTITY, UNIT, BETTER, RISES = "memory_bytes", "GiB", "lower", True
+
+
+def value(at: Slice, quantity: Number) -> Number:
+    """GiB per chip."""
+    return quantity / GIB

@@ -1,0 +1,14 @@
+"""Parameters of the model, embeddings included.
+
+    n_params = tables + final norm + sum over layers of projections, feed-forward and norms
+"""
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.frame import Slice
+
+QUANTITY, UNIT, BETTER, RISES = "n_params", "parameters", "lower", True
+
+
+def value(at: Slice, quantity: Number) -> Number:
+    """The count itself."""
+    return quantity

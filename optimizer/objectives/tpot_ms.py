@@ -1,0 +1,14 @@
+"""Time per output token after the first, of every sequence in the batch.
+
+    tpot_ms = 1000 x seconds of one decode step at the mean context (prompt + half of the answer)
+"""
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.frame import Slice
+
+QUANTITY, UNIT, BETTER, RISES = "decode_s", "ms", "lower", True
+
+
+def value(at: Slice, quantity: Number) -> Number:
+    """Milliseconds of a decode step."""
+    return 1e3 * quantity

@@ -1,0 +1,261 @@
+"""Best-first search over slices: bound all frames, solve slices in order of their bound, stop in time.
+
+1. Bound every depth of every frame in numpy (`columns.bounds`).
+2. Take the slice with the lowest bound. If it is not below the incumbent, the incumbent is optimal.
+3. Drop the kinds that cannot beat the incumbent, solve the slice with CP-SAT, re-rank its answer by the
+   float model, cut off everything not better and solve again until CP-SAT says there is nothing left:
+   that is the enumeration of the rounding band.
+4. Confirm the slice by enumerating its plans in numpy. Disagreement is an error, never an answer.
+"""
+
+import heapq
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from optimizer.columns.bounds import DepthBounds, depth_bounds
+from optimizer.columns.compiled import Compiler
+from optimizer.columns.rules import Rules
+from optimizer.columns.space import Space
+from optimizer.columns.table import FrameTable, frame_table
+from optimizer.cost.frame import Frame
+from optimizer.cost.quantisation import gemm_efficiency
+from optimizer.cost.quantities import attention_operators, ffn_operators
+from optimizer.blocks.operators import Gemm
+from optimizer.errors import InternalMismatch
+from optimizer.scope import Symbol
+from optimizer.solver.model import SliceModel
+from optimizer.solver.oracle import quantities_in_use, slice_plans
+
+_CLOSE = 1e-12
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One plan: its frame, depth, and rows of the space's attention and feed-forward kinds."""
+
+    key: float
+    frame: Frame
+    n_layers: int
+    attention: int
+    ffn: int
+
+
+@dataclass
+class Counts:
+    """What the search did, for the certificate."""
+
+    frames: int = 0
+    frames_alive: int = 0
+    slices: int = 0
+    frames_solved: set[int] = field(default_factory=set)
+    slices_solved: int = 0
+    columns: int = 0
+    solves: int = 0
+    band: int = 0
+    enumerated: int = 0
+    deterministic_time: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The incumbent, the proven bound on sense x objective, and what it took."""
+
+    best: Candidate | None
+    bound: float
+    finished: bool
+    counts: Counts
+
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Search:
+    """One search over a space under some rules for one objective."""
+
+    space: Space
+    rules: Rules
+    objective: Symbol
+    sense: int
+    deadline: float | None = None
+    any_plan: bool = False
+    """Stop at the first plan: the question is only whether there is one."""
+    progress: Progress | None = None
+
+    def run(self) -> Outcome:
+        """Search to the end, to the deadline, or until interrupted (then with what was found)."""
+        self.counts = Counts(frames=self.space.n_frames)
+        self.best: Candidate | None = None
+        self._tables: list[FrameTable] = []
+        self._bounds: list[DepthBounds] = []
+        heap: list[tuple[float, int, int]] = []
+        bound = -np.inf
+        try:
+            heap = self._bound_frames()
+            while heap:
+                bound, table, row = heapq.heappop(heap)
+                if bound >= self._limit() or (self.any_plan and self.best):
+                    return Outcome(self.best, self._key(), True, self.counts)
+                if self._late():
+                    return Outcome(self.best, bound, False, self.counts)
+                self._solve_slice(table, row)
+        except (KeyboardInterrupt, _OutOfTime):
+            return Outcome(self.best, bound, False, self.counts)
+        return Outcome(self.best, self._key(), True, self.counts)
+
+    def _key(self) -> float:
+        return self.best.key if self.best else np.inf
+
+    def _limit(self) -> float:
+        """Keys at or above this cannot improve on the incumbent."""
+        return self._key() - abs(self._key()) * _CLOSE if self.best else np.inf
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _left(self) -> float | None:
+        return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
+
+    def _bound_frames(self) -> list[tuple[float, int, int]]:
+        compiler = Compiler(self.space, self.rules)
+        heap = []
+        for i, frame in enumerate(self.space.frames()):
+            if self._late():
+                raise _OutOfTime
+            compiled = compiler.compile(frame)
+            if not compiled.alive:
+                continue
+            self.counts.frames_alive += 1
+            table = frame_table(
+                self.space, frame, compiled, quantities_in_use(self.objective, compiled)
+            )
+            bounds = depth_bounds(table, self.objective, self.sense)
+            rows = np.flatnonzero(np.isfinite(bounds.key))
+            if not len(rows):
+                continue
+            self.counts.slices += len(rows)
+            self._tables.append(table)
+            self._bounds.append(bounds)
+            heap += [(float(bounds.key[r]), len(self._tables) - 1, int(r)) for r in rows]
+        heapq.heapify(heap)
+        return heap
+
+    def _solve_slice(self, table_row: int, row: int) -> None:
+        table, bounds = self._tables[table_row], self._bounds[table_row]
+        n_layers = int(table.depths[row])
+        attention, ffn = self._kinds_left(table, bounds, row)
+        if not len(attention) or not len(ffn):
+            return
+        self.counts.frames_solved.add(table_row)
+        self.counts.slices_solved += 1
+        self.counts.columns += len(attention) + len(ffn)
+        before = self._key()
+        found = self._solve_by_cp_sat(table, row, n_layers, attention, ffn)
+        self._confirm(table, row, n_layers, before, found)
+
+    def _kinds_left(
+        self, table: FrameTable, bounds: DepthBounds, row: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Kinds that may be in a plan better than the incumbent."""
+        attention = np.flatnonzero(bounds.by_attention[row] < self._limit())
+        n = table.columns["n_params"]
+        layers = float(table.depths[row])
+        total = n.base + layers * (n.attention[attention][:, None] + n.ffn[None, :])
+        slack = 1e-9 * np.abs(total)
+        reach = (total >= bounds.low[row] - slack) & (total <= bounds.high[row] + slack)
+        if self.best and self.objective.rises is not None and self.objective.quantity != "n_params":
+            q = table.columns[self.objective.quantity]
+            value = q.base + layers * (q.attention[attention][:, None] + q.ffn[None, :])
+            key = self.sense * np.asarray(self.objective.value(table.at(int(layers)), value))
+            reach &= key < self._limit()
+        return attention[reach.any(axis=1)], np.flatnonzero(reach.any(axis=0))
+
+    def _solve_by_cp_sat(
+        self, table: FrameTable, row: int, n_layers: int, attention: np.ndarray, ffn: np.ndarray
+    ) -> float:
+        """Best key CP-SAT finds in the slice below the incumbent, inf if it proves there is none."""
+        model = SliceModel(table, int(table.rules.depths[row]), n_layers, attention, ffn)
+        model.add_rules()
+        model.minimise(self.objective, self.sense)
+        plans = None
+        best = np.inf
+        while model.cut_off(self._limit()):
+            answer, choice = model.solve(presolve=True, time_limit_s=self._left())
+            self.counts.solves += 1
+            self.counts.deterministic_time += answer.deterministic_time
+            if answer.status == "unknown":
+                raise _OutOfTime
+            if choice is None:
+                break
+            plans = plans or slice_plans(table, row, self.objective, self.sense)
+            a, f = int(attention[choice[0]]), int(ffn[choice[1]])
+            key = float(plans.key[a, f])
+            if key < self._limit():
+                best = key
+                rules = table.rules
+                self.best = Candidate(
+                    key, table.frame, n_layers, int(rules.attention[a]), int(rules.ffn[f])
+                )
+                self._report()
+            else:
+                self.counts.band += 1
+            if self.any_plan and self.best:
+                break
+            model.forbid(*choice)
+        return best
+
+    def _confirm(
+        self, table: FrameTable, row: int, n_layers: int, before: float, found: float
+    ) -> None:
+        """Enumerate the slice in numpy: the same optimum, or no plan below the incumbent."""
+        if self.any_plan and self.best:
+            return
+        plans = slice_plans(table, row, self.objective, self.sense)
+        self.counts.enumerated += plans.key.size
+        close = abs(before) * _CLOSE if np.isfinite(before) else 0.0
+        truth = plans.best if plans.best < before - close else np.inf
+        if np.isfinite(truth) != np.isfinite(found) or (
+            np.isfinite(truth) and abs(truth - found) > 1e-9 * abs(truth)
+        ):
+            raise InternalMismatch(
+                f"slice d_model={table.frame.d_model}, n_layers={n_layers}: CP-SAT found {found:.9g}, "
+                f"enumeration {truth:.9g}; no answer is given"
+            )
+        if np.isfinite(found):
+            self.best = self._tie_break(table, row, n_layers, plans.key, found)
+
+    def _tie_break(
+        self, table: FrameTable, row: int, n_layers: int, key: np.ndarray, best: float
+    ) -> Candidate:
+        """Among plans with the same objective: the best tile efficiency, then the smallest dimensions."""
+        a, f = np.nonzero(key <= best + abs(best) * _CLOSE)
+        rules = table.rules
+        attention, ffn = self.space.attention.take(rules.attention[a]), self.space.ffn.take(rules.ffn[f])
+        score = np.broadcast_to(tile_efficiency(table.frame, attention, ffn), a.shape)
+        first = np.lexsort(
+            (ffn.d_ff, attention.n_kv_heads, attention.d_head, attention.n_heads, -np.round(score, 9))
+        )[0]
+        return replace(
+            self.best or Candidate(best, table.frame, n_layers, 0, 0),
+            key=float(key[a[first], f[first]]),
+            attention=int(rules.attention[a[first]]),
+            ffn=int(rules.ffn[f[first]]),
+        )
+
+    def _report(self) -> None:
+        if self.progress and self.best:
+            self.progress(f"{self.objective.name} {self.sense * self.best.key:.6g}")
+
+
+def tile_efficiency(frame: Frame, attention: object, ffn: object) -> np.ndarray:
+    """Share of useful arithmetic in a prefill's products after tile and wave quantisation."""
+    operators = [*attention_operators(frame, attention, "prefill"), *ffn_operators(frame, ffn, "prefill")]
+    products = [op for op in operators if isinstance(op, Gemm)]
+    return np.asarray(gemm_efficiency(products, frame.chip))
+
+
+class _OutOfTime(Exception):
+    """The deadline passed inside a solve."""

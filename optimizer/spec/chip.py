@@ -1,0 +1,159 @@
+"""A chip: dense peaks, memory, links, alignment, achieved efficiencies, price, each with its source."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from optimizer.spec.base import Strict
+from optimizer.spec.dtypes import ARITHMETIC, BYTES, ComputeDtype
+from optimizer.spec.quantity import Bytes, BytesPerSecond, FlopsPerSecond, Fraction, Seconds, Watts
+
+
+class ScaleUp(Strict):
+    """How the chips of one domain are wired. Bandwidths are per chip and one direction."""
+
+    topology: Literal["switch", "mesh", "torus2d", "torus3d", "pcie"]
+    domain: Annotated[int, Field(ge=1, description="chips that reach each other over these links")]
+    bandwidth: BytesPerSecond
+    axis: Annotated[int, Field(ge=1)] = 1
+    """Chips along one axis of a torus; a group shorter than this has no wrap-around."""
+
+
+class Gemm(Strict):
+    """Achieved share of peak of a matrix product: t = max(FLOP/(peak compute), bytes/(bandwidth memory)) + overhead."""
+
+    compute: Fraction
+    memory: Fraction
+    overhead: Seconds
+
+
+class PrefillAttention(Strict):
+    """Share of the bf16 peak reached on s query tokens: peak * s / (s + half)."""
+
+    peak: Fraction
+    half: Annotated[float, Field(ge=0)]
+
+
+class Streaming(Strict):
+    """An operator bound by memory traffic."""
+
+    memory: Fraction
+    overhead: Seconds
+
+
+class Shot(Strict):
+    """One all-reduce algorithm: latency + traffic / (link * bandwidth)."""
+
+    latency: Seconds
+    link: Fraction
+
+
+class AllReduce(Strict):
+    """Measured constants of the two algorithms on one number of chips."""
+
+    one_shot: Shot
+    two_shot: Shot
+
+
+class Efficiency(Strict):
+    """What kernels reach of the peaks. The defaults are the fallback for a chip nobody measured."""
+
+    gemm: dict[ComputeDtype | Literal["int4"], Gemm] = {
+        "bf16": Gemm.model_construct(compute=0.50, memory=0.70, overhead=5e-6)
+    }
+    attention_prefill: dict[int, PrefillAttention] = {
+        128: PrefillAttention.model_construct(peak=0.45, half=900.0)
+    }
+    attention_decode: dict[Literal["bf16", "fp8"], Streaming] = {
+        "bf16": Streaming.model_construct(memory=0.70, overhead=10e-6)
+    }
+    elementwise: Streaming = Streaming.model_construct(memory=0.70, overhead=3e-6)
+    all_reduce: dict[int, AllReduce] = {}
+    measured: bool = False
+    """False while the figures are the fallback and not fitted to kernels of this chip."""
+
+
+class Chip(Strict):
+    """One accelerator as software sees it. All FLOP/s are dense."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    title: str
+    vendor: str
+    aliases: tuple[str, ...] = ()
+    dense_flops: dict[ComputeDtype, FlopsPerSecond]
+    hbm_capacity: Bytes
+    hbm_usable: Bytes
+    hbm_bandwidth: BytesPerSecond
+    n_cores: Annotated[int, Field(ge=1)]
+    scaleup: ScaleUp
+    scaleout_bandwidth: BytesPerSecond | None = None
+    tdp: Watts | None = None
+    power: Watts | None = None
+    usd_per_chip_hour: Annotated[float, Field(gt=0)] | None = None
+    alignment: dict[ComputeDtype, Annotated[int, Field(ge=1)]]
+    """Elements that a sharded dimension must be a multiple of to run at full speed."""
+    tile: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (128, 128)
+    """Output tile (rows, columns) of the default GEMM kernel, for tile and wave quantisation."""
+    efficiency: Efficiency = Efficiency()
+    confidence: Literal["high", "medium", "low"] = "low"
+    sources: dict[str, str]
+    notes: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Chip":
+        if "bf16" not in self.dense_flops:
+            raise ValueError("dense_flops needs bf16: every model here keeps some operators in 16 bit")
+        if "bf16" not in self.efficiency.gemm or "bf16" not in self.efficiency.attention_decode:
+            raise ValueError("efficiency.gemm and efficiency.attention_decode need bf16 figures")
+        if self.hbm_usable > self.hbm_capacity:
+            raise ValueError("hbm_usable is larger than hbm_capacity")
+        missing = [] if "default" in self.sources else sorted(self._figures() - set(self.sources))
+        if missing:
+            raise ValueError(
+                f"sources lacks {', '.join(missing)}; name where each figure comes from, "
+                "or give one 'default' source"
+            )
+        return self
+
+    def _figures(self) -> set[str]:
+        described = {"name", "title", "vendor", "aliases", "confidence", "sources", "notes"}
+        return {f for f in self.model_fields_set if getattr(self, f) is not None} - described
+
+    def source(self, figure: str) -> str:
+        """Where a figure of this chip comes from."""
+        return self.sources.get(figure, self.sources.get("default", "not stated"))
+
+    def arithmetic(self, weight_dtype: str) -> ComputeDtype:
+        """The dtype the products run in: the weights' own where the chip has it, else bf16."""
+        wanted = ARITHMETIC[weight_dtype]
+        return wanted if wanted in self.dense_flops else "bf16"
+
+    def gemm(self, weight_dtype: str) -> Gemm:
+        """GEMM constants for weights of this format; bf16's where the format was not measured."""
+        table = self.efficiency.gemm
+        if weight_dtype in ("int8", "int4") and weight_dtype in table:
+            return table[weight_dtype]  # type: ignore[index]
+        return table.get(self.arithmetic(weight_dtype), table["bf16"])
+
+    def aligned(self, weight_dtype: str) -> int:
+        """Elements a shard must be a multiple of, for weights of this format."""
+        return self.alignment.get(self.arithmetic(weight_dtype), self.alignment["bf16"])
+
+    def activation_bytes(self, weight_dtype: str) -> float:
+        """Bytes per activation element read by a GEMM whose weights have this format."""
+        native = self.arithmetic(weight_dtype) != "bf16"
+        return BYTES[weight_dtype] if native else BYTES["bf16"]
+
+
+class System(Strict):
+    """Chips wired into a node or rack that is bought as one."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    title: str
+    chip: str
+    n_chips: Annotated[int, Field(ge=1)]
+    scaleup_domain: Annotated[int, Field(ge=1)]
+    scaleout_bandwidth: BytesPerSecond | None = None
+    power: Watts | None = None
+    sources: dict[str, str]
+    notes: str = ""

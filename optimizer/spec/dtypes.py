@@ -1,0 +1,32 @@
+"""Number formats: bytes per element, scales included, and the arithmetic a format runs in.
+
+Sources: block formats from the OCP microscaling specification and NVIDIA's NVFP4 (one 8-bit scale
+per 32 or 16 elements); int4 with one 16-bit scale per 128 elements, the usual GPTQ/AWQ group.
+"""
+
+from typing import Literal
+
+WeightDtype = Literal["bf16", "fp8", "mxfp8", "int8", "int4", "mxfp4", "nvfp4"]
+KvDtype = Literal["bf16", "fp8"]
+ComputeDtype = Literal["bf16", "fp8", "int8", "fp4"]
+
+BYTES: dict[str, float] = {
+    "bf16": 2.0,
+    "fp8": 1.0,
+    "mxfp8": 1 + 1 / 32,
+    "int8": 1.0,
+    "int4": 0.5 + 2 / 128,
+    "mxfp4": 0.5 + 1 / 32,
+    "nvfp4": 0.5 + 1 / 16,
+}
+
+# int8 and int4 weights are de-quantised on the fly ("weight only"): they save bytes, not FLOPs.
+ARITHMETIC: dict[str, ComputeDtype] = {
+    "bf16": "bf16",
+    "fp8": "fp8",
+    "mxfp8": "fp8",
+    "int8": "bf16",
+    "int4": "bf16",
+    "mxfp4": "fp4",
+    "nvfp4": "fp4",
+}

@@ -1,0 +1,161 @@
+"""The answer: a result that prints as the JSON of the interface, key by key."""
+
+from typing import Any, Literal
+
+from optimizer.spec.base import Strict
+
+Status = Literal["optimal", "feasible", "infeasible", "unknown"]
+
+
+class Objective(Strict):
+    """What was optimised, what was reached and what was proven."""
+
+    name: str
+    sense: Literal["min", "max"]
+    value: float | None
+    unit: str
+    bound: float | None
+    gap: float | None
+
+
+class DenseDimensions(Strict):
+    """The dimensions of a dense architecture."""
+
+    n_layers: int
+    d_model: int
+    n_heads: int
+    n_kv_heads: int
+    d_head: int
+    d_ff: int
+    vocab_size: int
+    tied_embeddings: bool
+    n_params: int
+    n_active_params: int
+
+
+class Pool(Strict):
+    """Equal replicas."""
+
+    phase: Literal["aggregated"] = "aggregated"
+    chip: str
+    replicas: int
+    tensor_parallel: int
+    pipeline_parallel: int = 1
+    expert_parallel: int = 1
+    data_parallel: int = 1
+    batch: int
+    weight_dtype: str
+    kv_dtype: str
+    chips: int
+
+
+class Deployment(Strict):
+    """How the plan runs."""
+
+    pools: tuple[Pool, ...]
+
+
+class OperatorRow(Strict):
+    """One operator of one step, summed over the layers that have it."""
+
+    phase: Literal["decode", "prefill"]
+    operator: str
+    count: int
+    flops: float
+    bytes: float
+    link_bytes: float
+    time_ms: float
+    bound_by: str
+
+
+class Baseline(Strict):
+    """The model compared with, on the plan's own chip, split and workload."""
+
+    name: str
+    dimensions: DenseDimensions | None
+    metrics: dict[str, float]
+    difference: dict[str, float]
+    keeps_constraints: bool
+    breaks: tuple[str, ...]
+
+
+class Binding(Strict):
+    """A constraint the plan sits on."""
+
+    constraint: str
+    bound: float
+    value: float
+    unit: str
+
+
+class Relaxation(Strict):
+    """The nearest change of one constraint that makes the rest feasible; `to` is None if none does."""
+
+    constraint: str
+    sentence: str
+    from_: Any
+    to: Any
+    unit: str
+
+
+class Conflict(Strict):
+    """A smallest set of constraints that cannot hold together, and what each would have to become."""
+
+    constraints: tuple[str, ...]
+    relaxations: tuple[Relaxation, ...]
+
+
+class Certificate(Strict):
+    """Why the answer can be believed."""
+
+    lattice_points: int
+    frames: int
+    frames_solved: int
+    slices: int
+    slices_solved: int
+    columns: int
+    engine: str
+    engine_version: str
+    solves: int
+    band: int
+    confirmed_by: tuple[str, ...]
+    checker: str
+    deterministic_time: float
+    seed: int
+
+
+class Assumption(Strict):
+    """A value the answer rests on that the problem did not give."""
+
+    name: str
+    value: str
+    source: str
+
+
+class Plan(Strict):
+    """One architecture and its deployment, with every metric."""
+
+    architecture: DenseDimensions
+    deployment: Deployment
+    metrics: dict[str, float]
+
+
+class Result(Strict):
+    """What a study returns; `wall_s` is the only field that differs between two equal runs."""
+
+    status: Status
+    objective: Objective
+    architecture: DenseDimensions | None = None
+    deployment: Deployment | None = None
+    metrics: dict[str, float] = {}
+    tile_efficiency: float | None = None
+    baseline: Baseline | None = None
+    operators: tuple[OperatorRow, ...] = ()
+    binding: tuple[Binding, ...] = ()
+    conflict: Conflict | None = None
+    plans: tuple[Plan, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
+    certificate: Certificate
+    wall_s: float
+    version: str
+    problem: dict[str, Any]

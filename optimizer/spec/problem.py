@@ -1,0 +1,139 @@
+"""A problem file: what is free, what is fixed, what must hold, what is wanted."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
+
+from optimizer.spec.base import Strict
+from optimizer.spec.dtypes import KvDtype, WeightDtype
+from optimizer.spec.quantity import Count
+
+Positive = Annotated[int, Field(ge=1, le=10**7, strict=True)]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+class Range(Strict):
+    """min, min + multiple_of, ... up to max, on multiples of `multiple_of`."""
+
+    min: Positive
+    max: Positive
+    multiple_of: Positive = 1
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "Range":
+        if not self.values():
+            raise ValueError(
+                f"no multiple of {self.multiple_of} lies between {self.min} and {self.max}; "
+                "the domain is empty"
+            )
+        if self.max // self.multiple_of > 10**6:
+            raise ValueError("a domain of more than a million values; raise multiple_of")
+        return self
+
+    def values(self) -> tuple[int, ...]:
+        """The values, ascending."""
+        first = -(-self.min // self.multiple_of) * self.multiple_of
+        return tuple(range(first, self.max + 1, self.multiple_of))
+
+
+def _domain(value: Any) -> Any:
+    """A value, a list, or {min, max, multiple_of}, as a sorted tuple of distinct values."""
+    if isinstance(value, dict):
+        value = list(Range.model_validate(value).values())
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise ValueError("the domain is empty; give a value, a list, or {min, max, multiple_of}")
+    if any(isinstance(v, bool) or not isinstance(v, int) for v in values):
+        raise ValueError("a dimension is a whole number, a list of them, or {min, max, multiple_of}")
+    return tuple(sorted(set(values)))
+
+
+Domain = Annotated[
+    tuple[Positive, ...],
+    BeforeValidator(_domain, json_schema_input_type=int | list[int] | Range),
+]
+
+
+def _choices(options: Any) -> Any:
+    return Annotated[
+        tuple[options, ...],
+        BeforeValidator(_as_tuple, json_schema_input_type=options | list[options]),
+        Field(min_length=1),
+    ]
+
+
+class ArchitectureSpace(Strict):
+    """The lattice of a family: every dimension left out has the domain given here."""
+
+    family: Literal["dense"] = "dense"
+    n_params: Count | None = None
+    n_params_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    vocab_size: Positive = 128256
+    tied_embeddings: StrictBool = False
+    d_model: Domain = Range(min=512, max=16384, multiple_of=64).values()
+    n_layers: Domain = Range(min=4, max=160).values()
+    n_heads: Domain = Range(min=1, max=128).values()
+    n_kv_heads: Domain = Range(min=1, max=64).values()
+    d_head: Domain = (64, 128, 256)
+    d_ff: Domain = Range(min=1024, max=65536, multiple_of=64).values()
+    gated_ffn: StrictBool = True
+    ffn_bias: StrictBool = False
+    qkv_bias: StrictBool = False
+    output_bias: StrictBool = False
+    qk_norm: StrictBool = False
+    n_norms: Annotated[int, Field(ge=0, le=8)] = 2
+    norm_bias: StrictBool = False
+    position_embeddings: Annotated[int, Field(ge=0)] = 0
+    attention_window: Positive | None = None
+
+
+class DeploymentSpace(Strict):
+    """How a replica may run. Every field takes one value or a list to choose from."""
+
+    tensor_parallel: Domain = (1,)
+    weight_dtype: _choices(WeightDtype) = ("bf16",)  # type: ignore[valid-type]
+    kv_dtype: _choices(KvDtype) = ("bf16",)  # type: ignore[valid-type]
+    batch: Domain | None = None
+    host_ms: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    reserve_gib: Annotated[float, Field(ge=0, le=1024)] = 3.9
+
+
+class Workload(Strict):
+    """The traffic a replica serves."""
+
+    input_tokens: Positive
+    output_tokens: Positive
+    batch: Positive = 1
+    """Sequences decoded together on a replica, where the deployment does not choose it."""
+
+
+class Problem(Strict):
+    """One question."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    question: str = ""
+    architecture: ArchitectureSpace | str
+    hardware: _choices(str)  # type: ignore[valid-type]
+    deployment: DeploymentSpace = DeploymentSpace()
+    workload: Workload
+    training_tokens: Count = 15 * 10**12
+    baseline: str | None = None
+    minimize: _choices(str) | None = None  # type: ignore[valid-type]
+    maximize: _choices(str) | None = None  # type: ignore[valid-type]
+    constraints: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_objective(self) -> "Problem":
+        if (self.minimize is None) == (self.maximize is None):
+            raise ValueError("give either minimize or maximize, with one metric or a list of them")
+        return self
+
+    @property
+    def objectives(self) -> tuple[tuple[str, int], ...]:
+        """(metric, +1 to minimise or -1 to maximise), the most important first."""
+        if self.minimize is not None:
+            return tuple((name, 1) for name in self.minimize)
+        return tuple((name, -1) for name in self.maximize or ())

@@ -1,0 +1,103 @@
+"""Quantities with units: text such as '7.7 TB/s' becomes a float in base units, strictly.
+
+Base units are bytes, bytes/s, FLOP/s, seconds, watts; counts are plain integers ('8.03B', '15T').
+Hardware files hold text with units because PyYAML reads 8e12 as a string and because GB and GiB
+must never be confused: on NVIDIA parts capacity labels are binary, bandwidths decimal.
+"""
+
+import math
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+SI = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+COUNT = {"": 1, "K": 10**3, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+
+_NUMBER_UNIT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z/]*)\s*")
+_LONGEST = 64
+
+UNITS: dict[str, dict[str, float]] = {
+    "bytes": {f"{p}B": f for p, f in (SI | BINARY).items()},
+    "bytes/s": {f"{p}B/s": f for p, f in (SI | BINARY).items()},
+    "FLOP/s": {f"{p}FLOP/s": f for p, f in SI.items()},
+    "s": TIME,
+    "W": {f"{p}W": SI[p] for p in ("", "k", "M")},
+}
+EXAMPLES = {
+    "bytes": "180 GiB",
+    "bytes/s": "7.7 TB/s",
+    "FLOP/s": "2.25 PFLOP/s",
+    "s": "3 us",
+    "W": "700 W",
+}
+
+
+def parse_quantity(text: Any, dimension: str) -> float:
+    """Read '7.7 TB/s' as a float in the base unit of `dimension` (a key of UNITS).
+
+    Raises ValueError naming the accepted units when the number or the unit is missing or wrong.
+    """
+    hint = f"write a number and a unit, such as '{EXAMPLES[dimension]}'"
+    if not isinstance(text, str):
+        raise ValueError(f"{_shown(text)} has no unit; {hint}")
+    match = _NUMBER_UNIT.fullmatch(text) if len(text) <= _LONGEST else None
+    if match is None:
+        raise ValueError(f"{_shown(text)} is not a quantity; {hint}")
+    number, unit = match.groups()
+    scale = UNITS[dimension].get(unit)
+    if scale is None:
+        accepted = ", ".join(UNITS[dimension])
+        raise ValueError(f"{_shown(text)}: '{unit}' is no unit of {dimension}; use one of {accepted}")
+    value = float(number) * scale
+    if not math.isfinite(value):
+        raise ValueError(f"{_shown(text)} is too large")
+    return value
+
+
+def parse_count(value: Any) -> int:
+    """Read 8030000000, 8.03e9, '8.03B' or '15T' as an integer; refuse fractions of one."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"{_shown(value)} is not a count; write 8.03B, 15T or a whole number")
+    if isinstance(value, str):
+        match = _NUMBER_UNIT.fullmatch(value) if len(value) <= _LONGEST else None
+        if match is None or match.group(2) not in COUNT:
+            raise ValueError(f"{_shown(value)} is not a count; write 8.03B, 15T or a whole number")
+        value = float(match.group(1)) * COUNT[match.group(2)]
+    if not math.isfinite(value):
+        raise ValueError(f"{_shown(value)} is not a finite count")
+    if abs(value - round(value)) > 1e-6 * max(1.0, abs(value)):
+        raise ValueError(f"{_shown(value)} is not a whole number")
+    if abs(value) > 1e18:
+        raise ValueError(f"{_shown(value)} is larger than 1e18")
+    return round(value)
+
+
+def _shown(value: Any) -> str:
+    """Quote a user's value, cut short so that a hostile one cannot flood the message."""
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a huge integer"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def _quantity(dimension: str) -> Any:
+    return Annotated[
+        float,
+        BeforeValidator(lambda text: parse_quantity(text, dimension), json_schema_input_type=str),
+        Field(gt=0, description=f"a number with a unit of {dimension}, such as '{EXAMPLES[dimension]}'"),
+    ]
+
+
+Bytes = _quantity("bytes")
+BytesPerSecond = _quantity("bytes/s")
+FlopsPerSecond = _quantity("FLOP/s")
+Seconds = _quantity("s")
+Watts = _quantity("W")
+Count = Annotated[
+    int,
+    BeforeValidator(parse_count, json_schema_input_type=int | float | str),
+    Field(gt=0),
+    PlainSerializer(lambda value: value, return_type=int),
+]
+Fraction = Annotated[float, Field(gt=0, le=1.5)]

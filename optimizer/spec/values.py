@@ -1,0 +1,17 @@
+"""Types of values that constraints take."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+
+def _ascending(band: tuple[float, float]) -> tuple[float, float]:
+    if band[0] > band[1]:
+        raise ValueError(f"low {band[0]:g} is above high {band[1]:g}")
+    return band
+
+
+Band = Annotated[
+    tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(_ascending)
+]
+Share = Annotated[float, Field(gt=0, le=1)]
