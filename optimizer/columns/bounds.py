@@ -14,6 +14,8 @@ from optimizer.columns.table import FrameTable
 from optimizer.columns.window import hull, lowest, meets
 from optimizer.scope import Symbol
 
+_ANY = 1e9
+
 
 @dataclass(frozen=True)
 class DepthBounds:
@@ -59,7 +61,7 @@ def depth_bounds(table: FrameTable, objective: Symbol, sense: int) -> DepthBound
     dead |= empty
 
     if objective.quantity == "n_params":
-        best = lowest(objective, sense, _at(table), low, np.maximum(low, high))
+        best = lowest(objective, sense, table.at(table.depths[:, None]), *_finite(low, high))
         by_attention = np.broadcast_to(best[:, None], dead.shape)
     else:
         direction = 1 if objective.rises == (sense > 0) else -1
@@ -92,8 +94,10 @@ class _Run:
         return np.asarray(np.where(self.empty, np.inf, total))
 
 
-def _at(table: FrameTable):  # type: ignore[no-untyped-def]
-    return table.at(table.depths)  # type: ignore[arg-type]
+def _finite(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The windows, with a harmless number in place of empty ones."""
+    alive = low <= high
+    return np.where(alive, low, _ANY), np.where(alive, high, _ANY)
 
 
 def _parameter_window(table: FrameTable, depths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,8 +111,7 @@ def _parameter_window(table: FrameTable, depths: np.ndarray) -> tuple[np.ndarray
             low, high = np.maximum(low, bound.low), np.minimum(high, bound.high)
             continue
         alive = low <= high
-        at = table.at(table.depths)  # type: ignore[arg-type]
-        first, last = hull(bound, at, np.where(alive, low, 1e6), np.where(alive, high, 1e6))
+        first, last = hull(bound, table.at(table.depths[:, None]), *_finite(low, high))
         low = np.where(alive, np.maximum(low, first), np.inf)
         high = np.where(alive, np.minimum(high, last), -np.inf)
     return low, high

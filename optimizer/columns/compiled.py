@@ -80,6 +80,12 @@ class Compiler:
         depths, attention, ffn, pairs = self._axes(static)
         return FrameRules(depths, attention, ffn, pairs, tuple(bounds), tuple(choices))
 
+    def static_key(self, frame: Frame) -> tuple[Any, ...]:
+        """The facts of a frame, d_model apart, that decide which kinds are left."""
+        facts = frame_values(frame)
+        named = set().union(*self._touched.values()) - {"d_model"}
+        return tuple(facts[name] for name in sorted(named))
+
     def _parts(self, name: str, frame: Frame, facts: dict[str, Any]) -> list[Relation]:
         if name not in plugins("constraints"):  # a metric bound: its limit may depend on the frame
             return conjuncts(self.rules.relation(name, Scope(facts, symbol), frame))

@@ -72,17 +72,17 @@ class Space:
     ffn: FfnKinds
     rules: Rules
 
-    def frames(self) -> Iterator[Frame]:
-        """All frames, in a fixed order."""
+    def settings(self) -> Iterator[Frame]:
+        """Frames with all values of d_model at once, as an array: one per chip, split, format and batch."""
         p, a = self.problem, self.architecture
-        for chip, (t, weight, kv, batch), d_model in product(self.chips, self._settings(), a.d_model):
+        for chip, (t, weight, kv, batch) in product(self.chips, self._settings()):
             yield Frame(
                 chip=chip,
                 tensor_parallel=t,
                 batch=batch,
                 weight_dtype=weight,
                 kv_dtype=kv,
-                d_model=d_model,
+                d_model=np.array(a.d_model, dtype=float),
                 vocab_size=a.vocab_size,
                 tied_embeddings=a.tied_embeddings,
                 input_tokens=p.workload.input_tokens,
@@ -94,6 +94,12 @@ class Space:
                 n_norms=a.n_norms,
                 norm_bias=a.norm_bias,
             )
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames, in a fixed order."""
+        for setting in self.settings():
+            for d_model in self.architecture.d_model:
+                yield replace(setting, d_model=d_model)
 
     def _settings(self) -> list[tuple[int, str, str, int]]:
         p = self.problem

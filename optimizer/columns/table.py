@@ -1,6 +1,7 @@
 """Columns of one frame: every additive quantity in use, as a base and arrays over layer kinds."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +30,8 @@ class FrameTable:
     """Layer counts left, ascending."""
     columns: dict[str, Column]
 
-    def at(self, n_layers: int) -> Slice:
-        """The slice at one depth."""
+    def at(self, n_layers: Any) -> Slice:
+        """The slice at one depth, or at an array of them."""
         return Slice(self.frame, n_layers)
 
 

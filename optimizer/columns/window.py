@@ -32,14 +32,11 @@ def meets(value: Any, low: float, high: float) -> Any:
 
 
 def hull(bound: Bound, at: Slice, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest interval of the quantity around all values that may meet a bound, for many depths at once.
+    """Smallest interval of the quantity around all values that may meet a bound, for many slices at once.
 
-    `at.n_layers`, `low` and `high` have shape (D,). An empty set comes back as low > high.
+    `low` and `high` have shape (K,); arrays in `at` have shape (K, 1). An empty set is low > high.
     """
-    share = np.linspace(0.0, 1.0, _GRID)
-    grid = low[:, None] + (high - low)[:, None] * share
-    value = bound.symbol.value(Slice(at.frame, np.asarray(at.n_layers)[:, None]), grid)
-    value = np.broadcast_to(value, grid.shape)
+    grid, value = _on_grid(bound.symbol, at, low, high)
     margin = _margin(bound.symbol, value)[:, None]
     ok = meets(value, bound.low - margin, bound.high + margin)
     first = np.maximum(ok.argmax(axis=1) - 1, 0)
@@ -51,15 +48,16 @@ def hull(bound: Bound, at: Slice, low: np.ndarray, high: np.ndarray) -> tuple[np
 
 def lowest(symbol: Symbol, sense: int, at: Slice, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Lower bound of sense x metric for quantities between `low` and `high`; shapes as in `hull`."""
-    depths = np.asarray(at.n_layers)
     if symbol.rises is not None:
         best = low if symbol.rises == (sense > 0) else high
-        return np.asarray(sense * symbol.value(Slice(at.frame, depths), best), dtype=float)
+        return np.asarray(sense * symbol.value(at, best[:, None]), dtype=float)[:, 0]
+    _, value = _on_grid(symbol, at, low, high)
+    return np.asarray((sense * value).min(axis=1) - _margin(symbol, value), dtype=float)
+
+
+def _on_grid(symbol: Symbol, at: Slice, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     grid = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, _GRID)
-    value = sense * np.broadcast_to(
-        symbol.value(Slice(at.frame, depths[:, None]), grid), grid.shape
-    )
-    return np.asarray(value.min(axis=1) - _margin(symbol, value), dtype=float)
+    return grid, np.broadcast_to(symbol.value(at, grid), grid.shape)
 
 
 def intervals(bound: Bound, at: Slice, low: float, high: float) -> list[Interval]:

@@ -8,14 +8,17 @@ from optimizer.spec.chip import Chip
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Chip, split, formats, traffic and model width. Inside a frame every cost is a sum over layers."""
+    """Chip, split, formats, traffic and model width. Inside a frame every cost is a sum over layers.
+
+    `d_model` may be an array: many frames at once that differ in nothing else.
+    """
 
     chip: Chip
     tensor_parallel: int
     batch: int
     weight_dtype: str
     kv_dtype: str
-    d_model: int
+    d_model: Any
     vocab_size: int
     tied_embeddings: bool
     input_tokens: int

@@ -34,30 +34,29 @@ def ffn_bytes(ffn: Any, frame: Frame) -> Number:
     return _stored(dense_ffn.weights(ffn, frame.d_model, frame.tensor_parallel), frame)
 
 
-def shared_bytes(frame: Frame) -> float:
+def shared_bytes(frame: Frame) -> Number:
     """Everything on a chip that does not grow with the number of layers."""
     return embedding_bytes(frame) + activation_bytes(frame) + frame.reserve_gib * GIB
 
 
-def embedding_bytes(frame: Frame) -> float:
+def embedding_bytes(frame: Frame) -> Number:
     """Vocabulary tables, positions and final norm on one rank, in 16 bit."""
-    return BYTES["bf16"] * float(
-        embedding.weights(
-            frame.d_model,
-            frame.vocab_size,
-            frame.tied_embeddings,
-            frame.tensor_parallel,
-            frame.position_embeddings,
-        ).vector
+    stored = embedding.weights(
+        frame.d_model,
+        frame.vocab_size,
+        frame.tied_embeddings,
+        frame.tensor_parallel,
+        frame.position_embeddings,
     )
+    return BYTES["bf16"] * stored.vector
 
 
-def norm_bytes(frame: Frame) -> float:
+def norm_bytes(frame: Frame) -> Number:
     """Layer norms of one layer; every rank holds them whole."""
     return BYTES["bf16"] * frame.n_norms * frame.d_model * (1 + frame.norm_bias)
 
 
-def activation_bytes(frame: Frame) -> float:
+def activation_bytes(frame: Frame) -> Number:
     """Working buffers of one layer on a scheduled chunk, and the logits of one decode step."""
     rows = max(frame.batch, min(CHUNK_TOKENS, frame.input_tokens))
     factor = _ACTIVATION_FACTOR.get(frame.tensor_parallel, 5.0)

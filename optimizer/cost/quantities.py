@@ -23,7 +23,7 @@ class Quantity:
     """One additive quantity: its unit, and its parts."""
 
     unit: str
-    base: Callable[[Frame], float]
+    base: Callable[[Frame], Number]
     attention: Callable[[Frame, Any], Number]
     ffn: Callable[[Frame, Any], Number]
 
@@ -66,7 +66,7 @@ def ffn_operators(frame: Frame, ffn: Any, phase: str) -> list[Operator]:
 def _step(phase: str) -> Quantity:
     return Quantity(
         "s",
-        lambda f: float(roofline(f).seconds(shared_operators(f, phase))),
+        lambda f: roofline(f).seconds(shared_operators(f, phase)),
         lambda f, a: roofline(f).seconds(attention_operators(f, a, phase)),
         lambda f, k: roofline(f).seconds(ffn_operators(f, k, phase)),
     )

@@ -17,6 +17,7 @@ import numpy as np
 
 from optimizer.columns.bounds import DepthBounds, depth_bounds
 from optimizer.columns.compiled import Compiler
+from optimizer.columns.floors import Floors
 from optimizer.columns.rules import Rules
 from optimizer.columns.space import Space
 from optimizer.columns.table import FrameTable, frame_table
@@ -49,9 +50,11 @@ class Counts:
 
     frames: int = 0
     frames_alive: int = 0
+    frames_expanded: int = 0
     slices: int = 0
     frames_solved: set[int] = field(default_factory=set)
     slices_solved: int = 0
+    columns_priced: int = 0
     columns: int = 0
     solves: int = 0
     band: int = 0
@@ -89,19 +92,22 @@ class Search:
         """Search to the end, to the deadline, or until interrupted (then with what was found)."""
         self.counts = Counts(frames=self.space.n_frames)
         self.best: Candidate | None = None
-        self._tables: list[FrameTable] = []
-        self._bounds: list[DepthBounds] = []
-        heap: list[tuple[float, int, int]] = []
+        self._compiler = Compiler(self.space, self.rules)
+        self._heap: list[_Entry] = []
         bound = -np.inf
         try:
-            heap = self._bound_frames()
-            while heap:
-                bound, table, row = heapq.heappop(heap)
+            self._bound_frames()
+            while self._heap:
+                bound = self._heap[0].bound
                 if bound >= self._limit() or (self.any_plan and self.best):
-                    return Outcome(self.best, self._key(), True, self.counts)
+                    break
                 if self._late():
                     return Outcome(self.best, bound, False, self.counts)
-                self._solve_slice(table, row)
+                entry = heapq.heappop(self._heap)
+                if entry.table is None:
+                    self._expand(entry)
+                else:
+                    self._solve_slice(entry)
         except (KeyboardInterrupt, _OutOfTime):
             return Outcome(self.best, bound, False, self.counts)
         return Outcome(self.best, self._key(), True, self.counts)
@@ -119,37 +125,44 @@ class Search:
     def _left(self) -> float | None:
         return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
 
-    def _bound_frames(self) -> list[tuple[float, int, int]]:
-        compiler = Compiler(self.space, self.rules)
-        heap = []
-        for i, frame in enumerate(self.space.frames()):
+    def _bound_frames(self) -> None:
+        """One entry per frame that the floors do not rule out."""
+        floors = Floors(self.space, self._compiler, self.objective, self.sense)
+        for setting in self.space.settings():
             if self._late():
                 raise _OutOfTime
-            compiled = compiler.compile(frame)
-            if not compiled.alive:
-                continue
-            self.counts.frames_alive += 1
-            table = frame_table(
-                self.space, frame, compiled, quantities_in_use(self.objective, compiled)
-            )
-            bounds = depth_bounds(table, self.objective, self.sense)
-            rows = np.flatnonzero(np.isfinite(bounds.key))
-            if not len(rows):
-                continue
-            self.counts.slices += len(rows)
-            self._tables.append(table)
-            self._bounds.append(bounds)
-            heap += [(float(bounds.key[r]), len(self._tables) - 1, int(r)) for r in rows]
-        heapq.heapify(heap)
-        return heap
+            for d, bound in enumerate(floors.key(setting)):
+                if bound < np.inf:
+                    frame = (setting, self.space.architecture.d_model[d])
+                    self._heap.append(_Entry(float(bound), len(self._heap), frame))
+        self.counts.frames_alive = len(self._heap)
+        heapq.heapify(self._heap)
 
-    def _solve_slice(self, table_row: int, row: int) -> None:
-        table, bounds = self._tables[table_row], self._bounds[table_row]
+    def _expand(self, entry: "_Entry") -> None:
+        """Replace a frame by its slices, each with the bound its columns give."""
+        setting, d_model = entry.frame
+        frame = replace(setting, d_model=d_model)
+        compiled = self._compiler.compile(frame)
+        table = frame_table(self.space, frame, compiled, quantities_in_use(self.objective, compiled))
+        self.counts.frames_expanded += 1
+        self.counts.columns_priced += len(compiled.attention) + len(compiled.ffn)
+        bounds = depth_bounds(table, self.objective, self.sense)
+        for row in np.flatnonzero(bounds.key < self._limit()):
+            bound = max(entry.bound, float(bounds.key[row]))
+            heapq.heappush(
+                self._heap, _Entry(bound, entry.order, entry.frame, table, bounds, int(row))
+            )
+            self.counts.slices += 1
+
+    def _solve_slice(self, entry: "_Entry") -> None:
+        table, bounds, row = entry.table, entry.bounds, entry.row
+        if table is None or bounds is None:
+            raise TypeError("a frame is expanded, not solved")
         n_layers = int(table.depths[row])
         attention, ffn = self._kinds_left(table, bounds, row)
         if not len(attention) or not len(ffn):
             return
-        self.counts.frames_solved.add(table_row)
+        self.counts.frames_solved.add(entry.order)
         self.counts.slices_solved += 1
         self.counts.columns += len(attention) + len(ffn)
         before = self._key()
@@ -255,6 +268,18 @@ def tile_efficiency(frame: Frame, attention: object, ffn: object) -> np.ndarray:
     operators = [*attention_operators(frame, attention, "prefill"), *ffn_operators(frame, ffn, "prefill")]
     products = [op for op in operators if isinstance(op, Gemm)]
     return np.asarray(gemm_efficiency(products, frame.chip))
+
+
+@dataclass(frozen=True, order=True)
+class _Entry:
+    """A frame waiting to be expanded, or (with a table) a slice waiting to be solved."""
+
+    bound: float
+    order: int
+    frame: tuple[Frame, int] = field(compare=False)
+    table: FrameTable | None = field(default=None, compare=False)
+    bounds: DepthBounds | None = field(default=None, compare=False)
+    row: int = -1
 
 
 class _OutOfTime(Exception):

@@ -1,0 +1,134 @@
+"""Bounds of all frames of a setting at once: widths x depths, before any layer kind is priced.
+
+A setting is a chip, split, formats and batch. What kinds are left at each width decides how many
+parameters a depth can reach and how narrow attention can be; `cost.floor` turns that into a bound.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from optimizer.blocks import gqa
+from optimizer.columns.compiled import Compiler, FrameRules
+from optimizer.columns.space import Space
+from optimizer.columns.window import hull, lowest, meets
+from optimizer.cost.floor import Narrowest, column, floors
+from optimizer.cost.frame import Frame, Slice
+from optimizer.cost.quantities import QUANTITIES
+from optimizer.scope import Bound, Symbol
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """What the rules on dimensions leave at each width of a setting."""
+
+    depths: np.ndarray
+    """Allowed widths x depths, shape (D, L)."""
+    low: np.ndarray
+    """Fewest parameters, shape (D, L)."""
+    high: np.ndarray
+    narrowest: Narrowest
+
+
+class Floors:
+    """Bounds settings; shapes and parameter windows are shared between settings that allow the same kinds."""
+
+    def __init__(self, space: Space, compiler: Compiler, objective: Symbol, sense: int) -> None:
+        self.space, self.compiler = space, compiler
+        self.objective, self.sense = objective, sense
+        self._shapes: dict[Any, _Shapes] = {}
+        self._windows: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
+
+    def key(self, setting: Frame) -> np.ndarray:
+        """Lower bound of sense x objective at each width, shape (D,); inf where nothing is feasible."""
+        rules = self.compiler.compile(replace(setting, d_model=int(setting.d_model[0])))
+        shape_key = self.compiler.static_key(setting)
+        if shape_key not in self._shapes:
+            self._shapes[shape_key] = self._shape(setting)
+        shapes = self._shapes[shape_key]
+        low, high = self._window(setting, rules, shapes, shape_key)
+        frame, layers = column(setting), self.space.depths[None, :]
+        least = floors(frame, layers, np.where(low <= high, low, 1e9), shapes.narrowest)
+        at = Slice(frame, layers)
+        dead = low > high
+        for _, bound in rules.bounds:
+            s = bound.symbol
+            if s.rises is None or s.quantity == "n_params":
+                continue
+            end = np.asarray(s.value(at, least[s.quantity]), dtype=float)
+            dead |= ~(meets(end, -np.inf, bound.high) if s.rises else meets(end, bound.low, np.inf))
+        best = self._objective(setting, least, low, high, dead)
+        return np.asarray(np.where(dead, np.inf, best).min(axis=1))
+
+    def _objective(
+        self, setting: Frame, least: dict[str, Any], low: np.ndarray, high: np.ndarray, dead: np.ndarray
+    ) -> np.ndarray:
+        objective, sense = self.objective, self.sense
+        best = np.full(dead.shape, -np.inf)
+        if objective.quantity == "n_params":
+            d, depth = np.nonzero(~dead)
+            at = self._cells(setting, d, depth)
+            best[d, depth] = lowest(objective, sense, at, low[d, depth], high[d, depth])
+        elif objective.rises == (sense > 0):
+            at = Slice(column(setting), self.space.depths[None, :])
+            best = np.broadcast_to(
+                sense * np.asarray(objective.value(at, least[objective.quantity]), dtype=float), dead.shape
+            )
+        return best
+
+    def _cells(self, setting: Frame, d: np.ndarray, depth: np.ndarray) -> Slice:
+        frame = replace(setting, d_model=setting.d_model[d][:, None])
+        return Slice(frame, self.space.depths[depth][:, None])
+
+    def _window(
+        self, setting: Frame, rules: FrameRules, shapes: _Shapes, shape_key: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Parameter window at each width and depth, after every bound on a function of n_params."""
+        own = [b for _, b in rules.bounds if b.symbol.quantity == "n_params"]
+        key = (shape_key, setting.weight_dtype, *((b.symbol.name, b.low, b.high) for b in own))
+        if key not in self._windows:
+            low = np.where(shapes.depths, shapes.low, np.inf)
+            high = np.where(shapes.depths, shapes.high, -np.inf)
+            for bound in sorted(own, key=lambda b: b.symbol.rises is None):
+                low, high = self._cut(setting, bound, low, high)
+            self._windows[key] = (low, high)
+        return self._windows[key]
+
+    def _cut(
+        self, setting: Frame, bound: Bound, low: np.ndarray, high: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if bound.symbol.name == "n_params":
+            return np.maximum(low, bound.low), np.minimum(high, bound.high)
+        d, depth = np.nonzero(low <= high)
+        first, last = hull(bound, self._cells(setting, d, depth), low[d, depth], high[d, depth])
+        low, high = np.full(low.shape, np.inf), np.full(high.shape, -np.inf)
+        low[d, depth], high[d, depth] = first, last
+        return low, high
+
+    def _shape(self, setting: Frame) -> _Shapes:
+        space, t = self.space, setting.tensor_parallel
+        n, depths = QUANTITIES["n_params"], space.depths.astype(float)
+        n_widths = len(space.architecture.d_model)
+        allowed = np.zeros((n_widths, len(depths)), dtype=bool)
+        low, high = np.zeros(allowed.shape), np.zeros(allowed.shape)
+        query, kv, vector = np.ones(n_widths), np.ones(n_widths), np.zeros(n_widths)
+        for i, d_model in enumerate(space.architecture.d_model):
+            frame = replace(setting, d_model=d_model)
+            rules = self.compiler.compile(frame)
+            if not rules.alive:
+                continue
+            a, f = space.attention.take(rules.attention), space.ffn.take(rules.ffn)
+            p_a, p_f, base = n.attention(frame, a), n.ffn(frame, f), n.base(frame)
+            allowed[i, rules.depths] = True
+            low[i] = base + depths * (p_a.min() + p_f.min())
+            high[i] = base + depths * (p_a.max() + p_f.max())
+            query[i] = (a.n_heads * a.d_head).min() / t
+            kv[i] = (gqa.kv_heads_per_rank(a, t) * a.d_head).min()
+            matrices = d_model * (2 * a.n_heads * a.d_head + 2 * a.n_kv_heads * a.d_head)
+            ffn_matrices = (2 + f.gated_ffn) * d_model * f.d_ff
+            vector[i] = (p_a - matrices).max() + (p_f - ffn_matrices).max()
+        narrowest = Narrowest(
+            query[:, None], kv[:, None], vector[:, None], space.attention.attention_window
+        )
+        return _Shapes(allowed, low, high, narrowest)

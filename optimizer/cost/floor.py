@@ -1,0 +1,95 @@
+"""The least an additive quantity can be, given only a parameter count: the speed of light of a frame.
+
+Every weight is read and multiplied at the achieved rates, every kernel starts, every cache entry of the
+narrowest attention is read, every all-reduce runs. Nothing is known of the shapes, so no plan of the frame
+is below it. Thousands of frames are bounded at once, before any column is computed.
+
+    sum over products of max(memory, compute)  >=  max(sum of memory, sum of compute)
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from optimizer.blocks.operators import AllReduce, DecodeAttention, Elementwise, Number
+from optimizer.cost import memory
+from optimizer.cost.frame import Frame
+from optimizer.cost.quantities import QUANTITIES, roofline
+from optimizer.spec.dtypes import BYTES
+
+_PRODUCTS, _ELEMENTWISE, _ALL_REDUCES = 4, 4, 2  # kernels of one layer
+
+
+@dataclass(frozen=True)
+class Narrowest:
+    """Least widths of any attention kind allowed, per rank, and the most elements no matrix holds."""
+
+    query_width: Any
+    kv_width: Any
+    vector_params: Any
+    """Norms and biases of one layer, at most."""
+    attention_window: int | None
+
+
+def floors(frame: Frame, n_layers: Any, n_params: Any, narrowest: Narrowest) -> dict[str, Number]:
+    """Lower bound of every quantity, for at least `n_params` parameters in `n_layers` layers.
+
+    Arrays in `frame.d_model`, `n_layers`, `n_params` and `narrowest` broadcast.
+    """
+    matrix = np.maximum(
+        0.0, n_params - QUANTITIES["n_params"].base(frame) - n_layers * narrowest.vector_params
+    )
+    shard = matrix / frame.tensor_parallel
+    decode = _decode(frame, n_layers, shard, narrowest)
+    prefill = _step(frame, n_layers, shard, narrowest, frame.input_tokens)
+    core = frame.chip.efficiency.attention_decode["bf16"].overhead
+    prefill = prefill + n_layers * core + QUANTITIES["prefill_s"].base(frame)
+    kept = _kept(narrowest, frame.input_tokens + frame.output_tokens)
+    cache = frame.batch * 2 * narrowest.kv_width * kept * BYTES[frame.kv_dtype]
+    stored = BYTES[frame.weight_dtype] * shard + n_layers * (cache + memory.norm_bytes(frame))
+    return {
+        "n_params": n_params,
+        "memory_bytes": memory.shared_bytes(frame) + stored,
+        "decode_s": decode,
+        "prefill_s": prefill,
+        "batch_s": frame.batch * prefill + frame.output_tokens * decode,
+    }
+
+
+def _decode(frame: Frame, n_layers: Any, shard: Any, narrowest: Narrowest) -> Number:
+    core = DecodeAttention(
+        "attention",
+        frame.batch,
+        _kept(narrowest, frame.decode_context),
+        narrowest.query_width,
+        narrowest.kv_width,
+        1,
+    )
+    once = roofline(frame).cost(core).seconds
+    step = _step(frame, n_layers, shard, narrowest, frame.batch)
+    return step + n_layers * once + QUANTITIES["decode_s"].base(frame)
+
+
+def _step(frame: Frame, n_layers: Any, shard: Any, narrowest: Narrowest, rows: int) -> Number:
+    """Products, elementwise kernels and all-reduces of all layers on `rows` tokens."""
+    rates, chip = roofline(frame), frame.chip
+    fit = chip.gemm(frame.weight_dtype)
+    peak = chip.dense_flops[chip.arithmetic(frame.weight_dtype)] * fit.compute
+    read = BYTES[frame.weight_dtype] * shard / (chip.hbm_bandwidth * fit.memory)
+    products = np.maximum(read, 2.0 * rows * shard / peak) + n_layers * _PRODUCTS * fit.overhead
+    width = 12 * frame.d_model + 4 * narrowest.query_width
+    traffic = rates.cost(Elementwise("", rows * width)).memory_s
+    elementwise = traffic + _ELEMENTWISE * chip.efficiency.elementwise.overhead
+    reduce = _ALL_REDUCES * rates.cost(AllReduce("", rows * 2 * frame.d_model)).seconds
+    return products + n_layers * (elementwise + reduce)
+
+
+def _kept(narrowest: Narrowest, tokens: float) -> float:
+    window = narrowest.attention_window
+    return tokens if window is None else min(tokens, window)
+
+
+def column(frame: Frame) -> Frame:
+    """The frame with its widths as a column, to broadcast against a row of depths."""
+    return replace(frame, d_model=np.asarray(frame.d_model, dtype=float)[:, None])
