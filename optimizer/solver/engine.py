@@ -8,7 +8,14 @@ presolve on (tests/data/cp_sat_wrong_optimal.pb.txt). One solve is therefore nev
 from dataclasses import dataclass
 from typing import Any
 
-SEED = 0
+
+@dataclass(frozen=True)
+class SolveSettings:
+    """How CP-SAT runs. One worker is reproducible, and faster on these models than several."""
+
+    seed: int = 0
+    workers: int = 1
+    presolve: bool = True
 
 
 @dataclass(frozen=True)
@@ -36,13 +43,15 @@ def engine_version() -> str:
     return version("ortools")
 
 
-def solve(model: Any, presolve: bool = True, time_limit_s: float | None = None, seed: int = SEED) -> Solve:
-    """Solve once with one worker and a fixed seed; reproducible, and faster here than two workers."""
+def solve(
+    model: Any, settings: SolveSettings = SolveSettings(), time_limit_s: float | None = None
+) -> Solve:
+    """Solve once."""
     cp = cp_model()
     solver = cp.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = seed
-    solver.parameters.cp_model_presolve = presolve
+    solver.parameters.num_workers = settings.workers
+    solver.parameters.random_seed = settings.seed
+    solver.parameters.cp_model_presolve = settings.presolve
     if time_limit_s is not None:
         solver.parameters.max_time_in_seconds = max(0.01, time_limit_s)
     status = solver.solve(model)
@@ -66,10 +75,10 @@ def prove(model: Any, time_limit_s: float | None = None) -> tuple[Solve, bool]:
     Minimisation is assumed. When they disagree the answer without presolve is believed only if a third
     solve, without presolve and from another seed, says the same.
     """
-    first = solve(model, True, time_limit_s)
-    second = solve(model, False, time_limit_s)
+    first = solve(model, SolveSettings(), time_limit_s)
+    second = solve(model, SolveSettings(presolve=False), time_limit_s)
     if (first.status, first.objective) == (second.status, second.objective):
         return first, first.status in ("optimal", "infeasible")
-    third = solve(model, False, time_limit_s, seed=SEED + 1)
+    third = solve(model, SolveSettings(presolve=False, seed=1), time_limit_s)
     agreed = (second.status, second.objective) == (third.status, third.objective)
     return second, agreed and second.status in ("optimal", "infeasible")

@@ -21,7 +21,7 @@ from optimizer.columns.table import FrameTable
 from optimizer.columns.window import intervals
 from optimizer.cost.frame import Slice
 from optimizer.scope import AnyOf, Bound, Relation, Symbol, conjuncts
-from optimizer.solver.engine import Solve, cp_model, solve
+from optimizer.solver.engine import Solve, SolveSettings, cp_model, solve
 
 TERMS = 3
 _STEPS = 10**7
@@ -171,12 +171,13 @@ class SliceModel:
         """Exclude one candidate (positions in `attention` and `ffn`) from later solves."""
         self.model.add_bool_or([~self._a[attention], ~self._f[ffn]])
 
-    def solve(self, presolve: bool, time_limit_s: float | None) -> tuple[Solve, tuple[int, int] | None]:
+    def solve(
+        self, settings: SolveSettings, time_limit_s: float | None
+    ) -> tuple[Solve, tuple[int, int] | None]:
         """Solve; return what was said and the chosen positions in `attention` and `ffn`."""
-        answer = solve(self.model, presolve, time_limit_s)
+        answer = solve(self.model, settings, time_limit_s)
         if not answer.values:
             return answer, None
         chosen_a = next(i for i, v in enumerate(self._a) if answer.values[v.index])
         chosen_f = next(i for i, v in enumerate(self._f) if answer.values[v.index])
         return answer, (chosen_a, chosen_f)
-

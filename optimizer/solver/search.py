@@ -11,7 +11,7 @@
 import heapq
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -25,8 +25,9 @@ from optimizer.cost.frame import Frame
 from optimizer.cost.quantisation import gemm_efficiency
 from optimizer.cost.quantities import attention_operators, ffn_operators
 from optimizer.blocks.operators import Gemm
-from optimizer.errors import InternalMismatch
+from optimizer.errors import InputError, InternalMismatch
 from optimizer.scope import Symbol
+from optimizer.solver.engine import SolveSettings
 from optimizer.solver.model import SliceModel
 from optimizer.solver.oracle import quantities_in_use, slice_plans
 
@@ -61,6 +62,14 @@ class Counts:
     enumerated: int = 0
     deterministic_time: float = 0.0
 
+    def add(self, other: "Counts") -> None:
+        """Add another search over the same frames."""
+        self.frames_solved |= other.frames_solved
+        for item in fields(Counts):
+            if item.name not in ("frames", "frames_solved"):
+                total = getattr(self, item.name) + getattr(other, item.name)
+                setattr(self, item.name, total)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -86,6 +95,9 @@ class Search:
     deadline: float | None = None
     any_plan: bool = False
     """Stop at the first plan: the question is only whether there is one."""
+    beat: float = np.inf
+    """Only plans whose sense x objective is below this are wanted."""
+    settings: SolveSettings = SolveSettings()
     progress: Progress | None = None
 
     def run(self) -> Outcome:
@@ -112,12 +124,43 @@ class Search:
             return Outcome(self.best, bound, False, self.counts)
         return Outcome(self.best, self._key(), True, self.counts)
 
+    def plans_below(self, limit: float, at_most: int) -> list[Candidate]:
+        """Every plan with a key at or below `limit`, best first; stops beyond `at_most`."""
+        self.counts, self.best, self.beat = Counts(frames=self.space.n_frames), None, np.inf
+        self._compiler = Compiler(self.space, self.rules)
+        self._heap = []
+        self._bound_frames()
+        found: list[Candidate] = []
+        while self._heap and self._heap[0].bound <= limit:
+            if self._late():
+                raise InputError("the time limit passed before all plans were listed; raise --time-limit")
+            entry = heapq.heappop(self._heap)
+            if entry.table is None:
+                self._expand(entry)
+                continue
+            key = slice_plans(entry.table, entry.row, self.objective, self.sense).key
+            rules = entry.table.rules
+            for a, f in zip(*np.nonzero(key <= limit), strict=True):
+                found.append(
+                    Candidate(
+                        float(key[a, f]),
+                        entry.table.frame,
+                        int(entry.table.depths[entry.row]),
+                        int(rules.attention[a]),
+                        int(rules.ffn[f]),
+                    )
+                )
+            if len(found) > at_most:
+                break
+        return sorted(found, key=lambda c: (c.key, c.frame.d_model, c.n_layers, c.attention, c.ffn))
+
     def _key(self) -> float:
         return self.best.key if self.best else np.inf
 
     def _limit(self) -> float:
         """Keys at or above this cannot improve on the incumbent."""
-        return self._key() - abs(self._key()) * _CLOSE if self.best else np.inf
+        key = min(self._key(), self.beat)
+        return key - abs(key) * _CLOSE if np.isfinite(key) else np.inf
 
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
@@ -165,7 +208,7 @@ class Search:
         self.counts.frames_solved.add(entry.order)
         self.counts.slices_solved += 1
         self.counts.columns += len(attention) + len(ffn)
-        before = self._key()
+        before = min(self._key(), self.beat)
         found = self._solve_by_cp_sat(table, row, n_layers, attention, ffn)
         self._confirm(table, row, n_layers, before, found)
 
@@ -196,7 +239,7 @@ class Search:
         plans = None
         best = np.inf
         while model.cut_off(self._limit()):
-            answer, choice = model.solve(presolve=True, time_limit_s=self._left())
+            answer, choice = model.solve(self.settings, self._left())
             self.counts.solves += 1
             self.counts.deterministic_time += answer.deterministic_time
             if answer.status == "unknown":

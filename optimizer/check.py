@@ -1,0 +1,60 @@
+"""The independent check of an answer: every metric and every rule again, on the plan itself.
+
+It shares no code with `solver`: the architecture is built as a model file would build it, the cost model
+is run on it operator by operator, and each rule is evaluated as a mask on plain numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from optimizer.columns.rules import Rules, frame_values
+from optimizer.cost.frame import Frame
+from optimizer.metrics import evaluate
+from optimizer.scope import Scope, holds
+from optimizer.spec.architecture import Architecture
+
+_FLOAT_NOISE = 1e-9
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the plan is, and which rules it breaks."""
+
+    metrics: dict[str, float]
+    broken: tuple[str, ...]
+
+
+def check(frame: Frame, architecture: Architecture, rules: Rules) -> Check:
+    """Evaluate an architecture in a frame against rules. Layer kinds are checked one by one."""
+    metrics = evaluate(frame, architecture)
+    broken = [name for name in rules.values if not _keeps(name, frame, architecture, rules, metrics)]
+    return Check(metrics, tuple(broken))
+
+
+def _keeps(
+    name: str, frame: Frame, architecture: Architecture, rules: Rules, metrics: dict[str, float]
+) -> bool:
+    return all(
+        bool(holds(rules.relation(name, _scope(frame, architecture, group, metrics), frame)).all())
+        for group in architecture.layers
+    )
+
+
+def _scope(frame: Frame, architecture: Architecture, group: Any, metrics: dict[str, float]) -> Scope:
+    block = group.block
+    values = {
+        **frame_values(frame),
+        "n_layers": architecture.n_layers,
+        "n_heads": block.attention.n_heads,
+        "n_kv_heads": block.attention.n_kv_heads,
+        "d_head": block.attention.d_head,
+        "d_ff": block.ffn.d_ff,
+    }
+    return _Lenient(values, lambda metric: metrics[metric])
+
+
+class _Lenient(Scope):
+    """Numbers computed along another path differ in the last digits; a bound is not broken by that."""
+
+    def at_most(self, left: Any, right: Any) -> Any:
+        return super().at_most(left, right + abs(right) * _FLOAT_NOISE)

@@ -1,0 +1,183 @@
+"""Why nothing is feasible: a smallest set of rules that conflict, and what each would have to become.
+
+The smallest conflict is found by hitting sets (Ignatiev et al., CP 2015): every maximal feasible set of
+rules leaves out some rule of every conflict, so a smallest set that meets all those complements, and is
+itself infeasible, is a smallest conflict. Each relaxation is verified by solving again with it.
+"""
+
+from dataclasses import dataclass, field
+from itertools import combinations
+from math import ceil, floor, log10
+from typing import Any
+
+from optimizer.check import check
+from optimizer.columns.compiled import symbol
+from optimizer.columns.rules import Rules, split_bound
+from optimizer.columns.space import Space
+from optimizer.cost.memory import GIB
+from optimizer.metrics import metric
+from optimizer.plugins import plugins
+from optimizer.solver.search import Candidate, Search
+from optimizer.spec.plan import Conflict, Relaxation
+
+_DIGITS = 4
+
+
+def explain_conflict(space: Space, deadline: float | None = None) -> Conflict:
+    """The smallest conflict of an infeasible space, with the nearest relaxation of each of its rules."""
+    names = _Conflicts(space, deadline).smallest()
+    relaxations = [_relax(space, name, deadline) for name in names]
+    return Conflict(constraints=tuple(names), relaxations=tuple(relaxations))
+
+
+@dataclass
+class _Conflicts:
+    space: Space
+    deadline: float | None
+    corrections: list[frozenset[str]] = field(default_factory=list)
+
+    def smallest(self) -> list[str]:
+        """A smallest infeasible set of rules, in the order the problem lists them."""
+        while True:
+            trial = self._hitting_set()
+            plan = find_plan(self.space, self.space.rules.only(trial), self.deadline)
+            if plan is None:
+                return [name for name in self.space.rules.values if name in trial]
+            self.corrections.append(frozenset(self.space.rules.values) - self._grow(trial, plan))
+
+    def _grow(self, kept: frozenset[str], plan: Candidate) -> frozenset[str]:
+        """Add rules while a plan remains; rules the plan at hand keeps come free."""
+        kept = kept | self._kept_by(plan)
+        for name in self.space.rules.values:
+            if name in kept:
+                continue
+            better = find_plan(self.space, self.space.rules.only(kept | {name}), self.deadline)
+            if better is not None:
+                kept = kept | {name} | self._kept_by(better)
+        return kept
+
+    def _kept_by(self, plan: Candidate) -> frozenset[str]:
+        attention, ffn = self.space.attention.take(plan.attention), self.space.ffn.take(plan.ffn)
+        if attention.n_heads % attention.n_kv_heads:
+            return frozenset()
+        architecture = self.space.architecture_of(plan.frame, plan.n_layers, attention, ffn)
+        broken = check(plan.frame, architecture, self.space.rules).broken
+        return frozenset(self.space.rules.values) - set(broken)
+
+    def _hitting_set(self) -> frozenset[str]:
+        names = list(self.space.rules.values)
+        for size in range(len(names) + 1):
+            for chosen in combinations(names, size):
+                if all(correction & set(chosen) for correction in self.corrections):
+                    return frozenset(chosen)
+        return frozenset(names)
+
+
+def find_plan(space: Space, rules: Rules, deadline: float | None = None) -> Candidate | None:
+    """Any plan under these rules, or None."""
+    name, sense = space.problem.objectives[0]
+    return Search(space, rules, symbol(name), sense, deadline=deadline, any_plan=True).run().best
+
+
+def _relax(space: Space, name: str, deadline: float | None) -> Relaxation:
+    """The nearest change of one rule, all others kept, that leaves a plan."""
+    if name == "parameter_window":
+        return _relax_window(space, deadline)
+    if name == "memory_capacity":
+        return _relax_memory(space, deadline)
+    if name in plugins("constraints"):
+        return _relax_structural(space, name, deadline)
+    return _relax_bound(space, name, deadline)
+
+
+def _best(space: Space, rules: Rules, name: str, sense: int, deadline: float | None) -> Candidate | None:
+    return Search(space, rules, symbol(name), sense, deadline=deadline).run().best
+
+
+def _relax_bound(space: Space, name: str, deadline: float | None) -> Relaxation:
+    base, suffix = split_bound(name)
+    unit, old = str(metric(base).UNIT), space.rules.values[name]
+    sense = -1 if suffix == "_min" else 1
+    best = _best(space, space.rules.without(name), base, sense, deadline)
+    if best is None:
+        return _none(name, old, unit)
+    reached = sense * best.key
+    if suffix == "_increase_max":
+        reference = space.rules.reference.value(base, best.frame)
+        new = _outward(reached / reference - 1, sense)
+        sentence = f"{base} at most {new:+.3%} above the baseline's ({reached:.5g} {unit}) would do"
+    else:
+        new = _outward(reached, sense)
+        word = "at least" if suffix == "_min" else "at most"
+        sentence = f"{base} {word} {new:g} {unit} would do"
+    return _verified(space, name, new, sentence, unit, deadline)
+
+
+def _relax_window(space: Space, deadline: float | None) -> Relaxation:
+    low, high = space.rules.values["parameter_window"]
+    free = space.rules.without("parameter_window")
+    below = _best(space, _narrow(free, "n_params_max", low, min), "n_params", -1, deadline)
+    above = _best(space, _narrow(free, "n_params_min", high, max), "n_params", 1, deadline)
+    found = [abs(c.key) for c in (below, above) if c is not None]
+    if not found:
+        return _none("parameter_window", [low, high], "parameters")
+    middle = (low + high) / 2
+    nearest = min(found, key=lambda n: abs(n - middle))
+    new = [min(low, nearest), max(high, nearest)]
+    sentence = f"n_params {nearest / 1e9:.4g}B, {nearest / middle - 1:+.2%} from the target, would do"
+    return _verified(space, "parameter_window", new, sentence, "parameters", deadline)
+
+
+def _narrow(rules: Rules, name: str, value: float, choose: Any) -> Rules:
+    old = rules.values.get(name, value)
+    return rules.with_value(name, choose(old, value))
+
+
+def _relax_memory(space: Space, deadline: float | None) -> Relaxation:
+    best = _best(space, space.rules.without("memory_capacity"), "memory_gib", 1, deadline)
+    old = space.rules.values["memory_capacity"]
+    if best is None:
+        return _none("memory_capacity", old, "of hbm_usable")
+    usable = best.frame.chip.hbm_usable / GIB
+    sentence = (
+        f"{_outward(best.key, 1):g} GiB on each {best.frame.chip.name} would do; it has {usable:g} GiB usable"
+    )
+    return _verified(
+        space, "memory_capacity", _outward(best.key / usable, 1), sentence, "of hbm_usable", deadline
+    )
+
+
+def _relax_structural(space: Space, name: str, deadline: float | None) -> Relaxation:
+    module, old = plugins("constraints")[name], space.rules.values[name]
+    for value in module.weaker(old) if hasattr(module, "weaker") else []:
+        if find_plan(space, space.rules.with_value(name, value), deadline):
+            return _relaxation(name, old, value, f"{name}: {value} would do", "")
+    if find_plan(space, space.rules.without(name), deadline):
+        return _relaxation(name, old, False, f"switching {name} off would do", "")
+    return _none(name, old, "")
+
+
+def _outward(value: float, sense: int) -> float:
+    """Round to a few digits, to the side that keeps the plan."""
+    if value == 0:
+        return 0.0
+    step = 10.0 ** (floor(log10(abs(value))) - _DIGITS + 1)
+    steps = value / step
+    return float(f"{(ceil(steps - 1e-9) if sense > 0 else floor(steps + 1e-9)) * step:.6g}")
+
+
+def _verified(
+    space: Space, name: str, value: Any, sentence: str, unit: str, deadline: float | None
+) -> Relaxation:
+    old = space.rules.values[name]
+    if find_plan(space, space.rules.with_value(name, value), deadline) is None:
+        return _none(name, old, unit)
+    return _relaxation(name, old, value, sentence, unit)
+
+
+def _relaxation(name: str, old: Any, new: Any, sentence: str, unit: str) -> Relaxation:
+    return Relaxation(constraint=name, sentence=sentence, from_=old, to=new, unit=unit)
+
+
+def _none(name: str, old: Any, unit: str) -> Relaxation:
+    return _relaxation(name, old, None, f"no change of {name} alone would do", unit)

@@ -1,0 +1,180 @@
+"""From a search's outcome to the parts of a result: dimensions, deployment, operators, assumptions."""
+
+from typing import Any
+
+from optimizer.columns.rules import baseline_frame
+from optimizer.columns.space import Space
+from optimizer.cost import memory
+from optimizer.cost.frame import Frame
+from optimizer.cost.quality import NOISE
+from optimizer.cost.quantities import (
+    QUANTITIES,
+    attention_operators,
+    ffn_operators,
+    roofline,
+    shared_operators,
+)
+from optimizer.check import check
+from optimizer.errors import InternalMismatch
+from optimizer.metrics import metric
+from optimizer.solver.search import Candidate
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.plan import (
+    Assumption,
+    Baseline,
+    DenseDimensions,
+    Deployment,
+    OperatorRow,
+    Plan,
+    Pool,
+)
+
+_LAW_RANGE = 16e9
+"""Largest model behind the Chinchilla fit."""
+
+
+def architecture_of(space: Space, best: Candidate) -> Architecture:
+    """The architecture a candidate stands for."""
+    attention, ffn = space.attention.take(best.attention), space.ffn.take(best.ffn)
+    return space.architecture_of(best.frame, best.n_layers, attention, ffn)
+
+
+def plan_of(space: Space, best: Candidate) -> Plan:
+    """A candidate as a plan, recomputed and checked by `check`; a plan that fails is no answer."""
+    architecture = architecture_of(space, best)
+    checked = check(best.frame, architecture, space.rules)
+    if checked.broken:
+        raise InternalMismatch(
+            f"the plan found breaks {', '.join(checked.broken)} when recomputed; no answer is given"
+        )
+    dims = dimensions(best.frame, architecture)
+    return Plan(architecture=dims, deployment=deployment(best.frame), metrics=checked.metrics)
+
+
+def dimensions(frame: Frame, architecture: Architecture) -> DenseDimensions:
+    """The dimensions of a one-block architecture."""
+    block = architecture.first
+    n_params = round(QUANTITIES["n_params"].total(frame, architecture))
+    return DenseDimensions(
+        n_layers=architecture.n_layers,
+        d_model=architecture.d_model,
+        n_heads=block.attention.n_heads,
+        n_kv_heads=block.attention.n_kv_heads,
+        d_head=block.attention.d_head,
+        d_ff=block.ffn.d_ff,
+        vocab_size=architecture.vocab_size,
+        tied_embeddings=architecture.tied_embeddings,
+        n_params=n_params,
+        n_active_params=n_params,
+    )
+
+
+def deployment(frame: Frame) -> Deployment:
+    """One replica of the frame."""
+    pool = Pool(
+        chip=frame.chip.name,
+        replicas=1,
+        tensor_parallel=frame.tensor_parallel,
+        batch=frame.batch,
+        weight_dtype=frame.weight_dtype,
+        kv_dtype=frame.kv_dtype,
+        chips=frame.n_chips,
+    )
+    return Deployment(pools=(pool,))
+
+
+def baseline_of(space: Space, frame: Frame, metrics: dict[str, float]) -> Baseline | None:
+    """The baseline in the plan's place: same chip, split, formats and traffic."""
+    model = space.baseline
+    if model is None:
+        return None
+    own = baseline_frame(frame, model)
+    checked = check(own, model, space.rules)
+    return Baseline(
+        name=model.name,
+        dimensions=dimensions(own, model) if len(model.layers) == 1 else None,
+        metrics=checked.metrics,
+        difference={
+            name: metrics[name] - value for name, value in checked.metrics.items() if name in metrics
+        },
+        keeps_constraints=not checked.broken,
+        breaks=checked.broken,
+    )
+
+
+def operator_rows(frame: Frame, architecture: Architecture) -> tuple[OperatorRow, ...]:
+    """Every operator of a decode step and of a prefill, summed over the layers that have it."""
+    rows = []
+    for phase in ("decode", "prefill"):
+        counted: dict[str, tuple[int, list[Any]]] = {}
+        for group in architecture.layers:
+            operators = [
+                *attention_operators(frame, group.block.attention, phase),
+                *ffn_operators(frame, group.block.ffn, phase),
+            ]
+            for operator in operators:
+                count, costs = counted.get(operator.name, (0, []))
+                cost = roofline(frame).cost(operator)
+                counted[operator.name] = (count + group.count, [*costs, (group.count, cost)])
+        for operator in shared_operators(frame, phase):
+            counted[operator.name] = (1, [(1, roofline(frame).cost(operator))])
+        rows += [_row(phase, name, count, costs) for name, (count, costs) in counted.items()]
+    return tuple(row for row in rows if row.time_ms > 0)
+
+
+def _row(phase: Any, name: str, count: int, costs: list[Any]) -> OperatorRow:
+    longest = max(costs, key=lambda pair: float(pair[1].seconds))[1]
+
+    def total(field: str) -> float:
+        return float(sum(n * getattr(cost, field) for n, cost in costs))
+
+    return OperatorRow(
+        phase=phase,
+        operator=name,
+        count=count,
+        flops=total("flops"),
+        bytes=total("bytes"),
+        link_bytes=total("link_bytes"),
+        time_ms=1e3 * total("seconds"),
+        bound_by=longest.bound_by,
+    )
+
+
+def assumptions_of(space: Space, frame: Frame, metrics: dict[str, float]) -> tuple[Assumption, ...]:
+    """Every value the answer rests on that the problem file did not give."""
+    problem, chip = space.problem, frame.chip
+    found = []
+
+    def add(name: str, value: str, source: str) -> None:
+        found.append(Assumption(name=name, value=value, source=source))
+
+    given = problem.deployment.model_fields_set
+    if "host_ms" not in given:
+        add("deployment.host_ms", f"{frame.host_ms:g} ms a step", "fitted to TensorRT-LLM throughput rows")
+    if "reserve_gib" not in given:
+        add("deployment.reserve_gib", f"{frame.reserve_gib:g} GiB a chip", "aiconfigurator @095f58a5")
+    if "training_tokens" not in problem.model_fields_set:
+        add("training_tokens", f"{frame.training_tokens:.3g}", "default of archsat")
+    kind = "fitted to kernels" if chip.efficiency.measured else "NOT measured on this chip"
+    add(f"{chip.name} efficiency", kind, chip.source("efficiency"))
+    if frame.weight_dtype not in ("bf16", "int8", "int4") and chip.arithmetic(frame.weight_dtype) == "bf16":
+        add(f"{frame.weight_dtype} weights", "multiplied in bf16", f"{chip.name} has no such arithmetic")
+    if frame.tensor_parallel > 1 and frame.tensor_parallel not in chip.efficiency.all_reduce:
+        add("all-reduce", f"no measurement on {frame.tensor_parallel} chips", "nearest or generic constants")
+    if chip.usd_per_chip_hour is not None:
+        add(
+            f"{chip.name} price",
+            f"{chip.usd_per_chip_hour:g} USD an hour",
+            chip.source("usd_per_chip_hour"),
+        )
+    add("decode context", f"{frame.decode_context:g} tokens", "prompt and half of the answer")
+    add("prefill chunk", f"{memory.CHUNK_TOKENS} tokens", "bounds activations; TensorRT-LLM's default")
+    add("loss proxy", f"differences below {NOISE:.2%} are noise", "optimizer.cost.quality")
+    if metrics["n_params"] > _LAW_RANGE:
+        add("loss proxy", "beyond the 16B of its data: extrapolated", "Besiroglu et al. 2024")
+    return tuple(found)
+
+
+def unit(name: str) -> str:
+    """Unit of a metric."""
+    return str(metric(name).UNIT)

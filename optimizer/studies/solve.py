@@ -1,0 +1,221 @@
+"""The optimum of a problem, with its proof; or the conflict that leaves no plan."""
+
+import time
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from optimizer.columns.compiled import symbol
+from optimizer.columns.rules import Rules, split_bound
+from optimizer.columns.space import Space, resolve
+from optimizer.cost.frame import Slice
+from optimizer.cost.quality import NOISE
+from optimizer.errors import InputError
+from optimizer.metrics import metric
+from optimizer.plugins import plugins
+from optimizer.solver.engine import SolveSettings, engine_version
+from optimizer.solver.search import Candidate, Counts, Outcome, Progress, Search, tile_efficiency
+from optimizer.spec.plan import Binding, Certificate, Objective, Result
+from optimizer.spec.problem import Problem
+from optimizer.studies.explain import explain_conflict
+from optimizer.studies.outcome import (
+    architecture_of,
+    assumptions_of,
+    baseline_of,
+    operator_rows,
+    plan_of,
+    unit,
+)
+from optimizer.version import VERSION
+
+_NEAR = 0.02  # a bound further away than this is not tried as binding
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a study runs: limits, determinism, and who is told of progress."""
+
+    time_limit_s: float | None = None
+    settings: SolveSettings = SolveSettings()
+    progress: Progress | None = None
+
+    def deadline(self) -> float | None:
+        """The moment to stop, on the monotonic clock."""
+        return None if self.time_limit_s is None else time.monotonic() + self.time_limit_s
+
+
+def solve(problem: Problem, options: Options = Options()) -> Result:
+    """Solve a problem to proven optimality, or name the smallest conflict.
+
+    A list of objectives is lexicographic: each later one is optimised among the optima of the earlier.
+    Raises InputError for what cannot be asked, InternalMismatch if an answer fails its own check.
+    """
+    start = time.monotonic()
+    space = resolve(problem)
+    require_metrics(space)
+    deadline = options.deadline()
+    outcome, total = _lexicographic(space, options, deadline)
+    name, sense = problem.objectives[0]
+    common = {"problem": problem.model_dump(mode="json", exclude_unset=True), "version": VERSION}
+    certificate = _certificate(space, total, outcome, options)
+    if outcome.best is None:
+        conflict = explain_conflict(space, deadline) if outcome.finished else None
+        return Result(
+            status="infeasible" if outcome.finished else "unknown",
+            objective=_objective(name, sense, None, None if outcome.finished else outcome.bound),
+            conflict=conflict,
+            certificate=certificate,
+            wall_s=time.monotonic() - start,
+            **common,
+        )
+    best = outcome.best
+    plan = plan_of(space, best)
+    value = plan.metrics[name]
+    architecture = architecture_of(space, best)
+    block = architecture.first
+    return Result(
+        status="optimal" if outcome.finished else "feasible",
+        objective=_objective(name, sense, value, _first_bound(problem, outcome, value)),
+        architecture=plan.architecture,
+        deployment=plan.deployment,
+        metrics=plan.metrics,
+        tile_efficiency=float(tile_efficiency(best.frame, block.attention, block.ffn)),
+        baseline=baseline_of(space, best.frame, plan.metrics),
+        operators=operator_rows(best.frame, architecture),
+        binding=_binding(space, best, plan.metrics, deadline) if outcome.finished else (),
+        assumptions=assumptions_of(space, best.frame, plan.metrics),
+        certificate=certificate,
+        wall_s=time.monotonic() - start,
+        **common,
+    )
+
+
+def require_metrics(space: Space) -> None:
+    """InputError if a metric asked for does not exist or lacks a fact (a chip's price)."""
+    frame = next(space.settings())
+    for name in [*(n for n, _ in space.problem.objectives), *map(bounded_metric, space.rules.values)]:
+        if not name:
+            continue
+        module = metric(name)
+        for chip in space.chips:
+            module.value(Slice(replace(frame, chip=chip, d_model=4096), 32), 1e9)
+
+
+def bounded_metric(rule: str) -> str:
+    """The metric a rule bounds, '' for a structural one."""
+    return "" if rule in plugins("constraints") else split_bound(rule)[0]
+
+
+def _lexicographic(
+    space: Space, options: Options, deadline: float | None
+) -> tuple[Outcome, Counts]:
+    rules, total = space.rules, Counts(frames=space.n_frames)
+    outcome = None
+    for name, sense in space.problem.objectives:
+        outcome = Search(
+            space,
+            rules,
+            symbol(name),
+            sense,
+            deadline=deadline,
+            progress=options.progress,
+            settings=options.settings,
+        ).run()
+        total.add(outcome.counts)
+        if outcome.best is None or not outcome.finished:
+            break
+        edge = outcome.best.key + abs(outcome.best.key) * _SAME
+        rules = rules.with_value(*_at_optimum(rules, name, sense, edge))
+    if outcome is None:
+        raise InputError("minimize: names no metric")
+    return outcome, total
+
+
+def _at_optimum(rules: Rules, name: str, sense: int, edge: float) -> tuple[str, float]:
+    """The bound that keeps a metric at its optimum, never looser than the problem's own."""
+    rule = f"{name}_max" if sense > 0 else f"{name}_min"
+    return rule, edge if sense > 0 else -edge
+
+
+def _first_bound(problem: Problem, outcome: Outcome, value: float) -> float:
+    _, sense = problem.objectives[0]
+    if outcome.finished or len(problem.objectives) > 1:
+        return value
+    return sense * outcome.bound
+
+
+def _objective(name: str, sense: int, value: float | None, bound: float | None) -> Objective:
+    direction: Literal["min", "max"] = "min" if sense > 0 else "max"
+    finite = bound if bound is not None and abs(bound) < float("inf") else None
+    gap = abs(value - finite) / abs(value) if value and finite is not None else None
+    return Objective(
+        name=name, sense=direction, value=value, unit=unit(name), bound=finite, gap=gap
+    )
+
+
+def _certificate(space: Space, counts: Counts, outcome: Outcome, options: Options) -> Certificate:
+    confirmed = []
+    if outcome.finished:
+        unsolved = counts.frames - len(counts.frames_solved)
+        confirmed.append(f"optimistic bounds of the other {unsolved} frames, in numpy")
+        if counts.enumerated:
+            confirmed.append(f"enumeration of all {counts.enumerated} plans of the slices solved, in numpy")
+    return Certificate(
+        lattice_points=space.lattice_points,
+        frames=counts.frames,
+        frames_solved=len(counts.frames_solved),
+        slices=counts.slices,
+        slices_solved=counts.slices_solved,
+        columns=counts.columns,
+        engine="OR-Tools CP-SAT",
+        engine_version=engine_version(),
+        solves=counts.solves,
+        band=counts.band,
+        confirmed_by=tuple(confirmed),
+        checker="all metrics and rules recomputed from the cost model" if outcome.best else "no plan to check",
+        deterministic_time=round(counts.deterministic_time, 9),
+        seed=options.settings.seed,
+    )
+
+
+def _binding(
+    space: Space, best: Candidate, metrics: dict[str, float], deadline: float | None
+) -> tuple[Binding, ...]:
+    """Bounds on metrics near which the plan sits and without which a better plan exists."""
+    name, sense = space.problem.objectives[0]
+    found = []
+    for rule in space.rules.values:
+        side = _nearest_side(space, rule, best, metrics)
+        if side is None:
+            continue
+        limit, measured, what = side
+        improved = Search(
+            space,
+            space.rules.without(rule),
+            symbol(name),
+            sense,
+            deadline=deadline,
+            any_plan=True,
+            beat=sense * metrics[name],
+        ).run()
+        if improved.best is not None:
+            found.append(Binding(constraint=rule, bound=limit, value=measured, unit=unit(what)))
+    return tuple(found)
+
+
+def _nearest_side(
+    space: Space, rule: str, best: Candidate, metrics: dict[str, float]
+) -> tuple[float, float, str] | None:
+    """(limit, value, metric) of a rule on a metric, if the plan is close enough to it to matter."""
+    if rule == "parameter_window":
+        what, limits = "n_params", list(space.rules.values[rule])
+    elif rule == "memory_capacity":
+        what, limits = "memory_gib", [space.rules.values[rule] * best.frame.chip.hbm_usable / 2**30]
+    elif split_bound(rule)[0] and rule not in plugins("constraints"):
+        what, limits = split_bound(rule)[0], [space.rules.limit(rule, best.frame)]
+    else:
+        return None
+    value = metrics[what]
+    limit = min(limits, key=lambda edge: abs(edge - value))
+    near = NOISE if what == "loss" else _NEAR
+    return (limit, value, what) if abs(limit - value) <= near * abs(limit) else None

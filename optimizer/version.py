@@ -1,0 +1,3 @@
+"""The version of archsat."""
+
+VERSION = "0.1.0"
