@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.columns.table import FrameTable
-from optimizer.columns.window import hull, lowest, meets
+from optimizer.columns.window import hull, largest, lowest, meets
 from optimizer.scope import Symbol
 
 _ANY = 1e9
@@ -43,23 +43,14 @@ def depth_bounds(table: FrameTable, objective: Symbol, sense: int) -> DepthBound
     last = np.searchsorted(
         sorted_params, (high[:, None] + slack - n.base - reach) / depths[:, None], side="right"
     )
-    empty = first >= last
-    run = _Run(order, first, last - 1, empty)
+    for limit in _limits(table):
+        last = np.minimum(last, _run_end(table, limit, order, depths))
+    run = _Run(order, first, last - 1, first >= last)
+    dead = run.empty | _unreachable(table, run, depths)
 
-    dead = np.zeros(empty.shape, dtype=bool)
-    for _, bound in table.rules.bounds:
-        s = bound.symbol
-        if s.quantity == "n_params" or s.rises is None:
-            continue
-        least = run.least(table, s.quantity, depths, +1)
-        most = -run.least(table, s.quantity, depths, -1)
-        at = table.at(0)
-        ends = [np.asarray(s.value(at, q), dtype=float) for q in (least, most)]
-        with np.errstate(invalid="ignore"):
-            smallest, largest = np.fmin(*ends), np.fmax(*ends)
-        dead |= ~meets(smallest, -np.inf, bound.high) | ~meets(largest, bound.low, np.inf)
-    dead |= empty
-
+    fewest = np.where(dead, np.inf, run.least(table, "n_params", depths, +1)).min(axis=1)
+    most = -np.where(dead, np.inf, run.least(table, "n_params", depths, -1)).min(axis=1)
+    low, high = np.maximum(low, fewest), np.minimum(high, most)
     if objective.quantity == "n_params":
         best = lowest(objective, sense, table.at(table.depths[:, None]), *_finite(low, high))
         by_attention = np.broadcast_to(best[:, None], dead.shape)
@@ -69,6 +60,52 @@ def depth_bounds(table: FrameTable, objective: Symbol, sense: int) -> DepthBound
         by_attention = sense * np.asarray(objective.value(table.at(0), q), dtype=float)
     by_attention = np.where(dead, np.inf, by_attention)
     return DepthBounds(by_attention.min(axis=1), by_attention, low, high)
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """quantity <= most, which some bound on a metric amounts to."""
+
+    quantity: str
+    most: float
+
+
+def _limits(table: FrameTable) -> list[_Limit]:
+    """Upper limits of quantities other than n_params that the bounds imply."""
+    found = []
+    for _, bound in table.rules.bounds:
+        s = bound.symbol
+        capped = np.isfinite(bound.high if s.rises else bound.low)
+        if s.quantity != "n_params" and s.rises is not None and capped:
+            found.append(_Limit(s.quantity, largest(bound, table.at(0))))
+    return found
+
+
+def _run_end(table: FrameTable, limit: _Limit, order: np.ndarray, depths: np.ndarray) -> np.ndarray:
+    """End of the run of feed-forward kinds within a limit, shape (D, A); all, if costs are not in order."""
+    column = table.columns[limit.quantity]
+    y = column.ffn[order]
+    if (np.diff(y) < 0).any():
+        return np.full((len(depths), len(column.attention)), len(y))
+    left = (limit.most * (1 + 1e-9) - column.base) / depths[:, None] - column.attention
+    return np.searchsorted(y, left, side="right")
+
+
+def _unreachable(table: FrameTable, run: "_Run", depths: np.ndarray) -> np.ndarray:
+    """Attention kinds that no feed-forward kind of their run brings within every bound, shape (D, A)."""
+    dead = np.zeros(run.empty.shape, dtype=bool)
+    for _, bound in table.rules.bounds:
+        s = bound.symbol
+        if s.quantity == "n_params" or s.rises is None:
+            continue
+        ends = [
+            np.asarray(s.value(table.at(0), sign * run.least(table, s.quantity, depths, sign)), dtype=float)
+            for sign in (+1, -1)
+        ]
+        with np.errstate(invalid="ignore"):
+            smallest, largest_value = np.fmin(*ends), np.fmax(*ends)
+        dead |= ~meets(smallest, -np.inf, bound.high) | ~meets(largest_value, bound.low, np.inf)
+    return dead
 
 
 @dataclass(frozen=True)

@@ -154,13 +154,13 @@ def resolve(problem: Problem) -> Space:
         if isinstance(problem.architecture, str)
         else problem.architecture
     )
-    heads = np.array(
-        list(product(free.d_head, free.n_heads, free.n_kv_heads)), dtype=np.int64
-    ).reshape(-1, 3)
+    d_head, n_heads, n_kv_heads = np.meshgrid(
+        free.d_head, free.n_heads, free.n_kv_heads, indexing="ij"
+    )
     attention = AttentionKinds(
-        n_heads=heads[:, 1],
-        n_kv_heads=heads[:, 2],
-        d_head=heads[:, 0],
+        n_heads=n_heads.ravel(),
+        n_kv_heads=n_kv_heads.ravel(),
+        d_head=d_head.ravel(),
         attention_window=free.attention_window,
         qkv_bias=free.qkv_bias,
         output_bias=free.output_bias,

@@ -17,6 +17,7 @@ from optimizer.scope import Bound, Symbol
 _GRID = 33
 _BISECTIONS = 60
 _TOLERANCE = 1e-12
+_BEYOND = 1e30  # larger than any quantity of a plan
 
 Interval = tuple[float, float]
 
@@ -58,6 +59,21 @@ def lowest(symbol: Symbol, sense: int, at: Slice, low: np.ndarray, high: np.ndar
 def _on_grid(symbol: Symbol, at: Slice, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     grid = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, _GRID)
     return grid, np.broadcast_to(symbol.value(at, grid), grid.shape)
+
+
+def largest(bound: Bound, at: Slice) -> float:
+    """The largest quantity within the upper side of a bound on a rising metric, or the lower of a falling one."""
+    outside = 1.0
+    while _inside(bound, at, outside):
+        if outside > _BEYOND:
+            return np.inf
+        outside *= 2.0
+    return _crossing(lambda q: _inside(bound, at, q), 0.0, outside)
+
+
+def _inside(bound: Bound, at: Slice, quantity: float) -> bool:
+    value = bound.symbol.value(at, quantity)
+    return bool(meets(value, -np.inf, bound.high) if bound.symbol.rises else meets(value, bound.low, np.inf))
 
 
 def intervals(bound: Bound, at: Slice, low: float, high: float) -> list[Interval]:

@@ -75,7 +75,7 @@ class ArchitectureSpace(Strict):
     tied_embeddings: StrictBool = False
     d_model: Domain = Range(min=512, max=16384, multiple_of=64).values()
     n_layers: Domain = Range(min=4, max=160).values()
-    n_heads: Domain = Range(min=1, max=128).values()
+    n_heads: Domain = Range(min=1, max=256).values()
     n_kv_heads: Domain = Range(min=1, max=64).values()
     d_head: Domain = (64, 128, 256)
     d_ff: Domain = Range(min=1024, max=65536, multiple_of=64).values()

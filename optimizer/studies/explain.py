@@ -21,6 +21,8 @@ from optimizer.solver.search import Candidate, Search
 from optimizer.spec.plan import Conflict, Relaxation
 
 _DIGITS = 4
+_COUPLING = ("parameter_window", "memory_capacity")
+"""Structural rules that are about whole plans, not about the dimensions of one layer kind."""
 
 
 def explain_conflict(space: Space, deadline: float | None = None) -> Conflict:
@@ -40,20 +42,31 @@ class _Conflicts:
         """A smallest infeasible set of rules, in the order the problem lists them."""
         while True:
             trial = self._hitting_set()
-            plan = find_plan(self.space, self.space.rules.only(trial), self.deadline)
-            if plan is None:
+            kept = self._feasible(trial)
+            if kept is None:
                 return [name for name in self.space.rules.values if name in trial]
-            self.corrections.append(frozenset(self.space.rules.values) - self._grow(trial, plan))
+            self.corrections.append(frozenset(self.space.rules.values) - self._grow(kept))
 
-    def _grow(self, kept: frozenset[str], plan: Candidate) -> frozenset[str]:
+    def _feasible(self, trial: frozenset[str]) -> frozenset[str] | None:
+        """A feasible set around the trial, or None. With the rules on dimensions first: fewer kinds."""
+        structural = plugins("constraints")
+        dimensions = frozenset(
+            n for n in self.space.rules.values if n in structural and n not in _COUPLING
+        )
+        for rules in (trial | dimensions, trial):
+            plan = find_plan(self.space, self.space.rules.only(rules), self.deadline)
+            if plan is not None:
+                return rules | self._kept_by(plan)
+        return None
+
+    def _grow(self, kept: frozenset[str]) -> frozenset[str]:
         """Add rules while a plan remains; rules the plan at hand keeps come free."""
-        kept = kept | self._kept_by(plan)
         for name in self.space.rules.values:
             if name in kept:
                 continue
-            better = find_plan(self.space, self.space.rules.only(kept | {name}), self.deadline)
-            if better is not None:
-                kept = kept | {name} | self._kept_by(better)
+            plan = find_plan(self.space, self.space.rules.only(kept | {name}), self.deadline)
+            if plan is not None:
+                kept = kept | {name} | self._kept_by(plan)
         return kept
 
     def _kept_by(self, plan: Candidate) -> frozenset[str]:
