@@ -95,6 +95,8 @@ class Search:
     deadline: float | None = None
     any_plan: bool = False
     """Stop at the first plan: the question is only whether there is one."""
+    floors: bool = True
+    """Bound frames before pricing them; without, every frame is priced: slow, but another witness."""
     beat: float = np.inf
     """Only plans whose sense x objective is below this are wanted."""
     settings: SolveSettings = SolveSettings()
@@ -174,7 +176,9 @@ class Search:
         for setting in self.space.settings():
             if self._late():
                 raise _OutOfTime
-            for d, bound in enumerate(floors.key(setting)):
+            widths = len(self.space.architecture.d_model)
+            keys = floors.key(setting) if self.floors else np.full(widths, -np.inf)
+            for d, bound in enumerate(keys):
                 if bound < np.inf:
                     frame = (setting, self.space.architecture.d_model[d])
                     self._heap.append(_Entry(float(bound), len(self._heap), frame))
@@ -186,6 +190,8 @@ class Search:
         setting, d_model = entry.frame
         frame = replace(setting, d_model=d_model)
         compiled = self._compiler.compile(frame)
+        if not compiled.alive:
+            return
         table = frame_table(self.space, frame, compiled, quantities_in_use(self.objective, compiled))
         self.counts.frames_expanded += 1
         self.counts.columns_priced += len(compiled.attention) + len(compiled.ffn)

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from optimizer.spec.base import Strict
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
@@ -93,7 +95,7 @@ class Relaxation(Strict):
 
     constraint: str
     sentence: str
-    from_: Any
+    from_: Any = Field(serialization_alias="from")
     to: Any
     unit: str
 

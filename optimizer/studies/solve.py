@@ -9,7 +9,7 @@ from optimizer.columns.rules import Rules, split_bound
 from optimizer.columns.space import Space, resolve
 from optimizer.cost.frame import Slice
 from optimizer.cost.quality import NOISE
-from optimizer.errors import InputError
+from optimizer.errors import InputError, InternalMismatch
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
 from optimizer.solver.engine import SolveSettings, engine_version
@@ -29,6 +29,7 @@ from optimizer.version import VERSION
 
 _NEAR = 0.02  # a bound further away than this is not tried as binding
 _SAME = 1e-9
+_FRAMES_PRICED_AGAIN = 2_000  # a few seconds of pricing
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
     outcome, total = _lexicographic(space, options, deadline)
     name, sense = problem.objectives[0]
     common = {"problem": problem.model_dump(mode="json", exclude_unset=True), "version": VERSION}
-    certificate = _certificate(space, total, outcome, options)
     if outcome.best is None:
+        witnesses = _no_plan_witness(space, outcome, deadline)
+        certificate = _certificate(space, total, outcome, options, witnesses)
         conflict = explain_conflict(space, deadline) if outcome.finished else None
         return Result(
             status="infeasible" if outcome.finished else "unknown",
@@ -69,6 +71,7 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
             **common,
         )
     best = outcome.best
+    certificate = _certificate(space, total, outcome, options)
     plan = plan_of(space, best)
     value = plan.metrics[name]
     architecture = architecture_of(space, best)
@@ -153,7 +156,24 @@ def _objective(name: str, sense: int, value: float | None, bound: float | None) 
     )
 
 
-def _certificate(space: Space, counts: Counts, outcome: Outcome, options: Options) -> Certificate:
+def _no_plan_witness(space: Space, outcome: Outcome, deadline: float | None) -> tuple[str, ...]:
+    """Confirm infeasibility a second way: price every frame, with no floor to rule one out."""
+    if not outcome.finished or space.n_frames > _FRAMES_PRICED_AGAIN:
+        return ()
+    name, sense = space.problem.objectives[0]
+    again = Search(
+        space, space.rules, symbol(name), sense, deadline=deadline, floors=False, any_plan=True
+    ).run()
+    if again.best is not None:
+        raise InternalMismatch(
+            "the floors rule out every frame, but a plan was found without them; no answer is given"
+        )
+    return (f"pricing all {space.n_frames} frames, without the floors",) if again.finished else ()
+
+
+def _certificate(
+    space: Space, counts: Counts, outcome: Outcome, options: Options, more: tuple[str, ...] = ()
+) -> Certificate:
     confirmed = []
     if outcome.finished:
         unsolved = counts.frames - len(counts.frames_solved)
@@ -171,7 +191,7 @@ def _certificate(space: Space, counts: Counts, outcome: Outcome, options: Option
         engine_version=engine_version(),
         solves=counts.solves,
         band=counts.band,
-        confirmed_by=tuple(confirmed),
+        confirmed_by=(*confirmed, *more),
         checker="all metrics and rules recomputed from the cost model" if outcome.best else "no plan to check",
         deterministic_time=round(counts.deterministic_time, 9),
         seed=options.settings.seed,

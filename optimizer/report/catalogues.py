@@ -1,0 +1,83 @@
+"""Tables of the catalogues: chips, models, problems."""
+
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from optimizer.report.numbers import count, short
+
+_GIB = 2.0**30
+_NAME = 36  # widest name shown in full in 80 columns
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    for i, name in enumerate(columns):
+        table.add_column(
+            name,
+            justify="left" if i == 0 else "right",
+            no_wrap=True,
+            max_width=_NAME if i == 0 else None,
+        )
+    return table
+
+
+def chips_table(chips: Any) -> Table:
+    """One row per chip: dense peaks, memory, scale-up link and price."""
+    table = _table(
+        "chip", "bf16\nTFLOP/s", "fp8\nTFLOP/s", "GiB", "TB/s", "link\nGB/s", "chips\nlinked", "USD\n/hour", "kernels\nfitted"
+    )
+    for chip in chips:
+        fp8 = chip.dense_flops.get("fp8")
+        table.add_row(
+            chip.name,
+            short(chip.dense_flops["bf16"] / 1e12),
+            short(fp8 / 1e12) if fp8 else "-",
+            short(chip.hbm_usable / _GIB),
+            short(chip.hbm_bandwidth / 1e12),
+            short(chip.scaleup.bandwidth / 1e9),
+            str(chip.scaleup.domain),
+            f"{chip.usd_per_chip_hour:.2f}" if chip.usd_per_chip_hour else "-",
+            "yes" if chip.efficiency.measured else "no",
+        )
+    return table
+
+
+def models_table(models: Any) -> Table:
+    """One row per model."""
+    table = _table("model", "params", "layers", "d_model", "heads", "kv", "d_head", "d_ff")
+    for model in models:
+        a, f = model.first.attention, model.first.ffn
+        table.add_row(
+            model.name,
+            count(model.published_params or 0),
+            *(str(v) for v in (model.n_layers, model.d_model, a.n_heads, a.n_kv_heads, a.d_head, f.d_ff)),
+        )
+    return table
+
+
+def problems_table(problems: Any) -> Table:
+    """One row per problem: its name and its question."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("problem", no_wrap=True)
+    table.add_column("question")
+    for problem in problems:
+        table.add_row(problem["name"], problem.get("question", ""))
+    return table
+
+
+def details(data: dict[str, Any]) -> Group:
+    """One item of a catalogue, field by field, with its sources last."""
+    parts: list[RenderableType] = []
+    for key, value in data.items():
+        if value in (None, "", (), [], {}):
+            continue
+        if isinstance(value, dict):
+            parts.append(Text(f"{key}:", style="bold"))
+            parts += [Text(f"  {k}: {v}") for k, v in value.items()]
+        else:
+            parts.append(Text.assemble((f"{key}: ", "bold"), str(value)))
+    return Group(*parts)
