@@ -222,10 +222,11 @@ def _models(arguments: argparse.Namespace) -> int:
 def _problems(arguments: argparse.Namespace) -> int:
     from optimizer import catalog
     from optimizer.report import catalogues
+    from optimizer.spec.loading import read_yaml
 
     if arguments.name:
         return _item(arguments, catalog.problem(arguments.name))
-    shipped = [catalog.read_yaml(path) for path in catalog.problem_files().values()]
+    shipped = [read_yaml(path) for path in catalog.problem_files().values()]
     if arguments.json:
         return _dump(arguments, shipped)
     return _show(arguments, catalogues.problems_table(shipped))

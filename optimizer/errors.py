@@ -1,8 +1,8 @@
 """The errors a user can meet. Each message says what is wrong, where, and what would be accepted.
 
-    ArchsatError
-    |- InputError         a wrong file, field or value                    exit code 2
-    |- InternalMismatch   an answer failed its own check: never shown as an answer   exit code 1
+ArchsatError
+|- InputError         a wrong file, field or value                    exit code 2
+|- InternalMismatch   an answer failed its own check: never shown as an answer   exit code 1
 """
 
 from difflib import get_close_matches

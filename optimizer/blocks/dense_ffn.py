@@ -22,7 +22,12 @@ def forward(ffn: Any, d_model: int, tensor_parallel: int, rows: int) -> list[Ope
     wide, shard = 1 + ffn.gated_ffn, ffn.d_ff / tensor_parallel
     return [
         Elementwise("ffn norm, residual", rows * 6 * d_model),
-        Gemm("gate and up projection" if ffn.gated_ffn else "up projection", rows, wide * shard, d_model),
+        Gemm(
+            "gate and up projection" if ffn.gated_ffn else "up projection",
+            rows,
+            wide * shard,
+            d_model,
+        ),
         Elementwise("activation", rows * 5 * shard),
         Gemm("down projection", rows, d_model, shard),
         AllReduce("ffn all-reduce", rows * 2 * d_model),

@@ -5,9 +5,7 @@ import math
 from optimizer.blocks.operators import Elementwise, Gemm, Operator, Weights
 
 
-def n_params(
-    d_model: int, vocab_size: int, tied: bool, positions: int = 0, norm_bias: bool = False
-) -> int:
+def n_params(d_model: int, vocab_size: int, tied: bool, positions: int = 0, norm_bias: bool = False) -> int:
     """Parameters outside the layers: tables, learned positions, final norm."""
     return vocab_size * d_model * (1 if tied else 2) + positions * d_model + d_model * (1 + norm_bias)
 
@@ -17,9 +15,7 @@ def n_embedding_params(d_model: int, vocab_size: int, tied: bool) -> int:
     return vocab_size * d_model * (1 if tied else 2)
 
 
-def weights(
-    d_model: int, vocab_size: int, tied: bool, tensor_parallel: int, positions: int = 0
-) -> Weights:
+def weights(d_model: int, vocab_size: int, tied: bool, tensor_parallel: int, positions: int = 0) -> Weights:
     """Elements stored on one rank; the tables are split along the padded vocabulary."""
     rows = padded_vocab(vocab_size, tensor_parallel) // tensor_parallel
     return Weights(0, rows * d_model * (1 if tied else 2) + positions * d_model + d_model)

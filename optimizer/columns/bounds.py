@@ -88,7 +88,7 @@ def _run_end(table: FrameTable, limit: _Limit, order: np.ndarray, depths: np.nda
     if (np.diff(y) < 0).any():
         return np.full((len(depths), len(column.attention)), len(y))
     left = (limit.most * (1 + 1e-9) - column.base) / depths[:, None] - column.attention
-    return np.searchsorted(y, left, side="right")
+    return np.asarray(np.searchsorted(y, left, side="right"))
 
 
 def _unreachable(table: FrameTable, run: "_Run", depths: np.ndarray) -> np.ndarray:

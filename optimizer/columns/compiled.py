@@ -135,4 +135,4 @@ def pick(mask: np.ndarray, depth: int, attention: np.ndarray, ffn: np.ndarray) -
     """One depth and some rows of a lattice mask; broadcastable to (A, F)."""
     part = mask[depth if mask.shape[0] > 1 else 0]
     part = part[attention] if part.shape[0] > 1 else part
-    return part[:, ffn] if part.shape[1] > 1 else part
+    return np.asarray(part[:, ffn] if part.shape[1] > 1 else part)

@@ -62,7 +62,12 @@ class Floors:
         return np.asarray(np.where(dead, np.inf, best).min(axis=1))
 
     def _objective(
-        self, setting: Frame, least: dict[str, Any], low: np.ndarray, high: np.ndarray, dead: np.ndarray
+        self,
+        setting: Frame,
+        least: dict[str, Any],
+        low: np.ndarray,
+        high: np.ndarray,
+        dead: np.ndarray,
     ) -> np.ndarray:
         objective, sense = self.objective, self.sense
         best = np.full(dead.shape, -np.inf)
@@ -73,7 +78,8 @@ class Floors:
         elif objective.rises == (sense > 0):
             at = Slice(column(setting), self.space.depths[None, :])
             best = np.broadcast_to(
-                sense * np.asarray(objective.value(at, least[objective.quantity]), dtype=float), dead.shape
+                sense * np.asarray(objective.value(at, least[objective.quantity]), dtype=float),
+                dead.shape,
             )
         return best
 
@@ -128,7 +134,5 @@ class Floors:
             matrices = d_model * (2 * a.n_heads * a.d_head + 2 * a.n_kv_heads * a.d_head)
             ffn_matrices = (2 + f.gated_ffn) * d_model * f.d_ff
             vector[i] = (p_a - matrices).max() + (p_f - ffn_matrices).max()
-        narrowest = Narrowest(
-            query[:, None], kv[:, None], vector[:, None], space.attention.attention_window
-        )
+        narrowest = Narrowest(query[:, None], kv[:, None], vector[:, None], space.attention.attention_window)
         return _Shapes(allowed, low, high, narrowest)

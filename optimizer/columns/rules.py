@@ -114,9 +114,7 @@ def frame_values(frame: Frame) -> dict[str, Any]:
     }
 
 
-def resolve_rules(
-    problem: Problem, space: ArchitectureSpace, reference: Reference, published: bool
-) -> Rules:
+def resolve_rules(problem: Problem, space: ArchitectureSpace, reference: Reference, published: bool) -> Rules:
     """Defaults, then what the problem says; a published model is not held to shape bands by default."""
     structural = plugins("constraints")
     values = {
@@ -146,8 +144,7 @@ def _checked(name: str, value: Any, reference: Reference) -> Any:
             return TypeAdapter(module.Value).validate_python(value, strict=False)
         except ValidationError as error:
             raise InputError(
-                f"{where}: {str(value)[:60]!r} is not accepted; {module.ACCEPTS}"
-                f" ({error.errors()[0]['msg']})"
+                f"{where}: {str(value)[:60]!r} is not accepted; {module.ACCEPTS} ({error.errors()[0]['msg']})"
             ) from None
     base, suffix = split_bound(name)
     metrics = plugins("objectives")

@@ -29,9 +29,7 @@ class Kinds:
     def take(self, rows: Any) -> Any:
         """The kinds of these rows (an index array, a mask, or one index)."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(
-            self, **{name: a[rows] for name, a in arrays.items() if isinstance(a, np.ndarray)}
-        )
+        return replace(self, **{name: a[rows] for name, a in arrays.items() if isinstance(a, np.ndarray)})
 
     def __len__(self) -> int:
         return next(len(v) for v in vars(self).values() if isinstance(v, np.ndarray))
@@ -131,16 +129,14 @@ class Space:
             qk_norm=a.qk_norm,
         )
         ffn = DenseFeedForward(d_ff=int(f.d_ff), gated_ffn=f.gated_ffn, ffn_bias=f.ffn_bias)
-        block = Block(
-            attention=gqa, ffn=ffn, n_norms=frame.n_norms, norm_bias=frame.norm_bias
-        )
+        block = Block(attention=gqa, ffn=ffn, n_norms=frame.n_norms, norm_bias=frame.norm_bias)
         return Architecture(
             name=self.problem.name,
             d_model=frame.d_model,
             vocab_size=frame.vocab_size,
             tied_embeddings=frame.tied_embeddings,
             position_embeddings=frame.position_embeddings,
-            layers=({"block": block, "count": n_layers},),  # type: ignore[arg-type]
+            layers=({"block": block, "count": n_layers},),
         )
 
 
@@ -154,9 +150,7 @@ def resolve(problem: Problem) -> Space:
         if isinstance(problem.architecture, str)
         else problem.architecture
     )
-    d_head, n_heads, n_kv_heads = np.meshgrid(
-        free.d_head, free.n_heads, free.n_kv_heads, indexing="ij"
-    )
+    d_head, n_heads, n_kv_heads = np.meshgrid(free.d_head, free.n_heads, free.n_kv_heads, indexing="ij")
     attention = AttentionKinds(
         n_heads=n_heads.ravel(),
         n_kv_heads=n_kv_heads.ravel(),

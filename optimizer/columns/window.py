@@ -27,7 +27,7 @@ def tolerance(limit: Any) -> Any:
     return _TOLERANCE * np.abs(np.where(np.isfinite(limit), limit, 0.0))
 
 
-def meets(value: Any, low: float, high: float) -> Any:
+def meets(value: Any, low: Any, high: Any) -> Any:
     """low <= value <= high within float noise."""
     return (value >= low - tolerance(low)) & (value <= high + tolerance(high))
 
@@ -62,7 +62,7 @@ def _on_grid(symbol: Symbol, at: Slice, low: np.ndarray, high: np.ndarray) -> tu
 
 
 def largest(bound: Bound, at: Slice) -> float:
-    """The largest quantity within the upper side of a bound on a rising metric, or the lower of a falling one."""
+    """The largest quantity that a bound allows: its upper side if the metric rises, else its lower."""
     outside = 1.0
     while _inside(bound, at, outside):
         if outside > _BEYOND:
@@ -105,7 +105,7 @@ def intervals(bound: Bound, at: Slice, low: float, high: float) -> list[Interval
 def _margin(symbol: Symbol, value: np.ndarray) -> np.ndarray:
     if symbol.rises is not None:
         return np.zeros(len(value))
-    return 2.0 * np.abs(np.diff(value, n=2, axis=1)).max(axis=1)
+    return np.asarray(2.0 * np.abs(np.diff(value, n=2, axis=1)).max(axis=1))
 
 
 def _crossing(ok: Any, inside: float, outside: float) -> float:

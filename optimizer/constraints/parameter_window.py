@@ -1,6 +1,6 @@
 """The parameter count stays within the tolerance of the target.
 
-    low <= n_params <= high,  low and high = architecture.n_params x (1 -+ architecture.n_params_tolerance)
+low <= n_params <= high,  low and high = architecture.n_params x (1 -+ architecture.n_params_tolerance)
 """
 
 from typing import Any

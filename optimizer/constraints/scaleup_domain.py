@@ -1,6 +1,6 @@
 """A tensor-parallel group stays inside one scale-up domain, where its all-reduce is affordable.
 
-    tensor_parallel <= chips of the domain
+tensor_parallel <= chips of the domain
 """
 
 from typing import Any, Literal

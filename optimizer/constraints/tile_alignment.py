@@ -17,8 +17,22 @@ Value = Literal[True] | PositiveInt
 ACCEPTS = "use true for the chip's own alignment, a number of elements, or false"
 DEFAULT = True
 LATTICE_ONLY = True  # a published model is not held to it
-KEEPS = {"value": 64, "d_model": 4096, "n_heads": 32, "d_head": 128, "d_ff": 14336, "tensor_parallel": 8}
-BREAKS = {"value": 64, "d_model": 4096, "n_heads": 32, "d_head": 128, "d_ff": 14400, "tensor_parallel": 8}
+KEEPS = {
+    "value": 64,
+    "d_model": 4096,
+    "n_heads": 32,
+    "d_head": 128,
+    "d_ff": 14336,
+    "tensor_parallel": 8,
+}
+BREAKS = {
+    "value": 64,
+    "d_model": 4096,
+    "n_heads": 32,
+    "d_head": 128,
+    "d_ff": 14400,
+    "tensor_parallel": 8,
+}
 
 
 def rule(c: Scope, value: Any) -> Relation:

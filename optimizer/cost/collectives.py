@@ -8,10 +8,10 @@ links, not the whole domain's. On a torus: twice an all-gather, max(hops x 1 us,
 (jax-ml/scaling-book @0819a7d8, sharding.md); a group shorter than the axis has no wrap-around.
 """
 
+import numpy as np
+
 from optimizer.blocks.operators import Number
 from optimizer.spec.chip import AllReduce, Chip, Shot
-
-import numpy as np
 
 # Used where no kernel was measured: the medians of the measured switch constants.
 _UNMEASURED = AllReduce.model_construct(

@@ -22,7 +22,5 @@ def wave_efficiency(m: Number, n: Number, tile: tuple[int, int], n_cores: int) -
 def gemm_efficiency(operators: list[Gemm], chip: Chip) -> Number:
     """Useful share over several products, weighted by their arithmetic."""
     useful = sum(g.m * g.n * g.k for g in operators)
-    launched = sum(
-        g.m * g.n * g.k / wave_efficiency(g.m, g.n, chip.tile, chip.n_cores) for g in operators
-    )
+    launched = sum(g.m * g.n * g.k / wave_efficiency(g.m, g.n, chip.tile, chip.n_cores) for g in operators)
     return useful / launched

@@ -30,8 +30,7 @@ class Quantity:
     def total(self, frame: Frame, architecture: Architecture) -> float:
         """The quantity of a whole architecture in a frame."""
         layers = sum(
-            group.count
-            * (self.attention(frame, group.block.attention) + self.ffn(frame, group.block.ffn))
+            group.count * (self.attention(frame, group.block.attention) + self.ffn(frame, group.block.ffn))
             for group in architecture.layers
         )
         return float(self.base(frame) + layers)

@@ -1,6 +1,6 @@
 """Memory in use on each chip: weights, full-length cache, activations, what the engine reserves.
 
-    memory_gib = bytes per chip / 2^30
+memory_gib = bytes per chip / 2^30
 """
 
 from optimizer.blocks.operators import Number

@@ -1,6 +1,6 @@
 """Parameters of the model, embeddings included.
 
-    n_params = tables + final norm + sum over layers of projections, feed-forward and norms
+n_params = tables + final norm + sum over layers of projections, feed-forward and norms
 """
 
 from optimizer.blocks.operators import Number

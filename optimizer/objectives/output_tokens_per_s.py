@@ -1,6 +1,6 @@
 """Sustained output rate of one replica, its own prefills included.
 
-    output_tokens_per_s = batch x output_tokens / (batch x t_prefill + output_tokens x t_decode)
+output_tokens_per_s = batch x output_tokens / (batch x t_prefill + output_tokens x t_decode)
 """
 
 from optimizer.blocks.operators import Number

@@ -1,6 +1,6 @@
 """Sustained output rate divided by the chips of the replica.
 
-    output_tokens_per_s_per_chip = output_tokens_per_s / n_chips
+output_tokens_per_s_per_chip = output_tokens_per_s / n_chips
 """
 
 from optimizer.blocks.operators import Number

@@ -1,6 +1,6 @@
 """Time per output token after the first, of every sequence in the batch.
 
-    tpot_ms = 1000 x seconds of one decode step at the mean context (prompt + half of the answer)
+tpot_ms = 1000 x seconds of one decode step at the mean context (prompt + half of the answer)
 """
 
 from optimizer.blocks.operators import Number

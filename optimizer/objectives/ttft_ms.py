@@ -1,6 +1,6 @@
 """Time to first token of one prompt that meets an idle prefill; queueing is not included.
 
-    ttft_ms = 1000 x seconds to prefill one prompt of input_tokens
+ttft_ms = 1000 x seconds to prefill one prompt of input_tokens
 """
 
 from optimizer.blocks.operators import Number

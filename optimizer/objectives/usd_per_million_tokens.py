@@ -1,6 +1,6 @@
 """Rent of the replica per million output tokens, its own prefills included.
 
-    usd_per_million_tokens = usd_per_chip_hour x n_chips / 3600 x 1e6 / output_tokens_per_s
+usd_per_million_tokens = usd_per_chip_hour x n_chips / 3600 x 1e6 / output_tokens_per_s
 """
 
 from optimizer.blocks.operators import Number

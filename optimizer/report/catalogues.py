@@ -10,7 +10,7 @@ from rich.text import Text
 from optimizer.report.numbers import count, short
 
 _GIB = 2.0**30
-_NAME = 36  # widest name shown in full in 80 columns
+_NAME = 30  # widest name shown in full in 80 columns
 
 
 def _table(*columns: str) -> Table:
@@ -28,7 +28,15 @@ def _table(*columns: str) -> Table:
 def chips_table(chips: Any) -> Table:
     """One row per chip: dense peaks, memory, scale-up link and price."""
     table = _table(
-        "chip", "bf16\nTFLOP/s", "fp8\nTFLOP/s", "GiB", "TB/s", "link\nGB/s", "chips\nlinked", "USD\n/hour", "kernels\nfitted"
+        "chip",
+        "bf16\nTFLOP/s",
+        "fp8\nTFLOP/s",
+        "GiB",
+        "TB/s",
+        "link\nGB/s",
+        "chips\nlinked",
+        "USD\n/hour",
+        "fitted",
     )
     for chip in chips:
         fp8 = chip.dense_flops.get("fp8")

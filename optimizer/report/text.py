@@ -1,4 +1,4 @@
-"""The report of a solved problem for a person at a terminal; good in 80 columns, colour on a terminal only."""
+"""The report of a solved problem for a person at a terminal; good in 80 columns."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,12 @@ from optimizer.metrics import metric
 from optimizer.report.numbers import count, exact, percent, short, signed, value_of
 from optimizer.spec.plan import Conflict, DenseDimensions, Pool, Result
 
-_STYLE = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold red"}
+_STYLE = {
+    "optimal": "bold green",
+    "feasible": "bold yellow",
+    "infeasible": "bold red",
+    "unknown": "bold red",
+}
 _HIDDEN = ("n_active_params", "n_params")
 
 
@@ -205,7 +210,16 @@ def _assumptions(result: Result, verbose: bool) -> RenderableType:
 def enumerate_report(result: Result) -> Group:
     """The plans of an enumeration, best first."""
     table = _table(
-        "#", result.objective.name, "loss", "n_params", "layers", "d_model", "heads", "kv", "d_head", "d_ff"
+        "#",
+        result.objective.name,
+        "loss",
+        "n_params",
+        "layers",
+        "d_model",
+        "heads",
+        "kv",
+        "d_head",
+        "d_ff",
     )
     for i, plan in enumerate(result.plans, 1):
         a = plan.architecture

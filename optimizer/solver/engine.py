@@ -43,9 +43,7 @@ def engine_version() -> str:
     return version("ortools")
 
 
-def solve(
-    model: Any, settings: SolveSettings = SolveSettings(), time_limit_s: float | None = None
-) -> Solve:
+def solve(model: Any, settings: SolveSettings = SolveSettings(), time_limit_s: float | None = None) -> Solve:
     """Solve once."""
     cp = cp_model()
     solver = cp.CpSolver()

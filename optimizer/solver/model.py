@@ -122,9 +122,7 @@ class SliceModel:
             f_int = np.floor(f / unit).astype(np.int64)
             lp = cp_model().LinearExpr
             expression = (
-                lp.weighted_sum(self._a, a_int.tolist())
-                + lp.weighted_sum(self._f, f_int.tolist())
-                + base
+                lp.weighted_sum(self._a, a_int.tolist()) + lp.weighted_sum(self._f, f_int.tolist()) + base
             )
             low = base + int(a_int.min() + f_int.min())
             high = base + int(a_int.max() + f_int.max())

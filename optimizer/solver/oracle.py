@@ -50,13 +50,17 @@ def slice_plans(table: FrameTable, row: int, objective: Symbol, sense: int) -> S
         if isinstance(relation, AnyOf):
             return np.logical_or.reduce(
                 [
-                    np.broadcast_to(np.logical_and.reduce([mask(p) for p in conjuncts(option)]), allowed.shape)
+                    np.broadcast_to(
+                        np.logical_and.reduce([mask(p) for p in conjuncts(option)]), allowed.shape
+                    )
                     for option in relation.parts
                 ]
             )
         return pick(np.asarray(relation), int(rules.depths[row]), rules.attention, rules.ffn)
 
-    for _, relation in (*rules.bounds, *rules.choices):
+    left: list[Relation] = [r for _, r in rules.bounds]
+    left += [r for _, r in rules.choices]
+    for relation in left:
         allowed &= mask(relation)
     key = np.where(allowed, sense * metric_value(objective), np.inf)
     return SlicePlans(key)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from optimizer.blocks.operators import Gemm
 from optimizer.columns.bounds import DepthBounds, depth_bounds
 from optimizer.columns.compiled import Compiler
 from optimizer.columns.floors import Floors
@@ -24,7 +25,6 @@ from optimizer.columns.table import FrameTable, frame_table
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantisation import gemm_efficiency
 from optimizer.cost.quantities import attention_operators, ffn_operators
-from optimizer.blocks.operators import Gemm
 from optimizer.errors import InputError, InternalMismatch
 from optimizer.scope import Symbol
 from optimizer.solver.engine import SolveSettings
@@ -198,9 +198,7 @@ class Search:
         bounds = depth_bounds(table, self.objective, self.sense)
         for row in np.flatnonzero(bounds.key < self._limit()):
             bound = max(entry.bound, float(bounds.key[row]))
-            heapq.heappush(
-                self._heap, _Entry(bound, entry.order, entry.frame, table, bounds, int(row))
-            )
+            heapq.heappush(self._heap, _Entry(bound, entry.order, entry.frame, table, bounds, int(row)))
             self.counts.slices += 1
 
     def _solve_slice(self, entry: "_Entry") -> None:
@@ -218,9 +216,7 @@ class Search:
         found = self._solve_by_cp_sat(table, row, n_layers, attention, ffn)
         self._confirm(table, row, n_layers, before, found)
 
-    def _kinds_left(
-        self, table: FrameTable, bounds: DepthBounds, row: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _kinds_left(self, table: FrameTable, bounds: DepthBounds, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Kinds that may be in a plan better than the incumbent."""
         attention = np.flatnonzero(bounds.by_attention[row] < self._limit())
         n = table.columns["n_params"]
@@ -258,9 +254,7 @@ class Search:
             if key < self._limit():
                 best = key
                 rules = table.rules
-                self.best = Candidate(
-                    key, table.frame, n_layers, int(rules.attention[a]), int(rules.ffn[f])
-                )
+                self.best = Candidate(key, table.frame, n_layers, int(rules.attention[a]), int(rules.ffn[f]))
                 self._report()
             else:
                 self.counts.band += 1
@@ -269,9 +263,7 @@ class Search:
             model.forbid(*choice)
         return best
 
-    def _confirm(
-        self, table: FrameTable, row: int, n_layers: int, before: float, found: float
-    ) -> None:
+    def _confirm(self, table: FrameTable, row: int, n_layers: int, before: float, found: float) -> None:
         """Enumerate the slice in numpy: the same optimum, or no plan below the incumbent."""
         if self.any_plan and self.best:
             return
@@ -295,10 +287,19 @@ class Search:
         """Among plans with the same objective: the best tile efficiency, then the smallest dimensions."""
         a, f = np.nonzero(key <= best + abs(best) * _CLOSE)
         rules = table.rules
-        attention, ffn = self.space.attention.take(rules.attention[a]), self.space.ffn.take(rules.ffn[f])
+        attention, ffn = (
+            self.space.attention.take(rules.attention[a]),
+            self.space.ffn.take(rules.ffn[f]),
+        )
         score = np.broadcast_to(tile_efficiency(table.frame, attention, ffn), a.shape)
         first = np.lexsort(
-            (ffn.d_ff, attention.n_kv_heads, attention.d_head, attention.n_heads, -np.round(score, 9))
+            (
+                ffn.d_ff,
+                attention.n_kv_heads,
+                attention.d_head,
+                attention.n_heads,
+                -np.round(score, 9),
+            )
         )[0]
         return replace(
             self.best or Candidate(best, table.frame, n_layers, 0, 0),
@@ -314,7 +315,10 @@ class Search:
 
 def tile_efficiency(frame: Frame, attention: object, ffn: object) -> np.ndarray:
     """Share of useful arithmetic in a prefill's products after tile and wave quantisation."""
-    operators = [*attention_operators(frame, attention, "prefill"), *ffn_operators(frame, ffn, "prefill")]
+    operators = [
+        *attention_operators(frame, attention, "prefill"),
+        *ffn_operators(frame, ffn, "prefill"),
+    ]
     products = [op for op in operators if isinstance(op, Gemm)]
     return np.asarray(gemm_efficiency(products, frame.chip))
 

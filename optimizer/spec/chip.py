@@ -20,7 +20,7 @@ class ScaleUp(Strict):
 
 
 class Gemm(Strict):
-    """Achieved share of peak of a matrix product: t = max(FLOP/(peak compute), bytes/(bandwidth memory)) + overhead."""
+    """Achieved shares of a product: max(FLOP/(peak compute), bytes/(bandwidth memory)) + overhead."""
 
     compute: Fraction
     memory: Fraction
@@ -132,7 +132,7 @@ class Chip(Strict):
         """GEMM constants for weights of this format; bf16's where the format was not measured."""
         table = self.efficiency.gemm
         if weight_dtype in ("int8", "int4") and weight_dtype in table:
-            return table[weight_dtype]  # type: ignore[index]
+            return table[weight_dtype]
         return table.get(self.arithmetic(weight_dtype), table["bf16"])
 
     def aligned(self, weight_dtype: str) -> int:

@@ -66,13 +66,12 @@ def parse_count(value: Any) -> int:
         if match is None or match.group(2) not in COUNT:
             raise ValueError(f"{_shown(value)} is not a count; write 8.03B, 15T or a whole number")
         value = float(match.group(1)) * COUNT[match.group(2)]
-    if not math.isfinite(value):
-        raise ValueError(f"{_shown(value)} is not a finite count")
+    if not abs(value) <= 1e18:  # also catches nan
+        raise ValueError(f"{_shown(value)} is not a number up to 1e18")
     if abs(value - round(value)) > 1e-6 * max(1.0, abs(value)):
         raise ValueError(f"{_shown(value)} is not a whole number")
-    if abs(value) > 1e18:
-        raise ValueError(f"{_shown(value)} is larger than 1e18")
-    return round(value)
+    whole: int = round(value)
+    return whole
 
 
 def _shown(value: Any) -> str:
@@ -85,7 +84,10 @@ def _quantity(dimension: str) -> Any:
     return Annotated[
         float,
         BeforeValidator(lambda text: parse_quantity(text, dimension), json_schema_input_type=str),
-        Field(gt=0, description=f"a number with a unit of {dimension}, such as '{EXAMPLES[dimension]}'"),
+        Field(
+            gt=0,
+            description=f"a number with a unit of {dimension}, such as '{EXAMPLES[dimension]}'",
+        ),
     ]
 
 

@@ -50,9 +50,7 @@ class _Conflicts:
     def _feasible(self, trial: frozenset[str]) -> frozenset[str] | None:
         """A feasible set around the trial, or None. With the rules on dimensions first: fewer kinds."""
         structural = plugins("constraints")
-        dimensions = frozenset(
-            n for n in self.space.rules.values if n in structural and n not in _COUPLING
-        )
+        dimensions = frozenset(n for n in self.space.rules.values if n in structural and n not in _COUPLING)
         for rules in (trial | dimensions, trial):
             plan = find_plan(self.space, self.space.rules.only(rules), self.deadline)
             if plan is not None:
@@ -156,7 +154,12 @@ def _relax_memory(space: Space, deadline: float | None) -> Relaxation:
         f"{_outward(best.key, 1):g} GiB on each {best.frame.chip.name} would do; it has {usable:g} GiB usable"
     )
     return _verified(
-        space, "memory_capacity", _outward(best.key / usable, 1), sentence, "of hbm_usable", deadline
+        space,
+        "memory_capacity",
+        _outward(best.key / usable, 1),
+        sentence,
+        "of hbm_usable",
+        deadline,
     )
 
 

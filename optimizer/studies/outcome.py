@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from optimizer.check import check
 from optimizer.columns.rules import baseline_frame
 from optimizer.columns.space import Space
 from optimizer.cost import memory
@@ -14,7 +15,6 @@ from optimizer.cost.quantities import (
     roofline,
     shared_operators,
 )
-from optimizer.check import check
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import metric
 from optimizer.solver.search import Candidate
@@ -150,17 +150,33 @@ def assumptions_of(space: Space, frame: Frame, metrics: dict[str, float]) -> tup
 
     given = problem.deployment.model_fields_set
     if "host_ms" not in given:
-        add("deployment.host_ms", f"{frame.host_ms:g} ms a step", "fitted to TensorRT-LLM throughput rows")
+        add(
+            "deployment.host_ms",
+            f"{frame.host_ms:g} ms a step",
+            "fitted to TensorRT-LLM throughput rows",
+        )
     if "reserve_gib" not in given:
-        add("deployment.reserve_gib", f"{frame.reserve_gib:g} GiB a chip", "aiconfigurator @095f58a5")
+        add(
+            "deployment.reserve_gib",
+            f"{frame.reserve_gib:g} GiB a chip",
+            "aiconfigurator @095f58a5",
+        )
     if "training_tokens" not in problem.model_fields_set:
         add("training_tokens", f"{frame.training_tokens:.3g}", "default of archsat")
     kind = "fitted to kernels" if chip.efficiency.measured else "NOT measured on this chip"
     add(f"{chip.name} efficiency", kind, chip.source("efficiency"))
     if frame.weight_dtype not in ("bf16", "int8", "int4") and chip.arithmetic(frame.weight_dtype) == "bf16":
-        add(f"{frame.weight_dtype} weights", "multiplied in bf16", f"{chip.name} has no such arithmetic")
+        add(
+            f"{frame.weight_dtype} weights",
+            "multiplied in bf16",
+            f"{chip.name} has no such arithmetic",
+        )
     if frame.tensor_parallel > 1 and frame.tensor_parallel not in chip.efficiency.all_reduce:
-        add("all-reduce", f"no measurement on {frame.tensor_parallel} chips", "nearest or generic constants")
+        add(
+            "all-reduce",
+            f"no measurement on {frame.tensor_parallel} chips",
+            "nearest or generic constants",
+        )
     if chip.usd_per_chip_hour is not None:
         add(
             f"{chip.name} price",
@@ -168,7 +184,11 @@ def assumptions_of(space: Space, frame: Frame, metrics: dict[str, float]) -> tup
             chip.source("usd_per_chip_hour"),
         )
     add("decode context", f"{frame.decode_context:g} tokens", "prompt and half of the answer")
-    add("prefill chunk", f"{memory.CHUNK_TOKENS} tokens", "bounds activations; TensorRT-LLM's default")
+    add(
+        "prefill chunk",
+        f"{memory.CHUNK_TOKENS} tokens",
+        "bounds activations; TensorRT-LLM's default",
+    )
     add("loss proxy", f"differences below {NOISE:.2%} are noise", "optimizer.cost.quality")
     if metrics["n_params"] > _LAW_RANGE:
         add("loss proxy", "beyond the 16B of its data: extrapolated", "Besiroglu et al. 2024")

@@ -96,7 +96,10 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
 def require_metrics(space: Space) -> None:
     """InputError if a metric asked for does not exist or lacks a fact (a chip's price)."""
     frame = next(space.settings())
-    for name in [*(n for n, _ in space.problem.objectives), *map(bounded_metric, space.rules.values)]:
+    for name in [
+        *(n for n, _ in space.problem.objectives),
+        *map(bounded_metric, space.rules.values),
+    ]:
         if not name:
             continue
         module = metric(name)
@@ -109,9 +112,7 @@ def bounded_metric(rule: str) -> str:
     return "" if rule in plugins("constraints") else split_bound(rule)[0]
 
 
-def _lexicographic(
-    space: Space, options: Options, deadline: float | None
-) -> tuple[Outcome, Counts]:
+def _lexicographic(space: Space, options: Options, deadline: float | None) -> tuple[Outcome, Counts]:
     rules, total = space.rules, Counts(frames=space.n_frames)
     outcome = None
     for name, sense in space.problem.objectives:
@@ -151,9 +152,7 @@ def _objective(name: str, sense: int, value: float | None, bound: float | None) 
     direction: Literal["min", "max"] = "min" if sense > 0 else "max"
     finite = bound if bound is not None and abs(bound) < float("inf") else None
     gap = abs(value - finite) / abs(value) if value and finite is not None else None
-    return Objective(
-        name=name, sense=direction, value=value, unit=unit(name), bound=finite, gap=gap
-    )
+    return Objective(name=name, sense=direction, value=value, unit=unit(name), bound=finite, gap=gap)
 
 
 def _no_plan_witness(space: Space, outcome: Outcome, deadline: float | None) -> tuple[str, ...]:
@@ -192,7 +191,9 @@ def _certificate(
         solves=counts.solves,
         band=counts.band,
         confirmed_by=(*confirmed, *more),
-        checker="all metrics and rules recomputed from the cost model" if outcome.best else "no plan to check",
+        checker="all metrics and rules recomputed from the cost model"
+        if outcome.best
+        else "no plan to check",
         deterministic_time=round(counts.deterministic_time, 9),
         seed=options.settings.seed,
     )

@@ -50,7 +50,13 @@ def problems(draw):
     metrics = sorted(plugins("objectives"))
     name = draw(st.sampled_from(metrics))
     constraints = {}
-    for switched in ("tile_alignment", "kv_sharing", "ffn_ratio", "attention_ratio", "aspect_ratio"):
+    for switched in (
+        "tile_alignment",
+        "kv_sharing",
+        "ffn_ratio",
+        "attention_ratio",
+        "aspect_ratio",
+    ):
         if draw(st.booleans()):
             constraints[switched] = False
     limits = {

@@ -1,0 +1,49 @@
+# Two commands on a machine with Python >= 3.11 and make:  make demo   and   make test
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help demo test check unit bench docs wheel clean
+help:
+	@echo "make demo   solve problems/dense-8b-b200.yaml and print the report"
+	@echo "make test   lint, types and the test suite"
+	@echo "make bench  the figures of the README, measured here (minutes)"
+	@echo "make docs   regenerate the generated pages of docs/"
+	@echo "make wheel  build a wheel, install it into an empty environment, solve with it"
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("archsat needs Python 3.11 or newer; set PYTHON=..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/archsat solve problems/dense-8b-b200.yaml
+
+test: check unit
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/python -m pytest -n 2
+
+bench: $(READY)
+	$(BIN)/python benchmarks/figures.py
+
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+
+wheel: $(READY)
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/empty
+	build/wheel/empty/bin/python -m pip install --quiet --disable-pip-version-check build/wheel/*.whl
+	cd / && "$(CURDIR)/build/wheel/empty/bin/archsat" solve dense-8b-b200 --quiet
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
