@@ -51,9 +51,11 @@ class Compiler:
 
     def __init__(self, space: Space, rules: Rules) -> None:
         self.space, self.rules = space, rules
-        self._cache: dict[Any, list[Relation]] = {}
-        self._touched: dict[str, tuple[str, ...]] = {}
-        self._masks: dict[Any, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._values = {name: repr(value) for name, value in rules.values.items()}
+        self._cache: dict[Any, list[Relation]] = space.memo.setdefault("parts", {})
+        self._touched: dict[Any, tuple[str, ...]] = space.memo.setdefault("touched", {})
+        self._masks: dict[Any, Any] = space.memo.setdefault("masks", {})
+        self._decides: set[str] = set()
         a, f = space.attention, space.ffn
         self._kinds = {
             "n_layers": space.depths[:, None, None],
@@ -81,22 +83,26 @@ class Compiler:
         return FrameRules(depths, attention, ffn, pairs, tuple(bounds), tuple(choices))
 
     def static_key(self, frame: Frame) -> tuple[Any, ...]:
-        """The facts of a frame, d_model apart, that decide which kinds are left."""
+        """What decides which kinds are left in a frame, d_model apart: rules on dimensions, and facts."""
         facts = frame_values(frame)
-        named = set().union(*self._touched.values()) - {"d_model"}
-        return tuple(facts[name] for name in sorted(named))
+        rules = tuple((name, self._values[name]) for name in sorted(self._decides))
+        named = {fact for rule in rules for fact in self._touched[rule]} - {"d_model"}
+        return (*rules, *(facts[name] for name in sorted(named)))
 
     def _parts(self, name: str, frame: Frame, facts: dict[str, Any]) -> list[Relation]:
         if name not in plugins("constraints"):  # a metric bound: its limit may depend on the frame
             return conjuncts(self.rules.relation(name, Scope(facts, symbol), frame))
-        touched = self._touched.get(name)
-        key = (name, *(facts[t] for t in touched)) if touched is not None else None
+        rule = (name, self._values[name])
+        touched = self._touched.get(rule)
+        key = (rule, *(facts[t] for t in touched)) if touched is not None else None
         if key is None or key not in self._cache:
             scope = Scope({**facts, **self._kinds}, symbol)
             parts = conjuncts(self.rules.relation(name, scope, frame))
-            self._touched[name] = tuple(sorted(t for t in scope.touched if t in facts))
-            key = (name, *(facts[t] for t in self._touched[name]))
+            self._touched[rule] = tuple(sorted(t for t in scope.touched if t in facts))
+            key = (rule, *(facts[t] for t in self._touched[rule]))
             self._cache[key] = parts
+        if any(isinstance(part, np.ndarray) for part in self._cache[key]):
+            self._decides.add(name)
         return self._cache[key]
 
     def _axes(self, static: list[tuple[str, np.ndarray]]) -> Any:
@@ -110,7 +116,7 @@ class Compiler:
                     keep[axis] &= mask.reshape(-1)
                 elif mask.size == 1 and not mask.reshape(-1)[0]:
                     keep[0][:] = False
-            self._masks[key] = tuple(np.flatnonzero(k) for k in keep)  # type: ignore[assignment]
+            self._masks[key] = tuple(np.flatnonzero(k) for k in keep)
         pairs = tuple((name, mask) for name, mask in static if mask.size > 1 and _axis(mask) is None)
         return (*self._masks[key], pairs)
 

@@ -37,8 +37,8 @@ class Floors:
     def __init__(self, space: Space, compiler: Compiler, objective: Symbol, sense: int) -> None:
         self.space, self.compiler = space, compiler
         self.objective, self.sense = objective, sense
-        self._shapes: dict[Any, _Shapes] = {}
-        self._windows: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
+        self._shapes: dict[Any, _Shapes] = space.memo.setdefault("shapes", {})
+        self._windows: dict[Any, tuple[np.ndarray, np.ndarray]] = space.memo.setdefault("windows", {})
 
     def key(self, setting: Frame) -> np.ndarray:
         """Lower bound of sense x objective at each width, shape (D,); inf where nothing is feasible."""

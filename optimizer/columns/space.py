@@ -5,7 +5,7 @@ attention kind and one feed-forward kind, and every additive quantity is linear 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -69,6 +69,8 @@ class Space:
     attention: AttentionKinds
     ffn: FfnKinds
     rules: Rules
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What searches over this space have worked out about its dimensions, for the next search."""
 
     def settings(self) -> Iterator[Frame]:
         """Frames with all values of d_model at once, as an array: one per chip, split, format and batch."""
