@@ -80,7 +80,13 @@ def columns_per_second() -> list[str]:
         step.ffn(frame, ffn)
         rates.append((len(attention) + len(ffn)) / (time.perf_counter() - start))
     rate = statistics.median(rates)
-    return ["cost model, block columns", ">= 2e6 /s", f"{rate:.1e} /s", "", f"{len(attention) + len(ffn)} columns"]
+    return [
+        "cost model, block columns",
+        ">= 2e6 /s",
+        f"{rate:.1e} /s",
+        "",
+        f"{len(attention) + len(ffn)} columns",
+    ]
 
 
 def brute_force_agrees() -> list[str]:
@@ -99,7 +105,13 @@ def brute_force_agrees() -> list[str]:
     wall = time.perf_counter() - start
     value = solve(problem).objective.value
     verdict = "equal" if value is not None and abs(truth - value) <= 1e-12 * truth else "DIFFERENT"
-    return ["dense-8b-b200 by enumeration", "equal", verdict, "", f"{truth!r} against {value!r}, {wall:.0f} s"]
+    return [
+        "dense-8b-b200 by enumeration",
+        "equal",
+        verdict,
+        "",
+        f"{truth!r} against {value!r}, {wall:.0f} s",
+    ]
 
 
 def main() -> None:

@@ -50,6 +50,7 @@ def solve(model: Any, settings: SolveSettings = SolveSettings(), time_limit_s: f
     solver.parameters.num_workers = settings.workers
     solver.parameters.random_seed = settings.seed
     solver.parameters.cp_model_presolve = settings.presolve
+    solver.parameters.catch_sigint_signal = False  # Ctrl-C is Python's, or it would be lost here
     if time_limit_s is not None:
         solver.parameters.max_time_in_seconds = max(0.01, time_limit_s)
     status = solver.solve(model)

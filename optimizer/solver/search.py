@@ -8,7 +8,6 @@
 4. Confirm the slice by enumerating its plans in numpy. Disagreement is an error, never an answer.
 """
 
-import heapq
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
@@ -16,20 +15,19 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 
 from optimizer.blocks.operators import Gemm
-from optimizer.columns.bounds import DepthBounds, depth_bounds
-from optimizer.columns.compiled import Compiler
-from optimizer.columns.floors import Floors
+from optimizer.columns.bounds import DepthBounds
 from optimizer.columns.rules import Rules
 from optimizer.columns.space import Space
-from optimizer.columns.table import FrameTable, frame_table
+from optimizer.columns.table import FrameTable
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantisation import gemm_efficiency
 from optimizer.cost.quantities import attention_operators, ffn_operators
-from optimizer.errors import InputError, InternalMismatch
+from optimizer.errors import InternalMismatch
 from optimizer.scope import Symbol
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.model import SliceModel
-from optimizer.solver.oracle import quantities_in_use, slice_plans
+from optimizer.solver.oracle import slice_plans
+from optimizer.solver.queue import OutOfTime, QueuedSlice, SliceQueue
 
 _CLOSE = 1e-12
 
@@ -50,12 +48,9 @@ class Counts:
     """What the search did, for the certificate."""
 
     frames: int = 0
-    frames_alive: int = 0
-    frames_expanded: int = 0
     slices: int = 0
     frames_solved: set[int] = field(default_factory=set)
     slices_solved: int = 0
-    columns_priced: int = 0
     columns: int = 0
     solves: int = 0
     band: int = 0
@@ -96,7 +91,7 @@ class Search:
     any_plan: bool = False
     """Stop at the first plan: the question is only whether there is one."""
     floors: bool = True
-    """Bound frames before pricing them; without, every frame is priced: slow, but another witness."""
+    """See `SliceQueue`."""
     beat: float = np.inf
     """Only plans whose sense x objective is below this are wanted."""
     settings: SolveSettings = SolveSettings()
@@ -106,55 +101,20 @@ class Search:
         """Search to the end, to the deadline, or until interrupted (then with what was found)."""
         self.counts = Counts(frames=self.space.n_frames)
         self.best: Candidate | None = None
-        self._compiler = Compiler(self.space, self.rules)
-        self._heap: list[_Entry] = []
         bound = -np.inf
         try:
-            self._bound_frames()
-            while self._heap:
-                bound = self._heap[0].bound
-                if bound >= self._limit() or (self.any_plan and self.best):
+            queue = SliceQueue(self.space, self.rules, self.objective, self.sense, self.floors, self.deadline)
+            while not (self.any_plan and self.best):
+                bound = queue.bound
+                queued = queue.pop(self._limit())
+                if queued is None:
                     break
-                if self._late():
-                    return Outcome(self.best, bound, False, self.counts)
-                entry = heapq.heappop(self._heap)
-                if entry.table is None:
-                    self._expand(entry)
-                else:
-                    self._solve_slice(entry)
-        except (KeyboardInterrupt, _OutOfTime):
-            return Outcome(self.best, bound, False, self.counts)
+                bound = queued.bound
+                self._solve_slice(queued)
+            self.counts.slices = queue.slices_priced
+        except (KeyboardInterrupt, OutOfTime):
+            return Outcome(self.best, min(bound, self._key()), False, self.counts)
         return Outcome(self.best, self._key(), True, self.counts)
-
-    def plans_below(self, limit: float, at_most: int) -> list[Candidate]:
-        """Every plan with a key at or below `limit`, best first; stops beyond `at_most`."""
-        self.counts, self.best, self.beat = Counts(frames=self.space.n_frames), None, np.inf
-        self._compiler = Compiler(self.space, self.rules)
-        self._heap = []
-        self._bound_frames()
-        found: list[Candidate] = []
-        while self._heap and self._heap[0].bound <= limit:
-            if self._late():
-                raise InputError("the time limit passed before all plans were listed; raise --time-limit")
-            entry = heapq.heappop(self._heap)
-            if entry.table is None:
-                self._expand(entry)
-                continue
-            key = slice_plans(entry.table, entry.row, self.objective, self.sense).key
-            rules = entry.table.rules
-            for a, f in zip(*np.nonzero(key <= limit), strict=True):
-                found.append(
-                    Candidate(
-                        float(key[a, f]),
-                        entry.table.frame,
-                        int(entry.table.depths[entry.row]),
-                        int(rules.attention[a]),
-                        int(rules.ffn[f]),
-                    )
-                )
-            if len(found) > at_most:
-                break
-        return sorted(found, key=lambda c: (c.key, c.frame.d_model, c.n_layers, c.attention, c.ffn))
 
     def _key(self) -> float:
         return self.best.key if self.best else np.inf
@@ -164,57 +124,19 @@ class Search:
         key = min(self._key(), self.beat)
         return key - abs(key) * _CLOSE if np.isfinite(key) else np.inf
 
-    def _late(self) -> bool:
-        return self.deadline is not None and time.monotonic() > self.deadline
-
     def _left(self) -> float | None:
         return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
 
-    def _bound_frames(self) -> None:
-        """One entry per frame that the floors do not rule out."""
-        floors = Floors(self.space, self._compiler, self.objective, self.sense)
-        for setting in self.space.settings():
-            if self._late():
-                raise _OutOfTime
-            widths = len(self.space.architecture.d_model)
-            keys = floors.key(setting) if self.floors else np.full(widths, -np.inf)
-            for d, bound in enumerate(keys):
-                if bound < np.inf:
-                    frame = (setting, self.space.architecture.d_model[d])
-                    self._heap.append(_Entry(float(bound), len(self._heap), frame))
-        self.counts.frames_alive = len(self._heap)
-        heapq.heapify(self._heap)
-
-    def _expand(self, entry: "_Entry") -> None:
-        """Replace a frame by its slices, each with the bound its columns give."""
-        setting, d_model = entry.frame
-        frame = replace(setting, d_model=d_model)
-        compiled = self._compiler.compile(frame)
-        if not compiled.alive:
-            return
-        table = frame_table(self.space, frame, compiled, quantities_in_use(self.objective, compiled))
-        self.counts.frames_expanded += 1
-        self.counts.columns_priced += len(compiled.attention) + len(compiled.ffn)
-        bounds = depth_bounds(table, self.objective, self.sense)
-        for row in np.flatnonzero(bounds.key < self._limit()):
-            bound = max(entry.bound, float(bounds.key[row]))
-            heapq.heappush(self._heap, _Entry(bound, entry.order, entry.frame, table, bounds, int(row)))
-            self.counts.slices += 1
-
-    def _solve_slice(self, entry: "_Entry") -> None:
-        table, bounds, row = entry.table, entry.bounds, entry.row
-        if table is None or bounds is None:
-            raise TypeError("a frame is expanded, not solved")
-        n_layers = int(table.depths[row])
-        attention, ffn = self._kinds_left(table, bounds, row)
+    def _solve_slice(self, queued: QueuedSlice) -> None:
+        attention, ffn = self._kinds_left(queued.table, queued.bounds, queued.row)
         if not len(attention) or not len(ffn):
             return
-        self.counts.frames_solved.add(entry.order)
+        self.counts.frames_solved.add(queued.frame_number)
         self.counts.slices_solved += 1
         self.counts.columns += len(attention) + len(ffn)
         before = min(self._key(), self.beat)
-        found = self._solve_by_cp_sat(table, row, n_layers, attention, ffn)
-        self._confirm(table, row, n_layers, before, found)
+        found = self._solve_by_cp_sat(queued.table, queued.row, queued.n_layers, attention, ffn)
+        self._confirm(queued.table, queued.row, queued.n_layers, before, found)
 
     def _kinds_left(self, table: FrameTable, bounds: DepthBounds, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Kinds that may be in a plan better than the incumbent."""
@@ -245,7 +167,7 @@ class Search:
             self.counts.solves += 1
             self.counts.deterministic_time += answer.deterministic_time
             if answer.status == "unknown":
-                raise _OutOfTime
+                raise OutOfTime
             if choice is None:
                 break
             plans = plans or slice_plans(table, row, self.objective, self.sense)
@@ -321,19 +243,3 @@ def tile_efficiency(frame: Frame, attention: object, ffn: object) -> np.ndarray:
     ]
     products = [op for op in operators if isinstance(op, Gemm)]
     return np.asarray(gemm_efficiency(products, frame.chip))
-
-
-@dataclass(frozen=True, order=True)
-class _Entry:
-    """A frame waiting to be expanded, or (with a table) a slice waiting to be solved."""
-
-    bound: float
-    order: int
-    frame: tuple[Frame, int] = field(compare=False)
-    table: FrameTable | None = field(default=None, compare=False)
-    bounds: DepthBounds | None = field(default=None, compare=False)
-    row: int = -1
-
-
-class _OutOfTime(Exception):
-    """The deadline passed inside a solve."""

@@ -2,10 +2,13 @@
 
 import time
 
+import numpy as np
+
 from optimizer.columns.compiled import symbol
 from optimizer.columns.space import resolve
 from optimizer.errors import InputError
-from optimizer.solver.search import Search
+from optimizer.solver.listing import best_plans
+from optimizer.solver.queue import OutOfTime
 from optimizer.spec.plan import Result
 from optimizer.spec.problem import Problem
 from optimizer.studies.outcome import plan_of
@@ -13,7 +16,7 @@ from optimizer.studies.solve import Options, solve
 
 MOST = 20_000
 """Plans listed at most; a wider band should be narrowed, not printed."""
-_FIRST_BAND = 1e-4
+_TOP = 10
 
 
 def enumerate_plans(
@@ -34,23 +37,13 @@ def enumerate_plans(
     space = resolve(problem)
     name, sense = problem.objectives[0]
     best = sense * result.objective.value
-    deadline = options.deadline()
-
-    def band(share: float, at_most: int) -> list:  # type: ignore[type-arg]
-        search = Search(space, space.rules, symbol(name), sense, deadline=deadline)
-        return search.plans_below(best + abs(best) * share + abs(best) * 1e-12, at_most)
-
-    if within is not None:
-        found = band(within, MOST)
-        if len(found) > MOST:
-            raise InputError(f"--within {within:.3%}: more than {MOST} plans; give a smaller share")
-        found = found[:top]
-    else:
-        wanted, share = top or 10, _FIRST_BAND
-        found = band(share, max(MOST, wanted))
-        while len(found) < wanted and share < 10:
-            share *= 4
-            found = band(share, max(MOST, wanted))
-        found = found[:wanted]
+    limit = np.inf if within is None else best + abs(best) * (within + 1e-12)
+    most = top or (_TOP if within is None else MOST + 1)
+    try:
+        found = best_plans(space, space.rules, symbol(name), sense, most, limit, options.deadline())
+    except OutOfTime:
+        raise InputError("the time limit passed before all plans were listed; raise it") from None
+    if len(found) > MOST:
+        raise InputError(f"more than {MOST} plans; ask for fewer, or a narrower band")
     plans = tuple(plan_of(space, candidate) for candidate in found)
     return result.model_copy(update={"plans": plans, "wall_s": time.monotonic() - start})

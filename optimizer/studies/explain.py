@@ -17,6 +17,7 @@ from optimizer.columns.space import Space
 from optimizer.cost.memory import GIB
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
+from optimizer.solver.queue import OutOfTime
 from optimizer.solver.search import Candidate, Search
 from optimizer.spec.plan import Conflict, Relaxation
 
@@ -25,10 +26,16 @@ _COUPLING = ("parameter_window", "memory_capacity")
 """Structural rules that are about whole plans, not about the dimensions of one layer kind."""
 
 
-def explain_conflict(space: Space, deadline: float | None = None) -> Conflict:
-    """The smallest conflict of an infeasible space, with the nearest relaxation of each of its rules."""
-    names = _Conflicts(space, deadline).smallest()
-    relaxations = [_relax(space, name, deadline) for name in names]
+def explain_conflict(space: Space, deadline: float | None = None) -> Conflict | None:
+    """The smallest conflict of an infeasible space, with the nearest relaxation of each of its rules.
+
+    None if the deadline passes first: a conflict that is not proven smallest is not shown as one.
+    """
+    try:
+        names = _Conflicts(space, deadline).smallest()
+        relaxations = [_relax(space, name, deadline) for name in names]
+    except OutOfTime:
+        return None
     return Conflict(constraints=tuple(names), relaxations=tuple(relaxations))
 
 
@@ -85,9 +92,18 @@ class _Conflicts:
 
 
 def find_plan(space: Space, rules: Rules, deadline: float | None = None) -> Candidate | None:
-    """Any plan under these rules, or None."""
+    """Any plan under these rules, or None if there is none. Raises OutOfTime."""
     name, sense = space.problem.objectives[0]
-    return Search(space, rules, symbol(name), sense, deadline=deadline, any_plan=True).run().best
+    return _search(space, rules, name, sense, deadline, any_plan=True)
+
+
+def _search(
+    space: Space, rules: Rules, name: str, sense: int, deadline: float | None, any_plan: bool = False
+) -> Candidate | None:
+    outcome = Search(space, rules, symbol(name), sense, deadline=deadline, any_plan=any_plan).run()
+    if not outcome.finished:
+        raise OutOfTime
+    return outcome.best
 
 
 def _relax(space: Space, name: str, deadline: float | None) -> Relaxation:
@@ -101,15 +117,11 @@ def _relax(space: Space, name: str, deadline: float | None) -> Relaxation:
     return _relax_bound(space, name, deadline)
 
 
-def _best(space: Space, rules: Rules, name: str, sense: int, deadline: float | None) -> Candidate | None:
-    return Search(space, rules, symbol(name), sense, deadline=deadline).run().best
-
-
 def _relax_bound(space: Space, name: str, deadline: float | None) -> Relaxation:
     base, suffix = split_bound(name)
     unit, old = str(metric(base).UNIT), space.rules.values[name]
     sense = -1 if suffix == "_min" else 1
-    best = _best(space, space.rules.without(name), base, sense, deadline)
+    best = _search(space, space.rules.without(name), base, sense, deadline)
     if best is None:
         return _none(name, old, unit)
     reached = sense * best.key
@@ -127,8 +139,8 @@ def _relax_bound(space: Space, name: str, deadline: float | None) -> Relaxation:
 def _relax_window(space: Space, deadline: float | None) -> Relaxation:
     low, high = space.rules.values["parameter_window"]
     free = space.rules.without("parameter_window")
-    below = _best(space, _narrow(free, "n_params_max", low, min), "n_params", -1, deadline)
-    above = _best(space, _narrow(free, "n_params_min", high, max), "n_params", 1, deadline)
+    below = _search(space, _narrow(free, "n_params_max", low, min), "n_params", -1, deadline)
+    above = _search(space, _narrow(free, "n_params_min", high, max), "n_params", 1, deadline)
     found = [abs(c.key) for c in (below, above) if c is not None]
     if not found:
         return _none("parameter_window", [low, high], "parameters")
@@ -145,7 +157,7 @@ def _narrow(rules: Rules, name: str, value: float, choose: Any) -> Rules:
 
 
 def _relax_memory(space: Space, deadline: float | None) -> Relaxation:
-    best = _best(space, space.rules.without("memory_capacity"), "memory_gib", 1, deadline)
+    best = _search(space, space.rules.without("memory_capacity"), "memory_gib", 1, deadline)
     old = space.rules.values["memory_capacity"]
     if best is None:
         return _none("memory_capacity", old, "of hbm_usable")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from optimizer.columns.compiled import symbol
-from optimizer.columns.rules import Rules, split_bound
+from optimizer.columns.rules import split_bound
 from optimizer.columns.space import Space, resolve
 from optimizer.cost.frame import Slice
 from optimizer.cost.quality import NOISE
@@ -55,7 +55,7 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
     space = resolve(problem)
     require_metrics(space)
     deadline = options.deadline()
-    outcome, total = _lexicographic(space, options, deadline)
+    outcome, first_bound, total = _lexicographic(space, options, deadline)
     name, sense = problem.objectives[0]
     common = {"problem": problem.model_dump(mode="json", exclude_unset=True), "version": VERSION}
     if outcome.best is None:
@@ -64,7 +64,7 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
         conflict = explain_conflict(space, deadline) if outcome.finished else None
         return Result(
             status="infeasible" if outcome.finished else "unknown",
-            objective=_objective(name, sense, None, None if outcome.finished else outcome.bound),
+            objective=_objective(name, sense, None, None if outcome.finished else sense * first_bound),
             conflict=conflict,
             certificate=certificate,
             wall_s=time.monotonic() - start,
@@ -78,7 +78,7 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
     block = architecture.first
     return Result(
         status="optimal" if outcome.finished else "feasible",
-        objective=_objective(name, sense, value, _first_bound(problem, outcome, value)),
+        objective=_objective(name, sense, value, sense * first_bound),
         architecture=plan.architecture,
         deployment=plan.deployment,
         metrics=plan.metrics,
@@ -112,9 +112,10 @@ def bounded_metric(rule: str) -> str:
     return "" if rule in plugins("constraints") else split_bound(rule)[0]
 
 
-def _lexicographic(space: Space, options: Options, deadline: float | None) -> tuple[Outcome, Counts]:
+def _lexicographic(space: Space, options: Options, deadline: float | None) -> tuple[Outcome, float, Counts]:
+    """The last outcome, the bound on the first objective's key, and all counts."""
     rules, total = space.rules, Counts(frames=space.n_frames)
-    outcome = None
+    last, first_bound = None, 0.0
     for name, sense in space.problem.objectives:
         outcome = Search(
             space,
@@ -126,26 +127,26 @@ def _lexicographic(space: Space, options: Options, deadline: float | None) -> tu
             settings=options.settings,
         ).run()
         total.add(outcome.counts)
+        if last is None:
+            first_bound = outcome.bound
+        elif outcome.best is None:
+            if outcome.finished:
+                raise InternalMismatch(f"the optimum is lost when {name} is optimised after it")
+            return replace(last, finished=False), first_bound, total
+        last = outcome
         if outcome.best is None or not outcome.finished:
             break
         edge = outcome.best.key + abs(outcome.best.key) * _SAME
-        rules = rules.with_value(*_at_optimum(rules, name, sense, edge))
-    if outcome is None:
+        rules = rules.with_value(*_at_optimum(name, sense, edge))
+    if last is None:
         raise InputError("minimize: names no metric")
-    return outcome, total
+    return last, first_bound, total
 
 
-def _at_optimum(rules: Rules, name: str, sense: int, edge: float) -> tuple[str, float]:
-    """The bound that keeps a metric at its optimum, never looser than the problem's own."""
+def _at_optimum(name: str, sense: int, edge: float) -> tuple[str, float]:
+    """The bound that keeps a metric at its optimum; the problem's own is never tighter."""
     rule = f"{name}_max" if sense > 0 else f"{name}_min"
     return rule, edge if sense > 0 else -edge
-
-
-def _first_bound(problem: Problem, outcome: Outcome, value: float) -> float:
-    _, sense = problem.objectives[0]
-    if outcome.finished or len(problem.objectives) > 1:
-        return value
-    return sense * outcome.bound
 
 
 def _objective(name: str, sense: int, value: float | None, bound: float | None) -> Objective:

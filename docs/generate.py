@@ -1,0 +1,230 @@
+"""Writes constraints.md, metrics.md and chips.md from the code and the chip files.
+
+python docs/generate.py            write the pages
+python docs/generate.py --check    exit 1 if a page is stale, and name it
+"""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from optimizer import catalog  # noqa: E402
+from optimizer.plugins import plugins  # noqa: E402
+from optimizer.spec.chip import Chip  # noqa: E402
+
+GIB = 2.0**30
+NOTE = "<!-- Written by docs/generate.py; change the code or the data, not this page. -->\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check all pages; return the exit code."""
+    stale = [name for name, text in pages().items() if not _current(HERE / name, text)]
+    if "--check" in arguments:
+        for name in stale:
+            print(f"docs/{name} is stale: run python docs/generate.py", file=sys.stderr)
+        return 1 if stale else 0
+    for name in stale:
+        (HERE / name).write_text(pages()[name], encoding="utf-8")
+        print(f"docs/{name} written")
+    return 0
+
+
+def pages() -> dict[str, str]:
+    """Page name to text."""
+    return {"constraints.md": constraints(), "metrics.md": metrics(), "chips.md": chips()}
+
+
+def _current(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def constraints() -> str:
+    """One section per file of optimizer/constraints."""
+    found = plugins("constraints")
+    rows = [(f"[{name}](#{name})", _shown(module.DEFAULT), _first(module)) for name, module in found.items()]
+    intro = (
+        "Every structural constraint is one file of `optimizer/constraints`. Its name is used under\n"
+        "`constraints:` in a problem file. Bounds on metrics (`tpot_ms_max: 10`) need no file: see\n"
+        "[metrics.md](metrics.md) and [problem-files.md](problem-files.md#constraints).\n"
+    )
+    parts = ["# Constraints\n", intro, _table(("constraint", "default", "what it says"), rows)]
+    for name, module in found.items():
+        parts.append(f"## {name}\n\n{_body(module)}")
+        parts.append(_constraint_facts(module))
+    return NOTE + "\n".join(parts)
+
+
+def _constraint_facts(module: ModuleType) -> str:
+    published = "not held to it" if getattr(module, "LATTICE_ONLY", False) else "held to it too"
+    facts = [
+        f"- Default: {_shown(module.DEFAULT)}. Value: {module.ACCEPTS}.",
+        f"- A published model given as `architecture:` is {published}.",
+        f"- Keeps it: {_point(module.KEEPS)}.",
+        f"- Breaks it: {_point(module.BREAKS)}.",
+    ]
+    return "\n".join(facts) + "\n"
+
+
+def metrics() -> str:
+    """One section per file of optimizer/objectives."""
+    found = plugins("objectives")
+    rows = [
+        (f"[{name}](#{name})", module.UNIT, module.BETTER, _first(module)) for name, module in found.items()
+    ]
+    intro = (
+        "Every metric is one file of `optimizer/objectives`. Each can be minimised, maximised, bounded with\n"
+        "`<metric>_max`, `<metric>_min` and `<metric>_increase_max`, and is in every report.\n"
+    )
+    parts = ["# Metrics\n", intro, _table(("metric", "unit", "better", "what it is"), rows)]
+    for name, module in found.items():
+        rises = {True: "rises with it", False: "falls with it", None: "may turn"}[module.RISES]
+        parts.append(f"## {name}\n\n{_body(module)}")
+        parts.append(
+            f"- Unit: {module.UNIT}. Better: {module.BETTER}.\n"
+            f"- A function of the additive quantity `{module.QUANTITY}`: {rises}.\n"
+        )
+    return NOTE + "\n".join(parts)
+
+
+def chips() -> str:
+    """A table of all chips, then every figure of each with its source."""
+    found = catalog.chips().values()
+    rows = [_chip_row(chip) for chip in found]
+    heads = (
+        "chip", "bf16 TFLOP/s", "fp8 TFLOP/s", "usable GiB", "TB/s", "cores", "link GB/s",
+        "domain", "USD/h", "kernels fitted", "confidence",
+    )  # fmt: skip
+    intro = (
+        "Peaks are dense. Bandwidths are decimal, capacities binary. Links are per chip and one direction\n"
+        '(of a torus: per link). "Kernels fitted" says whether the efficiencies were fitted to kernel\n'
+        "measurements of that chip. `archsat chips NAME` prints the file.\n"
+    )
+    parts = ["# Chips\n", intro, _table(heads, rows)]
+    parts += [_chip_section(chip) for chip in found]
+    parts.append("## Systems\n")
+    parts.append(
+        _table(
+            ("system", "chip", "chips", "scale-up domain", "what it is"),
+            [
+                (s.name, s.chip, str(s.n_chips), str(s.scaleup_domain), s.title)
+                for s in catalog.systems().values()
+            ],
+        )
+    )
+    return NOTE + "\n".join(parts)
+
+
+def _chip_row(chip: Chip) -> tuple[str, ...]:
+    fp8 = chip.dense_flops.get("fp8")
+    return (
+        f"[{chip.name}](#{chip.name})",
+        f"{chip.dense_flops['bf16'] / 1e12:g}",
+        f"{fp8 / 1e12:g}" if fp8 else "-",
+        f"{chip.hbm_usable / GIB:g}",
+        f"{chip.hbm_bandwidth / 1e12:g}",
+        str(chip.n_cores),
+        f"{chip.scaleup.bandwidth / 1e9:g}",
+        str(chip.scaleup.domain),
+        f"{chip.usd_per_chip_hour:.2f}" if chip.usd_per_chip_hour else "-",
+        "yes" if chip.efficiency.measured else "no",
+        chip.confidence,
+    )
+
+
+def _chip_section(chip: Chip) -> str:
+    figures = [name for name in type(chip).model_fields if name in chip.sources]
+    rows = [(name, _figure(name, getattr(chip, name)), chip.source(name)) for name in figures]
+    text = f"## {chip.name}\n\n{chip.title}. Aliases: {', '.join(chip.aliases) or 'none'}.\n\n"
+    text += _table(("figure", "value", "source"), rows)
+    text += "\n" + _efficiencies(chip)
+    return text + (f"\n{' '.join(chip.notes.split())}\n" if chip.notes else "")
+
+
+def _figure(name: str, value: Any) -> str:
+    if name == "dense_flops":
+        return ", ".join(f"{k} {v / 1e12:g} TFLOP/s" for k, v in value.items())
+    if name in ("hbm_capacity", "hbm_usable"):
+        return f"{value / GIB:g} GiB"
+    if name in ("hbm_bandwidth", "scaleout_bandwidth"):
+        return f"{value / 1e9:g} GB/s"
+    if name == "scaleup":
+        return f"{value.topology}, {value.domain} chips, {value.bandwidth / 1e9:g} GB/s"
+    if name in ("tdp", "power"):
+        return f"{value:g} W"
+    if name == "usd_per_chip_hour":
+        return f"{value:.2f} USD"
+    if name == "alignment":
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    if name == "tile":
+        return " x ".join(map(str, value))
+    if name == "efficiency":
+        return "fitted" if value.measured else "not fitted to this chip"
+    return str(value)
+
+
+def _efficiencies(chip: Chip) -> str:
+    fit = chip.efficiency
+    rows = [
+        (f"gemm, {dtype}", f"compute {g.compute:g}, memory {g.memory:g}, {_us(g.overhead)}")
+        for dtype, g in fit.gemm.items()
+    ]
+    rows += [
+        (f"prefill attention, d_head {width}", f"peak {p.peak:g}, half {p.half:g} tokens")
+        for width, p in fit.attention_prefill.items()
+    ]
+    rows += [
+        (f"decode attention, {dtype} cache", f"memory {s.memory:g}, {_us(s.overhead)}")
+        for dtype, s in fit.attention_decode.items()
+    ]
+    rows.append(("elementwise", f"memory {fit.elementwise.memory:g}, {_us(fit.elementwise.overhead)}"))
+    rows += [
+        (
+            f"all-reduce, {n} chips",
+            f"one shot {_us(a.one_shot.latency)}, {a.one_shot.link:g}; "
+            f"two shots {_us(a.two_shot.latency)}, {a.two_shot.link:g}",
+        )
+        for n, a in fit.all_reduce.items()
+    ]
+    return _table(("efficiency", "share of the peak, overhead"), rows)
+
+
+def _us(seconds: float) -> str:
+    return f"{seconds * 1e6:.4g} us"
+
+
+def _first(module: ModuleType) -> str:
+    return (module.__doc__ or "").strip().splitlines()[0]
+
+
+def _body(module: ModuleType) -> str:
+    """The docstring: a sentence, the formula (its second paragraph) as code, the rest as prose."""
+    sentence, formula, *rest = (module.__doc__ or "").strip().split("\n\n")
+    lines = formula.strip("\n").splitlines()
+    indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
+    code = "\n".join(line[indent:] for line in lines)
+    return "\n\n".join([sentence, f"```\n{code}\n```", *rest]) + "\n"
+
+
+def _shown(default: Any) -> str:
+    if default is None:
+        return "set by `architecture.n_params`, else off"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _point(point: dict[str, Any]) -> str:
+    return ", ".join(f"{name} = {str(v).lower() if isinstance(v, bool) else v}" for name, v in point.items())
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    def line(cells: Any) -> str:
+        return "| " + " | ".join(" ".join(str(c).split()).replace("|", "\\|") for c in cells) + " |"
+
+    return "\n".join([line(heads), line("---" for _ in heads), *map(line, rows)]) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Makes `samples` importable from every test folder."""

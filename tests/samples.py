@@ -1,0 +1,74 @@
+"""Small chips, frames and problems for tests, each with a few fields of the caller's own."""
+
+from typing import Any
+
+from optimizer import catalog
+from optimizer.cost.frame import Frame
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.chip import Chip
+from optimizer.spec.problem import Problem
+
+CHIP: dict[str, Any] = {
+    "name": "sample",
+    "title": "A chip for tests",
+    "vendor": "nobody",
+    "dense_flops": {"bf16": "1 PFLOP/s"},
+    "hbm_capacity": "80 GiB",
+    "hbm_usable": "79 GiB",
+    "hbm_bandwidth": "3 TB/s",
+    "n_cores": 100,
+    "scaleup": {"topology": "switch", "domain": 8, "bandwidth": "450 GB/s"},
+    "alignment": {"bf16": 64},
+    "sources": {"default": "made up for tests"},
+}
+SPACE: dict[str, Any] = {
+    "vocab_size": 32000,
+    "d_model": [2048, 2304],
+    "n_layers": [16, 20],
+    "n_heads": [16, 18, 20, 24],
+    "n_kv_heads": [4, 8],
+    "d_head": [128],
+    "d_ff": [6144, 7168, 8192],
+}
+PROBLEM: dict[str, Any] = {
+    "name": "small",
+    "architecture": SPACE,
+    "hardware": "nvidia-h100-sxm",
+    "workload": {"input_tokens": 1024, "output_tokens": 256, "batch": 8},
+    "training_tokens": 2 * 10**12,
+    "minimize": "tpot_ms",
+}
+
+
+def chip(**fields: Any) -> Chip:
+    """The sample chip with some fields of the caller's."""
+    return Chip.model_validate(CHIP | fields)
+
+
+def problem(**fields: Any) -> Problem:
+    """The sample problem, 192 points, with some fields of the caller's."""
+    return Problem.model_validate(PROBLEM | fields)
+
+
+def frame(model: str | Architecture, chip: str | Chip = "nvidia-h100-sxm", **fields: Any) -> Frame:
+    """A frame around one published model."""
+    own = catalog.model(model) if isinstance(model, str) else model
+    values: dict[str, Any] = {
+        "chip": catalog.chip(chip) if isinstance(chip, str) else chip,
+        "tensor_parallel": 1,
+        "batch": 1,
+        "weight_dtype": "bf16",
+        "kv_dtype": "bf16",
+        "d_model": own.d_model,
+        "vocab_size": own.vocab_size,
+        "tied_embeddings": own.tied_embeddings,
+        "input_tokens": 2048,
+        "output_tokens": 1,
+        "training_tokens": 15e12,
+        "host_ms": 0.0,
+        "reserve_gib": 0.0,
+        "position_embeddings": own.position_embeddings,
+        "n_norms": own.first.n_norms,
+        "norm_bias": own.first.norm_bias,
+    }
+    return Frame(**(values | fields))
