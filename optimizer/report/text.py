@@ -20,6 +20,13 @@ _STYLE = {
     "unknown": "bold red",
 }
 _HIDDEN = ("n_active_params", "n_params")
+_WHERE = {
+    "chip": "chip",
+    "tensor_parallel": "TP",
+    "batch": "batch",
+    "weight_dtype": "weights",
+    "kv_dtype": "cache",
+}
 
 
 def solve_report(result: Result, verbose: bool = False) -> Group:
@@ -86,12 +93,9 @@ def _plan(result: Result, a: DenseDimensions, pool: Pool) -> Text:
     )
 
 
-def _table(*columns: str, title: str = "") -> Table:
+def _table(*columns: str) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=title,
-        title_justify="left",
-        title_style="bold",
         pad_edge=False,
         padding=(0, 1, 0, 0),
         show_edge=False,
@@ -101,10 +105,10 @@ def _table(*columns: str, title: str = "") -> Table:
     return table
 
 
-def _comparison(result: Result) -> Table:
+def _comparison(result: Result) -> Group:
     base = result.baseline
-    title = f"Baseline: {base.name}, same chip, split, formats and traffic" if base else ""
-    table = _table("", "plan", *(["baseline", "difference", ""] if base else []), "unit", title=title)
+    title = f"Against {base.name}, same chip, split, formats and traffic" if base else "Metrics"
+    table = _table("", "plan", *(["baseline", "difference", ""] if base else []), "unit")
     own = _dimensions(result.architecture)
     other = _dimensions(base.dimensions) if base else {}
     rows = [(key, value, other.get(key), "") for key, value in own.items()]
@@ -119,7 +123,7 @@ def _comparison(result: Result) -> Table:
             cells += _against(key, value, against)
         bold = "bold" if key == result.objective.name else None
         table.add_row(key, *cells, "" if key == "n_params" else unit, style=bold)
-    return table
+    return Group(Text(title, style="bold"), table)
 
 
 def _against(key: str, value: Any, other: Any) -> list[str]:
@@ -138,12 +142,12 @@ def _dimensions(dims: DenseDimensions | None) -> dict[str, Any]:
     return {k: v for k, v in dims.model_dump().items() if k not in _HIDDEN} if dims else {}
 
 
-def _operators(result: Result, phase: str, verbose: bool) -> Table:
+def _operators(result: Result, phase: str, verbose: bool) -> Group:
     rows = [row for row in result.operators if row.phase == phase]
     total = sum(row.time_ms for row in rows)
     what = "decode step" if phase == "decode" else "prefill of one prompt"
     table = _table("operator", "times", "ms", "share", "GFLOP", "GB", "bound by")
-    table.title = f"Where the {what} goes ({short(total)} ms)"
+    title = f"Where the {what} goes ({short(total)} ms)"
     ordered = sorted(rows, key=lambda row: -row.time_ms)
     shown = ordered if verbose else ordered[:6]
     for row in shown:
@@ -160,7 +164,7 @@ def _operators(result: Result, phase: str, verbose: bool) -> Table:
     if rest:
         left = sum(row.time_ms for row in rest)
         table.add_row(f"{len(rest)} more", "", short(left), f"{left / total:.1%}", "", "", "")
-    return table
+    return Group(Text(title, style="bold"), table)
 
 
 def _binding(result: Result) -> Group:
@@ -208,27 +212,23 @@ def _assumptions(result: Result, verbose: bool) -> RenderableType:
 
 
 def enumerate_report(result: Result) -> Group:
-    """The plans of an enumeration, best first."""
+    """The plans of an enumeration, best first; where they run, only if that differs."""
+    pools = [plan.deployment.pools[0] for plan in result.plans]
+    differ = [f for f in _WHERE if len({getattr(pool, f) for pool in pools}) > 1]
+    names = [_WHERE[f] for f in differ]
+    objective = result.objective.name
     table = _table(
-        "#",
-        result.objective.name,
-        "loss",
-        "n_params",
-        "layers",
-        "d_model",
-        "heads",
-        "kv",
-        "d_head",
-        "d_ff",
+        "#", objective, "loss", "n_params", "layers", "d_model", "heads", "kv", "d_head", "d_ff", *names
     )
-    for i, plan in enumerate(result.plans, 1):
+    for i, (plan, pool) in enumerate(zip(result.plans, pools, strict=True), 1):
         a = plan.architecture
         table.add_row(
             str(i),
-            value_of(result.objective.name, plan.metrics[result.objective.name]),
+            value_of(objective, plan.metrics[objective]),
             f"{plan.metrics['loss']:.4f}",
             count(a.n_params),
             *(str(v) for v in (a.n_layers, a.d_model, a.n_heads, a.n_kv_heads, a.d_head, a.d_ff)),
+            *(str(getattr(pool, f)) for f in differ),
         )
     parts: list[RenderableType] = [_headline(result)]
     if result.plans:

@@ -100,7 +100,7 @@ def _explain(error: ValidationError, name: str) -> str:
 
 def _internal(part: Any) -> bool:
     """Parts of a location that pydantic adds for unions and validators, meaningless to a user."""
-    return isinstance(part, str) and (part in ("str", "ArchitectureSpace") or part.startswith("function-"))
+    return isinstance(part, str) and (part in ("a model", "a lattice") or part.startswith("function-"))
 
 
 def _short(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, StrictBool, Tag, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.dtypes import KvDtype, WeightDtype
@@ -90,6 +90,16 @@ class ArchitectureSpace(Strict):
     attention_window: Positive | None = None
 
 
+def _architecture_kind(value: Any) -> str:
+    return "a model" if isinstance(value, str) else "a lattice"
+
+
+AnyArchitecture = Annotated[
+    Annotated[ArchitectureSpace, Tag("a lattice")] | Annotated[str, Tag("a model")],
+    Discriminator(_architecture_kind),
+]
+
+
 class DeploymentSpace(Strict):
     """How a replica may run. Every field takes one value or a list to choose from."""
 
@@ -115,7 +125,7 @@ class Problem(Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     question: str = ""
-    architecture: ArchitectureSpace | str
+    architecture: AnyArchitecture
     hardware: _choices(str)  # type: ignore[valid-type]
     deployment: DeploymentSpace = DeploymentSpace()
     workload: Workload

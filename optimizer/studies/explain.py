@@ -13,7 +13,7 @@ from typing import Any
 from optimizer.check import check
 from optimizer.columns.compiled import symbol
 from optimizer.columns.rules import Rules, split_bound
-from optimizer.columns.space import Space
+from optimizer.columns.space import Space, resolve
 from optimizer.cost.memory import GIB
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
@@ -34,6 +34,7 @@ def explain_conflict(space: Space, deadline: float | None = None) -> Conflict | 
     try:
         names = _Conflicts(space, deadline).smallest()
         relaxations = [_relax(space, name, deadline) for name in names]
+        relaxations += _relax_deployment(space, deadline)
     except OutOfTime:
         return None
     return Conflict(constraints=tuple(names), relaxations=tuple(relaxations))
@@ -183,6 +184,28 @@ def _relax_structural(space: Space, name: str, deadline: float | None) -> Relaxa
     if find_plan(space, space.rules.without(name), deadline):
         return _relaxation(name, old, False, f"switching {name} off would do", "")
     return _none(name, old, "")
+
+
+def _relax_deployment(space: Space, deadline: float | None) -> list[Relaxation]:
+    """Wider choices of deployment that leave a plan with every rule kept: more ranks, smaller weights."""
+    domain = max(chip.scaleup.domain for chip in space.chips)
+    deployment = space.problem.deployment
+    most = max(deployment.tensor_parallel)
+    wider: dict[str, list[Any]] = {
+        "tensor_parallel": [n for n in (2, 4, 8, 16, 32, 64) if most < n <= domain],
+        "weight_dtype": [d for d in ("fp8", "int4") if d not in deployment.weight_dtype],
+    }
+    found = []
+    for name, values in wider.items():
+        old = getattr(deployment, name)
+        for value in values:
+            choice = deployment.model_copy(update={name: (value,)})
+            other = resolve(space.problem.model_copy(update={"deployment": choice}))
+            if find_plan(other, other.rules, deadline):
+                shown = list(old) if len(old) > 1 else old[0]
+                found.append(_relaxation(f"deployment.{name}", shown, value, f"{name} {value} would do", ""))
+                break
+    return found
 
 
 def _outward(value: float, sense: int) -> float:
