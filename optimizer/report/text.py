@@ -69,7 +69,8 @@ def _headline(result: Result) -> Text:
     o = result.objective
     text.append(result.status.upper(), style=_STYLE[result.status])
     if o.value is None:
-        text.append(f"  no plan to {o.sense}imise {o.name}" if result.status == "infeasible" else "")
+        none = f"  no plan to {o.sense}imise {o.name}"
+        text.append(none if result.status == "infeasible" else "  stopped before any plan was found")
         return text
     text.append(f"  {o.name} {value_of(o.name, o.value)} {o.unit}", style="bold")
     if result.status == "optimal":

@@ -46,9 +46,7 @@ def test_model_states_its_source(name: str) -> None:
 
 def test_aliases_and_spellings_lead_to_one_model_each() -> None:
     """Two models that answer to the same name would make the answer depend on the order of files."""
-    spellings = [
-        spelling.lower() for m in catalog.models().values() for spelling in (m.name, *m.aliases)
-    ]
+    spellings = [spelling.lower() for m in catalog.models().values() for spelling in (m.name, *m.aliases)]
     assert len(spellings) == len(set(spellings))
 
 

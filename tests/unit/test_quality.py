@@ -76,9 +76,11 @@ def test_the_reference_aspect_has_shape_one() -> None:
 
 
 def test_more_parameters_and_more_tokens_lower_the_loss() -> None:
-    n = np.linspace(1e9, 400e9, 500)
-    by_size = quality.loss(4096, 32, n, 5e8, 15e12)
-    assert (np.diff(by_size) < 0).all()
+    """Along models of one aspect; at a fixed width and depth more parameters may raise it."""
+    n_layers = np.arange(10, 150)
+    width = 100 * n_layers
+    n = 12 * width**2 * n_layers
+    assert (np.diff(quality.loss(width, n_layers, n, 0, 15e12)) < 0).all()
     tokens = np.linspace(1e11, 40e12, 500)
     assert (np.diff(quality.loss(4096, 32, 8e9, 1e9, tokens)) < 0).all()
 
