@@ -29,6 +29,8 @@ def _load_all(folder: str, model: type[M]) -> dict[str, M]:
     found = {}
     for path in sorted(data_folder(folder).glob("*.yaml")):
         item: Any = validate(model, read_yaml(path), str(path.name))
+        if item.name in found:
+            raise InputError(f"{path.name}: the name {item.name} is taken by another file")
         found[item.name] = item
     return found
 

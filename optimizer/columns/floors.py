@@ -43,7 +43,7 @@ class Floors:
     def key(self, setting: Frame) -> np.ndarray:
         """Lower bound of sense x objective at each width, shape (D,); inf where nothing is feasible."""
         rules = self.compiler.compile(replace(setting, d_model=int(setting.d_model[0])))
-        shape_key = self.compiler.static_key(setting)
+        shape_key = (setting.tensor_parallel, self.compiler.static_key(setting))
         if shape_key not in self._shapes:
             self._shapes[shape_key] = self._shape(setting)
         shapes = self._shapes[shape_key]

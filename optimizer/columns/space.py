@@ -145,6 +145,10 @@ class Space:
 def resolve(problem: Problem) -> Space:
     """Resolve names, domains and rules; InputError for what the catalogue or the files do not know."""
     chips = tuple(catalog.chip(name) for name in dict.fromkeys(problem.hardware))
+    names = [chip.name for chip in chips]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"hardware: the chip {name} is named twice; each may be given once")
     baseline = catalog.model(problem.baseline) if problem.baseline else None
     fixed = isinstance(problem.architecture, str)
     free = (

@@ -8,7 +8,7 @@ Source: published dense models span 19-205; the law's own runs span 17-384 below
 from typing import Any
 
 from optimizer.scope import Relation, Scope
-from optimizer.spec.values import Band
+from optimizer.spec.values import Band, widened
 
 Value = Band
 ACCEPTS = "use [low, high], or false"
@@ -21,3 +21,8 @@ BREAKS = {"value": [32, 200], "d_model": 8064, "n_layers": 7}
 def rule(c: Scope, value: Any) -> Relation:
     """`value` is [low, high]."""
     return c.between(value[0] * c.n_layers, c.d_model, value[1] * c.n_layers)
+
+
+def weaker(value: Any) -> list[Any]:
+    """The band widened on both sides, the nearest first."""
+    return widened(value)

@@ -8,7 +8,7 @@ Source: 56 published dense models; a free head width is common (Qwen3, Mistral-N
 from typing import Any
 
 from optimizer.scope import Relation, Scope
-from optimizer.spec.values import Band
+from optimizer.spec.values import Band, widened
 
 Value = Band
 ACCEPTS = "use [low, high], or false"
@@ -21,3 +21,8 @@ BREAKS = {"value": [0.75, 2.0], "d_model": 5120, "n_heads": 16, "d_head": 128}
 def rule(c: Scope, value: Any) -> Relation:
     """`value` is [low, high]."""
     return c.between(value[0] * c.d_model, c.n_heads * c.d_head, value[1] * c.d_model)
+
+
+def weaker(value: Any) -> list[Any]:
+    """The band widened on both sides, the nearest first."""
+    return widened(value)

@@ -8,7 +8,7 @@ Source: 56 published dense models; gated networks use 2.33-5.5 outside three exc
 from typing import Any
 
 from optimizer.scope import Relation, Scope
-from optimizer.spec.values import Band
+from optimizer.spec.values import Band, widened
 
 Value = Band
 ACCEPTS = "use [low, high], or false"
@@ -21,3 +21,8 @@ BREAKS = {"value": [2.5, 5.5], "d_model": 4096, "d_ff": 32768}
 def rule(c: Scope, value: Any) -> Relation:
     """`value` is [low, high]."""
     return c.between(value[0] * c.d_model, c.d_ff, value[1] * c.d_model)
+
+
+def weaker(value: Any) -> list[Any]:
+    """The band widened on both sides, the nearest first."""
+    return widened(value)

@@ -5,7 +5,7 @@ CP-SAT 9.15 was caught returning OPTIMAL at a value 10 % off, and INFEASIBLE on 
 presolve on (tests/data/cp_sat_wrong_optimal.pb.txt). One solve is therefore never a proof here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -68,16 +68,18 @@ def solve(model: Any, settings: SolveSettings = SolveSettings(), time_limit_s: f
     )
 
 
-def prove(model: Any, time_limit_s: float | None = None) -> tuple[Solve, bool]:
+def prove(
+    model: Any, settings: SolveSettings = SolveSettings(), time_limit_s: float | None = None
+) -> tuple[Solve, bool]:
     """Solve with and without presolve; return the better answer and whether the two agree.
 
     Minimisation is assumed. When they disagree the answer without presolve is believed only if a third
     solve, without presolve and from another seed, says the same.
     """
-    first = solve(model, SolveSettings(), time_limit_s)
-    second = solve(model, SolveSettings(presolve=False), time_limit_s)
+    first = solve(model, settings, time_limit_s)
+    second = solve(model, replace(settings, presolve=False), time_limit_s)
     if (first.status, first.objective) == (second.status, second.objective):
         return first, first.status in ("optimal", "infeasible")
-    third = solve(model, SolveSettings(presolve=False, seed=1), time_limit_s)
+    third = solve(model, replace(settings, presolve=False, seed=settings.seed + 1), time_limit_s)
     agreed = (second.status, second.objective) == (third.status, third.objective)
     return second, agreed and second.status in ("optimal", "infeasible")

@@ -10,7 +10,7 @@ and rows and cut-offs are relaxed by as much: no plan is lost, and what a row le
 float check rejects.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, floor, isfinite, log10
 from typing import Any
 
@@ -21,7 +21,7 @@ from optimizer.columns.table import FrameTable
 from optimizer.columns.window import intervals
 from optimizer.cost.frame import Slice
 from optimizer.scope import AnyOf, Bound, Relation, Symbol, conjuncts
-from optimizer.solver.engine import Solve, SolveSettings, cp_model, solve
+from optimizer.solver.engine import Solve, SolveSettings, cp_model, prove
 
 TERMS = 3
 _STEPS = 10**7
@@ -172,8 +172,13 @@ class SliceModel:
     def solve(
         self, settings: SolveSettings, time_limit_s: float | None
     ) -> tuple[Solve, tuple[int, int] | None]:
-        """Solve; return what was said and the chosen positions in `attention` and `ffn`."""
-        answer = solve(self.model, settings, time_limit_s)
+        """Solve with and without presolve; return the answer and the chosen kinds' positions.
+
+        An answer on which the two solves, or a third, do not agree has the status 'unknown'.
+        """
+        answer, agreed = prove(self.model, settings, time_limit_s)
+        if not agreed:
+            return replace(answer, status="unknown"), None
         if not answer.values:
             return answer, None
         chosen_a = next(i for i, v in enumerate(self._a) if answer.values[v.index])

@@ -11,6 +11,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from typing import NoReturn
 
 import numpy as np
 
@@ -167,7 +168,7 @@ class Search:
             self.counts.solves += 1
             self.counts.deterministic_time += answer.deterministic_time
             if answer.status == "unknown":
-                raise OutOfTime
+                self._give_up(table, n_layers)
             if choice is None:
                 break
             plans = plans or slice_plans(table, row, self.objective, self.sense)
@@ -228,6 +229,14 @@ class Search:
             key=float(key[a[first], f[first]]),
             attention=int(rules.attention[a[first]]),
             ffn=int(rules.ffn[f[first]]),
+        )
+
+    def _give_up(self, table: FrameTable, n_layers: int) -> NoReturn:
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise OutOfTime
+        raise InternalMismatch(
+            f"slice d_model={table.frame.d_model}, n_layers={n_layers}: CP-SAT's answers with and without "
+            "presolve differ and a third does not settle it; no answer is given"
         )
 
     def _report(self) -> None:

@@ -80,7 +80,7 @@ def problems(draw):
                 "weight_dtype": some(["bf16", "fp8", "int4"], 2),
                 "batch": some([1, 16, 200], 2),
             },
-            "workload": {"input_tokens": draw(st.sampled_from([64, 2000])), "output_tokens": 128},
+            "workload": {"input_tokens": draw(st.sampled_from([64, 2000, 32000])), "output_tokens": 128},
             "training_tokens": 2 * 10**12,
             "baseline": "Qwen/Qwen2.5-1.5B",
             draw(st.sampled_from(["minimize", "maximize"])): name,
@@ -145,3 +145,32 @@ def test_dropping_a_rule_never_makes_the_optimum_worse(problem, data):
     looser = replace(space, rules=space.rules.without(dropped))
     tight, loose = run(space, name, sense), run(looser, name, sense)
     assert loose <= tight + abs(tight) * 1e-9 if np.isfinite(tight) else True
+
+
+def test_settings_that_differ_only_in_the_split_do_not_share_their_floors():
+    """With no rule that names tensor_parallel, tp 8 once took the widths of tp 1 and looked infeasible."""
+    off = ["tile_alignment", "tensor_parallel_divisibility", "scaleup_domain", "memory_capacity"]
+    problem = Problem.model_validate(
+        {
+            "name": "splits",
+            "architecture": {
+                "n_params": 8 * 10**9,
+                "n_params_tolerance": 0.1,
+                "d_model": [4096],
+                "n_layers": [32, 33],
+                "n_heads": [32, 48],
+                "n_kv_heads": [8, 16],
+                "d_head": [128],
+                "d_ff": [13312, 14336],
+            },
+            "hardware": "b200",
+            "deployment": {"tensor_parallel": [1, 8]},
+            "workload": {"input_tokens": 32000, "output_tokens": 512, "batch": 64},
+            "minimize": "loss",
+            "constraints": dict.fromkeys(off, False) | {"tpot_ms_max": 12},
+        }
+    )
+    space = resolve(problem)
+    truth = brute_force(space, space.rules, symbol("loss"), 1)
+    assert np.isfinite(truth)
+    assert run(space, "loss", 1) == pytest.approx(truth, rel=1e-12)
