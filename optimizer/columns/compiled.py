@@ -89,6 +89,10 @@ class Compiler:
         named = {fact for rule in rules for fact in self._touched[rule]} - {"d_model"}
         return (*rules, *(facts[name] for name in sorted(named)))
 
+    def holds_at_every_width(self, name: str) -> bool:
+        """Whether a rule's limits are the same at every d_model, so that one compilation serves all."""
+        return "d_model" not in self._touched.get((name, self._values[name]), ())
+
     def _parts(self, name: str, frame: Frame, facts: dict[str, Any]) -> list[Relation]:
         if name not in plugins("constraints"):  # a metric bound: its limit may depend on the frame
             return conjuncts(self.rules.relation(name, Scope(facts, symbol), frame))

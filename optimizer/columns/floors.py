@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.blocks import gqa
-from optimizer.columns.compiled import Compiler, FrameRules
+from optimizer.columns.compiled import Compiler
 from optimizer.columns.space import Space
 from optimizer.columns.window import hull, lowest, meets
 from optimizer.cost.floor import Narrowest, column, floors
@@ -47,12 +47,13 @@ class Floors:
         if shape_key not in self._shapes:
             self._shapes[shape_key] = self._shape(setting)
         shapes = self._shapes[shape_key]
-        low, high = self._window(setting, rules, shapes, shape_key)
+        bounds = [b for name, b in rules.bounds if self.compiler.holds_at_every_width(name)]
+        low, high = self._window(setting, bounds, shapes, shape_key)
         frame, layers = column(setting), self.space.depths[None, :]
         least = floors(frame, layers, np.where(low <= high, low, 1e9), shapes.narrowest)
         at = Slice(frame, layers)
         dead = low > high
-        for _, bound in rules.bounds:
+        for bound in bounds:
             s = bound.symbol
             if s.rises is None or s.quantity == "n_params":
                 continue
@@ -88,10 +89,10 @@ class Floors:
         return Slice(frame, self.space.depths[depth][:, None])
 
     def _window(
-        self, setting: Frame, rules: FrameRules, shapes: _Shapes, shape_key: Any
+        self, setting: Frame, bounds: list[Bound], shapes: _Shapes, shape_key: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         """Parameter window at each width and depth, after every bound on a function of n_params."""
-        own = [b for _, b in rules.bounds if b.symbol.quantity == "n_params"]
+        own = [b for b in bounds if b.symbol.quantity == "n_params"]
         key = (shape_key, setting.weight_dtype, *((b.symbol.name, b.low, b.high) for b in own))
         if key not in self._windows:
             low = np.where(shapes.depths, shapes.low, np.inf)
