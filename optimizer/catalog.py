@@ -108,10 +108,25 @@ def problem(name: str, overrides: dict[str, Any] | None = None) -> Problem:
             hint = nearest(name, list(shipped))
             raise InputError(f"{name}: no such file, and no problem of that name ships.{hint}")
         path = shipped[name]
-    data = read_yaml(path)
+    data = _beside(read_yaml(path), path.parent)
     for key, value in (overrides or {}).items():
         _override(data, key, value)
     return validate(Problem, data, str(path))
+
+
+def _beside(data: Any, folder: Path) -> Any:
+    """Read relative paths of files as relative to the problem file that names them."""
+    if not isinstance(data, dict):
+        return data
+
+    def place(value: Any) -> Any:
+        if isinstance(value, list):
+            return [place(item) for item in value]
+        known = isinstance(value, str) and is_path(value) and (folder / value).is_file()
+        return str(folder / value) if known else value
+
+    named = ("hardware", "architecture", "baseline")
+    return {key: place(value) if key in named else value for key, value in data.items()}
 
 
 def _override(data: Any, key: str, value: Any) -> None:

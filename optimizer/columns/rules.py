@@ -152,7 +152,7 @@ def _checked(name: str, value: Any, reference: Reference) -> Any:
         known = [*structural, *(f"{m}{s}" for m in metrics for s in ("_max", "_min"))]
         hint = nearest(name, known) or f" Accepted: {', '.join(known)}."
         raise InputError(f"{where}: no constraint of that name.{hint}")
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
         raise InputError(f"{where}: {str(value)[:60]!r} is not a number of {metrics[base].UNIT}")
     if suffix == "_increase_max" and reference.baseline is None:
         raise InputError(f"{where}: needs a baseline to compare with")
