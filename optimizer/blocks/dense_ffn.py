@@ -17,8 +17,8 @@ def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
     return Weights((wide + 1) * d_model * shard, ffn.ffn_bias * (wide * shard + d_model))
 
 
-def forward(ffn: Any, d_model: int, tensor_parallel: int, rows: int) -> list[Operator]:
-    """Operators on `rows` tokens; the same in prefill and decode."""
+def forward(ffn: Any, d_model: int, tensor_parallel: int, rows: float) -> list[Operator]:
+    """Operators on `rows` tokens; the same in every phase."""
     wide, shard = 1 + ffn.gated_ffn, ffn.d_ff / tensor_parallel
     return [
         Elementwise("ffn norm, residual", rows * 6 * d_model),

@@ -28,7 +28,7 @@ def padded_vocab(vocab_size: int, tensor_parallel: int) -> int:
 
 
 def forward(
-    d_model: int, vocab_size: int, tensor_parallel: int, rows: int, sampled_rows: int
+    d_model: int, vocab_size: int, tensor_parallel: int, rows: float, sampled_rows: float
 ) -> list[Operator]:
     """Look up `rows` tokens; compute logits only for the `sampled_rows` that need a next token."""
     shard = padded_vocab(vocab_size, tensor_parallel) // tensor_parallel

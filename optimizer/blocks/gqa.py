@@ -51,20 +51,45 @@ def kv_elements(attention: Any, tokens: int, tensor_parallel: int) -> Number:
 
 def decode(attention: Any, d_model: int, tensor_parallel: int, batch: int, context: float) -> list[Operator]:
     """Operators of one decode step: `batch` tokens, one per sequence, over `context` cached tokens."""
-    a, t = attention, tensor_parallel
-    core = DecodeAttention(
-        "attention", batch, _kept(a, context), a.n_heads / t, kv_heads_per_rank(a, t), a.d_head
-    )
-    return _around(core, a, d_model, t, batch)
+    core = _decode_core(attention, tensor_parallel, batch, context)
+    return _around([core], attention, d_model, tensor_parallel, batch)
 
 
 def prefill(attention: Any, d_model: int, tensor_parallel: int, tokens: int) -> list[Operator]:
     """Operators of prefilling one prompt of `tokens` tokens."""
-    a, t = attention, tensor_parallel
-    core = PrefillAttention(
-        "attention", tokens, _kept(a, tokens), a.n_heads / t, kv_heads_per_rank(a, t), a.d_head
-    )
-    return _around(core, a, d_model, t, tokens)
+    core = _prefill_core(attention, tensor_parallel, tokens, 1)
+    return _around([core], attention, d_model, tensor_parallel, tokens)
+
+
+def mixed(
+    attention: Any,
+    d_model: int,
+    tensor_parallel: int,
+    batch: int,
+    context: float,
+    tokens: int,
+    prompts: float,
+) -> list[Operator]:
+    """Operators of a step that decodes `batch` tokens and prefills `prompts` prompts of `tokens` tokens.
+
+    `prompts` is a rate per step and need not be whole.
+    """
+    cores = [
+        _decode_core(attention, tensor_parallel, batch, context),
+        _prefill_core(attention, tensor_parallel, tokens, prompts),
+    ]
+    return _around(cores, attention, d_model, tensor_parallel, batch + prompts * tokens)
+
+
+def _decode_core(a: Any, t: int, batch: int, context: float) -> Operator:
+    kv = kv_heads_per_rank(a, t)
+    return DecodeAttention("attention", batch, _kept(a, context), a.n_heads / t, kv, a.d_head)
+
+
+def _prefill_core(a: Any, t: int, tokens: int, prompts: float) -> Operator:
+    kv = kv_heads_per_rank(a, t)
+    kept = _kept(a, tokens)
+    return PrefillAttention("prompt attention", tokens, kept, a.n_heads / t, kv, a.d_head, prompts)
 
 
 def _kept(attention: Any, tokens: float) -> float:
@@ -72,14 +97,14 @@ def _kept(attention: Any, tokens: float) -> float:
     return tokens if window is None else min(tokens, window)
 
 
-def _around(core: Operator, a: Any, d_model: int, t: int, rows: int) -> list[Operator]:
+def _around(cores: list[Operator], a: Any, d_model: int, t: int, rows: float) -> list[Operator]:
     q = a.n_heads * a.d_head / t
     kv = kv_heads_per_rank(a, t) * a.d_head
     return [
         Elementwise("attention norm, residual", rows * 6 * d_model),
         Gemm("qkv projection", rows, q + 2 * kv, d_model),
         Elementwise("rotary, cache write", rows * 4 * (q + 2 * kv)),
-        core,
+        *cores,
         Gemm("output projection", rows, d_model, q),
         AllReduce("attention all-reduce", rows * 2 * d_model),
     ]

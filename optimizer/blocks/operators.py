@@ -24,7 +24,7 @@ class Gemm:
 
 @dataclass(frozen=True, slots=True)
 class PrefillAttention:
-    """Causal attention of `tokens` new tokens of one prompt, over at most `window` of them."""
+    """Causal attention inside `prompts` prompts of `tokens` tokens, over at most `window` of them."""
 
     name: str
     tokens: Number
@@ -32,6 +32,7 @@ class PrefillAttention:
     n_heads: Number
     n_kv_heads: Number
     d_head: Number
+    prompts: Number = 1
 
 
 @dataclass(frozen=True, slots=True)

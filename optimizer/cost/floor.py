@@ -15,7 +15,7 @@ import numpy as np
 from optimizer.blocks.operators import AllReduce, DecodeAttention, Elementwise, Number
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import QUANTITIES, roofline
+from optimizer.cost.quantities import QUANTITIES, roofline, rows_of
 from optimizer.spec.dtypes import BYTES
 
 _PRODUCTS, _ELEMENTWISE, _ALL_REDUCES = 4, 4, 2  # kernels of one layer
@@ -41,10 +41,15 @@ def floors(frame: Frame, n_layers: Any, n_params: Any, narrowest: Narrowest) -> 
         0.0, n_params - QUANTITIES["n_params"].base(frame) - n_layers * narrowest.vector_params
     )
     shard = matrix / frame.tensor_parallel
-    decode = _decode(frame, n_layers, shard, narrowest)
-    prefill = _step(frame, n_layers, shard, narrowest, frame.input_tokens)
-    core = frame.chip.efficiency.attention_decode["bf16"].overhead
-    prefill = prefill + n_layers * core + QUANTITIES["prefill_s"].base(frame)
+    started = n_layers * frame.chip.efficiency.attention_decode["bf16"].overhead
+    cached = n_layers * _cache_read(frame, narrowest)
+
+    def step(phase: str) -> Number:
+        layers = _step(frame, n_layers, shard, narrowest, rows_of(frame, phase)[0])
+        return layers + QUANTITIES[f"{phase}_s"].base(frame)
+
+    decode, prefill = step("decode") + cached, step("prefill") + started
+    mixed = step("mixed") + cached + started
     kept = _kept(narrowest, frame.input_tokens + frame.output_tokens)
     cache = frame.batch * 2 * narrowest.kv_width * kept * BYTES[frame.kv_dtype]
     stored = BYTES[frame.weight_dtype] * shard + n_layers * (cache + memory.norm_bytes(frame))
@@ -53,11 +58,12 @@ def floors(frame: Frame, n_layers: Any, n_params: Any, narrowest: Narrowest) -> 
         "memory_bytes": memory.shared_bytes(frame) + stored,
         "decode_s": decode,
         "prefill_s": prefill,
-        "batch_s": frame.batch * prefill + frame.output_tokens * decode,
+        "mixed_s": mixed,
     }
 
 
-def _decode(frame: Frame, n_layers: Any, shard: Any, narrowest: Narrowest) -> Number:
+def _cache_read(frame: Frame, narrowest: Narrowest) -> Number:
+    """Seconds of the narrowest decode attention of one layer."""
     core = DecodeAttention(
         "attention",
         frame.batch,
@@ -66,12 +72,10 @@ def _decode(frame: Frame, n_layers: Any, shard: Any, narrowest: Narrowest) -> Nu
         narrowest.kv_width,
         1,
     )
-    once = roofline(frame).cost(core).seconds
-    step = _step(frame, n_layers, shard, narrowest, frame.batch)
-    return step + n_layers * once + QUANTITIES["decode_s"].base(frame)
+    return roofline(frame).cost(core).seconds
 
 
-def _step(frame: Frame, n_layers: Any, shard: Any, narrowest: Narrowest, rows: int) -> Number:
+def _step(frame: Frame, n_layers: Any, shard: Any, narrowest: Narrowest, rows: float) -> Number:
     """Products, elementwise kernels and all-reduces of all layers on `rows` tokens."""
     rates, chip = roofline(frame), frame.chip
     fit = chip.gemm(frame.weight_dtype)

@@ -40,6 +40,11 @@ class Frame:
         """Mean tokens a decode step attends to: the prompt and half of the answer."""
         return self.input_tokens + self.output_tokens / 2
 
+    @property
+    def prompts_per_step(self) -> float:
+        """Prompts that must be prefilled per decode step to keep the batch full."""
+        return self.batch / self.output_tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:

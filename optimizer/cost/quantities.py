@@ -41,24 +41,42 @@ def roofline(frame: Frame) -> Roofline:
     return Roofline(frame.chip, frame.tensor_parallel, frame.weight_dtype, frame.kv_dtype)
 
 
+def rows_of(frame: Frame, phase: str) -> tuple[float, float]:
+    """Tokens a step computes, and how many of them sample a next token.
+
+    'decode' is one token per sequence, 'prefill' one prompt, 'mixed' the steady state of continuous
+    batching: one token per sequence, and as many prompt tokens as keep the batch full.
+    """
+    if phase == "decode":
+        return frame.batch, frame.batch
+    if phase == "prefill":
+        return frame.input_tokens, 1
+    prompts = frame.prompts_per_step
+    return frame.batch + prompts * frame.input_tokens, frame.batch + prompts
+
+
 def shared_operators(frame: Frame, phase: str) -> list[Operator]:
-    """Operators of a step outside the layers. A prefill samples one row, a decode step one per sequence."""
-    rows, sampled = (frame.batch, frame.batch) if phase == "decode" else (frame.input_tokens, 1)
+    """Operators of a step outside the layers."""
+    rows, sampled = rows_of(frame, phase)
     outside = embedding.forward(frame.d_model, frame.vocab_size, frame.tensor_parallel, rows, sampled)
     return [*outside, Host("host", frame.host_ms * 1e-3)]
 
 
 def attention_operators(frame: Frame, attention: Any, phase: str) -> list[Operator]:
-    """Operators of the attention half of a layer in 'decode' or 'prefill'."""
+    """Operators of the attention half of a layer in a phase."""
     d, t = frame.d_model, frame.tensor_parallel
     if phase == "decode":
         return gqa.decode(attention, d, t, frame.batch, frame.decode_context)
-    return gqa.prefill(attention, d, t, frame.input_tokens)
+    if phase == "prefill":
+        return gqa.prefill(attention, d, t, frame.input_tokens)
+    return gqa.mixed(
+        attention, d, t, frame.batch, frame.decode_context, frame.input_tokens, frame.prompts_per_step
+    )
 
 
 def ffn_operators(frame: Frame, ffn: Any, phase: str) -> list[Operator]:
-    """Operators of the feed-forward half of a layer."""
-    rows = frame.batch if phase == "decode" else frame.input_tokens
+    """Operators of the feed-forward half of a layer in a phase."""
+    rows, _ = rows_of(frame, phase)
     return dense_ffn.forward(ffn, frame.d_model, frame.tensor_parallel, rows)
 
 
@@ -68,20 +86,6 @@ def _step(phase: str) -> Quantity:
         lambda f: roofline(f).seconds(shared_operators(f, phase)),
         lambda f, a: roofline(f).seconds(attention_operators(f, a, phase)),
         lambda f, k: roofline(f).seconds(ffn_operators(f, k, phase)),
-    )
-
-
-def _request() -> Quantity:
-    """Seconds a full batch needs: prompts one after another, then the answers step by step.
-
-    Steady state of continuous batching with prefills run alone: per step t_decode + B/output t_prefill.
-    """
-    decode, prefill = _step("decode"), _step("prefill")
-    return Quantity(
-        "s",
-        lambda f: f.batch * prefill.base(f) + f.output_tokens * decode.base(f),
-        lambda f, a: f.batch * prefill.attention(f, a) + f.output_tokens * decode.attention(f, a),
-        lambda f, k: f.batch * prefill.ffn(f, k) + f.output_tokens * decode.ffn(f, k),
     )
 
 
@@ -102,5 +106,5 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "decode_s": _step("decode"),
     "prefill_s": _step("prefill"),
-    "batch_s": _request(),
+    "mixed_s": _step("mixed"),
 }

@@ -119,8 +119,8 @@ class Roofline:
     def _prefill_attention(self, op: PrefillAttention) -> Cost:
         kept = op.window
         pairs = op.tokens * kept - kept * (kept - 1) / 2
-        flops = 4.0 * pairs * op.n_heads * op.d_head
-        moved = 2.0 * op.tokens * op.d_head * 2 * (op.n_heads + op.n_kv_heads)
+        flops = 4.0 * op.prompts * pairs * op.n_heads * op.d_head
+        moved = 2.0 * op.prompts * op.tokens * op.d_head * 2 * (op.n_heads + op.n_kv_heads)
         peak = self.chip.dense_flops["bf16"] * _prefill_share(self.chip, op.d_head, op.tokens)
         memory_s = moved / (self.chip.hbm_bandwidth * self.chip.efficiency.elementwise.memory)
         overhead = self.chip.efficiency.attention_decode["bf16"].overhead

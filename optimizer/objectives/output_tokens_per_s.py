@@ -1,14 +1,17 @@
-"""Sustained output rate of one replica, its own prefills included.
+"""Sustained output rate of one replica under continuous batching, its own prefills included.
 
-output_tokens_per_s = batch x output_tokens / (batch x t_prefill + output_tokens x t_decode)
+    output_tokens_per_s = batch / t_mixed
+
+t_mixed is a step with one token of each sequence and batch / output_tokens prompts: the prompts that keep
+the batch full.
 """
 
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 
-QUANTITY, UNIT, BETTER, RISES = "batch_s", "tokens/s", "higher", False
+QUANTITY, UNIT, BETTER, RISES = "mixed_s", "tokens/s", "higher", False
 
 
 def value(at: Slice, quantity: Number) -> Number:
     """Tokens per second of the replica."""
-    return at.frame.batch * at.frame.output_tokens / quantity
+    return at.frame.batch / quantity

@@ -6,9 +6,9 @@ output_tokens_per_s_per_chip = output_tokens_per_s / n_chips
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 
-QUANTITY, UNIT, BETTER, RISES = "batch_s", "tokens/s", "higher", False
+QUANTITY, UNIT, BETTER, RISES = "mixed_s", "tokens/s", "higher", False
 
 
 def value(at: Slice, quantity: Number) -> Number:
     """Tokens per second and chip."""
-    return at.frame.batch * at.frame.output_tokens / quantity / at.frame.n_chips
+    return at.frame.batch / quantity / at.frame.n_chips

@@ -7,7 +7,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 from optimizer.errors import InputError
 
-QUANTITY, UNIT, BETTER, RISES = "batch_s", "USD", "lower", True
+QUANTITY, UNIT, BETTER, RISES = "mixed_s", "USD", "lower", True
 
 
 def value(at: Slice, quantity: Number) -> Number:
@@ -19,4 +19,4 @@ def value(at: Slice, quantity: Number) -> Number:
             "to ask for usd_per_million_tokens"
         )
     per_second = frame.chip.usd_per_chip_hour * frame.n_chips / 3600.0
-    return per_second * quantity / (frame.batch * frame.output_tokens) * 1e6
+    return per_second * quantity / frame.batch * 1e6

@@ -153,7 +153,7 @@ def assumptions_of(space: Space, frame: Frame, metrics: dict[str, float]) -> tup
         add(
             "deployment.host_ms",
             f"{frame.host_ms:g} ms a step",
-            "fitted to TensorRT-LLM throughput rows",
+            "a guess; throughput rows identify it weakly",
         )
     if "reserve_gib" not in given:
         add(
