@@ -1,5 +1,6 @@
 """Finds chips, systems, models and problems by name or alias, or as the path of a user's own file."""
 
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -66,7 +67,7 @@ def is_path(name: str) -> bool:
 
 def _find(name: str, kind: str, listing: str, load: Callable[[], dict[str, M]], model: type[M]) -> M:
     if is_path(name):
-        path = Path(name).expanduser()
+        path = Path(os.path.expanduser(name))
         return validate(model, read_yaml(path), str(path))
     wanted = name.strip().lower()
     known = load()
@@ -101,7 +102,7 @@ def problem(name: str, overrides: dict[str, Any] | None = None) -> Problem:
 
     `overrides` maps dotted field names ('workload.batch') to values. InputError names what is wrong.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if not is_path(name) and not path.exists():
         shipped = problem_files()
         if name not in shipped:

@@ -143,6 +143,7 @@ def pair_mask(rules: FrameRules, depth: int, attention: np.ndarray, ffn: np.ndar
 
 def pick(mask: np.ndarray, depth: int, attention: np.ndarray, ffn: np.ndarray) -> np.ndarray:
     """One depth and some rows of a lattice mask; broadcastable to (A, F)."""
+    mask = mask.reshape((1,) * (3 - mask.ndim) + mask.shape)  # facts of the frame alone have no axes
     part = mask[depth if mask.shape[0] > 1 else 0]
     part = part[attention] if part.shape[0] > 1 else part
     return np.asarray(part[:, ffn] if part.shape[1] > 1 else part)

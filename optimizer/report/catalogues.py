@@ -10,7 +10,7 @@ from rich.text import Text
 from optimizer.report.numbers import count, short
 
 _GIB = 2.0**30
-_NAME = 30  # widest name shown in full in 80 columns
+_NAME = 29  # widest name shown in full in 80 columns
 
 
 def _table(*columns: str) -> Table:

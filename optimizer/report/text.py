@@ -175,7 +175,7 @@ def _binding(result: Result) -> Group:
         for row in result.binding
     ]
     if not items:
-        items = ["no bound on a metric: shape rules, divisibility and the lattice itself"]
+        items = ["no bound on a metric near the plan: shape rules, divisibility and the lattice do"]
     base = result.baseline
     if base and base.breaks:
         items.append(f"{base.name} itself breaks {', '.join(base.breaks)}")

@@ -36,6 +36,8 @@ def best_plans(
         order = np.argsort(key[rows, columns], kind="stable")[:at_most]
         found += [
             Candidate(
+                objective.name,
+                sense,
                 float(key[a, f]),
                 table.frame,
                 queued.n_layers,

@@ -20,7 +20,7 @@ from optimizer.columns.compiled import pick
 from optimizer.columns.table import FrameTable
 from optimizer.columns.window import intervals
 from optimizer.cost.frame import Slice
-from optimizer.scope import AnyOf, Bound, Relation, Symbol, conjuncts
+from optimizer.scope import AllOf, AnyOf, Bound, Relation, Symbol, conjuncts
 from optimizer.solver.engine import Solve, SolveSettings, cp_model, prove
 
 TERMS = 3
@@ -64,7 +64,16 @@ class SliceModel:
         for name, bound in rules.bounds:
             self.post(name, bound)
         for name, choice in rules.choices:
-            self.post(name, choice)
+            self.post(name, self._here(choice))
+
+    def _here(self, relation: Relation) -> Relation:
+        """The relation with its masks of the whole lattice cut to this depth and these kinds."""
+        if isinstance(relation, np.ndarray):
+            rules = self.table.rules
+            return pick(relation, self.depth_row, rules.attention[self.attention], rules.ffn[self.ffn])
+        if isinstance(relation, AllOf | AnyOf):
+            return type(relation)(tuple(self._here(part) for part in relation.parts))
+        return relation
 
     def post(self, name: str, relation: Relation) -> None:
         """Post a relation under the literal of its constraint."""

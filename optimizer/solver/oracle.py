@@ -5,6 +5,7 @@ the rules through the same declarations, but as masks on arrays of real metrics.
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,7 @@ def slice_plans(table: FrameTable, row: int, objective: Symbol, sense: int) -> S
         if isinstance(relation, AnyOf):
             return np.logical_or.reduce(
                 [
-                    np.broadcast_to(
-                        np.logical_and.reduce([mask(p) for p in conjuncts(option)]), allowed.shape
-                    )
+                    np.broadcast_to(reduce(np.logical_and, map(mask, conjuncts(option))), allowed.shape)
                     for option in relation.parts
                 ]
             )

@@ -37,7 +37,10 @@ _CLOSE = 1e-12
 class Candidate:
     """One plan: its frame, depth, and rows of the space's attention and feed-forward kinds."""
 
+    metric: str
+    sense: int
     key: float
+    """sense x metric, as the columns give it."""
     frame: Frame
     n_layers: int
     attention: int
@@ -177,7 +180,15 @@ class Search:
             if key < self._limit():
                 best = key
                 rules = table.rules
-                self.best = Candidate(key, table.frame, n_layers, int(rules.attention[a]), int(rules.ffn[f]))
+                self.best = Candidate(
+                    self.objective.name,
+                    self.sense,
+                    key,
+                    table.frame,
+                    n_layers,
+                    int(rules.attention[a]),
+                    int(rules.ffn[f]),
+                )
                 self._report()
             else:
                 self.counts.band += 1
@@ -225,7 +236,7 @@ class Search:
             )
         )[0]
         return replace(
-            self.best or Candidate(best, table.frame, n_layers, 0, 0),
+            self.best or Candidate(self.objective.name, self.sense, best, table.frame, n_layers, 0, 0),
             key=float(key[a[first], f[first]]),
             attention=int(rules.attention[a[first]]),
             ffn=int(rules.ffn[f[first]]),

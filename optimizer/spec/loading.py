@@ -1,5 +1,6 @@
 """YAML files in, models out: bounded in size and depth, strict, and each mistake told in one sentence."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from optimizer.errors import InputError
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 200_000
+MAX_DEPTH = 32
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 M = TypeVar("M", bound=BaseModel)
@@ -36,6 +38,7 @@ def read_yaml(path: Path) -> Any:
 
 def parse_yaml(text: str, name: str) -> Any:
     """Parse YAML text; aliases, duplicate keys and very large documents are refused."""
+    _check_depth(text, name)
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -56,6 +59,19 @@ def parse_yaml(text: str, name: str) -> Any:
         loader.dispose()
 
 
+def _check_depth(text: str, name: str) -> None:
+    """Refuse deep nesting before nodes are composed, which recurses, in C, without a limit."""
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise InputError(f"{name}: is nested too deeply; {MAX_DEPTH} levels are accepted")
+    except (yaml.YAMLError, ValueError):
+        return  # told better by the parse that follows
+
+
 def _check_nodes(root: Any, name: str) -> None:
     seen: set[int] = set()
     stack = [root]
@@ -67,9 +83,9 @@ def _check_nodes(root: Any, name: str) -> None:
         if len(seen) > MAX_NODES:
             raise InputError(f"{name}: more than {MAX_NODES} values")
         if isinstance(node, yaml.MappingNode):
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            for key in keys:
-                if keys.count(key) > 1:
+            keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            for key, times in keys.items():
+                if times > 1:
                     line = node.start_mark.line + 1
                     raise InputError(f"{name}: '{key}' is given twice in the block at line {line}")
             stack.extend(part for pair in node.value for part in pair)

@@ -24,13 +24,13 @@ class Range(Strict):
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Range":
+        if self.max // self.multiple_of > 10**6:
+            raise ValueError("a domain of more than a million values; raise multiple_of")
         if not self.values():
             raise ValueError(
                 f"no multiple of {self.multiple_of} lies between {self.min} and {self.max}; "
                 "the domain is empty"
             )
-        if self.max // self.multiple_of > 10**6:
-            raise ValueError("a domain of more than a million values; raise multiple_of")
         return self
 
     def values(self) -> tuple[int, ...]:

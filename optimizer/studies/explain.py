@@ -159,21 +159,17 @@ def _narrow(rules: Rules, name: str, value: float, choose: Any) -> Rules:
 
 def _relax_memory(space: Space, deadline: float | None) -> Relaxation:
     best = _search(space, space.rules.without("memory_capacity"), "memory_gib", 1, deadline)
-    old = space.rules.values["memory_capacity"]
+    share = space.rules.values["memory_capacity"]
     if best is None:
-        return _none("memory_capacity", old, "of hbm_usable")
+        return _none("memory_capacity", share, "of hbm_usable")
     usable = best.frame.chip.hbm_usable / GIB
     sentence = (
         f"{_outward(best.key, 1):g} GiB on each {best.frame.chip.name} would do; it has {usable:g} GiB usable"
     )
-    return _verified(
-        space,
-        "memory_capacity",
-        _outward(best.key / usable, 1),
-        sentence,
-        "of hbm_usable",
-        deadline,
-    )
+    enough = space.rules.with_value("memory_capacity", _outward(best.key / usable, 1))
+    if find_plan(space, enough, deadline) is None:
+        return _none("memory_capacity", share, "of hbm_usable")
+    return _relaxation("memory_capacity", share * usable, _outward(best.key, 1), sentence, "GiB")
 
 
 def _relax_structural(space: Space, name: str, deadline: float | None) -> Relaxation:

@@ -29,6 +29,7 @@ from optimizer.spec.plan import (
     Pool,
 )
 
+_SAME = 1e-9
 _LAW_RANGE = 16e9
 """Largest model behind the Chinchilla fit."""
 
@@ -46,6 +47,12 @@ def plan_of(space: Space, best: Candidate) -> Plan:
     if checked.broken:
         raise InternalMismatch(
             f"the plan found breaks {', '.join(checked.broken)} when recomputed; no answer is given"
+        )
+    value = best.sense * best.key
+    if abs(checked.metrics[best.metric] - value) > _SAME * abs(value):
+        raise InternalMismatch(
+            f"the search found {best.metric} {value:.9g}, the cost model "
+            f"{checked.metrics[best.metric]:.9g} for the same plan; no answer is given"
         )
     dims = dimensions(best.frame, architecture)
     return Plan(architecture=dims, deployment=deployment(best.frame), metrics=checked.metrics)

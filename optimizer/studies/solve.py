@@ -8,7 +8,6 @@ from optimizer.columns.compiled import symbol
 from optimizer.columns.rules import split_bound
 from optimizer.columns.space import Space, resolve
 from optimizer.cost.frame import Slice
-from optimizer.cost.quality import NOISE
 from optimizer.errors import InputError, InternalMismatch
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
@@ -27,7 +26,7 @@ from optimizer.studies.outcome import (
 )
 from optimizer.version import VERSION
 
-_NEAR = 0.02  # a bound further away than this is not tried as binding
+_NEAR = 0.25  # a bound further away than this is not tried as binding
 _SAME = 1e-9
 _FRAMES_PRICED_AGAIN = 2_000  # a few seconds of pricing
 
@@ -241,5 +240,4 @@ def _nearest_side(
         return None
     value = metrics[what]
     limit = min(limits, key=lambda edge: abs(edge - value))
-    near = NOISE if what == "loss" else _NEAR
-    return (limit, value, what) if abs(limit - value) <= near * abs(limit) else None
+    return (limit, value, what) if abs(limit - value) <= _NEAR * abs(limit) else None

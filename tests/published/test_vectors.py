@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import samples
 
+from optimizer import catalog
 from optimizer.blocks import operators as ops
 from optimizer.cost.collectives import all_reduce_s
 from optimizer.cost.frame import Slice
@@ -29,7 +30,7 @@ from optimizer.cost.memory import GIB, kv_bytes
 from optimizer.cost.quantisation import wave_efficiency
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.roofline import Roofline
-from optimizer.objectives import usd_per_million_tokens
+from optimizer.objectives import output_tokens_per_s, usd_per_million_tokens
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import BYTES
@@ -118,9 +119,9 @@ def cache_128k(i: dict) -> dict:
 def price(i: dict) -> float:
     own = model({"L": 32, "n_kv": 8, "d_h": 128})
     c = samples.chip(usd_per_chip_hour=i["usd_gpu_h"])
-    f = samples.frame(own, c, tensor_parallel=i["gpus"], batch=64, output_tokens=500)
-    seconds = f.batch * f.output_tokens / i["tok_s"]
-    return float(usd_per_million_tokens.value(Slice(f, 32), seconds))
+    at = Slice(samples.frame(own, c, tensor_parallel=i["gpus"], batch=64, output_tokens=500), 32)
+    seconds = output_tokens_per_s.value(at, 1.0) / i["tok_s"]  # the rate falls as its seconds grow
+    return float(usd_per_million_tokens.value(at, seconds))
 
 
 def bus_bandwidth(i: dict) -> float:
@@ -246,8 +247,6 @@ def test_fitted_products_stay_near_the_measurement(name: str) -> None:
 @pytest.mark.parametrize("shape", [(8192, 8192, 8192), (16, 8192, 8192)])
 def test_the_h100_file_stays_near_the_measurement(shape: tuple[int, int, int]) -> None:
     """Measured 1.5001 ms and 48.2 us (same source); the chip file holds rounded medians."""
-    from optimizer import catalog
-
     seconds = float(rates(catalog.chip("h100")).cost(ops.Gemm("", *shape)).seconds)
     assert seconds == pytest.approx({8192: 1.5001e-3, 16: 48.2e-6}[shape[0]], rel=0.12)
 

@@ -31,7 +31,7 @@ def test_a_figure_without_a_source_is_named() -> None:
 
 def test_every_figure_with_its_own_source_needs_no_default() -> None:
     figures = set(samples.CHIP) - {"name", "title", "vendor", "sources"}
-    assert samples.chip(sources={f: "data sheet" for f in figures})
+    assert samples.chip(sources=dict.fromkeys(figures, "data sheet"))
 
 
 def test_usable_memory_above_the_capacity() -> None:

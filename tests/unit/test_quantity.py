@@ -89,7 +89,7 @@ def test_reads_a_count(value: object, count: int) -> None:
     ["8.03GB", "1.5", 0.5, "0.1B and more", True, None, [8], math.inf, math.nan, 10**30, "1e300", "-3B"],
 )
 def test_refuses_what_is_no_count(value: object) -> None:
-    with pytest.raises(ValueError, match="not a count|not a whole number|up to 1e18"):
+    with pytest.raises(ValueError, match=r"not a count|not a whole number|up to 1e18"):
         parse_count(value)
 
 
