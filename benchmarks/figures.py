@@ -76,7 +76,7 @@ def columns_per_second() -> list[str]:
     rates = []
     for _ in range(RUNS):
         start = time.perf_counter()
-        step.attention(frame, attention)
+        step.mixer(frame, attention)
         step.ffn(frame, ffn)
         rates.append((len(attention) + len(ffn)) / (time.perf_counter() - start))
     rate = statistics.median(rates)

@@ -11,7 +11,7 @@ from optimizer.columns.rules import Rules, frame_values
 from optimizer.cost.frame import Frame
 from optimizer.metrics import evaluate
 from optimizer.scope import Scope, holds
-from optimizer.spec.architecture import Architecture
+from optimizer.spec.architecture import Architecture, Block
 
 _FLOAT_NOISE = 1e-9
 
@@ -34,22 +34,21 @@ def check(frame: Frame, architecture: Architecture, rules: Rules) -> Check:
 def _keeps(
     name: str, frame: Frame, architecture: Architecture, rules: Rules, metrics: dict[str, float]
 ) -> bool:
-    return all(
-        bool(holds(rules.relation(name, _scope(frame, architecture, group, metrics), frame)).all())
-        for group in architecture.layers
-    )
+    for group in architecture.layers:
+        scope = _scope(frame, architecture, group.block, metrics)
+        try:
+            relation = rules.relation(name, scope, frame)
+        except KeyError:  # a rule on a dimension that this kind of layer does not have
+            continue
+        if not holds(relation).all():
+            return False
+    return True
 
 
-def _scope(frame: Frame, architecture: Architecture, group: Any, metrics: dict[str, float]) -> Scope:
-    block = group.block
-    values = {
-        **frame_values(frame),
-        "n_layers": architecture.n_layers,
-        "n_heads": block.attention.n_heads,
-        "n_kv_heads": block.attention.n_kv_heads,
-        "d_head": block.attention.d_head,
-        "d_ff": block.ffn.d_ff,
-    }
+def _scope(frame: Frame, architecture: Architecture, block: Block, metrics: dict[str, float]) -> Scope:
+    values = {**frame_values(frame), "n_layers": architecture.n_layers}
+    for part in (block.mixer, block.ffn):
+        values |= {name: getattr(part, name) for name in type(part).model_fields}
     return _Lenient(values, lambda metric: metrics[metric])
 
 

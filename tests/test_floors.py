@@ -187,14 +187,14 @@ def plans(draw):
 
 def floor_of(frame, model: Architecture, n_params: float) -> dict[str, float]:
     """The floor that a slice with only this plan in it would have."""
-    a, f = model.first.attention, model.first.ffn
+    a, f = model.first.mixer, model.first.ffn
     q = QUANTITIES["n_params"]
     matrices = model.d_model * (2 * a.n_heads * a.d_head + 2 * a.n_kv_heads * a.d_head)
     matrices += (2 + f.gated_ffn) * model.d_model * f.d_ff
     narrowest = Narrowest(
         a.n_heads * a.d_head / frame.tensor_parallel,
         gqa.kv_heads_per_rank(a, frame.tensor_parallel) * a.d_head,
-        q.attention(frame, a) + q.ffn(frame, f) - matrices,
+        q.mixer(frame, a) + q.ffn(frame, f) - matrices,
         a.attention_window,
     )
     return {k: float(np.asarray(v)) for k, v in floors(frame, model.n_layers, n_params, narrowest).items()}

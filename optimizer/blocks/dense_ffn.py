@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Weights
+from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
+
+ROLE = "ffn"
 
 
 def n_params(ffn: Any, d_model: int) -> Number:
@@ -17,18 +19,14 @@ def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
     return Weights((wide + 1) * d_model * shard, ffn.ffn_bias * (wide * shard + d_model))
 
 
-def forward(ffn: Any, d_model: int, tensor_parallel: int, rows: float) -> list[Operator]:
-    """Operators on `rows` tokens; the same in every phase."""
-    wide, shard = 1 + ffn.gated_ffn, ffn.d_ff / tensor_parallel
+def operators(ffn: Any, step: Step) -> list[Operator]:
+    """Operators of one layer in a step."""
+    wide, shard, rows = 1 + ffn.gated_ffn, ffn.d_ff / step.tensor_parallel, step.rows
+    up = "gate and up projection" if ffn.gated_ffn else "up projection"
     return [
-        Elementwise("ffn norm, residual", rows * 6 * d_model),
-        Gemm(
-            "gate and up projection" if ffn.gated_ffn else "up projection",
-            rows,
-            wide * shard,
-            d_model,
-        ),
+        Elementwise("ffn norm, residual", rows * 6 * step.d_model),
+        Gemm(up, rows, wide * shard, step.d_model),
         Elementwise("activation", rows * 5 * shard),
-        Gemm("down projection", rows, d_model, shard),
-        AllReduce("ffn all-reduce", rows * 2 * d_model),
+        Gemm("down projection", rows, step.d_model, shard),
+        AllReduce("ffn all-reduce", rows * 2 * step.d_model),
     ]

@@ -2,7 +2,7 @@
 
 import math
 
-from optimizer.blocks.operators import Elementwise, Gemm, Operator, Weights
+from optimizer.blocks.operators import Elementwise, Gemm, Operator, Step, Weights
 
 
 def n_params(d_model: int, vocab_size: int, tied: bool, positions: int = 0, norm_bias: bool = False) -> int:
@@ -27,12 +27,10 @@ def padded_vocab(vocab_size: int, tensor_parallel: int) -> int:
     return math.ceil(vocab_size / step) * step
 
 
-def forward(
-    d_model: int, vocab_size: int, tensor_parallel: int, rows: float, sampled_rows: float
-) -> list[Operator]:
-    """Look up `rows` tokens; compute logits only for the `sampled_rows` that need a next token."""
-    shard = padded_vocab(vocab_size, tensor_parallel) // tensor_parallel
+def operators(step: Step, vocab_size: int) -> list[Operator]:
+    """Look up every row; compute logits only for the rows that need a next token."""
+    shard = padded_vocab(vocab_size, step.tensor_parallel) // step.tensor_parallel
     return [
-        Elementwise("embedding lookup, final norm", rows * 4 * d_model + sampled_rows * 4 * d_model),
-        Gemm("language-model head", sampled_rows, shard, d_model, weight_dtype="bf16"),
+        Elementwise("embedding lookup, final norm", (step.rows + step.sampled) * 4 * step.d_model),
+        Gemm("language-model head", step.sampled, shard, step.d_model, weight_dtype="bf16"),
     ]

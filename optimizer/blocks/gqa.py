@@ -17,8 +17,11 @@ from optimizer.blocks.operators import (
     Number,
     Operator,
     PrefillAttention,
+    Step,
     Weights,
 )
+
+ROLE = "mixer"
 
 
 def kv_heads_per_rank(attention: Any, tensor_parallel: int) -> Number:
@@ -49,62 +52,34 @@ def kv_elements(attention: Any, tokens: int, tensor_parallel: int) -> Number:
     return 2 * kv_heads_per_rank(attention, tensor_parallel) * attention.d_head * kept
 
 
-def decode(attention: Any, d_model: int, tensor_parallel: int, batch: int, context: float) -> list[Operator]:
-    """Operators of one decode step: `batch` tokens, one per sequence, over `context` cached tokens."""
-    core = _decode_core(attention, tensor_parallel, batch, context)
-    return _around([core], attention, d_model, tensor_parallel, batch)
-
-
-def prefill(attention: Any, d_model: int, tensor_parallel: int, tokens: int) -> list[Operator]:
-    """Operators of prefilling one prompt of `tokens` tokens."""
-    core = _prefill_core(attention, tensor_parallel, tokens, 1)
-    return _around([core], attention, d_model, tensor_parallel, tokens)
-
-
-def mixed(
-    attention: Any,
-    d_model: int,
-    tensor_parallel: int,
-    batch: int,
-    context: float,
-    tokens: int,
-    prompts: float,
-) -> list[Operator]:
-    """Operators of a step that decodes `batch` tokens and prefills `prompts` prompts of `tokens` tokens.
-
-    `prompts` is a rate per step and need not be whole.
-    """
-    cores = [
-        _decode_core(attention, tensor_parallel, batch, context),
-        _prefill_core(attention, tensor_parallel, tokens, prompts),
+def operators(attention: Any, step: Step) -> list[Operator]:
+    """Operators of one layer in a step."""
+    a, t, rows = attention, step.tensor_parallel, step.rows
+    q = a.n_heads * a.d_head / t
+    kv = kv_heads_per_rank(a, t) * a.d_head
+    return [
+        Elementwise("attention norm, residual", rows * 6 * step.d_model),
+        Gemm("qkv projection", rows, q + 2 * kv, step.d_model),
+        Elementwise("rotary, cache write", rows * 4 * (q + 2 * kv)),
+        *_cores(a, step),
+        Gemm("output projection", rows, step.d_model, q),
+        AllReduce("attention all-reduce", rows * 2 * step.d_model),
     ]
-    return _around(cores, attention, d_model, tensor_parallel, batch + prompts * tokens)
 
 
-def _decode_core(a: Any, t: int, batch: int, context: float) -> Operator:
-    kv = kv_heads_per_rank(a, t)
-    return DecodeAttention("attention", batch, _kept(a, context), a.n_heads / t, kv, a.d_head)
-
-
-def _prefill_core(a: Any, t: int, tokens: int, prompts: float) -> Operator:
-    kv = kv_heads_per_rank(a, t)
-    kept = _kept(a, tokens)
-    return PrefillAttention("prompt attention", tokens, kept, a.n_heads / t, kv, a.d_head, prompts)
+def _cores(a: Any, step: Step) -> list[Operator]:
+    heads, kv = a.n_heads / step.tensor_parallel, kv_heads_per_rank(a, step.tensor_parallel)
+    cores: list[Operator] = []
+    if step.batch:
+        kept = _kept(a, step.context)
+        cores.append(DecodeAttention("attention", step.batch, kept, heads, kv, a.d_head))
+    if step.prompts:
+        tokens = step.prompt_tokens
+        name = "prompt attention" if step.batch else "attention"
+        cores.append(PrefillAttention(name, tokens, _kept(a, tokens), heads, kv, a.d_head, step.prompts))
+    return cores
 
 
 def _kept(attention: Any, tokens: float) -> float:
     window: int | None = attention.attention_window
     return tokens if window is None else min(tokens, window)
-
-
-def _around(cores: list[Operator], a: Any, d_model: int, t: int, rows: float) -> list[Operator]:
-    q = a.n_heads * a.d_head / t
-    kv = kv_heads_per_rank(a, t) * a.d_head
-    return [
-        Elementwise("attention norm, residual", rows * 6 * d_model),
-        Gemm("qkv projection", rows, q + 2 * kv, d_model),
-        Elementwise("rotary, cache write", rows * 4 * (q + 2 * kv)),
-        *cores,
-        Gemm("output projection", rows, d_model, q),
-        AllReduce("attention all-reduce", rows * 2 * d_model),
-    ]

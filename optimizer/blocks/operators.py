@@ -48,6 +48,35 @@ class DecodeAttention:
 
 
 @dataclass(frozen=True, slots=True)
+class LatentAttention:
+    """Decode attention on a compressed cache (MLA, absorbed): all heads read one latent per token."""
+
+    name: str
+    batch: Number
+    context: Number
+    n_heads: Number
+    d_latent: Number
+    d_rope: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """The routed experts of one layer on one rank: `rows` tokens, each to `n_active` of `n_experts`.
+
+    `n_local` experts of the layer live on the rank; `d_expert` is what the rank holds of their width.
+    """
+
+    name: str
+    rows: Number
+    d_model: Number
+    d_expert: Number
+    n_experts: Number
+    n_active: Number
+    n_local: Number
+    gated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Elementwise:
     """Norms, rotations, activations, copies: bytes through memory, hardly any arithmetic."""
 
@@ -71,7 +100,35 @@ class Host:
     seconds: Number
 
 
-Operator = Gemm | PrefillAttention | DecodeAttention | Elementwise | AllReduce | Host
+Operator = (
+    Gemm | PrefillAttention | DecodeAttention | LatentAttention | Experts | Elementwise | AllReduce | Host
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One forward pass of a replica: one token of each of `batch` sequences, and some prompts.
+
+    A decode step has no prompts, a prefill no batch, a step of continuous batching both. `prompts` is a rate
+    and need not be whole.
+    """
+
+    d_model: Number
+    tensor_parallel: int
+    batch: float
+    context: float
+    prompts: float
+    prompt_tokens: int
+
+    @property
+    def rows(self) -> float:
+        """Tokens computed."""
+        return self.batch + self.prompts * self.prompt_tokens
+
+    @property
+    def sampled(self) -> float:
+        """Rows that need a next token."""
+        return self.batch + self.prompts
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class Floors:
             if not rules.alive:
                 continue
             a, f = space.attention.take(rules.attention), space.ffn.take(rules.ffn)
-            p_a, p_f, base = n.attention(frame, a), n.ffn(frame, f), n.base(frame)
+            p_a, p_f, base = n.mixer(frame, a), n.ffn(frame, f), n.base(frame)
             allowed[i, rules.depths] = True
             low[i] = base + depths * (p_a.min() + p_f.min())
             high[i] = base + depths * (p_a.max() + p_f.max())

@@ -46,6 +46,7 @@ class AttentionKinds(Kinds):
     qkv_bias: bool
     output_bias: bool
     qk_norm: bool
+    kind: str = "gqa"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class FfnKinds(Kinds):
     d_ff: Any
     gated_ffn: bool
     ffn_bias: bool
+    kind: str = "dense_ffn"
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Space:
             qk_norm=a.qk_norm,
         )
         ffn = DenseFeedForward(d_ff=int(f.d_ff), gated_ffn=f.gated_ffn, ffn_bias=f.ffn_bias)
-        block = Block(attention=gqa, ffn=ffn, n_norms=frame.n_norms, norm_bias=frame.norm_bias)
+        block = Block(mixer=gqa, ffn=ffn, n_norms=frame.n_norms, norm_bias=frame.norm_bias)
         return Architecture(
             name=self.problem.name,
             d_model=frame.d_model,
@@ -182,12 +184,13 @@ def resolve(problem: Problem) -> Space:
 
 def _fixed(model: Architecture) -> ArchitectureSpace:
     """The one-point lattice of a published model."""
-    if len(model.layers) > 1:
+    if not model.plain:
         raise InputError(
-            f"{model.name}: its layers differ; a fixed architecture with one kind of layer is accepted"
+            f"{model.name}: a fixed architecture of the dense family, with one kind of layer, is accepted; "
+            f"`archsat estimate --model {model.name}` costs any model"
         )
     block = model.first
-    a, f = block.attention, block.ffn
+    a, f = block.mixer, block.ffn
     return ArchitectureSpace.model_validate(
         {
             "vocab_size": model.vocab_size,
@@ -197,7 +200,7 @@ def _fixed(model: Architecture) -> ArchitectureSpace:
             "position_embeddings": model.position_embeddings,
             "n_norms": block.n_norms,
             "norm_bias": block.norm_bias,
-            **a.model_dump(),
-            **f.model_dump(),
+            **a.model_dump(exclude={"kind"}),
+            **f.model_dump(exclude={"kind"}),
         }
     )

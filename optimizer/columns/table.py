@@ -41,7 +41,7 @@ def frame_table(space: Space, frame: Frame, rules: FrameRules, quantities: list[
     columns = {
         name: Column(
             float(QUANTITIES[name].base(frame)),
-            np.asarray(QUANTITIES[name].attention(frame, attention), dtype=float),
+            np.asarray(QUANTITIES[name].mixer(frame, attention), dtype=float),
             np.asarray(QUANTITIES[name].ffn(frame, ffn), dtype=float),
         )
         for name in quantities

@@ -15,7 +15,7 @@ import numpy as np
 from optimizer.blocks.operators import AllReduce, DecodeAttention, Elementwise, Number
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import QUANTITIES, roofline, rows_of
+from optimizer.cost.quantities import QUANTITIES, roofline, step_of
 from optimizer.spec.dtypes import BYTES
 
 _PRODUCTS, _ELEMENTWISE, _ALL_REDUCES = 4, 4, 2  # kernels of one layer
@@ -45,7 +45,7 @@ def floors(frame: Frame, n_layers: Any, n_params: Any, narrowest: Narrowest) -> 
     cached = n_layers * _cache_read(frame, narrowest)
 
     def step(phase: str) -> Number:
-        layers = _step(frame, n_layers, shard, narrowest, rows_of(frame, phase)[0])
+        layers = _layers(frame, n_layers, shard, narrowest, step_of(frame, phase).rows)
         return layers + QUANTITIES[f"{phase}_s"].base(frame)
 
     decode, prefill = step("decode") + cached, step("prefill") + started
@@ -75,7 +75,7 @@ def _cache_read(frame: Frame, narrowest: Narrowest) -> Number:
     return roofline(frame).cost(core).seconds
 
 
-def _step(frame: Frame, n_layers: Any, shard: Any, narrowest: Narrowest, rows: float) -> Number:
+def _layers(frame: Frame, n_layers: Any, shard: Any, narrowest: Narrowest, rows: float) -> Number:
     """Products, elementwise kernels and all-reduces of all layers on `rows` tokens."""
     rates, chip = roofline(frame), frame.chip
     fit = chip.gemm(frame.weight_dtype)

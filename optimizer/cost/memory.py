@@ -6,7 +6,7 @@ library from ai-dynamo/aiconfigurator @095f58a5 (backends); one layer's activati
 
 from typing import Any
 
-from optimizer.blocks import dense_ffn, embedding, gqa
+from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import Number, Weights
 from optimizer.cost.frame import Frame
 from optimizer.spec.dtypes import BYTES
@@ -19,19 +19,19 @@ _ACTIVATION_FACTOR = {1: 11.0, 2: 6.5}
 
 def attention_bytes(attention: Any, frame: Frame) -> Number:
     """Weights and full-length cache of one attention layer on one rank."""
-    stored = gqa.weights(attention, frame.d_model, frame.tensor_parallel)
+    stored = block(attention).weights(attention, frame.d_model, frame.tensor_parallel)
     return _stored(stored, frame) + frame.batch * kv_bytes(attention, frame)
 
 
 def kv_bytes(attention: Any, frame: Frame) -> Number:
     """Cache of one sequence, prompt and answer, in one layer on one rank."""
     tokens = frame.input_tokens + frame.output_tokens
-    return gqa.kv_elements(attention, tokens, frame.tensor_parallel) * BYTES[frame.kv_dtype]
+    return block(attention).kv_elements(attention, tokens, frame.tensor_parallel) * BYTES[frame.kv_dtype]
 
 
 def ffn_bytes(ffn: Any, frame: Frame) -> Number:
     """Weights of one feed-forward layer on one rank."""
-    return _stored(dense_ffn.weights(ffn, frame.d_model, frame.tensor_parallel), frame)
+    return _stored(block(ffn).weights(ffn, frame.d_model, frame.tensor_parallel), frame)
 
 
 def shared_bytes(frame: Frame) -> Number:

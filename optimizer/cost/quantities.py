@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.blocks import dense_ffn, embedding, gqa
-from optimizer.blocks.operators import Host, Number, Operator
+from optimizer.blocks import block, embedding
+from optimizer.blocks.operators import Host, Number, Operator, Step
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.roofline import Roofline
@@ -24,13 +24,13 @@ class Quantity:
 
     unit: str
     base: Callable[[Frame], Number]
-    attention: Callable[[Frame, Any], Number]
+    mixer: Callable[[Frame, Any], Number]
     ffn: Callable[[Frame, Any], Number]
 
     def total(self, frame: Frame, architecture: Architecture) -> float:
         """The quantity of a whole architecture in a frame."""
         layers = sum(
-            group.count * (self.attention(frame, group.block.attention) + self.ffn(frame, group.block.ffn))
+            group.count * (self.mixer(frame, group.block.mixer) + self.ffn(frame, group.block.ffn))
             for group in architecture.layers
         )
         return float(self.base(frame) + layers)
@@ -41,51 +41,42 @@ def roofline(frame: Frame) -> Roofline:
     return Roofline(frame.chip, frame.tensor_parallel, frame.weight_dtype, frame.kv_dtype)
 
 
-def rows_of(frame: Frame, phase: str) -> tuple[float, float]:
-    """Tokens a step computes, and how many of them sample a next token.
+def step_of(frame: Frame, phase: str) -> Step:
+    """What a replica computes in a phase.
 
     'decode' is one token per sequence, 'prefill' one prompt, 'mixed' the steady state of continuous
-    batching: one token per sequence, and as many prompt tokens as keep the batch full.
+    batching: one token per sequence, and as many prompts as keep the batch full.
     """
-    if phase == "decode":
-        return frame.batch, frame.batch
-    if phase == "prefill":
-        return frame.input_tokens, 1
-    prompts = frame.prompts_per_step
-    return frame.batch + prompts * frame.input_tokens, frame.batch + prompts
+    batch = 0 if phase == "prefill" else frame.batch
+    prompts = {"decode": 0.0, "prefill": 1.0, "mixed": frame.prompts_per_step}[phase]
+    return Step(
+        d_model=frame.d_model,
+        tensor_parallel=frame.tensor_parallel,
+        batch=batch,
+        context=frame.decode_context,
+        prompts=prompts,
+        prompt_tokens=frame.input_tokens,
+    )
 
 
 def shared_operators(frame: Frame, phase: str) -> list[Operator]:
     """Operators of a step outside the layers."""
-    rows, sampled = rows_of(frame, phase)
-    outside = embedding.forward(frame.d_model, frame.vocab_size, frame.tensor_parallel, rows, sampled)
+    outside = embedding.operators(step_of(frame, phase), frame.vocab_size)
     return [*outside, Host("host", frame.host_ms * 1e-3)]
 
 
-def attention_operators(frame: Frame, attention: Any, phase: str) -> list[Operator]:
-    """Operators of the attention half of a layer in a phase."""
-    d, t = frame.d_model, frame.tensor_parallel
-    if phase == "decode":
-        return gqa.decode(attention, d, t, frame.batch, frame.decode_context)
-    if phase == "prefill":
-        return gqa.prefill(attention, d, t, frame.input_tokens)
-    return gqa.mixed(
-        attention, d, t, frame.batch, frame.decode_context, frame.input_tokens, frame.prompts_per_step
-    )
-
-
-def ffn_operators(frame: Frame, ffn: Any, phase: str) -> list[Operator]:
-    """Operators of the feed-forward half of a layer in a phase."""
-    rows, _ = rows_of(frame, phase)
-    return dense_ffn.forward(ffn, frame.d_model, frame.tensor_parallel, rows)
+def layer_operators(frame: Frame, part: Any, phase: str) -> list[Operator]:
+    """Operators of the mixer or the feed-forward half of a layer in a phase."""
+    found: list[Operator] = block(part).operators(part, step_of(frame, phase))
+    return found
 
 
 def _step(phase: str) -> Quantity:
     return Quantity(
         "s",
         lambda f: roofline(f).seconds(shared_operators(f, phase)),
-        lambda f, a: roofline(f).seconds(attention_operators(f, a, phase)),
-        lambda f, k: roofline(f).seconds(ffn_operators(f, k, phase)),
+        lambda f, a: roofline(f).seconds(layer_operators(f, a, phase)),
+        lambda f, k: roofline(f).seconds(layer_operators(f, k, phase)),
     )
 
 
@@ -95,8 +86,8 @@ QUANTITIES: dict[str, Quantity] = {
         lambda f: embedding.n_params(
             f.d_model, f.vocab_size, f.tied_embeddings, f.position_embeddings, f.norm_bias
         ),
-        lambda f, a: gqa.n_params(a, f.d_model) + f.n_norms * f.d_model * (1 + f.norm_bias),
-        lambda f, k: dense_ffn.n_params(k, f.d_model),
+        lambda f, a: block(a).n_params(a, f.d_model) + f.n_norms * f.d_model * (1 + f.norm_bias),
+        lambda f, k: block(k).n_params(k, f.d_model),
     ),
     "memory_bytes": Quantity(
         "bytes",

@@ -13,46 +13,21 @@ from optimizer.blocks.operators import (
     AllReduce,
     DecodeAttention,
     Elementwise,
+    Experts,
     Gemm,
     Host,
+    LatentAttention,
     Number,
     Operator,
     PrefillAttention,
 )
 from optimizer.cost.collectives import all_reduce_s
-from optimizer.spec.chip import Chip
+from optimizer.cost.experts import experts_cost
+from optimizer.cost.operator_cost import Cost
+from optimizer.spec.chip import Chip, Streaming
 from optimizer.spec.dtypes import BYTES
 
 _OUTPUT_BYTES = 2.0  # products accumulate in 32 bit and write 16 bit, also when inputs are 8 or 4 bit
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What an operator moves, and the seconds each resource would need for it alone."""
-
-    flops: Number
-    bytes: Number
-    link_bytes: Number
-    compute_s: Number
-    memory_s: Number
-    link_s: Number
-    overhead_s: Number
-
-    @property
-    def seconds(self) -> Number:
-        """The longest resource, then the fixed overhead."""
-        return np.maximum(np.maximum(self.compute_s, self.memory_s), self.link_s) + self.overhead_s
-
-    @property
-    def bound_by(self) -> str:
-        """The longest of the four terms of a single operator."""
-        terms = {
-            "compute": self.compute_s,
-            "memory": self.memory_s,
-            "link": self.link_s,
-            "overhead": self.overhead_s,
-        }
-        return max(terms, key=lambda name: float(terms[name]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +46,10 @@ class Roofline:
                 return self._gemm(operator)
             case DecodeAttention():
                 return self._decode_attention(operator)
+            case LatentAttention():
+                return self._latent_attention(operator)
+            case Experts():
+                return experts_cost(operator, self.chip, self.weight_dtype)
             case PrefillAttention():
                 return self._prefill_attention(operator)
             case Elementwise():
@@ -107,14 +86,27 @@ class Roofline:
         )
 
     def _decode_attention(self, op: DecodeAttention) -> Cost:
-        table = self.chip.efficiency.attention_decode
-        fit = table.get(self.kv_dtype, table["bf16"])  # type: ignore[call-overload]
+        fit = self._decode_fit()
         keys = 2.0 * op.n_kv_heads * op.d_head * op.context * BYTES[self.kv_dtype]
         moved = op.batch * (keys + 4.0 * op.n_heads * op.d_head)
         flops = 4.0 * op.batch * op.n_heads * op.d_head * op.context
         compute_s = flops / (self.chip.dense_flops["bf16"] * _DECODE_COMPUTE)
         memory_s = moved / (self.chip.hbm_bandwidth * fit.memory)
         return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, fit.overhead)
+
+    def _latent_attention(self, op: LatentAttention) -> Cost:
+        fit = self._decode_fit()
+        width = 2.0 * op.d_latent + op.d_rope
+        cached = (op.d_latent + op.d_rope) * op.context * BYTES[self.kv_dtype]
+        moved = op.batch * (cached + 2.0 * op.n_heads * width)
+        flops = 2.0 * op.batch * op.n_heads * width * op.context
+        compute_s = flops / (self.chip.dense_flops["bf16"] * _DECODE_COMPUTE)
+        memory_s = moved / (self.chip.hbm_bandwidth * fit.memory)
+        return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, fit.overhead)
+
+    def _decode_fit(self) -> Streaming:
+        table = self.chip.efficiency.attention_decode
+        return table.get(self.kv_dtype, table["bf16"])  # type: ignore[call-overload, no-any-return]
 
     def _prefill_attention(self, op: PrefillAttention) -> Cost:
         kept = op.window

@@ -58,7 +58,7 @@ def models_table(models: Any) -> Table:
     """One row per model."""
     table = _table("model", "params", "layers", "d_model", "heads", "kv", "d_head", "d_ff")
     for model in models:
-        a, f = model.first.attention, model.first.ffn
+        a, f = model.first.mixer, model.first.ffn
         table.add_row(
             model.name,
             count(model.published_params or 0),

@@ -22,7 +22,7 @@ from optimizer.columns.space import Space
 from optimizer.columns.table import FrameTable
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantisation import gemm_efficiency
-from optimizer.cost.quantities import attention_operators, ffn_operators
+from optimizer.cost.quantities import layer_operators
 from optimizer.errors import InternalMismatch
 from optimizer.scope import Symbol
 from optimizer.solver.engine import SolveSettings
@@ -258,8 +258,8 @@ class Search:
 def tile_efficiency(frame: Frame, attention: object, ffn: object) -> np.ndarray:
     """Share of useful arithmetic in a prefill's products after tile and wave quantisation."""
     operators = [
-        *attention_operators(frame, attention, "prefill"),
-        *ffn_operators(frame, ffn, "prefill"),
+        *layer_operators(frame, attention, "prefill"),
+        *layer_operators(frame, ffn, "prefill"),
     ]
     products = [op for op in operators if isinstance(op, Gemm)]
     return np.asarray(gemm_efficiency(products, frame.chip))

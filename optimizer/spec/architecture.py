@@ -17,6 +17,7 @@ Positive = Annotated[int, Field(ge=1, le=10**7)]
 class GroupedQueryAttention(Strict):
     """Softmax attention with n_heads query heads that share n_kv_heads key-value heads."""
 
+    kind: Literal["gqa"] = "gqa"
     n_heads: Positive
     n_kv_heads: Positive
     d_head: Positive
@@ -39,16 +40,57 @@ class GroupedQueryAttention(Strict):
 class DenseFeedForward(Strict):
     """Feed-forward network of width d_ff; gated (SwiGLU, GeGLU) has three matrices, else two."""
 
+    kind: Literal["dense_ffn"] = "dense_ffn"
     d_ff: Positive
     gated_ffn: bool = True
     ffn_bias: bool = False
 
 
+class LatentAttention(Strict):
+    """Multi-head latent attention (DeepSeek-V2): keys and values are rebuilt from one latent per token."""
+
+    kind: Literal["mla"] = "mla"
+    n_heads: Positive
+    d_kv_latent: Positive
+    d_q_latent: Positive | None = None
+    d_nope: Positive
+    d_rope: Positive
+    d_value: Positive
+
+
+class MixtureOfExperts(Strict):
+    """n_experts networks of width d_expert; each token uses n_active_experts and the shared ones."""
+
+    kind: Literal["moe"] = "moe"
+    n_experts: Positive
+    n_active_experts: Positive
+    d_expert: Positive
+    n_shared_experts: Annotated[int, Field(ge=0, le=64)] = 0
+    d_shared: Positive | None = None
+    """Width of one shared expert; d_expert where not given."""
+    gated_ffn: bool = True
+    expert_bias: bool = False
+    router_bias: bool = False
+    shared_gate: bool = False
+
+    @model_validator(mode="after")
+    def _active(self) -> "MixtureOfExperts":
+        if self.n_active_experts > self.n_experts:
+            raise ValueError(
+                f"n_active_experts {self.n_active_experts} is more than n_experts {self.n_experts}"
+            )
+        return self
+
+
+Mixer = Annotated[GroupedQueryAttention | LatentAttention, Field(discriminator="kind")]
+Ffn = Annotated[DenseFeedForward | MixtureOfExperts, Field(discriminator="kind")]
+
+
 class Block(Strict):
     """One layer kind."""
 
-    attention: GroupedQueryAttention
-    ffn: DenseFeedForward
+    mixer: Mixer
+    ffn: Ffn
     n_norms: Annotated[int, Field(ge=0, le=8)] = 2
     norm_bias: bool = False
 
@@ -86,9 +128,17 @@ class Architecture(Strict):
         return sum(group.count for group in self.layers)
 
     @property
-    def family(self) -> Literal["dense"]:
-        """The family whose lattice contains this model."""
-        return "dense"
+    def family(self) -> Literal["dense", "moe", "mla"]:
+        """dense, moe, or mla, by the kinds of its last layers."""
+        block = self.layers[-1].block
+        if block.mixer.kind == "mla":
+            return "mla"
+        return "moe" if block.ffn.kind == "moe" else "dense"
+
+    @property
+    def plain(self) -> bool:
+        """Whether all layers are alike and of the dense family: a point of the dense lattice."""
+        return len(self.layers) == 1 and self.family == "dense"
 
     @property
     def first(self) -> Block:
@@ -96,16 +146,18 @@ class Architecture(Strict):
         return self.layers[0].block
 
 
-_PARTS: dict[str, type[Strict]] = {"attention": GroupedQueryAttention, "ffn": DenseFeedForward}
+_MIXERS: dict[str, type[Strict]] = {"gqa": GroupedQueryAttention, "mla": LatentAttention}
+_FFNS: dict[str, type[Strict]] = {"dense_ffn": DenseFeedForward, "moe": MixtureOfExperts}
+_BLOCK_FIELDS = {"n_norms", "norm_bias"}.union(
+    *(model.model_fields for model in (*_MIXERS.values(), *_FFNS.values()))
+) - {"kind"}
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:
     """Fold the flat fields of a model file into blocks; unknown names stay, to be refused by name."""
-    data = {key: value for key, value in flat.items() if key not in ("family", "n_layers")}
-    block_fields = [*_PARTS["attention"].model_fields, *_PARTS["ffn"].model_fields]
-    block_fields += ["n_norms", "norm_bias"]
-    common = {key: data.pop(key) for key in block_fields if key in data}
-    groups = data.pop("layers", None) or [{"count": flat["n_layers"]}]
+    data = {k: v for k, v in flat.items() if k not in ("family", "n_layers", "n_dense_layers")}
+    common = {key: data.pop(key) for key in list(data) if key in _BLOCK_FIELDS}
+    groups = data.pop("layers", None) or _default_groups(flat)
     if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
         raise ValueError("layers must be a list of groups, each with a count and what differs in it")
     data["layers"] = [_group(common, group) for group in groups]
@@ -115,10 +167,29 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
+def _default_groups(flat: dict[str, Any]) -> Any:
+    """All layers alike, or leading dense layers before mixtures of experts."""
+    n_layers, n_dense = flat["n_layers"], flat.get("n_dense_layers", 0)
+    if not n_dense:
+        return [{"count": n_layers}]
+    if not isinstance(n_dense, int) or not isinstance(n_layers, int) or not 0 < n_dense < n_layers:
+        raise ValueError(f"n_dense_layers {n_dense!r} must lie between 0 and n_layers {n_layers!r}")
+    return [{"count": n_dense, "ffn": "dense_ffn"}, {"count": n_layers - n_dense}]
+
+
 def _group(common: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
-    fields = common | {key: value for key, value in group.items() if key != "count"}
+    fields = common | {k: v for k, v in group.items() if k not in ("count", "mixer", "ffn")}
+    mixer = group.get("mixer", "mla" if "d_kv_latent" in fields else "gqa")
+    ffn = group.get("ffn", "moe" if "n_experts" in fields else "dense_ffn")
     block: dict[str, Any] = {
-        part: {key: fields.pop(key) for key in model.model_fields if key in fields}
-        for part, model in _PARTS.items()
+        "mixer": _part("mixer", mixer, _MIXERS, fields),
+        "ffn": _part("ffn", ffn, _FFNS, fields),
     }
-    return {"count": group.get("count"), "block": block | fields}
+    rest = {k: v for k, v in fields.items() if k not in _BLOCK_FIELDS or k in ("n_norms", "norm_bias")}
+    return {"count": group.get("count"), "block": block | rest}
+
+
+def _part(half: str, kind: Any, kinds: dict[str, type[Strict]], fields: dict[str, Any]) -> dict[str, Any]:
+    if kind not in kinds:
+        raise ValueError(f"{half} '{str(kind)[:40]}' is no kind; use one of {', '.join(kinds)}")
+    return {"kind": kind} | {k: fields[k] for k in kinds[kind].model_fields if k in fields}

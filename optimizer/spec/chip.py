@@ -34,6 +34,19 @@ class PrefillAttention(Strict):
     half: Annotated[float, Field(ge=0)]
 
 
+class ExpertKernel(Strict):
+    """Constants of a fused mixture-of-experts kernel; the formula is in `optimizer.cost.experts`."""
+
+    compute: Fraction
+    width_half: Annotated[float, Field(ge=0)]
+    tile_half: Annotated[float, Field(ge=0)]
+    memory: Fraction
+    activations: Annotated[float, Field(gt=0, le=5)]
+    overhead: Seconds
+    per_pair: Annotated[float, Field(ge=0, description="seconds per token and chosen expert")] = 0.0
+    per_expert: Annotated[float, Field(ge=0, description="seconds per touched expert")] = 0.0
+
+
 class Streaming(Strict):
     """An operator bound by memory traffic."""
 
@@ -55,6 +68,19 @@ class AllReduce(Strict):
     two_shot: Shot
 
 
+UNMEASURED_EXPERTS = ExpertKernel.model_construct(
+    compute=0.6,
+    width_half=200.0,
+    tile_half=106.0,
+    memory=0.70,
+    activations=0.5,
+    overhead=40e-6,
+    per_pair=0.5e-9,
+    per_expert=100e-9,
+)
+"""For chips whose expert kernels nobody measured: slower than the measured ones."""
+
+
 class Efficiency(Strict):
     """What kernels reach of the peaks. The defaults are the fallback for a chip nobody measured."""
 
@@ -69,6 +95,7 @@ class Efficiency(Strict):
     }
     elementwise: Streaming = Streaming.model_construct(memory=0.70, overhead=3e-6)
     all_reduce: dict[int, AllReduce] = {}
+    experts: dict[ComputeDtype, ExpertKernel] = {}
     measured: bool = False
     """False while the figures are the fallback and not fitted to kernels of this chip."""
 
@@ -134,6 +161,11 @@ class Chip(Strict):
         if weight_dtype in ("int8", "int4") and weight_dtype in table:
             return table[weight_dtype]
         return table.get(self.arithmetic(weight_dtype), table["bf16"])
+
+    def experts(self, weight_dtype: str) -> ExpertKernel:
+        """Constants of the expert kernel for weights of this format; bf16's, then the fallback's."""
+        table = self.efficiency.experts
+        return table.get(self.arithmetic(weight_dtype), table.get("bf16", UNMEASURED_EXPERTS))
 
     def aligned(self, weight_dtype: str) -> int:
         """Elements a shard must be a multiple of, for weights of this format."""

@@ -10,15 +10,14 @@ from optimizer.cost.frame import Frame
 from optimizer.cost.quality import NOISE
 from optimizer.cost.quantities import (
     QUANTITIES,
-    attention_operators,
-    ffn_operators,
+    layer_operators,
     roofline,
     shared_operators,
 )
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import metric
 from optimizer.solver.search import Candidate
-from optimizer.spec.architecture import Architecture
+from optimizer.spec.architecture import Architecture, DenseFeedForward, GroupedQueryAttention
 from optimizer.spec.plan import (
     Assumption,
     Baseline,
@@ -59,16 +58,18 @@ def plan_of(space: Space, best: Candidate) -> Plan:
 
 
 def dimensions(frame: Frame, architecture: Architecture) -> DenseDimensions:
-    """The dimensions of a one-block architecture."""
-    block = architecture.first
+    """The dimensions of an architecture of the dense family with one kind of layer."""
+    mixer, ffn = architecture.first.mixer, architecture.first.ffn
+    if not isinstance(mixer, GroupedQueryAttention) or not isinstance(ffn, DenseFeedForward):
+        raise TypeError(f"{architecture.name} is not of the dense family")
     n_params = round(QUANTITIES["n_params"].total(frame, architecture))
     return DenseDimensions(
         n_layers=architecture.n_layers,
         d_model=architecture.d_model,
-        n_heads=block.attention.n_heads,
-        n_kv_heads=block.attention.n_kv_heads,
-        d_head=block.attention.d_head,
-        d_ff=block.ffn.d_ff,
+        n_heads=mixer.n_heads,
+        n_kv_heads=mixer.n_kv_heads,
+        d_head=mixer.d_head,
+        d_ff=ffn.d_ff,
         vocab_size=architecture.vocab_size,
         tied_embeddings=architecture.tied_embeddings,
         n_params=n_params,
@@ -99,7 +100,7 @@ def baseline_of(space: Space, frame: Frame, metrics: dict[str, float]) -> Baseli
     checked = check(own, model, space.rules)
     return Baseline(
         name=model.name,
-        dimensions=dimensions(own, model) if len(model.layers) == 1 else None,
+        dimensions=dimensions(own, model) if model.plain else None,
         metrics=checked.metrics,
         difference={
             name: metrics[name] - value for name, value in checked.metrics.items() if name in metrics
@@ -116,8 +117,8 @@ def operator_rows(frame: Frame, architecture: Architecture) -> tuple[OperatorRow
         counted: dict[str, tuple[int, list[Any]]] = {}
         for group in architecture.layers:
             operators = [
-                *attention_operators(frame, group.block.attention, phase),
-                *ffn_operators(frame, group.block.ffn, phase),
+                *layer_operators(frame, group.block.mixer, phase),
+                *layer_operators(frame, group.block.ffn, phase),
             ]
             for operator in operators:
                 count, costs = counted.get(operator.name, (0, []))

@@ -13,15 +13,14 @@ import samples
 
 from optimizer import catalog, solve
 from optimizer.blocks import embedding, gqa
-from optimizer.blocks.operators import Gemm, PrefillAttention
+from optimizer.blocks.operators import Gemm, PrefillAttention, Step
 from optimizer.check import check
 from optimizer.columns.space import resolve
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import (
     QUANTITIES,
-    attention_operators,
-    ffn_operators,
+    layer_operators,
     roofline,
 )
 from optimizer.metrics import evaluate
@@ -41,14 +40,14 @@ def flops(frame: Frame, operators: list, kind: type) -> float:
 def cache_per_token(name: str, kv_dtype: str = "bf16") -> float:
     own = catalog.model(name)
     one = samples.frame(own, input_tokens=0, output_tokens=1, kv_dtype=kv_dtype)
-    return own.n_layers * memory.kv_bytes(own.first.attention, one)
+    return own.n_layers * memory.kv_bytes(own.first.mixer, one)
 
 
 def test_m1_weights_of_llama_70b() -> None:
     own = catalog.model(LLAMA_70B)
     frame = samples.frame(own)
     block = own.first
-    layers = memory.attention_bytes(block.attention, frame) - memory.kv_bytes(block.attention, frame)
+    layers = memory.attention_bytes(block.mixer, frame) - memory.kv_bytes(block.mixer, frame)
     layers += memory.ffn_bytes(block.ffn, frame) + memory.norm_bytes(frame)
     total = memory.embedding_bytes(frame) + own.n_layers * layers
     assert round(total / 1e9, 3) == 141.107
@@ -59,17 +58,17 @@ def test_m2_prefill_arithmetic_of_llama_70b() -> None:
     """The causal half and no norms: 280.375 + 5.500 TFLOP; 291.38 with the full square is Mantile's."""
     own = catalog.model(LLAMA_70B)
     frame = samples.frame(own, input_tokens=2048)
-    attention = attention_operators(frame, own.first.attention, "prefill")
-    layer = [*attention, *ffn_operators(frame, own.first.ffn, "prefill")]
+    attention = layer_operators(frame, own.first.mixer, "prefill")
+    layer = [*attention, *layer_operators(frame, own.first.ffn, "prefill")]
     assert round(80 * flops(frame, layer, Gemm) / 1e12, 3) == 280.375
     assert round(80 * flops(frame, layer, PrefillAttention) / 1e12, 3) == 5.500
-    head = embedding.forward(8192, 128256, 1, rows=2048, sampled_rows=2048)
+    head = embedding.operators(Step(8192, 1, 0, 0, 2048, 1), 128256)
     assert round(flops(frame, head, Gemm) / 1e12, 3) == 4.304
 
 
 def test_m3_weights_of_one_layer() -> None:
     own = catalog.model(LLAMA_70B)
-    attention = gqa.weights(own.first.attention, own.d_model, 1)
+    attention = gqa.weights(own.first.mixer, own.d_model, 1)
     assert attention.vector == 0
     assert round(2 * attention.matrix / 1e6, 2) == 301.99
     assert round(memory.ffn_bytes(own.first.ffn, samples.frame(own)) / 1e6, 2) == 1409.29
@@ -105,7 +104,7 @@ def test_m5_and_d12_cache_of_a_prompt() -> None:
 
 def test_p1_language_model_head() -> None:
     """4096 x 128256."""
-    head = embedding.forward(4096, 128256, 1, rows=1, sampled_rows=1)[1]
+    head = embedding.operators(Step(4096, 1, 1, 1, 0, 0), 128256)[1]
     assert head.n * head.k == 525_336_576
 
 
@@ -133,7 +132,7 @@ def test_p7_cache_outgrows_the_weights_at_430_626_tokens() -> None:
 
 def test_a15_group_of_eight_gains_nothing_on_eight_ranks() -> None:
     """Mistral-7B, 32k, tensor parallel 8: four key-value heads are replicated twice."""
-    own = catalog.model("mistralai/Mistral-7B-v0.3").first.attention
+    own = catalog.model("mistralai/Mistral-7B-v0.3").first.mixer
     assert own.n_kv_heads == 8
     four = own.model_copy(update={"n_kv_heads": 4})
     assert gqa.kv_elements(four, 32768, 8) == gqa.kv_elements(own, 32768, 8)
@@ -144,7 +143,7 @@ def test_a17_sliding_window_keeps_an_eighth_of_the_cache() -> None:
     """A window of 4096 at 32k, tensor parallel 8: 0.500 GiB a chip becomes 0.0625, -87.5 %."""
     own = catalog.model("mistralai/Mistral-7B-v0.3")
     frame = samples.frame(own, tensor_parallel=8, input_tokens=32768, output_tokens=0)
-    full = own.first.attention
+    full = own.first.mixer
     window = full.model_copy(update={"attention_window": 4096})
     sizes = [32 * memory.kv_bytes(a, frame) / memory.GIB for a in (full, window)]
     assert sizes == [0.5, 0.0625]

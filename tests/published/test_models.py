@@ -53,8 +53,8 @@ def test_aliases_and_spellings_lead_to_one_model_each() -> None:
 def test_biases_norms_and_ties_are_counted() -> None:
     """Qwen2.5 has qkv biases, Qwen3 query-key norms, Gemma-2 four norms a layer and tied tables."""
     qwen = catalog.model("Qwen/Qwen2.5-7B")
-    assert qwen.first.attention.qkv_bias
-    assert catalog.model("Qwen/Qwen3-8B").first.attention.qk_norm
+    assert qwen.first.mixer.qkv_bias
+    assert catalog.model("Qwen/Qwen3-8B").first.mixer.qk_norm
     gemma = catalog.model("google/gemma-2-9b")
     assert gemma.first.n_norms == 4
     assert gemma.tied_embeddings

@@ -80,7 +80,7 @@ def parameters(i: dict) -> float:
 def cache_per_token(i: dict) -> float:
     own = model(i | {"n_q": max(16, i["n_kv"])})
     f = samples.frame(own, tensor_parallel=i.get("tp", 1), input_tokens=0, output_tokens=1)
-    return own.n_layers * kv_bytes(own.first.attention, f)
+    return own.n_layers * kv_bytes(own.first.mixer, f)
 
 
 def wave(i: dict) -> dict:
@@ -112,7 +112,7 @@ def capacity(i: dict) -> float:
 def cache_128k(i: dict) -> dict:
     own = model({"L": 80, "n_kv": 8, "d_h": 128})
     f = samples.frame(own, input_tokens=i["s"], output_tokens=0)
-    size = own.n_layers * kv_bytes(own.first.attention, f)
+    size = own.n_layers * kv_bytes(own.first.mixer, f)
     return {"GB": size / 1e9, "GiB": size / GIB}
 
 

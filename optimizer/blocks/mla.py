@@ -1,0 +1,98 @@
+"""Multi-head latent attention: one compressed latent and one rotary key per token are cached.
+
+Decode absorbs the up-projections into query and output (two products per head against the latent), so that
+the cache is read once for all heads; prefill rebuilds keys and values, because the absorbed core needs 3.4
+times the arithmetic. The latent is not split over ranks: each holds it whole. Sources: arXiv 2405.04434;
+parameter counts reproduce DeepSeek-V3's 187,107,328 a layer; rates as ai-dynamo/aiconfigurator @095f58a5.
+"""
+
+from typing import Any
+
+from optimizer.blocks.operators import (
+    AllReduce,
+    Elementwise,
+    Gemm,
+    LatentAttention,
+    Number,
+    Operator,
+    PrefillAttention,
+    Step,
+    Weights,
+)
+
+ROLE = "mixer"
+
+
+def n_params(attention: Any, d_model: int) -> Number:
+    """Parameters of the projections and the two latent norms (not the layer norms)."""
+    a = attention
+    d_query = a.n_heads * (a.d_nope + a.d_rope)
+    if a.d_q_latent:
+        query = d_model * a.d_q_latent + a.d_q_latent + a.d_q_latent * d_query
+    else:
+        query = d_model * d_query
+    latent = d_model * (a.d_kv_latent + a.d_rope) + a.d_kv_latent
+    rebuilt = a.d_kv_latent * a.n_heads * (a.d_nope + a.d_value)
+    return query + latent + rebuilt + a.n_heads * a.d_value * d_model
+
+
+def weights(attention: Any, d_model: int, tensor_parallel: int) -> Weights:
+    """Elements stored on one rank: heads are split, the down-projections are on every rank."""
+    a, heads = attention, attention.n_heads / tensor_parallel
+    d_query = heads * (a.d_nope + a.d_rope)
+    query = d_model * a.d_q_latent + a.d_q_latent * d_query if a.d_q_latent else d_model * d_query
+    latent = d_model * (a.d_kv_latent + a.d_rope)
+    rebuilt = a.d_kv_latent * heads * (a.d_nope + a.d_value)
+    matrix = query + latent + rebuilt + heads * a.d_value * d_model
+    return Weights(matrix, a.d_kv_latent + (a.d_q_latent or 0))
+
+
+def kv_elements(attention: Any, tokens: int, tensor_parallel: int) -> Number:
+    """Cache elements of one sequence on one rank; the same on every rank."""
+    return (attention.d_kv_latent + attention.d_rope) * tokens
+
+
+def operators(attention: Any, step: Step) -> list[Operator]:
+    """Operators of one layer in a step."""
+    a, rows = attention, step.rows
+    heads = a.n_heads / step.tensor_parallel
+    d_query = heads * (a.d_nope + a.d_rope)
+    down = a.d_kv_latent + a.d_rope + (a.d_q_latent or d_query)
+    query = [Gemm("query up-projection", rows, d_query, a.d_q_latent)] if a.d_q_latent else []
+    return [
+        Elementwise("attention norm, residual", rows * 6 * step.d_model),
+        Gemm("latent down-projection", rows, down, step.d_model),
+        *query,
+        Elementwise("rotary, cache write", rows * 4 * (d_query + a.d_kv_latent + a.d_rope)),
+        *_decode(a, heads, step),
+        *_prompts(a, heads, step),
+        Gemm("output projection", rows, step.d_model, heads * a.d_value),
+        AllReduce("attention all-reduce", rows * 2 * step.d_model),
+    ]
+
+
+def _decode(a: Any, heads: Number, step: Step) -> list[Operator]:
+    if not step.batch:
+        return []
+    return [
+        Gemm("query absorption", step.batch, heads * a.d_kv_latent, a.d_nope),
+        LatentAttention("attention", step.batch, step.context, heads, a.d_kv_latent, a.d_rope),
+        Gemm("value absorption", step.batch, heads * a.d_value, a.d_kv_latent),
+    ]
+
+
+def _prompts(a: Any, heads: Number, step: Step) -> list[Operator]:
+    if not step.prompts:
+        return []
+    tokens = step.prompt_tokens
+    mean_width = (a.d_nope + a.d_rope + a.d_value) / 2  # queries and keys are wider than values
+    name = "prompt attention" if step.batch else "attention"
+    return [
+        Gemm(
+            "key-value up-projection",
+            step.prompts * tokens,
+            heads * (a.d_nope + a.d_value),
+            a.d_kv_latent,
+        ),
+        PrefillAttention(name, tokens, tokens, heads, heads, mean_width, step.prompts),
+    ]
