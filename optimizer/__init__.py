@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from optimizer.spec.plan import Result
     from optimizer.spec.problem import Problem
     from optimizer.studies.enumerate import enumerate_plans
+    from optimizer.studies.estimate import Setup, estimate
     from optimizer.studies.solve import Options, solve
 
 _WHERE = {
     "load_problem": ("optimizer.catalog", "problem"),
     "solve": ("optimizer.studies.solve", "solve"),
+    "estimate": ("optimizer.studies.estimate", "estimate"),
+    "Setup": ("optimizer.studies.estimate", "Setup"),
     "enumerate_plans": ("optimizer.studies.enumerate", "enumerate_plans"),
     "Options": ("optimizer.studies.solve", "Options"),
     "Problem": ("optimizer.spec.problem", "Problem"),
@@ -39,8 +42,10 @@ __all__ = [
     "Options",
     "Problem",
     "Result",
+    "Setup",
     "__version__",
     "enumerate_plans",
+    "estimate",
     "load_problem",
     "solve",
 ]

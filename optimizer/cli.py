@@ -101,6 +101,22 @@ def _enumerate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--within", type=_share, metavar="X%", help="every plan within X%% of the optimum")
 
 
+def _estimate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="M", help="a catalogued model, or a file of yours")
+    parser.add_argument("--chip", required=True, metavar="C", help="a catalogued chip, or a file of yours")
+    parser.add_argument("--tensor-parallel", type=_whole, default=1, metavar="N", help="ranks (1)")
+    parser.add_argument("--batch", type=_whole, default=1, metavar="N", help="sequences decoded together (1)")
+    parser.add_argument("--input-tokens", type=_whole, default=1024, metavar="N", help="prompt (1024)")
+    parser.add_argument("--output-tokens", type=_whole, default=256, metavar="N", help="answer (256)")
+    parser.add_argument("--weight-dtype", default="bf16", metavar="D", help="bf16, fp8, int4, nvfp4, ...")
+    parser.add_argument("--kv-dtype", default="bf16", metavar="D", help="bf16 or fp8")
+    parser.add_argument("--explain", metavar="OPERATOR", help="its formula, with numbers and sources")
+    parser.add_argument(
+        "--phase", choices=("decode", "prefill", "mixed"), default="decode", help="of --explain"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="all operators and assumptions")
+
+
 def _catalogue_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="show one of them in full")
 
@@ -145,6 +161,36 @@ def _enumerate(arguments: argparse.Namespace) -> int:
 
     study = partial(enumerate_plans, top=arguments.top, within=arguments.within)
     return _study(arguments, lambda problem, options: study(problem, options=options), "enumerate_report")
+
+
+def _estimate(arguments: argparse.Namespace) -> int:
+    from optimizer import catalog
+    from optimizer.report import text
+    from optimizer.report.json import to_json
+    from optimizer.spec.loading import validate
+    from optimizer.spec.problem import DeploymentSpace, Workload
+    from optimizer.studies.derivation import derive
+    from optimizer.studies.estimate import Setup, estimate, frame_of
+
+    _check_out(arguments.out)
+    names = ("tensor_parallel", "weight_dtype", "kv_dtype", "batch")
+    validate(DeploymentSpace, {name: getattr(arguments, name) for name in names}, "estimate")
+    tokens = {"input_tokens": arguments.input_tokens, "output_tokens": arguments.output_tokens}
+    validate(Workload, tokens, "estimate")
+    model, chip = catalog.model(arguments.model), catalog.chip(arguments.chip)
+    setup = Setup(**{name: getattr(arguments, name) for name in names}, **tokens)
+    answer: Any
+    if arguments.explain:
+        answer = derive(frame_of(model, chip, setup), model, arguments.explain, arguments.phase)
+        report, code = text.derivation_report(answer), 0
+    else:
+        answer = estimate(model, chip, setup)
+        report, code = text.estimate_report(answer, arguments.verbose), 0 if not answer.breaks else 3
+    if arguments.json:
+        _write(arguments, to_json(answer))
+    else:
+        _show(arguments, report)
+    return code
 
 
 def _study(arguments: argparse.Namespace, study: Callable[..., Any], report: str) -> int:
@@ -306,6 +352,7 @@ def _write(arguments: argparse.Namespace, text: str) -> None:
 COMMAND_TABLE: dict[str, tuple[Callable[..., None], Callable[..., int], str]] = {
     "solve": (_study_arguments, _solve, "the optimum of a problem, with its proof"),
     "enumerate": (_enumerate_arguments, _enumerate, "all plans near the optimum"),
+    "estimate": (_estimate_arguments, _estimate, "the cost model alone: one model on one chip"),
     "chips": (_catalogue_arguments, _chips, "the chips and systems of the catalogue"),
     "models": (_catalogue_arguments, _models, "the published models of the catalogue"),
     "problems": (_catalogue_arguments, _problems, "the problems that ship"),

@@ -16,6 +16,8 @@ PUBLIC = {
     "load_problem",
     "solve",
     "enumerate_plans",
+    "estimate",
+    "Setup",
     "Options",
     "Problem",
     "Result",

@@ -26,17 +26,17 @@ def _table(*columns: str) -> Table:
 
 
 def chips_table(chips: Any) -> Table:
-    """One row per chip: dense peaks, memory, scale-up link and price."""
+    """One row per chip: dense peaks, memory, scale-up link, price, whether its kernels were fitted."""
     table = _table(
         "chip",
-        "bf16\nTFLOP/s",
-        "fp8\nTFLOP/s",
+        "bf16\nTF/s",
+        "fp8\nTF/s",
         "GiB",
         "TB/s",
         "link\nGB/s",
-        "chips\nlinked",
-        "USD\n/hour",
-        "fitted",
+        "linked",
+        "USD/h",
+        "fit",
     )
     for chip in chips:
         fp8 = chip.dense_flops.get("fp8")

@@ -11,7 +11,16 @@ from rich.text import Text
 
 from optimizer.metrics import metric
 from optimizer.report.numbers import count, exact, percent, short, signed, value_of
-from optimizer.spec.plan import Conflict, DenseDimensions, Pool, Result
+from optimizer.spec.plan import (
+    Assumption,
+    Conflict,
+    DenseDimensions,
+    Derivation,
+    Estimate,
+    OperatorRow,
+    Pool,
+    Result,
+)
 
 _STYLE = {
     "optimal": "bold green",
@@ -39,14 +48,14 @@ def _sections(result: Result, verbose: bool) -> Iterator[RenderableType]:
     if result.architecture and result.deployment:
         yield _plan(result, result.architecture, result.deployment.pools[0])
         yield _comparison(result)
-        yield _operators(result, "decode", verbose)
-        yield _operators(result, "prefill", verbose)
+        yield _operators(result.operators, "decode", verbose)
+        yield _operators(result.operators, "prefill", verbose)
         yield _binding(result)
     if result.conflict:
         yield _conflict(result.conflict)
     yield _proof(result)
     if result.assumptions:
-        yield _assumptions(result, verbose)
+        yield _assumptions(result.assumptions, verbose)
 
 
 def _blank_between(parts: Iterator[RenderableType]) -> list[RenderableType]:
@@ -143,8 +152,8 @@ def _dimensions(dims: DenseDimensions | None) -> dict[str, Any]:
     return {k: v for k, v in dims.model_dump().items() if k not in _HIDDEN} if dims else {}
 
 
-def _operators(result: Result, phase: str, verbose: bool) -> Group:
-    rows = [row for row in result.operators if row.phase == phase]
+def _operators(operators: tuple[OperatorRow, ...], phase: str, verbose: bool) -> Group:
+    rows = [row for row in operators if row.phase == phase]
     total = sum(row.time_ms for row in rows)
     what = "decode step" if phase == "decode" else "prefill of one prompt"
     table = _table("operator", "times", "ms", "share", "GFLOP", "GB", "bound by")
@@ -206,10 +215,10 @@ def _proof(result: Result) -> Group:
     return _lines("Proof", items)
 
 
-def _assumptions(result: Result, verbose: bool) -> RenderableType:
+def _assumptions(assumptions: tuple[Assumption, ...], verbose: bool) -> RenderableType:
     if not verbose:
-        return Text(f"{len(result.assumptions)} assumptions (-v lists them)", style="dim")
-    return _lines("Assumptions", [f"{a.name}: {a.value} ({a.source})" for a in result.assumptions])
+        return Text(f"{len(assumptions)} assumptions (-v lists them)", style="dim")
+    return _lines("Assumptions", [f"{a.name}: {a.value} ({a.source})" for a in assumptions])
 
 
 def enumerate_report(result: Result) -> Group:
@@ -237,3 +246,53 @@ def enumerate_report(result: Result) -> Group:
     if result.conflict:
         parts.append(_conflict(result.conflict))
     return Group(*_blank_between(iter([*parts, _proof(result)])))
+
+
+def estimate_report(estimate: Estimate, verbose: bool = False) -> Group:
+    """One model on one replica: metrics, memory by part, operators."""
+    pool = estimate.deployment.pools[0]
+    plural = "s" if pool.chips > 1 else ""
+    head = Text()
+    head.append(f"{estimate.model}\n", style="bold")
+    head.append(
+        f"on {pool.chips} {pool.chip} chip{plural}, tensor_parallel {pool.tensor_parallel},"
+        f" batch {pool.batch}, {pool.weight_dtype} weights, {pool.kv_dtype} cache"
+    )
+    parts: list[RenderableType] = [head]
+    if estimate.breaks:
+        parts.append(Text(f"CANNOT RUN: breaks {', '.join(estimate.breaks)}; no times given", "bold red"))
+    parts += [_metrics(estimate), _memory(estimate)]
+    if estimate.operators:
+        parts += [_operators(estimate.operators, phase, verbose) for phase in ("decode", "prefill")]
+    parts.append(_assumptions(estimate.assumptions, verbose))
+    return Group(*_blank_between(iter(parts)))
+
+
+def _metrics(estimate: Estimate) -> Group:
+    table = _table("", "value", "unit")
+    for name, value in sorted(estimate.metrics.items()):
+        unit = "J" if name == "joules_per_output_token" else str(metric(name).UNIT)
+        table.add_row(name, value_of(name, value), "" if name == "n_params" else unit)
+    return Group(Text("Metrics", style="bold"), table)
+
+
+def _memory(estimate: Estimate) -> Group:
+    total = sum(estimate.memory_gib.values())
+    table = _table("part", "GiB", "share")
+    for name, value in estimate.memory_gib.items():
+        table.add_row(name, short(value), f"{value / total:.1%}")
+    table.add_row("total", short(total), f"of {short(estimate.hbm_usable_gib)} usable", style="bold")
+    return Group(Text("Memory on each chip", style="bold"), table)
+
+
+def derivation_report(d: Derivation) -> Group:
+    """The formula of an operator, the formula with its numbers, and the source of each constant."""
+    lines = []
+    for key, formula in d.formulas.items():
+        lines += [f"{key} = {formula}", f"  = {d.numbers[key]}", f"  = {d.values[key]:.6g}"]
+    terms = ", ".join(f"{name} {short(value)} us" for name, value in d.terms_us.items() if value)
+    return Group(
+        _lines(f"{d.operator}, {d.phase} step, one layer", lines),
+        _lines("Terms", [f"{terms}; bound by {d.bound_by}"]),
+        _lines("Sources", [f"{name}: {source}" for name, source in d.sources.items()]),
+    )

@@ -142,6 +142,35 @@ class Plan(Strict):
     metrics: dict[str, float]
 
 
+class Derivation(Strict):
+    """One operator's time: formulas, the same with numbers, results, and where the constants come from."""
+
+    operator: str
+    phase: str
+    formulas: dict[str, str]
+    numbers: dict[str, str]
+    values: dict[str, float]
+    terms_us: dict[str, float]
+    bound_by: str
+    sources: dict[str, str]
+
+
+class Estimate(Strict):
+    """What the cost model says of one model on one replica."""
+
+    status: Literal["feasible", "infeasible"]
+    model: str
+    breaks: tuple[str, ...]
+    """Rules the deployment breaks; then there are no times."""
+    deployment: Deployment
+    metrics: dict[str, float]
+    memory_gib: dict[str, float]
+    hbm_usable_gib: float
+    operators: tuple[OperatorRow, ...]
+    assumptions: tuple[Assumption, ...]
+    version: str
+
+
 class Result(Strict):
     """What a study returns; `wall_s` is the only field that differs between two equal runs."""
 

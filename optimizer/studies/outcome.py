@@ -148,15 +148,14 @@ def _row(phase: Any, name: str, count: int, costs: list[Any]) -> OperatorRow:
     )
 
 
-def assumptions_of(space: Space, frame: Frame, metrics: dict[str, float]) -> tuple[Assumption, ...]:
-    """Every value the answer rests on that the problem file did not give."""
-    problem, chip = space.problem, frame.chip
+def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float]) -> tuple[Assumption, ...]:
+    """Every value the answer rests on, the fields of deployment and problem apart that were `given`."""
+    chip = frame.chip
     found = []
 
     def add(name: str, value: str, source: str) -> None:
         found.append(Assumption(name=name, value=value, source=source))
 
-    given = problem.deployment.model_fields_set
     if "host_ms" not in given:
         add(
             "deployment.host_ms",
@@ -169,7 +168,7 @@ def assumptions_of(space: Space, frame: Frame, metrics: dict[str, float]) -> tup
             f"{frame.reserve_gib:g} GiB a chip",
             "aiconfigurator @095f58a5",
         )
-    if "training_tokens" not in problem.model_fields_set:
+    if "training_tokens" not in given:
         add("training_tokens", f"{frame.training_tokens:.3g}", "default of archsat")
     kind = "fitted to kernels" if chip.efficiency.measured else "NOT measured on this chip"
     add(f"{chip.name} efficiency", kind, chip.source("efficiency"))
@@ -198,7 +197,7 @@ def assumptions_of(space: Space, frame: Frame, metrics: dict[str, float]) -> tup
         "bounds activations; TensorRT-LLM's default",
     )
     add("loss proxy", f"differences below {NOISE:.2%} are noise", "optimizer.cost.quality")
-    if metrics["n_params"] > _LAW_RANGE:
+    if metrics.get("n_params", 0.0) > _LAW_RANGE:
         add("loss proxy", "beyond the 16B of its data: extrapolated", "Besiroglu et al. 2024")
     return tuple(found)
 

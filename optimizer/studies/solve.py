@@ -85,11 +85,16 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
         baseline=baseline_of(space, best.frame, plan.metrics),
         operators=operator_rows(best.frame, architecture),
         binding=_binding(space, best, plan.metrics, deadline) if outcome.finished else (),
-        assumptions=assumptions_of(space, best.frame, plan.metrics),
+        assumptions=assumptions_of(_given(problem), best.frame, plan.metrics),
         certificate=certificate,
         wall_s=time.monotonic() - start,
         **common,
     )
+
+
+def _given(problem: Problem) -> frozenset[str]:
+    """Fields that the problem file sets itself."""
+    return frozenset(problem.model_fields_set | problem.deployment.model_fields_set)
 
 
 def require_metrics(space: Space) -> None:

@@ -80,16 +80,17 @@ def test_every_figure_of_the_catalogue_has_its_own_source(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(catalog.chips()))
 def test_figures_of_the_catalogue_are_of_the_right_order(name: str) -> None:
-    """Catches TB for GB, a peak with sparsity, and both directions of a link added up."""
+    """Catches TB for GB, slips of a thousand, and a peak per byte that no balanced part has."""
     chip = catalog.chip(name)
-    assert 1e14 < chip.dense_flops["bf16"] < 3e15
-    if "fp8" in chip.dense_flops:
-        ratio = chip.dense_flops["fp8"] / chip.dense_flops["bf16"]
-        assert ratio == pytest.approx(1 if chip.vendor == "Google" else 2, rel=0.05)
-    assert 15 < chip.hbm_capacity / 2**30 < 300
+    bf16 = chip.dense_flops["bf16"]
+    assert 4e13 < bf16 < 1e16
+    assert 30 < bf16 / chip.hbm_bandwidth < 700  # FLOP per byte: a sparse peak doubles it
+    for dtype in ("fp8", "fp4"):
+        assert 1 <= chip.dense_flops.get(dtype, bf16) / bf16 < 16
+    assert 10 < chip.hbm_capacity / 2**30 < 600
     assert 0.9 < chip.hbm_usable / chip.hbm_capacity <= 1
-    assert 0.5e12 < chip.hbm_bandwidth < 1e13
-    assert 20e9 < chip.scaleup.bandwidth <= 900e9
+    assert 0.2e12 < chip.hbm_bandwidth < 3e13
+    assert 5e9 < chip.scaleup.bandwidth <= 2e12
     assert chip.name == name
 
 

@@ -1,0 +1,113 @@
+"""The cost model alone: one architecture on one replica, operator by operator, with memory by part."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from optimizer.check import check
+from optimizer.columns.rules import Reference, Rules
+from optimizer.cost import memory
+from optimizer.cost.frame import Frame
+from optimizer.cost.quantities import QUANTITIES
+from optimizer.plugins import plugins
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.chip import Chip
+from optimizer.spec.plan import Estimate
+from optimizer.studies.outcome import assumptions_of, deployment, operator_rows
+from optimizer.version import VERSION
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How and for what traffic a model is run; the fields of a problem's deployment and workload."""
+
+    tensor_parallel: int = 1
+    weight_dtype: str = "bf16"
+    kv_dtype: str = "bf16"
+    batch: int = 1
+    input_tokens: int = 1024
+    output_tokens: int = 256
+    training_tokens: float = 15e12
+    host_ms: float = 1.0
+    reserve_gib: float = 3.9
+
+
+def frame_of(architecture: Architecture, chip: Chip, setup: Setup) -> Frame:
+    """The frame a published model runs in."""
+    block = architecture.first
+    return Frame(
+        chip=chip,
+        tensor_parallel=setup.tensor_parallel,
+        batch=setup.batch,
+        weight_dtype=setup.weight_dtype,
+        kv_dtype=setup.kv_dtype,
+        d_model=architecture.d_model,
+        vocab_size=architecture.vocab_size,
+        tied_embeddings=architecture.tied_embeddings,
+        input_tokens=setup.input_tokens,
+        output_tokens=setup.output_tokens,
+        training_tokens=setup.training_tokens,
+        host_ms=setup.host_ms,
+        reserve_gib=setup.reserve_gib,
+        position_embeddings=architecture.position_embeddings,
+        n_norms=block.n_norms,
+        norm_bias=block.norm_bias,
+    )
+
+
+def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> Estimate:
+    """Predict times, rates, memory and cost of a model on a chip.
+
+    A split that no engine can run, or weights and cache that do not fit, give status 'infeasible' with the
+    rules broken and the memory needed, and no times: a speed of what cannot run is no answer.
+    """
+    frame = frame_of(architecture, chip, setup)
+    broken = check(frame, architecture, _physical_rules()).broken
+    metrics = check(frame, architecture, Rules({}, Reference(None))).metrics
+    if architecture.family != "dense":
+        metrics = {name: value for name, value in metrics.items() if name != "loss"}  # no law covers it
+    runs = not broken
+    if not runs:
+        metrics = {name: metrics[name] for name in ("memory_gib", "n_params")}
+    return Estimate(
+        status="feasible" if runs else "infeasible",
+        model=architecture.name,
+        breaks=broken,
+        deployment=deployment(frame),
+        metrics=metrics | (_energy(frame, metrics) if runs else {}),
+        memory_gib=memory_parts(frame, architecture),
+        hbm_usable_gib=chip.hbm_usable / memory.GIB,
+        operators=operator_rows(frame, architecture) if runs else (),
+        assumptions=assumptions_of(frozenset(), frame, metrics),
+        version=VERSION,
+    )
+
+
+def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, float]:
+    """GiB per chip by part; the parts add up to the metric memory_gib."""
+    layers = architecture.layers
+    cache = frame.batch * sum(g.count * memory.kv_bytes(g.block.mixer, frame) for g in layers)
+    total = QUANTITIES["memory_bytes"].total(frame, architecture)
+    activations = memory.activation_bytes(frame)
+    reserve = frame.reserve_gib * memory.GIB
+    parts: dict[str, Any] = {
+        "weights": total - cache - activations - reserve,
+        "cache": cache,
+        "activations": activations,
+        "reserve": reserve,
+    }
+    return {name: float(value) / memory.GIB for name, value in parts.items()}
+
+
+def _physical_rules() -> Rules:
+    """Rules that no deployment escapes, whatever the model."""
+    structural = plugins("constraints")
+    names = [n for n, m in structural.items() if m.DEFAULT is not None and not hasattr(m, "LATTICE_ONLY")]
+    return Rules({name: structural[name].DEFAULT for name in names}, Reference(None))
+
+
+def _energy(frame: Frame, metrics: dict[str, float]) -> dict[str, float]:
+    """Joules per output token at the chip's all-in power, or its design power where that is unknown."""
+    power = frame.chip.power or frame.chip.tdp
+    if power is None:
+        return {}
+    return {"joules_per_output_token": power * frame.n_chips / metrics["output_tokens_per_s"]}
