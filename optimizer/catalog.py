@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from optimizer.errors import InputError, nearest
+from optimizer.hugging_face import read_config
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, System
 from optimizer.spec.loading import read_yaml, validate
@@ -62,7 +63,7 @@ def problem_files() -> dict[str, Path]:
 
 def is_path(name: str) -> bool:
     """Whether a name means a file of the user's."""
-    return name.endswith((".yaml", ".yml")) or name.startswith((".", "/", "~"))
+    return name.endswith((".yaml", ".yml", ".json")) or name.startswith((".", "/", "~"))
 
 
 def _find(name: str, kind: str, listing: str, load: Callable[[], dict[str, M]], model: type[M]) -> M:
@@ -93,7 +94,11 @@ def chip(name: str) -> Chip:
 
 
 def model(name: str) -> Architecture:
-    """A published architecture by name, alias or path."""
+    """A published architecture by name, alias or path; also a config.json, or the folder that holds one."""
+    path = os.path.expanduser(name)
+    folder = os.path.isdir(path) and (is_path(name) or os.path.isfile(os.path.join(path, "config.json")))
+    if name.endswith(".json") or (folder and name not in models()):
+        return read_config(path).architecture
     return _find(name, "model", "models", models, Architecture)
 
 
@@ -123,7 +128,7 @@ def _beside(data: Any, folder: Path) -> Any:
     def place(value: Any) -> Any:
         if isinstance(value, list):
             return [place(item) for item in value]
-        known = isinstance(value, str) and is_path(value) and (folder / value).is_file()
+        known = isinstance(value, str) and is_path(value) and (folder / value).exists()
         return str(folder / value) if known else value
 
     named = ("hardware", "architecture", "baseline")

@@ -193,6 +193,24 @@ def _estimate(arguments: argparse.Namespace) -> int:
     return code
 
 
+def _validate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("points", metavar="POINTS.csv", help="measured points, one a row")
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from optimizer.report import text
+    from optimizer.report.json import to_json
+    from optimizer.studies.validate import validate_points
+
+    _check_out(arguments.out)
+    validation = validate_points(Path(arguments.points))
+    if arguments.json:
+        _write(arguments, to_json(validation))
+    else:
+        _show(arguments, text.validation_report(validation))
+    return 0
+
+
 def _study(arguments: argparse.Namespace, study: Callable[..., Any], report: str) -> int:
     from optimizer import catalog
 
@@ -353,6 +371,7 @@ COMMAND_TABLE: dict[str, tuple[Callable[..., None], Callable[..., int], str]] = 
     "solve": (_study_arguments, _solve, "the optimum of a problem, with its proof"),
     "enumerate": (_enumerate_arguments, _enumerate, "all plans near the optimum"),
     "estimate": (_estimate_arguments, _estimate, "the cost model alone: one model on one chip"),
+    "validate": (_validate_arguments, _validate, "predicted against measured, for a CSV of points"),
     "chips": (_catalogue_arguments, _chips, "the chips and systems of the catalogue"),
     "models": (_catalogue_arguments, _models, "the published models of the catalogue"),
     "problems": (_catalogue_arguments, _problems, "the problems that ship"),

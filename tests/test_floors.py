@@ -30,6 +30,7 @@ ORDER = [
     "errors",
     "plugins",
     "spec",
+    "hugging_face",
     "catalog",
     "blocks",
     "cost",

@@ -2,7 +2,8 @@
 
 A file holds ROLE ('mixer' or 'ffn'), `n_params(part, d_model)`, `n_active_params(part, d_model)` if that is
 less, `weights(part, d_model, tensor_parallel)`, `operators(part, step)` and, for a mixer,
-`kv_elements(part, tokens, tensor_parallel)`. `part` has the fields of the kind in `spec.architecture`, as
+`kv_elements(part, tokens, tensor_parallel)` and, if a sequence keeps bytes that do not grow with its length,
+`state_bytes(part, tensor_parallel)`. `part` has the fields of the kind in `spec.architecture`, as
 numbers, or as arrays that stand for many kinds at once.
 """
 

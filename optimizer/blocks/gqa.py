@@ -3,6 +3,9 @@
 Shapes per tensor-parallel rank: n_heads / t query heads and max(1, n_kv_heads / t) key-value heads, so
 that with t > n_kv_heads each key-value head is replicated and neither its cache nor its projection
 shrinks further (TensorRT-LLM, vLLM and Megatron all do this).
+
+Three extras of published models: `output_gate` doubles the query projection (Qwen3-Next), `sinks` adds a
+logit per head (gpt-oss), `qk_norm_full` has a weight per channel of all heads, not of one (OLMo-2).
 """
 
 from typing import Any
@@ -31,10 +34,8 @@ def kv_heads_per_rank(attention: Any, tensor_parallel: int) -> Number:
 
 def n_params(attention: Any, d_model: int) -> Number:
     """Parameters of the projections, their biases and the query-key norms (not the layer norms)."""
-    a, q = attention, attention.n_heads * attention.d_head
-    kv = a.n_kv_heads * a.d_head
-    biases = a.qkv_bias * (q + 2 * kv) + a.output_bias * d_model
-    return d_model * (2 * q + 2 * kv) + biases + a.qk_norm * 2 * a.d_head
+    stored = weights(attention, d_model, 1)
+    return stored.matrix + stored.vector
 
 
 def weights(attention: Any, d_model: int, tensor_parallel: int) -> Weights:
@@ -43,7 +44,8 @@ def weights(attention: Any, d_model: int, tensor_parallel: int) -> Weights:
     q = a.n_heads * a.d_head / t
     kv = kv_heads_per_rank(a, t) * a.d_head
     vector = a.qkv_bias * (q + 2 * kv) + a.output_bias * d_model + a.qk_norm * 2 * a.d_head
-    return Weights(matrix=d_model * (2 * q + 2 * kv), vector=vector)
+    extras = _extra(a, "sinks") * a.n_heads / t + _extra(a, "qk_norm_full") * (q + kv)
+    return Weights(matrix=d_model * (_queries(a) * q + q + 2 * kv), vector=vector + extras)
 
 
 def kv_elements(attention: Any, tokens: int, tensor_parallel: int) -> Number:
@@ -59,12 +61,22 @@ def operators(attention: Any, step: Step) -> list[Operator]:
     kv = kv_heads_per_rank(a, t) * a.d_head
     return [
         Elementwise("attention norm, residual", rows * 6 * step.d_model),
-        Gemm("qkv projection", rows, q + 2 * kv, step.d_model),
+        Gemm("qkv projection", rows, _queries(a) * q + 2 * kv, step.d_model),
         Elementwise("rotary, cache write", rows * 4 * (q + 2 * kv)),
         *_cores(a, step),
         Gemm("output projection", rows, step.d_model, q),
         AllReduce("attention all-reduce", rows * 2 * step.d_model),
     ]
+
+
+def _extra(attention: Any, name: str) -> int:
+    """A switch that the lattices of dense models do not have."""
+    return int(getattr(attention, name, False))
+
+
+def _queries(attention: Any) -> int:
+    """Widths of the query projection in units of the queries: an output gate is made beside them."""
+    return 1 + _extra(attention, "output_gate")
 
 
 def _cores(a: Any, step: Step) -> list[Operator]:

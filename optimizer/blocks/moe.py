@@ -27,15 +27,14 @@ def n_params(ffn: Any, d_model: int) -> Number:
 
 
 def n_active_params(ffn: Any, d_model: int) -> Number:
-    """Parameters that one token meets."""
-    router = d_model * ffn.n_experts + ffn.router_bias * ffn.n_experts
-    return router + ffn.n_active_experts * _expert(ffn, d_model) + _shared(ffn, d_model)
+    """Parameters that one token meets; not the router's biases, which only tip the choice of experts."""
+    return d_model * ffn.n_experts + ffn.n_active_experts * _expert(ffn, d_model) + _shared(ffn, d_model)
 
 
 def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
     """Elements stored on one rank; the router is on every rank, in 16 bit."""
     experts = ffn.n_experts * _expert(ffn, d_model) + _shared(ffn, d_model)
-    return Weights(experts / tensor_parallel, d_model * ffn.n_experts)
+    return Weights(experts / tensor_parallel, (d_model + ffn.router_bias) * ffn.n_experts)
 
 
 def operators(ffn: Any, step: Step) -> list[Operator]:

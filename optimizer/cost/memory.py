@@ -18,15 +18,22 @@ _ACTIVATION_FACTOR = {1: 11.0, 2: 6.5}
 
 
 def attention_bytes(attention: Any, frame: Frame) -> Number:
-    """Weights and full-length cache of one attention layer on one rank."""
+    """Weights, full-length cache and state of one mixer layer on one rank."""
     stored = block(attention).weights(attention, frame.d_model, frame.tensor_parallel)
-    return _stored(stored, frame) + frame.batch * kv_bytes(attention, frame)
+    sequence = kv_bytes(attention, frame) + state_bytes(attention, frame)
+    return _stored(stored, frame) + frame.batch * sequence
 
 
 def kv_bytes(attention: Any, frame: Frame) -> Number:
     """Cache of one sequence, prompt and answer, in one layer on one rank."""
     tokens = frame.input_tokens + frame.output_tokens
     return block(attention).kv_elements(attention, tokens, frame.tensor_parallel) * BYTES[frame.kv_dtype]
+
+
+def state_bytes(mixer: Any, frame: Frame) -> Number:
+    """State of one sequence in one layer on one rank, whatever its length; attention has none."""
+    own = getattr(block(mixer), "state_bytes", None)
+    return own(mixer, frame.tensor_parallel) if own else 0
 
 
 def ffn_bytes(ffn: Any, frame: Frame) -> Number:

@@ -7,7 +7,7 @@ take one layer kind or arrays of kinds and return numbers or arrays to match.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optimizer.blocks import block, embedding
@@ -29,11 +29,12 @@ class Quantity:
 
     def total(self, frame: Frame, architecture: Architecture) -> float:
         """The quantity of a whole architecture in a frame."""
-        layers = sum(
-            group.count * (self.mixer(frame, group.block.mixer) + self.ffn(frame, group.block.ffn))
-            for group in architecture.layers
-        )
-        return float(self.base(frame) + layers)
+        total = self.base(frame)
+        for group in architecture.layers:
+            block = group.block
+            own = replace(frame, n_norms=block.n_norms, norm_bias=block.norm_bias)
+            total += group.count * (self.mixer(own, block.mixer) + self.ffn(own, block.ffn))
+        return float(total)
 
 
 def roofline(frame: Frame) -> Roofline:

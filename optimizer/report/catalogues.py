@@ -55,16 +55,30 @@ def chips_table(chips: Any) -> Table:
 
 
 def models_table(models: Any) -> Table:
-    """One row per model."""
-    table = _table("model", "params", "layers", "d_model", "heads", "kv", "d_head", "d_ff")
+    """One row per model; the dimensions are those of its first kind of layer that has them."""
+    table = _table("model", "params", "family", "layers", "d_model", "heads", "kv", "d_ff")
     for model in models:
-        a, f = model.first.mixer, model.first.ffn
         table.add_row(
             model.name,
             count(model.published_params or 0),
-            *(str(v) for v in (model.n_layers, model.d_model, a.n_heads, a.n_kv_heads, a.d_head, f.d_ff)),
+            model.family,
+            str(model.n_layers),
+            str(model.d_model),
+            *(_first(model, name) for name in ("n_heads", "n_kv_heads")),
+            _first(model, "d_ff") if model.family == "dense" else _first(model, "d_expert", "d_ff"),
         )
     return table
+
+
+def _first(model: Any, *names: str) -> str:
+    """The first of these dimensions that any layer of the model has."""
+    for name in names:
+        for group in model.layers:
+            for part in (group.block.mixer, group.block.ffn):
+                value = getattr(part, name, None)
+                if value is not None:
+                    return str(value)
+    return "-"
 
 
 def problems_table(problems: Any) -> Table:

@@ -20,6 +20,7 @@ from optimizer.spec.plan import (
     OperatorRow,
     Pool,
     Result,
+    Validation,
 )
 
 _STYLE = {
@@ -296,3 +297,26 @@ def derivation_report(d: Derivation) -> Group:
         _lines("Terms", [f"{terms}; bound by {d.bound_by}"]),
         _lines("Sources", [f"{name}: {source}" for name, source in d.sources.items()]),
     )
+
+
+def validation_report(validation: Validation) -> Group:
+    """Errors by group, then the rows that were not scored, with the reason."""
+    table = _table("points", "n", "median\npred/meas", "mean\nerror", "median\nerror", "within\n25 %")
+    table.columns[0].max_width = 44
+    last = ""
+    for g in validation.groups:
+        if g.group != last:
+            table.add_section()
+            last = g.group
+        table.add_row(
+            g.value if g.group == "all" else f"{g.group} {g.value}",
+            str(g.n),
+            f"{g.median_ratio:.2f}",
+            f"{g.mean_abs_error:.1%}",
+            f"{g.median_abs_error:.1%}",
+            f"{g.within_25_percent:.0%}",
+        )
+    left = sum(validation.unscored.values())
+    head = Text(f"{validation.file}: {validation.scored} points scored, {left} rows not", style="bold")
+    reasons = [f"{n} x {reason}" for reason, n in validation.unscored.items()]
+    return Group(*_blank_between(iter([head, table, *([_lines("Not scored", reasons)] if reasons else [])])))

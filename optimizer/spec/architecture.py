@@ -14,6 +14,11 @@ from optimizer.spec.quantity import Count
 Positive = Annotated[int, Field(ge=1, le=10**7)]
 
 
+def _extra() -> Any:
+    """A switch that is off, and left out of dumps, in all but a few published models."""
+    return Field(default=False, exclude_if=lambda value: not value)
+
+
 class GroupedQueryAttention(Strict):
     """Softmax attention with n_heads query heads that share n_kv_heads key-value heads."""
 
@@ -25,6 +30,17 @@ class GroupedQueryAttention(Strict):
     qkv_bias: bool = False
     output_bias: bool = False
     qk_norm: bool = False
+    qk_norm_full: bool = _extra()
+    """Query and key norms over all heads together (OLMo-2); qk_norm has one weight per channel of a head."""
+    output_gate: bool = _extra()
+    """The attention's output is gated by a projection as wide as the queries (Qwen3-Next)."""
+    sinks: bool = _extra()
+    """One learned logit per head in the softmax (gpt-oss)."""
+
+    @property
+    def has_extras(self) -> bool:
+        """Whether it has a switch that the dense lattice does not know."""
+        return self.qk_norm_full or self.output_gate or self.sinks
 
     @model_validator(mode="after")
     def _groups(self) -> "GroupedQueryAttention":
@@ -34,6 +50,8 @@ class GroupedQueryAttention(Strict):
                 f"n_kv_heads {self.n_kv_heads} does not divide n_heads {self.n_heads}; "
                 f"use one of {', '.join(divisors)}"
             )
+        if self.qk_norm and self.qk_norm_full:
+            raise ValueError("qk_norm and qk_norm_full exclude each other; keep one")
         return self
 
 
@@ -82,8 +100,79 @@ class MixtureOfExperts(Strict):
         return self
 
 
-Mixer = Annotated[GroupedQueryAttention | LatentAttention, Field(discriminator="kind")]
-Ffn = Annotated[DenseFeedForward | MixtureOfExperts, Field(discriminator="kind")]
+class Mamba2(Strict):
+    """State-space layer of Mamba-2: d_inner / d_ssm_head heads, each with a d_ssm_head x d_state state."""
+
+    kind: Literal["mamba2"] = "mamba2"
+    d_inner: Positive
+    d_ssm_head: Positive
+    d_state: Positive
+    n_groups: Positive = 1
+    d_conv: Positive = 4
+
+    @model_validator(mode="after")
+    def _heads(self) -> "Mamba2":
+        if self.d_inner % self.d_ssm_head:
+            raise ValueError(f"d_ssm_head {self.d_ssm_head} does not divide d_inner {self.d_inner}")
+        return self
+
+
+class Mamba1(Strict):
+    """Selective state-space layer of Mamba-1 as Jamba has it: a state of d_state for each inner channel."""
+
+    kind: Literal["mamba1"] = "mamba1"
+    d_inner: Positive
+    d_state: Positive
+    d_dt: Positive
+    """Width of the bottleneck through which the step sizes are projected."""
+    d_conv: Positive = 4
+
+
+class GatedDeltaNet(Strict):
+    """Linear attention with a delta rule (Qwen3-Next): a d_key x d_value state for each value head."""
+
+    kind: Literal["gated_deltanet"] = "gated_deltanet"
+    n_key_heads: Positive
+    n_value_heads: Positive
+    d_key: Positive
+    d_value: Positive
+    d_conv: Positive = 4
+
+    @model_validator(mode="after")
+    def _groups(self) -> "GatedDeltaNet":
+        if self.n_value_heads % self.n_key_heads:
+            raise ValueError(
+                f"n_key_heads {self.n_key_heads} does not divide n_value_heads {self.n_value_heads}"
+            )
+        return self
+
+
+class Lightning(Strict):
+    """Linear attention with a fixed decay (MiniMax-Text-01): a d_head x d_head state for each head."""
+
+    kind: Literal["lightning"] = "lightning"
+    n_heads: Positive
+    d_head: Positive
+
+
+class NoMixer(Strict):
+    """A layer that is only a feed-forward network."""
+
+    kind: Literal["no_mixer"] = "no_mixer"
+
+
+class NoFeedForward(Strict):
+    """A layer that is only a mixer."""
+
+    kind: Literal["no_ffn"] = "no_ffn"
+
+
+Mixer = Annotated[
+    GroupedQueryAttention | LatentAttention | Mamba2 | Mamba1 | GatedDeltaNet | Lightning | NoMixer,
+    Field(discriminator="kind"),
+]
+Ffn = Annotated[DenseFeedForward | MixtureOfExperts | NoFeedForward, Field(discriminator="kind")]
+ActiveConvention = Literal["all", "no_input_embedding", "no_embeddings"]
 
 
 class Block(Strict):
@@ -114,6 +203,9 @@ class Architecture(Strict):
     layers: tuple[Layers, ...] = Field(min_length=1)
     aliases: tuple[str, ...] = ()
     published_params: Count | None = None
+    published_active_params: Count | None = None
+    active_convention: ActiveConvention = "all"
+    """Which vocabulary tables the publisher's active count includes."""
     source: str = ""
     notes: str = ""
 
@@ -128,17 +220,22 @@ class Architecture(Strict):
         return sum(group.count for group in self.layers)
 
     @property
-    def family(self) -> Literal["dense", "moe", "mla"]:
-        """dense, moe, or mla, by the kinds of its last layers."""
-        block = self.layers[-1].block
-        if block.mixer.kind == "mla":
+    def family(self) -> Literal["dense", "moe", "mla", "hybrid", "ssm"]:
+        """By the kinds of its layers: ssm has fixed states and no attention, hybrid has both."""
+        mixers = {group.block.mixer.kind for group in self.layers} - {"no_mixer"}
+        attention = mixers & {"gqa", "mla"}
+        if mixers - attention:
+            return "hybrid" if attention else "ssm"
+        if "mla" in mixers:
             return "mla"
-        return "moe" if block.ffn.kind == "moe" else "dense"
+        return "moe" if any(group.block.ffn.kind == "moe" for group in self.layers) else "dense"
 
     @property
     def plain(self) -> bool:
         """Whether all layers are alike and of the dense family: a point of the dense lattice."""
-        return len(self.layers) == 1 and self.family == "dense"
+        mixer, ffn = self.first.mixer, self.first.ffn
+        ordinary = isinstance(mixer, GroupedQueryAttention) and not mixer.has_extras
+        return len(self.layers) == 1 and ordinary and ffn.kind == "dense_ffn"
 
     @property
     def first(self) -> Block:
@@ -146,8 +243,20 @@ class Architecture(Strict):
         return self.layers[0].block
 
 
-_MIXERS: dict[str, type[Strict]] = {"gqa": GroupedQueryAttention, "mla": LatentAttention}
-_FFNS: dict[str, type[Strict]] = {"dense_ffn": DenseFeedForward, "moe": MixtureOfExperts}
+_MIXERS: dict[str, type[Strict]] = {
+    "gqa": GroupedQueryAttention,
+    "mla": LatentAttention,
+    "mamba2": Mamba2,
+    "mamba1": Mamba1,
+    "gated_deltanet": GatedDeltaNet,
+    "lightning": Lightning,
+    "no_mixer": NoMixer,
+}
+_FFNS: dict[str, type[Strict]] = {
+    "dense_ffn": DenseFeedForward,
+    "moe": MixtureOfExperts,
+    "no_ffn": NoFeedForward,
+}
 _BLOCK_FIELDS = {"n_norms", "norm_bias"}.union(
     *(model.model_fields for model in (*_MIXERS.values(), *_FFNS.values()))
 ) - {"kind"}

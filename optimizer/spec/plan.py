@@ -171,6 +171,28 @@ class Estimate(Strict):
     version: str
 
 
+class ValidationGroup(Strict):
+    """Errors of one group of points; ratios are predicted over measured."""
+
+    group: str
+    value: str
+    n: int
+    median_ratio: float
+    mean_abs_error: float
+    median_abs_error: float
+    within_25_percent: float
+
+
+class Validation(Strict):
+    """Predicted against measured for a file of points."""
+
+    file: str
+    scored: int
+    groups: tuple[ValidationGroup, ...]
+    unscored: dict[str, int]
+    """Reason to number of rows."""
+
+
 class Result(Strict):
     """What a study returns; `wall_s` is the only field that differs between two equal runs."""
 

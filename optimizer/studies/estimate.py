@@ -11,7 +11,7 @@ from optimizer.cost.quantities import QUANTITIES
 from optimizer.plugins import plugins
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
-from optimizer.spec.plan import Estimate
+from optimizer.spec.plan import Assumption, Estimate
 from optimizer.studies.outcome import assumptions_of, deployment, operator_rows
 from optimizer.version import VERSION
 
@@ -77,8 +77,27 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         memory_gib=memory_parts(frame, architecture),
         hbm_usable_gib=chip.hbm_usable / memory.GIB,
         operators=operator_rows(frame, architecture) if runs else (),
-        assumptions=assumptions_of(frozenset(), frame, metrics),
+        assumptions=(*assumptions_of(frozenset(), frame, metrics), *_family_assumption(architecture)),
         version=VERSION,
+    )
+
+
+_FAMILY = {
+    "moe": "experts split over all ranks, routing uniform, no host time per layer: too fast at large batches",
+    "mla": "latent attention with the constants of grouped-query attention",
+    "hybrid": "state-space scans by formula, not measured",
+    "ssm": "state-space scans by formula, not measured",
+}
+
+
+def _family_assumption(architecture: Architecture) -> tuple[Assumption, ...]:
+    """What is not measured of a family's own operators."""
+    kinds = {architecture.family}
+    kinds |= {"moe" for group in architecture.layers if group.block.ffn.kind == "moe"}
+    return tuple(
+        Assumption(name=f"{kind} layers", value=_FAMILY[kind], source="docs/cost-model.md")
+        for kind in sorted(kinds)
+        if kind in _FAMILY
     )
 
 

@@ -1,0 +1,72 @@
+"""Gated DeltaNet (Qwen3-Next): linear attention whose state, d_key x d_value a value head, is corrected by
+a delta rule.
+
+Parameters: d (2 Kd + 2 Vd) + 2 d n_v + (2 Kd + Vd) d_conv + 2 n_v + d_value + Vd d, with Kd, Vd the widths of
+all key and all value heads (transformers, models/qwen3_next; arXiv 2412.06464). Scan of prompts in chunks of
+Q = 64: n_v (6 d_key d_value + Q (3 d_key + 2 d_value)) FLOP a token: read, correct and write the state;
+inside a chunk, keys against keys and queries, and three products with the triangle that results. Derived
+here, not measured. Value heads are split over ranks, and key heads as far as they go.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from optimizer.blocks import _scan
+from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
+
+ROLE = "mixer"
+_CHUNK = 64.0
+
+
+def n_params(mixer: Any, d_model: int) -> Number:
+    """Parameters of projections, convolution, per-head scalars and the output norm."""
+    stored = weights(mixer, d_model, 1)
+    return stored.matrix + stored.vector
+
+
+def weights(mixer: Any, d_model: int, tensor_parallel: int) -> Weights:
+    """Elements stored on one rank."""
+    heads, keys, values = _shard(mixer, tensor_parallel)
+    matrix = d_model * (2 * keys + 3 * values + 2 * heads)
+    return Weights(matrix, (2 * keys + values) * mixer.d_conv + 2 * heads + mixer.d_value)
+
+
+def kv_elements(mixer: Any, tokens: int, tensor_parallel: int) -> Number:
+    """None: nothing grows with the sequence."""
+    return 0
+
+
+def state_bytes(mixer: Any, tensor_parallel: int) -> Number:
+    """Bytes one sequence keeps on one rank: the state, and d_conv columns before the convolution."""
+    _, keys, values = _shard(mixer, tensor_parallel)
+    return _scan.STATE_BYTES * values * mixer.d_key + _scan.CONV_BYTES * (2 * keys + values) * mixer.d_conv
+
+
+def operators(mixer: Any, step: Step) -> list[Operator]:
+    """Operators of one layer in a step."""
+    rows = step.rows
+    heads, keys, values = _shard(mixer, step.tensor_parallel)
+    products = 6 * mixer.d_key * mixer.d_value + _CHUNK * (3 * mixer.d_key + 2 * mixer.d_value)
+    return [
+        Elementwise("mixer norm, residual", rows * 6 * step.d_model),
+        Gemm("state input projection", rows, 2 * keys + 2 * values + 2 * heads, step.d_model),
+        Elementwise("convolution, gate, norm", rows * (4 * (2 * keys + values) + 6 * values)),
+        *_scan.operators(
+            step,
+            state=values * mixer.d_key,
+            fixed=state_bytes(mixer, step.tensor_parallel),
+            read=2 * keys + values + 2 * heads,
+            out=values,
+            flops=heads * products,
+            chunk=_CHUNK,
+        ),
+        Gemm("state output projection", rows, step.d_model, values),
+        AllReduce("mixer all-reduce", rows * 2 * step.d_model),
+    ]
+
+
+def _shard(mixer: Any, tensor_parallel: int) -> tuple[Number, Number, Number]:
+    """Value heads, width of the key heads and width of the value heads on one rank."""
+    heads = mixer.n_value_heads / tensor_parallel
+    return heads, np.ceil(mixer.n_key_heads / tensor_parallel) * mixer.d_key, heads * mixer.d_value

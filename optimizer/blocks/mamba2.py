@@ -1,0 +1,71 @@
+"""Mamba-2: state-space duality; H = d_inner / d_ssm_head heads, each with a state of d_ssm_head x d_state.
+
+Parameters: d (2 d_inner + 2 G N + H) + (d_inner + 2 G N)(K + 1) + 3 H + d_inner + d_inner d, with G groups,
+N = d_state, K = d_conv (state-spaces/mamba @e9594ce1, mamba2.py); reproduces Mamba2-2.7B's 2,702,599,680.
+Scan of prompts in chunks of Q = 128: 4 H P N + Q (G N + H P) FLOP a token (arXiv 2405.21060). Heads are split
+over ranks; a group is on every rank that has one of its heads.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from optimizer.blocks import _scan
+from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
+
+ROLE = "mixer"
+_CHUNK = 128.0
+
+
+def n_params(mixer: Any, d_model: int) -> Number:
+    """Parameters of projections, convolution, per-head scalars and the gated norm."""
+    n_ssm_heads, grouped = mixer.d_inner / mixer.d_ssm_head, 2 * mixer.n_groups * mixer.d_state
+    projections = d_model * (2 * mixer.d_inner + grouped + n_ssm_heads) + mixer.d_inner * d_model
+    return projections + (mixer.d_inner + grouped) * (mixer.d_conv + 1) + 3 * n_ssm_heads + mixer.d_inner
+
+
+def weights(mixer: Any, d_model: int, tensor_parallel: int) -> Weights:
+    """Elements stored on one rank."""
+    inner, n_ssm_heads, grouped = _shard(mixer, tensor_parallel)
+    matrix = d_model * (2 * inner + grouped + n_ssm_heads) + inner * d_model
+    return Weights(matrix, (inner + grouped) * (mixer.d_conv + 1) + 3 * n_ssm_heads + inner)
+
+
+def kv_elements(mixer: Any, tokens: int, tensor_parallel: int) -> Number:
+    """None: nothing grows with the sequence."""
+    return 0
+
+
+def state_bytes(mixer: Any, tensor_parallel: int) -> Number:
+    """Bytes one sequence keeps on one rank: the state, and d_conv columns before the convolution."""
+    inner, _, grouped = _shard(mixer, tensor_parallel)
+    return _scan.STATE_BYTES * inner * mixer.d_state + _scan.CONV_BYTES * (inner + grouped) * mixer.d_conv
+
+
+def operators(mixer: Any, step: Step) -> list[Operator]:
+    """Operators of one layer in a step."""
+    rows, n_state = step.rows, mixer.d_state
+    inner, n_ssm_heads, grouped = _shard(mixer, step.tensor_parallel)
+    return [
+        Elementwise("mixer norm, residual", rows * 6 * step.d_model),
+        Gemm("state input projection", rows, 2 * inner + grouped + n_ssm_heads, step.d_model),
+        Elementwise("convolution, gate, norm", rows * (4 * (inner + grouped) + 6 * inner)),
+        *_scan.operators(
+            step,
+            state=inner * n_state,
+            fixed=state_bytes(mixer, step.tensor_parallel),
+            read=inner + grouped + n_ssm_heads,
+            out=inner,
+            flops=4 * inner * n_state + _CHUNK * (grouped / 2 + inner),
+            chunk=_CHUNK,
+        ),
+        Gemm("state output projection", rows, step.d_model, inner),
+        AllReduce("mixer all-reduce", rows * 2 * step.d_model),
+    ]
+
+
+def _shard(mixer: Any, tensor_parallel: int) -> tuple[Number, Number, Number]:
+    """Inner width, heads, and width of the groups' inputs and outputs, on one rank."""
+    inner = mixer.d_inner / tensor_parallel
+    groups = np.ceil(mixer.n_groups / tensor_parallel)
+    return inner, inner / mixer.d_ssm_head, 2 * groups * mixer.d_state

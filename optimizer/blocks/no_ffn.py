@@ -1,0 +1,22 @@
+"""No feed-forward network: a layer that is only a mixer (Mamba-2, Nemotron-H), with one norm."""
+
+from typing import Any
+
+from optimizer.blocks.operators import Number, Operator, Step, Weights
+
+ROLE = "ffn"
+
+
+def n_params(ffn: Any, d_model: int) -> Number:
+    """None."""
+    return 0
+
+
+def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
+    """None."""
+    return Weights(0, 0)
+
+
+def operators(ffn: Any, step: Step) -> list[Operator]:
+    """None."""
+    return []

@@ -1,0 +1,210 @@
+"""Measured points: a CSV of the two kinds people keep, read row by row; what cannot be read says why.
+
+Inference points have the columns model, chip, tp, weight_dtype, kv_dtype, batch_or_concurrency, isl, osl,
+metric, value, point_type and source_key; serving points have system, backend, precision, tp_size, isl, osl,
+concurrency, silicon_ttft_ms and silicon_tpot_ms. Other columns are ignored.
+"""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from optimizer import catalog
+from optimizer.errors import InputError
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.chip import Chip
+from optimizer.spec.dtypes import BYTES
+
+Item = TypeVar("Item", bound=Architecture | Chip)
+
+MAX_BYTES = 64 << 20
+REGIMES = ("fixed_batch", "saturation", "concurrency")
+METRICS = ("ttft_ms", "tpot_ms", "output_tok_s_total", "total_tok_s")
+_INFERENCE = {"model", "chip", "tp", "weight_dtype", "isl", "osl", "metric", "value", "point_type"}
+_SERVING = {"model", "system", "tp_size", "isl", "osl", "silicon_ttft_ms", "silicon_tpot_ms", "concurrency"}
+_FORMATS = {"fp16": "bf16", "fp16/bf16": "bf16", "bfloat16": "bf16", "fp4": "nvfp4", "": "bf16"}
+_IGNORED = re.compile(r"(instruct|chat|hf|it|meta|fp8|fp4|nvfp4|kv|dynamic|gb|nvidia|amd|google|intel)")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measurement and everything needed to predict it."""
+
+    row: int
+    source: str
+    model: Architecture
+    chip: Chip
+    tensor_parallel: int
+    weight_dtype: str
+    kv_dtype: str
+    batch: int | None
+    """Sequences together; None where the engine took as many as fit."""
+    input_tokens: int
+    output_tokens: int
+    regime: str
+    metric: str
+    measured: float
+
+
+@dataclass(frozen=True)
+class Unscored:
+    """A row that cannot be predicted, and why."""
+
+    row: int
+    reason: str
+
+
+class _Unreadable(Exception):
+    """Why a row is not scored."""
+
+
+def read_points(path: Path) -> list[Point | Unscored]:
+    """All points of a file, in order; a serving row gives one point per latency.
+
+    InputError if the file cannot be read or has the columns of neither kind.
+    """
+    if path.is_dir() or not path.exists():
+        raise InputError(f"{path}: {'is a directory' if path.is_dir() else 'no such file'}; name a CSV file")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MB")
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            if not (columns >= _INFERENCE or columns >= _SERVING):
+                missing = ", ".join(sorted(_INFERENCE - columns))
+                raise InputError(f"{path}: not a file of points; inference points need {missing} too")
+            serving = columns >= _SERVING
+            return [p for i, row in enumerate(reader, 2) for p in _points(i, row, serving)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def _points(number: int, row: dict[str, str], serving: bool) -> Iterator[Point | Unscored]:
+    for read in (_serving_ttft, _serving_tpot) if serving else (_inference,):
+        try:
+            yield read(number, row)
+        except _Unreadable as reason:
+            yield Unscored(number, str(reason))
+
+
+def _inference(number: int, row: dict[str, str]) -> Point:
+    regime = row["point_type"]
+    if regime not in REGIMES:
+        raise _Unreadable(f"point_type '{regime[:30]}' is not predicted")
+    if row["metric"] not in METRICS:
+        raise _Unreadable(f"metric '{row['metric'][:30]}' is not predicted")
+    for name in ("pp", "ep", "dp"):
+        if row.get(name, "1") not in ("1", "", None):
+            raise _Unreadable("pipeline, expert or data parallelism is not predicted yet")
+    batch = None if regime == "saturation" else _count(row, "batch_or_concurrency")
+    weight_dtype = _format(row["weight_dtype"])
+    return Point(
+        row=number,
+        source=row.get("source_key") or "unnamed",
+        model=_model(row["model"]),
+        chip=_chip(row["chip"]),
+        tensor_parallel=_count(row, "tp"),
+        weight_dtype=weight_dtype,
+        kv_dtype=_cache_format(row.get("kv_dtype", ""), weight_dtype),
+        batch=batch,
+        input_tokens=_count(row, "isl"),
+        output_tokens=_count(row, "osl"),
+        regime=regime,
+        metric=row["metric"],
+        measured=_number(row, "value"),
+    )
+
+
+def _serving_ttft(number: int, row: dict[str, str]) -> Point:
+    return _serving(number, row, "ttft_ms")
+
+
+def _serving_tpot(number: int, row: dict[str, str]) -> Point:
+    return _serving(number, row, "tpot_ms")
+
+
+def _serving(number: int, row: dict[str, str], metric: str) -> Point:
+    weight_dtype = _format(row.get("precision", ""))
+    batch = row.get("batch_size") or row["concurrency"]
+    return Point(
+        row=number,
+        source=row.get("backend") or "unnamed",
+        model=_model(row["model"]),
+        chip=_chip(row["system"]),
+        tensor_parallel=_count(row, "tp_size"),
+        weight_dtype=weight_dtype,
+        kv_dtype="bf16",
+        batch=_count({"batch": batch}, "batch"),
+        input_tokens=_count(row, "isl"),
+        output_tokens=_count(row, "osl"),
+        regime="concurrency",
+        metric=metric,
+        measured=_number(row, f"silicon_{metric}"),
+    )
+
+
+def _number(row: dict[str, str], name: str) -> float:
+    try:
+        value = float(row[name])
+    except (TypeError, ValueError):
+        raise _Unreadable(f"{name} is not a number") from None
+    if not 0 < value < 1e12:
+        raise _Unreadable(f"{name} is not a positive number")
+    return value
+
+
+def _count(row: dict[str, str], name: str) -> int:
+    value = _number(row, name)
+    if value != int(value):
+        raise _Unreadable(f"{name} is not a whole number")
+    return int(value)
+
+
+def _format(text: str) -> str:
+    wanted = _FORMATS.get(text.strip().lower(), text.strip().lower())
+    if wanted not in BYTES:
+        raise _Unreadable(f"format '{text[:20]}' is not known")
+    return wanted
+
+
+def _cache_format(text: str, weight_dtype: str) -> str:
+    """The cache's format; where a source does not say, fp8 beside weights of at most 8 bit, else bf16."""
+    if not text.strip():
+        return "bf16" if BYTES[weight_dtype] > 1.5 else "fp8"
+    return "fp8" if text.lower().startswith(("fp8", "int8")) else "bf16"
+
+
+def _key(name: str) -> str:
+    """A name without its organisation, format and finish, in letters and digits."""
+    words = re.split(r"[^a-z0-9.]+", name.split("/")[-1].lower())
+    kept = (re.sub(r"(?<=\d)gb$", "", word) for word in words)
+    return "".join(word for word in kept if word and not _IGNORED.fullmatch(word))
+
+
+def _model(name: str) -> Architecture:
+    found = _spelled(catalog.models().values()).get(_key(name))
+    if found is None:
+        raise _Unreadable(f"model '{name[:40]}' is not in the catalogue")
+    return found
+
+
+def _chip(name: str) -> Chip:
+    found = _spelled(catalog.chips().values()).get(_key(name))
+    if found is None:
+        raise _Unreadable(f"chip '{name[:40]}' is not in the catalogue")
+    return found
+
+
+def _spelled(items: Iterable[Item]) -> dict[str, Item]:
+    """Items by every spelling, without organisations, formats and finishes."""
+    found: dict[str, Item] = {}
+    for item in items:
+        names: tuple[str, ...] = (item.name, *item.aliases)
+        found |= dict.fromkeys(map(_key, names), item)
+    return found

@@ -1,0 +1,271 @@
+"""Import of config.json: exact dimensions and counts, every default told, and nothing guessed.
+
+Guards against an importer that reads a hybrid as a dense model, takes a default of the wrong class in
+silence, passes over a field that changes the count, or ends in a traceback on a strange file.
+"""
+
+import copy
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optimizer import InputError, catalog
+from optimizer.cost.parameters import parameter_counts
+from optimizer.hugging_face import Imported, read_config
+from optimizer.spec.loading import MAX_BYTES
+
+CONFIGS = Path(__file__).parent.parent / "data" / "configs"
+REFUSED = "zai-org--GLM-5"
+
+# Counts are those of the published checkpoints where the file describes one (llama, qwen, mixtral, gemma,
+# gpt-oss, OLMo-2: exact), without multi-token prediction and vision parts.
+SAMPLES: dict[str, tuple[int, int, tuple[tuple[int, str, str], ...]]] = {
+    "meta-llama--Meta-Llama-3.1-8B": (8_030_261_248, 4096, ((32, "gqa", "dense_ffn"),)),
+    "Qwen--Qwen2-7B-Instruct": (7_615_616_512, 3584, ((28, "gqa", "dense_ffn"),)),
+    "Qwen--Qwen3-32B-FP8": (32_762_123_264, 5120, ((64, "gqa", "dense_ffn"),)),
+    "Qwen--Qwen3-30B-A3B": (30_532_122_624, 2048, ((48, "gqa", "moe"),)),
+    "Qwen--Qwen3-VL-4B-Instruct": (4_022_468_096, 2560, ((36, "gqa", "dense_ffn"),)),
+    "mistralai--Mixtral-8x7B-v0.1": (46_702_792_704, 4096, ((32, "gqa", "moe"),)),
+    "openai--gpt-oss-20b": (20_914_757_184, 2880, ((1, "gqa", "moe"),) * 24),
+    "google--gemma-2-2b-it": (2_614_341_888, 2304, ((1, "gqa", "dense_ffn"),) * 26),
+    "google--gemma-3-1b-it": (999_885_952, 1152, ((5, "gqa", "dense_ffn"), (1, "gqa", "dense_ffn")) * 4),
+    "allenai--OLMo-2-1124-7B": (7_298_617_344, 4096, ((32, "gqa", "dense_ffn"),)),
+    "bigcode--starcoder2": (7_173_923_840, 4608, ((32, "gqa", "dense_ffn"),)),
+    "deepseek-ai--DeepSeek-V3": (671_026_419_200, 7168, ((3, "mla", "dense_ffn"), (58, "mla", "moe"))),
+    "MiniMaxAI--MiniMax-M2.5": (228_689_764_864, 3072, ((62, "gqa", "moe"),)),
+}
+
+
+def import_(fields: Any) -> Imported:
+    """Import fields through a file of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.json"
+        file.write_text(fields if isinstance(fields, str) else json.dumps(fields))
+        return read_config(file)
+
+
+def fields_of(name: str) -> dict[str, Any]:
+    """The fields of a sample."""
+    found: dict[str, Any] = json.loads((CONFIGS / f"{name}.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_has_its_dimensions_and_its_exact_count(name: str) -> None:
+    """Names, width, runs of equal layers and the total."""
+    total, d_model, runs = SAMPLES[name]
+    architecture = read_config(CONFIGS / f"{name}.json").architecture
+    assert architecture.name == name.replace("--", "/")
+    assert architecture.d_model == d_model
+    found = tuple((g.count, g.block.mixer.kind, g.block.ffn.kind) for g in architecture.layers)
+    assert found[: len(runs)] == runs
+    assert parameter_counts(architecture).total == total
+
+
+def test_a_hybrid_of_mamba_keeps_its_pattern() -> None:
+    """Nemotron-3-Nano: 23 Mamba-2, 23 expert and 6 attention layers of one norm each; 31.6B."""
+    architecture = read_config(CONFIGS / "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16.json").architecture
+    kinds = [(g.block.mixer.kind, g.block.ffn.kind) for g in architecture.layers for _ in range(g.count)]
+    assert kinds.count(("mamba2", "no_ffn")) == 23
+    assert kinds.count(("no_mixer", "moe")) == 23
+    assert kinds.count(("gqa", "no_ffn")) == 6
+    assert kinds[5] == ("gqa", "no_ffn")
+    assert {g.block.n_norms for g in architecture.layers} == {1}
+    assert parameter_counts(architecture).total == pytest.approx(31.578e9, rel=1e-4)
+
+
+def test_a_hybrid_of_delta_nets_keeps_its_interval() -> None:
+    """Qwen3.5-27B: three gated delta nets, then attention whose output is gated."""
+    architecture = read_config(CONFIGS / "Qwen--Qwen3.5-27B.json").architecture
+    assert [(g.count, g.block.mixer.kind) for g in architecture.layers] == [
+        (3, "gated_deltanet"),
+        (1, "gqa"),
+    ] * 16
+    assert getattr(architecture.layers[1].block.mixer, "output_gate", None) is True
+    assert parameter_counts(architecture).total == pytest.approx(26.896e9, rel=1e-4)
+
+
+def test_a_pruned_model_loses_attention_layers() -> None:
+    """Nemotron-Super-49B: 49 of 80 layers keep attention; widths differ; 49.87B published."""
+    architecture = read_config(CONFIGS / "nvidia--Llama-3_3-Nemotron-Super-49B-v1.json").architecture
+    assert architecture.n_layers == 80
+    kept = sum(g.count for g in architecture.layers if g.block.mixer.kind == "gqa")
+    assert kept == 49
+    assert parameter_counts(architecture).total == pytest.approx(49.867e9, rel=1e-4)
+
+
+def test_every_second_expert_layer_of_llama_4() -> None:
+    """Maverick: dense layers of their own width between mixtures, and full attention in every fourth."""
+    layers = read_config(CONFIGS / "meta-llama--Llama-4-Maverick-17B-128E-Instruct.json").architecture.layers
+    assert [g.block.ffn.kind for g in layers] == ["dense_ffn", "moe"] * 24
+    assert getattr(layers[0].block.ffn, "d_ff", 0) == 16384
+    windows = [getattr(g.block.mixer, "attention_window", 0) for g in layers]
+    assert windows == [8192, 8192, 8192, None] * 12
+
+
+def test_windows_alternate() -> None:
+    """Gemma 2 and 3: windows first, the last layer of a period attends to everything."""
+    for name, period, width in (("google--gemma-2-2b-it", 2, 4096), ("google--gemma-3-1b-it", 6, 512)):
+        layers = read_config(CONFIGS / f"{name}.json").architecture.layers
+        windows = [getattr(g.block.mixer, "attention_window", 0) for g in layers for _ in range(g.count)]
+        assert windows == [width if (i + 1) % period else None for i in range(26)]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("meta-llama--Meta-Llama-3.1-8B", ["head_dim is not given"]),
+        ("Qwen--Qwen2-7B-Instruct", ["qkv_bias is not given; taken as true", "head_dim is not given"]),
+        ("Qwen--Qwen3-32B-FP8", ["quantization_config is not used"]),
+        ("Qwen--Qwen3-30B-A3B", []),
+        ("google--gemma-2-2b-it", ["tie_word_embeddings is not given; taken as true", "layer_types is not"]),
+        ("deepseek-ai--DeepSeek-V3", ["multi-token-prediction", "quantization_config"]),
+        ("Qwen--Qwen3-VL-4B-Instruct", ["only the language model under text_config", "vision parts"]),
+    ],
+)
+def test_assumptions_are_told_and_no_others(name: str, told: list[str]) -> None:
+    """One sentence for each default or simplification, in the notes of the architecture too."""
+    imported = read_config(CONFIGS / f"{name}.json")
+    assert len(imported.assumptions) == len(told)
+    for text in told:
+        assert any(text in assumption for assumption in imported.assumptions)
+    assert imported.architecture.notes == "; ".join(imported.assumptions)
+
+
+def test_a_class_default_is_told() -> None:
+    """Llama has as many key-value heads as heads where the field is missing, Mixtral 8."""
+    for name, value in (("meta-llama--Meta-Llama-3.1-8B", 32), ("mistralai--Mixtral-8x7B-v0.1", 8)):
+        fields = fields_of(name)
+        del fields["num_key_value_heads"]
+        imported = import_(fields)
+        assert getattr(imported.architecture.first.mixer, "n_kv_heads", 0) == value
+        assert any("num_key_value_heads is not given" in text for text in imported.assumptions)
+
+
+def test_an_unknown_kind_is_refused_with_its_reason() -> None:
+    """GLM-5 attends through an indexer."""
+    with pytest.raises(InputError, match=r"model_type \"glm_moe_dsa\": .*index_topk.*accepted: llama"):
+        read_config(CONFIGS / f"{REFUSED}.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "named"),
+    [
+        ("meta-llama--Meta-Llama-3.1-8B", {"num_key_value_heads": 5}, "num_key_value_heads 5: does not div"),
+        ("meta-llama--Meta-Llama-3.1-8B", {"hidden_size": -1}, "hidden_size -1"),
+        ("meta-llama--Meta-Llama-3.1-8B", {"num_hidden_layers": 10**9}, "num_hidden_layers 1000000000"),
+        ("meta-llama--Meta-Llama-3.1-8B", {"vocab_size": "128256"}, 'vocab_size "128256"'),
+        ("meta-llama--Meta-Llama-3.1-8B", {"vocab_size": True}, "vocab_size true"),
+        ("meta-llama--Meta-Llama-3.1-8B", {"intermediate_size": None}, "intermediate_size null: is missing"),
+        ("meta-llama--Meta-Llama-3.1-8B", {"num_experts": 8}, "num_experts 8: is not understood"),
+        ("meta-llama--Meta-Llama-3.1-8B", {"sliding_window": 4096}, "sliding_window 4096"),
+        ("meta-llama--Meta-Llama-3.1-8B", {"model_type": "lama"}, 'model_type "lama"'),
+        ("meta-llama--Meta-Llama-3.1-8B", {"model_type": None}, "model_type"),
+        ("meta-llama--Meta-Llama-3.1-8B", {"hidden_size": 4095}, "head_dim: is missing, and hidden_size"),
+        ("meta-llama--Meta-Llama-3.1-8B", {"text_config": []}, "text_config []"),
+        ("mistralai--Mixtral-8x7B-v0.1", {"num_experts": 4}, "num_local_experts 8: contradicts num_experts"),
+        ("mistralai--Mixtral-8x7B-v0.1", {"num_experts_per_tok": 9}, "is more than the 8 experts"),
+        ("Qwen--Qwen3-30B-A3B", {"mlp_only_layers": [48]}, "mlp_only_layers [48]"),
+        ("Qwen--Qwen3-30B-A3B", {"decoder_sparse_step": 0}, "decoder_sparse_step 0"),
+        ("Qwen--Qwen3-30B-A3B", {"shared_expert_intermediate_size": 9}, "shared_expert_intermediate_size 9"),
+        ("openai--gpt-oss-20b", {"layer_types": ["full_attention"]}, "a list of 24 values"),
+        ("openai--gpt-oss-20b", {"sliding_window": None}, "sliding_window null: is needed"),
+        ("google--gemma-2-2b-it", {"sliding_window_size": 1}, "contradicts sliding_window_size 1"),
+        ("deepseek-ai--DeepSeek-V3", {"index_topk": 2048}, "index_topk 2048: is not understood"),
+        ("deepseek-ai--DeepSeek-V3", {"first_k_dense_replace": 62}, "first_k_dense_replace 62"),
+        ("Qwen--Qwen3-VL-4B-Instruct", {"tie_word_embeddings": False}, "contradicts the one under"),
+        ("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", {"num_hidden_layers": 51}, "num_hidden_layers 51"),
+        ("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", {"hybrid_override_pattern": "MX"}, "one letter"),
+        ("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", {"moe_latent_size": 1024}, "moe_latent_size 1024"),
+        ("nvidia--Llama-3_3-Nemotron-Super-49B-v1", {"num_key_value_heads": 8}, "num_key_value_heads 8"),
+    ],
+)
+def test_a_wrong_field_is_named(name: str, change: dict[str, Any], named: str) -> None:
+    """File, field, value and what is wrong with it."""
+    with pytest.raises(InputError) as caught:
+        import_(fields_of(name) | change)
+    assert "config.json: " in str(caught.value)
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[1, 2]", "holds a list"),
+        ("", "not valid JSON"),
+        ("{'a': 1}", "line 1, column 2 is not valid JSON"),
+        ('{"a": 1, "a": 2}', "'a' is given twice"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"hidden_size": ' + "9" * 5000 + "}", "cannot be read"),
+        ("{}", "model_type"),
+        ('{"\\ud800": 1, "\\ud800": 1}', "ud800' is given twice"),
+        (" " * (MAX_BYTES + 1), "bytes is accepted"),
+    ],
+)
+def test_a_file_that_is_no_config_is_refused(text: str, named: str) -> None:
+    """Not JSON, not an object, too deep, too large."""
+    with pytest.raises(InputError, match=r"config\.json") as caught:
+        import_(text)
+    assert named in str(caught.value)
+
+
+def test_places_that_hold_no_config(tmp_path: Path) -> None:
+    """A folder without one, a missing file, bytes that are no text."""
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00{")
+    for place, named in (("", "without a config.json"), ("no.json", "no such"), ("binary.json", "UTF-8")):
+        with pytest.raises(InputError, match=named):
+            read_config(tmp_path / place)
+
+
+def test_the_catalogue_reads_a_file_and_a_folder(tmp_path: Path) -> None:
+    """By the path of a .json, or of a folder that holds config.json."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(fields_of("Qwen--Qwen3-30B-A3B")))
+    assert catalog.model(str(folder)).name == "mine"
+    assert catalog.model(str(folder / "config.json")).d_model == 2048
+    with pytest.raises(InputError, match="without a config"):
+        catalog.model(str(tmp_path))
+    with pytest.raises(InputError, match="no such file"):
+        catalog.model("nowhere.json")
+
+
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 70),
+    st.sampled_from(
+        [10**9, 10**400, 1.5, float("inf"), float("nan"), "", "x", "7", [], [1], ["x"], {}, "\x00"]
+    ),
+    st.lists(st.integers(-1, 3), max_size=3),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+STEM = st.sampled_from(sorted(path.stem for path in CONFIGS.glob("*.json")))
+
+
+@settings(max_examples=400, deadline=None)
+@given(name=STEM, data=st.data())
+def test_a_damaged_config_imports_or_is_refused(name: str, data: st.DataObject) -> None:
+    """Fields deleted or replaced: one InputError, or a countable architecture."""
+    fields = copy.deepcopy(fields_of(name))
+    inner = fields.get("text_config", fields)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.sampled_from([fields, inner]))
+        key = data.draw(st.sampled_from([*sorted(place), "layer_types", "sliding_window", "moe_layer_freq"]))
+        if data.draw(st.booleans()):
+            place.pop(key, None)
+        else:
+            place[key] = data.draw(JUNK)
+    try:
+        imported = import_(fields)
+    except InputError as error:
+        assert "config.json: " in str(error)
+        assert len(str(error)) < 2000
+        return
+    assert parameter_counts(imported.architecture).total > 0
+    assert sum(group.count for group in imported.architecture.layers) == imported.architecture.n_layers

@@ -1,0 +1,70 @@
+"""Scoring of measured points: right numbers, right groups, and a reason for every row left out."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from optimizer import catalog
+from optimizer.cost.quantities import QUANTITIES
+from optimizer.errors import InputError
+from optimizer.studies.estimate import Setup, frame_of
+from optimizer.studies.points import Point, Unscored, read_points
+from optimizer.studies.validate import predict, validate_points
+
+POINTS = Path(__file__).parent.parent / "data" / "points.csv"
+
+
+def test_every_row_is_scored_or_has_a_reason():
+    found = read_points(POINTS)
+    assert Counter(type(item) for item in found) == {Point: 5, Unscored: 4}
+    validation = validate_points(POINTS)
+    assert validation.scored == 4
+    assert sum(validation.unscored.values()) == 5
+    reasons = " | ".join(validation.unscored)
+    for part in ("variant not stated", "'joy'", "is not a number", "positive", "breaks memory_capacity"):
+        assert part in reasons
+    totals = Counter()
+    for group in validation.groups:
+        totals[group.group] += group.n
+    assert set(totals.values()) == {4}
+
+
+def test_a_prediction_is_the_cost_models_own():
+    first = next(item for item in read_points(POINTS) if isinstance(item, Point))
+    model, chip = catalog.model("meta-llama/Llama-2-70b-hf"), catalog.chip("h100")
+    frame = frame_of(model, chip, Setup(tensor_parallel=2, input_tokens=512, output_tokens=128))
+    assert (first.model, first.chip) == (model, chip)
+    assert predict(first) == pytest.approx(1e3 * QUANTITIES["decode_s"].total(frame, model), rel=1e-12)
+
+
+def test_errors_are_relative_to_the_measurement():
+    scored = [p for p in read_points(POINTS) if isinstance(p, Point)][:4]
+    ratios = sorted(predict(p) / p.measured for p in scored)
+    whole = validate_points(POINTS).groups[0]
+    assert whole.median_ratio == pytest.approx((ratios[1] + ratios[2]) / 2)
+    assert whole.mean_abs_error == pytest.approx(sum(abs(r - 1) for r in ratios) / 4)
+
+
+def test_trtllm_points_are_predicted_within_a_third():
+    """Vendor-tuned engines are what the constants stand for; the splitwise row is a 2023 engine."""
+    groups = {(g.group, g.value): g for g in validate_points(POINTS).groups}
+    assert groups["source", "trtllm"].mean_abs_error < 0.33
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a,b\n1,2\n", "not a file of points"), ("", "not a file of points"), (b"\xff\xfe\x00", "UTF-8")],
+)
+def test_other_files_are_refused(tmp_path, text, message):
+    path = tmp_path / "points.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(InputError, match=message):
+        read_points(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_points(tmp_path / "none.csv")
+    with pytest.raises(InputError, match="directory"):
+        read_points(tmp_path)
