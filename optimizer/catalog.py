@@ -66,11 +66,22 @@ def is_path(name: str) -> bool:
     return name.endswith((".yaml", ".yml", ".json")) or name.startswith((".", "/", "~"))
 
 
-def _find(name: str, kind: str, listing: str, load: Callable[[], dict[str, M]], model: type[M]) -> M:
+def _by_name(folder: str, model: type[M], name: str) -> M | None:
+    """The item of this full name, reading no other file."""
+    file = data_folder(folder) / f"{name.strip().replace('/', '--')}.yaml"
+    return validate(model, read_yaml(file), file.name) if file.is_file() else None
+
+
+def _find(
+    name: str, kind: str, folder: str, listing: str, load: Callable[[], dict[str, M]], model: type[M]
+) -> M:
     if is_path(name):
         path = Path(os.path.expanduser(name))
         return validate(model, read_yaml(path), str(path))
     wanted = name.strip().lower()
+    named = _by_name(folder, model, name)
+    if named is not None:
+        return named
     known = load()
     spellings = {spelling.lower(): item for item in known.values() for spelling in _spellings(item)}
     if wanted in spellings:
@@ -85,10 +96,10 @@ def _spellings(item: Any) -> list[str]:
 
 def chip(name: str) -> Chip:
     """A chip, or the chip of a system with the system's domain, by name, alias or path."""
-    known_system = systems().get(name.strip().lower()) if not is_path(name) else None
+    known_system = _by_name("hardware/systems", System, name.lower()) if not is_path(name) else None
     if known_system is None:
-        return _find(name, "chip", "chips", chips, Chip)
-    part = _find(known_system.chip, "chip", "chips", chips, Chip)
+        return _find(name, "chip", "hardware/chips", "chips", chips, Chip)
+    part = _find(known_system.chip, "chip", "hardware/chips", "chips", chips, Chip)
     wiring = part.scaleup.model_copy(update={"domain": known_system.scaleup_domain})
     return part.model_copy(update={"scaleup": wiring})
 
@@ -99,7 +110,7 @@ def model(name: str) -> Architecture:
     folder = os.path.isdir(path) and (is_path(name) or os.path.isfile(os.path.join(path, "config.json")))
     if name.endswith(".json") or (folder and name not in models()):
         return read_config(path).architecture
-    return _find(name, "model", "models", models, Architecture)
+    return _find(name, "model", "models", "models", models, Architecture)
 
 
 def problem(name: str, overrides: dict[str, Any] | None = None) -> Problem:

@@ -13,7 +13,7 @@ from optimizer.blocks import gqa
 from optimizer.columns.compiled import Compiler
 from optimizer.columns.space import Space
 from optimizer.columns.window import hull, lowest, meets
-from optimizer.cost.floor import Narrowest, column, floors
+from optimizer.cost.floor import Narrowest, floors
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.scope import Bound, Symbol
@@ -31,6 +31,16 @@ class _Shapes:
     narrowest: Narrowest
 
 
+@dataclass(frozen=True)
+class _Cells:
+    """Pairs of a width and a depth, by row, with the parameter counts they may have; all of shape (K,)."""
+
+    width: np.ndarray
+    depth: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
 class Floors:
     """Bounds settings; shapes and parameter windows are shared between settings that allow the same kinds."""
 
@@ -38,7 +48,7 @@ class Floors:
         self.space, self.compiler = space, compiler
         self.objective, self.sense = objective, sense
         self._shapes: dict[Any, _Shapes] = space.memo.setdefault("shapes", {})
-        self._windows: dict[Any, tuple[np.ndarray, np.ndarray]] = space.memo.setdefault("windows", {})
+        self._windows: dict[Any, _Cells] = space.memo.setdefault("windows", {})
 
     def key(self, setting: Frame) -> np.ndarray:
         """Lower bound of sense x objective at each width, shape (D,); inf where nothing is feasible."""
@@ -48,70 +58,54 @@ class Floors:
             self._shapes[shape_key] = self._shape(setting)
         shapes = self._shapes[shape_key]
         bounds = [b for name, b in rules.bounds if self.compiler.holds_at_every_width(name)]
-        low, high = self._window(setting, bounds, shapes, shape_key)
-        frame, layers = column(setting), self.space.depths[None, :]
-        least = floors(frame, layers, np.where(low <= high, low, 1e9), shapes.narrowest)
-        at = Slice(frame, layers)
-        dead = low > high
+        cells = self._window(setting, bounds, shapes, shape_key)
+        narrowest = shapes.narrowest.at(cells.width)
+        at = Slice(replace(setting, d_model=setting.d_model[cells.width]), self.space.depths[cells.depth])
+        least = floors(at.frame, at.n_layers, cells.low, narrowest)
+        alive = np.ones(len(cells.low), dtype=bool)
         for bound in bounds:
             s = bound.symbol
             if s.rises is None or s.quantity == "n_params":
                 continue
             end = np.asarray(s.value(at, least[s.quantity]), dtype=float)
-            dead |= ~(meets(end, -np.inf, bound.high) if s.rises else meets(end, bound.low, np.inf))
-        best = self._objective(setting, least, low, high, dead)
-        return np.asarray(np.where(dead, np.inf, best).min(axis=1))
+            alive &= meets(end, -np.inf, bound.high) if s.rises else meets(end, bound.low, np.inf)
+        best = np.where(alive, self._objective(setting, at, least, cells), np.inf)
+        key = np.full(len(setting.d_model), np.inf)
+        np.minimum.at(key, cells.width, best)
+        return key
 
-    def _objective(
-        self,
-        setting: Frame,
-        least: dict[str, Any],
-        low: np.ndarray,
-        high: np.ndarray,
-        dead: np.ndarray,
-    ) -> np.ndarray:
+    def _objective(self, setting: Frame, at: Slice, least: dict[str, Any], cells: "_Cells") -> Any:
         objective, sense = self.objective, self.sense
-        best = np.full(dead.shape, -np.inf)
         if objective.quantity == "n_params":
-            d, depth = np.nonzero(~dead)
-            at = self._cells(setting, d, depth)
-            best[d, depth] = lowest(objective, sense, at, low[d, depth], high[d, depth])
-        elif objective.rises == (sense > 0):
-            at = Slice(column(setting), self.space.depths[None, :])
-            best = np.broadcast_to(
-                sense * np.asarray(objective.value(at, least[objective.quantity]), dtype=float),
-                dead.shape,
-            )
-        return best
+            return lowest(objective, sense, self._columns(setting, cells), cells.low, cells.high)
+        if objective.rises == (sense > 0):
+            return sense * np.asarray(objective.value(at, least[objective.quantity]), dtype=float)
+        return -np.inf
 
-    def _cells(self, setting: Frame, d: np.ndarray, depth: np.ndarray) -> Slice:
-        frame = replace(setting, d_model=setting.d_model[d][:, None])
-        return Slice(frame, self.space.depths[depth][:, None])
+    def _columns(self, setting: Frame, cells: "_Cells") -> Slice:
+        """The cells as a column, to broadcast against a grid of quantities."""
+        frame = replace(setting, d_model=setting.d_model[cells.width][:, None])
+        return Slice(frame, self.space.depths[cells.depth][:, None])
 
-    def _window(
-        self, setting: Frame, bounds: list[Bound], shapes: _Shapes, shape_key: Any
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Parameter window at each width and depth, after every bound on a function of n_params."""
+    def _window(self, setting: Frame, bounds: list[Bound], shapes: _Shapes, shape_key: Any) -> "_Cells":
+        """The widths and depths that some parameter count within every bound can have, and the counts."""
         own = [b for b in bounds if b.symbol.quantity == "n_params"]
         key = (shape_key, setting.weight_dtype, *((b.symbol.name, b.low, b.high) for b in own))
         if key not in self._windows:
-            low = np.where(shapes.depths, shapes.low, np.inf)
-            high = np.where(shapes.depths, shapes.high, -np.inf)
+            width, depth = np.nonzero(shapes.depths)
+            cells = _Cells(width, depth, shapes.low[width, depth], shapes.high[width, depth])
             for bound in sorted(own, key=lambda b: b.symbol.rises is None):
-                low, high = self._cut(setting, bound, low, high)
-            self._windows[key] = (low, high)
+                cells = self._cut(setting, bound, cells)
+            self._windows[key] = cells
         return self._windows[key]
 
-    def _cut(
-        self, setting: Frame, bound: Bound, low: np.ndarray, high: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _cut(self, setting: Frame, bound: Bound, cells: "_Cells") -> "_Cells":
         if bound.symbol.name == "n_params":
-            return np.maximum(low, bound.low), np.minimum(high, bound.high)
-        d, depth = np.nonzero(low <= high)
-        first, last = hull(bound, self._cells(setting, d, depth), low[d, depth], high[d, depth])
-        low, high = np.full(low.shape, np.inf), np.full(high.shape, -np.inf)
-        low[d, depth], high[d, depth] = first, last
-        return low, high
+            low, high = np.maximum(cells.low, bound.low), np.minimum(cells.high, bound.high)
+        else:
+            low, high = hull(bound, self._columns(setting, cells), cells.low, cells.high)
+        left = low <= high
+        return _Cells(cells.width[left], cells.depth[left], low[left], high[left])
 
     def _shape(self, setting: Frame) -> _Shapes:
         space, t = self.space, setting.tensor_parallel
@@ -135,5 +129,5 @@ class Floors:
             matrices = d_model * (2 * a.n_heads * a.d_head + 2 * a.n_kv_heads * a.d_head)
             ffn_matrices = (2 + f.gated_ffn) * d_model * f.d_ff
             vector[i] = (p_a - matrices).max() + (p_f - ffn_matrices).max()
-        narrowest = Narrowest(query[:, None], kv[:, None], vector[:, None], space.attention.attention_window)
+        narrowest = Narrowest(query, kv, vector, space.attention.attention_window)
         return _Shapes(allowed, low, high, narrowest)

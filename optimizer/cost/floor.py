@@ -7,7 +7,7 @@ is below it. Thousands of frames are bounded at once, before any column is compu
     sum over products of max(memory, compute)  >=  max(sum of memory, sum of compute)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,11 @@ class Narrowest:
     vector_params: Any
     """Norms and biases of one layer, at most."""
     attention_window: int | None
+
+    def at(self, rows: Any) -> "Narrowest":
+        """The widths at some rows of the arrays."""
+        widths = (self.query_width[rows], self.kv_width[rows], self.vector_params[rows])
+        return Narrowest(*widths, self.attention_window)
 
 
 def floors(frame: Frame, n_layers: Any, n_params: Any, narrowest: Narrowest) -> dict[str, Number]:
@@ -92,8 +97,3 @@ def _layers(frame: Frame, n_layers: Any, shard: Any, narrowest: Narrowest, rows:
 def _kept(narrowest: Narrowest, tokens: float) -> float:
     window = narrowest.attention_window
     return tokens if window is None else min(tokens, window)
-
-
-def column(frame: Frame) -> Frame:
-    """The frame with its widths as a column, to broadcast against a row of depths."""
-    return replace(frame, d_model=np.asarray(frame.d_model, dtype=float)[:, None])
