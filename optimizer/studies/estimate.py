@@ -77,7 +77,11 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         memory_gib=memory_parts(frame, architecture),
         hbm_usable_gib=chip.hbm_usable / memory.GIB,
         operators=operator_rows(frame, architecture) if runs else (),
-        assumptions=(*assumptions_of(frozenset(), frame, metrics), *_family_assumption(architecture)),
+        assumptions=(
+            *assumptions_of(frozenset(), frame, metrics),
+            *_family_assumption(architecture),
+            *_model_assumption(architecture),
+        ),
         version=VERSION,
     )
 
@@ -99,6 +103,14 @@ def _family_assumption(architecture: Architecture) -> tuple[Assumption, ...]:
         for kind in sorted(kinds)
         if kind in _FAMILY
     )
+
+
+def _model_assumption(architecture: Architecture) -> tuple[Assumption, ...]:
+    """What the model's own file, or its import, says was assumed."""
+    if not architecture.notes:
+        return ()
+    source = architecture.source or "the model's file"
+    return (Assumption(name=architecture.name, value=architecture.notes, source=source),)
 
 
 def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, float]:
