@@ -591,3 +591,43 @@ def test_a_problem_that_ships_from_another_folder(tmp_path: Path) -> None:
     done = process(f"cd {tmp_path} && $ARCHSAT problems dense-1b-b200 --json", PYTHONPATH=root)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["name"] == "dense-1b-b200"
+
+
+def test_estimate_prints_json_and_refuses_what_does_not_fit(run) -> None:
+    code, out, err = run("estimate", "--model", "llama-3.1-8b", "--chip", "h100", "--json")
+    answer = json.loads(out)
+    assert (code, err) == (0, "")
+    assert answer["metrics"]["tpot_ms"] > 0
+    assert answer["operators"]
+    code, out, err = run("estimate", "--model", "meta-llama/Llama-3.1-70B", "--chip", "h100")
+    assert code == 3
+    assert "CANNOT RUN: breaks memory_capacity" in out
+    assert "tpot_ms" not in out
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--weight-dtype", "fp7"], "weight_dtype"),
+        (["--batch", "0"], "whole number"),
+        (["--explain", "atention"], "Did you mean attention"),
+        (["--model", "nobody/none"], "unknown model"),
+    ],
+)
+def test_estimate_names_what_is_wrong(run, extra: list[str], message: str) -> None:
+    code, out, err = run("estimate", "--model", "llama-3.1-8b", "--chip", "h100", *extra)
+    assert (code, out) == (2, "")
+    assert err.startswith("archsat: ")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_validate_scores_a_file_and_refuses_another(run, tmp_path: Path) -> None:
+    points = Path(__file__).parent.parent / "data" / "points.csv"
+    code, out, _ = run("validate", str(points), "--json")
+    assert (code, json.loads(out)["scored"]) == (0, 4)
+    other = tmp_path / "other.csv"
+    other.write_text("a,b\n1,2\n")
+    code, out, err = run("validate", str(other))
+    assert (code, out) == (2, "")
+    assert "not a file of points" in err
