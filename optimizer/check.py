@@ -7,11 +7,12 @@ is run on it operator by operator, and each rule is evaluated as a mask on plain
 from dataclasses import dataclass
 from typing import Any
 
+from optimizer.blocks import rule_words
 from optimizer.columns.rules import Rules, frame_values
 from optimizer.cost.frame import Frame
 from optimizer.metrics import evaluate
 from optimizer.scope import Scope, holds
-from optimizer.spec.architecture import Architecture, Block
+from optimizer.spec.architecture import Architecture
 
 _FLOAT_NOISE = 1e-9
 
@@ -34,22 +35,18 @@ def check(frame: Frame, architecture: Architecture, rules: Rules) -> Check:
 def _keeps(
     name: str, frame: Frame, architecture: Architecture, rules: Rules, metrics: dict[str, float]
 ) -> bool:
-    for group in architecture.layers:
-        scope = _scope(frame, architecture, group.block, metrics)
-        try:
-            relation = rules.relation(name, scope, frame)
-        except KeyError:  # a rule on a dimension that this kind of layer does not have
-            continue
-        if not holds(relation).all():
-            return False
-    return True
+    return all(
+        bool(holds(rules.relation(name, _Lenient(words, metrics.__getitem__), frame)).all())
+        for words in _words(frame, architecture)
+    )
 
 
-def _scope(frame: Frame, architecture: Architecture, block: Block, metrics: dict[str, float]) -> Scope:
-    values = {**frame_values(frame), "n_layers": architecture.n_layers}
-    for part in (block.mixer, block.ffn):
-        values |= {name: getattr(part, name) for name in type(part).model_fields}
-    return _Lenient(values, lambda metric: metrics[metric])
+def _words(frame: Frame, architecture: Architecture) -> list[dict[str, Any]]:
+    """What rules may name, for each group of layers; a missing half has the words of the other layers'."""
+    groups = [rule_words(g.block.mixer) | rule_words(g.block.ffn) for g in architecture.layers]
+    anywhere = {name: value for group in reversed(groups) for name, value in group.items()}
+    facts = {**frame_values(frame), "n_layers": architecture.n_layers}
+    return [facts | anywhere | group for group in groups]
 
 
 class _Lenient(Scope):

@@ -17,8 +17,3 @@ def plugins(folder: str) -> dict[str, ModuleType]:
     place = Path(optimizer.__file__).parent / folder
     names = sorted(path.stem for path in place.glob("[a-z]*.py"))
     return {name: import_module(f"optimizer.{folder}.{name}") for name in names}
-
-
-def summary(module: ModuleType) -> str:
-    """First line of a plug-in's docstring."""
-    return (module.__doc__ or "").strip().splitlines()[0]

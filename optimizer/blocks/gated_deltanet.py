@@ -70,3 +70,9 @@ def _shard(mixer: Any, tensor_parallel: int) -> tuple[Number, Number, Number]:
     """Value heads, width of the key heads and width of the value heads on one rank."""
     heads = mixer.n_value_heads / tensor_parallel
     return heads, np.ceil(mixer.n_key_heads / tensor_parallel) * mixer.d_key, heads * mixer.d_value
+
+
+def stands_for(mixer: Any) -> dict[str, int]:
+    """The layer in the words of the rules."""
+    m = mixer
+    return {"n_heads": m.n_value_heads, "n_kv_heads": m.n_key_heads, "d_head": m.d_value}

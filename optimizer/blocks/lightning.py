@@ -55,3 +55,8 @@ def operators(mixer: Any, step: Step) -> list[Operator]:
         Gemm("state output projection", rows, step.d_model, inner),
         AllReduce("mixer all-reduce", rows * 2 * step.d_model),
     ]
+
+
+def stands_for(mixer: Any) -> dict[str, int]:
+    """The layer in the words of the rules."""
+    return {"n_kv_heads": mixer.n_heads}

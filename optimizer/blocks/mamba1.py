@@ -64,3 +64,9 @@ def operators(mixer: Any, step: Step) -> list[Operator]:
         Gemm("state output projection", rows, step.d_model, inner),
         AllReduce("mixer all-reduce", rows * 2 * step.d_model),
     ]
+
+
+def stands_for(mixer: Any) -> dict[str, int]:
+    """The layer in the words of the rules."""
+    width = mixer.d_inner
+    return {"n_heads": width, "n_kv_heads": width, "d_head": 1, "d_ff": width}

@@ -69,3 +69,9 @@ def _shard(mixer: Any, tensor_parallel: int) -> tuple[Number, Number, Number]:
     inner = mixer.d_inner / tensor_parallel
     groups = np.ceil(mixer.n_groups / tensor_parallel)
     return inner, inner / mixer.d_ssm_head, 2 * groups * mixer.d_state
+
+
+def stands_for(mixer: Any) -> dict[str, int]:
+    """The layer in the words of the rules."""
+    heads = mixer.d_inner // mixer.d_ssm_head
+    return {"n_heads": heads, "n_kv_heads": heads, "d_head": mixer.d_ssm_head, "d_ff": mixer.d_inner}

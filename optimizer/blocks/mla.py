@@ -96,3 +96,9 @@ def _prompts(a: Any, heads: Number, step: Step) -> list[Operator]:
         ),
         PrefillAttention(name, tokens, tokens, heads, heads, mean_width, step.prompts),
     ]
+
+
+def stands_for(attention: Any) -> dict[str, int]:
+    """The layer in the words of the rules."""
+    a = attention
+    return {"n_kv_heads": a.n_heads, "d_head": a.d_nope + a.d_rope}

@@ -79,3 +79,8 @@ def _expert(ffn: Any, d_model: int) -> Number:
 def _shared(ffn: Any, d_model: int) -> Number:
     width = ffn.n_shared_experts * (ffn.d_shared or ffn.d_expert)
     return (2 + ffn.gated_ffn) * d_model * width + ffn.shared_gate * d_model
+
+
+def stands_for(ffn: Any) -> dict[str, int]:
+    """The layer in the words of the rules."""
+    return {"d_ff": ffn.d_expert}

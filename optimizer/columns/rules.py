@@ -114,14 +114,24 @@ def frame_values(frame: Frame) -> dict[str, Any]:
     }
 
 
+def lattice_only(name: str) -> bool:
+    """Whether a rule shapes a lattice and a published model is not held to it."""
+    return bool(getattr(plugins("constraints").get(name), "LATTICE_ONLY", False))
+
+
+def default_values(published: bool) -> dict[str, Any]:
+    """The rules that are on when a problem says nothing."""
+    return {
+        name: module.DEFAULT
+        for name, module in plugins("constraints").items()
+        if module.DEFAULT is not None and not (published and lattice_only(name))
+    }
+
+
 def resolve_rules(problem: Problem, space: ArchitectureSpace, reference: Reference, published: bool) -> Rules:
     """Defaults, then what the problem says; a published model is not held to shape bands by default."""
     structural = plugins("constraints")
-    values = {
-        name: module.DEFAULT
-        for name, module in structural.items()
-        if module.DEFAULT is not None and not (published and getattr(module, "LATTICE_ONLY", False))
-    }
+    values = default_values(published)
     if space.n_params is not None:
         t = space.n_params_tolerance
         values["parameter_window"] = [space.n_params * (1 - t), space.n_params * (1 + t)]

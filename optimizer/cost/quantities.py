@@ -61,9 +61,23 @@ def step_of(frame: Frame, phase: str) -> Step:
 
 
 def shared_operators(frame: Frame, phase: str) -> list[Operator]:
-    """Operators of a step outside the layers."""
-    outside = embedding.operators(step_of(frame, phase), frame.vocab_size)
-    return [*outside, Host("host", frame.host_ms * 1e-3)]
+    """Operators of a phase outside the layers."""
+    return _outside(frame, step_of(frame, phase))
+
+
+def _outside(frame: Frame, step: Step) -> list[Operator]:
+    return [*embedding.operators(step, frame.vocab_size), Host("host", frame.host_ms * 1e-3)]
+
+
+def step_s(frame: Frame, architecture: Architecture, step: Step) -> float:
+    """Seconds of a step of any make-up."""
+    rates = roofline(frame)
+    layers = sum(
+        group.count * rates.seconds(block(part).operators(part, step))
+        for group in architecture.layers
+        for part in (group.block.mixer, group.block.ffn)
+    )
+    return float(layers + rates.seconds(_outside(frame, step)))
 
 
 def layer_operators(frame: Frame, part: Any, phase: str) -> list[Operator]:

@@ -302,7 +302,7 @@ def derivation_report(d: Derivation) -> Group:
 def validation_report(validation: Validation) -> Group:
     """Errors by group, then the rows that were not scored, with the reason."""
     table = _table("points", "n", "median\npred/meas", "mean\nerror", "median\nerror", "within\n25 %")
-    table.columns[0].max_width = 44
+    table.columns[0].max_width = 38  # names may be cut, numbers not
     last = ""
     for g in validation.groups:
         if g.group != last:

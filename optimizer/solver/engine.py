@@ -1,7 +1,7 @@
 """CP-SAT: one solve, deterministic, and a second opinion where it matters.
 
 OR-Tools is imported here only, and only when a model is solved: the import costs about half a second.
-CP-SAT 9.15 was caught returning OPTIMAL at a value 10 % off, and INFEASIBLE on a feasible model, with
+CP-SAT 9.15 was caught returning OPTIMAL at a value 8 % off, and INFEASIBLE on a feasible model, with
 presolve on (tests/data/cp_sat_wrong_optimal.pb.txt). One solve is therefore never a proof here.
 """
 

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimizer.check import check
-from optimizer.columns.rules import Reference, Rules
+from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.plugins import plugins
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.plan import Assumption, Estimate
@@ -61,8 +60,8 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     rules broken and the memory needed, and no times: a speed of what cannot run is no answer.
     """
     frame = frame_of(architecture, chip, setup)
-    broken = check(frame, architecture, _physical_rules()).broken
-    metrics = check(frame, architecture, Rules({}, Reference(None))).metrics
+    checked = check(frame, architecture, Rules(default_values(published=True), Reference(None)))
+    broken, metrics = checked.broken, checked.metrics
     if architecture.family != "dense":
         metrics = {name: value for name, value in metrics.items() if name != "loss"}  # no law covers it
     runs = not broken
@@ -117,23 +116,18 @@ def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, float]:
     """GiB per chip by part; the parts add up to the metric memory_gib."""
     layers = architecture.layers
     cache = frame.batch * sum(g.count * memory.kv_bytes(g.block.mixer, frame) for g in layers)
+    state = frame.batch * sum(g.count * memory.state_bytes(g.block.mixer, frame) for g in layers)
     total = QUANTITIES["memory_bytes"].total(frame, architecture)
     activations = memory.activation_bytes(frame)
     reserve = frame.reserve_gib * memory.GIB
     parts: dict[str, Any] = {
-        "weights": total - cache - activations - reserve,
+        "weights": total - cache - state - activations - reserve,
         "cache": cache,
+        **({"state": state} if state else {}),
         "activations": activations,
         "reserve": reserve,
     }
     return {name: float(value) / memory.GIB for name, value in parts.items()}
-
-
-def _physical_rules() -> Rules:
-    """Rules that no deployment escapes, whatever the model."""
-    structural = plugins("constraints")
-    names = [n for n, m in structural.items() if m.DEFAULT is not None and not hasattr(m, "LATTICE_ONLY")]
-    return Rules({name: structural[name].DEFAULT for name in names}, Reference(None))
 
 
 def _energy(frame: Frame, metrics: dict[str, float]) -> dict[str, float]:

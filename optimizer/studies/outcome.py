@@ -3,7 +3,7 @@
 from typing import Any
 
 from optimizer.check import check
-from optimizer.columns.rules import baseline_frame
+from optimizer.columns.rules import baseline_frame, lattice_only
 from optimizer.columns.space import Space
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
@@ -97,7 +97,8 @@ def baseline_of(space: Space, frame: Frame, metrics: dict[str, float]) -> Baseli
     if model is None:
         return None
     own = baseline_frame(frame, model)
-    checked = check(own, model, space.rules)
+    shaping = [] if model.plain else [name for name in space.rules.values if lattice_only(name)]
+    checked = check(own, model, space.rules.without(*shaping))
     return Baseline(
         name=model.name,
         dimensions=dimensions(own, model) if model.plain else None,

@@ -5,10 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, median
 
-from optimizer.blocks import block, embedding
-from optimizer.blocks.operators import Host, Step
 from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import QUANTITIES, roofline
+from optimizer.cost.quantities import QUANTITIES, step_of, step_s
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Validation, ValidationGroup
 from optimizer.studies.estimate import Setup, estimate, frame_of
@@ -110,18 +108,8 @@ _METRIC = {"fixed_batch": _fixed_batch, "saturation": _steady, "concurrency": _s
 
 
 def _seconds(frame: Frame, model: Architecture, batch: int, prompts: int) -> float:
-    """Seconds of one step of any make-up."""
-    step = Step(
-        frame.d_model, frame.tensor_parallel, batch, frame.decode_context, prompts, frame.input_tokens
-    )
-    rates = roofline(frame)
-    layers = sum(
-        group.count * rates.seconds(block(part).operators(part, step))
-        for group in model.layers
-        for part in (group.block.mixer, group.block.ffn)
-    )
-    outside = [*embedding.operators(step, frame.vocab_size), Host("host", 1e-3 * frame.host_ms)]
-    return float(layers + rates.seconds(outside))
+    """Seconds of a step that decodes `batch` sequences and prefills `prompts` whole prompts."""
+    return step_s(frame, model, replace(step_of(frame, "mixed"), batch=batch, prompts=prompts))
 
 
 def _largest_batch(frame: Frame, model: Architecture) -> int:

@@ -631,3 +631,15 @@ def test_validate_scores_a_file_and_refuses_another(run, tmp_path: Path) -> None
     code, out, err = run("validate", str(other))
     assert (code, out) == (2, "")
     assert "not a file of points" in err
+
+
+def test_the_table_of_validate_cuts_no_number(run) -> None:
+    """Long model names once pushed the counts out of 80 columns."""
+    points = Path(__file__).parents[2] / "benchmarks" / "points" / "inference.csv"
+    code, out, _ = run("validate", str(points))
+    table = out.split("Not scored")[0].splitlines()
+    assert code == 0
+    assert max(map(len, table)) <= 80
+    rows = [line.split() for line in table[4:] if line.strip() and not line.startswith("─")]
+    assert len(rows) > 30
+    assert not [row for row in rows if any("…" in cell for cell in row[-5:])]

@@ -82,3 +82,36 @@ def test_an_unknown_operator_names_the_nearest():
     frame = frame_of(model, catalog.chip("h100"), Setup())
     with pytest.raises(InputError, match=r"atention.*Did you mean attention"):
         derive(frame, model, "atention", "decode")
+
+
+@pytest.mark.parametrize("name", sorted(catalog.models()))
+def test_no_model_runs_on_a_split_that_divides_nothing(name):
+    """Seventeen ranks: the rules must find something to refuse in every kind of layer."""
+    chip = catalog.chip("gb200")
+    assert "tensor_parallel_divisibility" in estimate(catalog.model(name), chip, Setup(17)).breaks
+
+
+@pytest.mark.parametrize(
+    ("name", "ranks"),
+    [
+        ("deepseek-ai/DeepSeek-V3", 8),
+        ("openai/gpt-oss-120b", 8),
+        ("Qwen/Qwen3-Next-80B-A3B-Instruct", 8),
+        ("nvidia/Nemotron-H-8B-Base-8K", 4),
+        ("ai21labs/Jamba-v0.1", 8),
+        ("state-spaces/mamba2-2.7b", 2),
+    ],
+)
+def test_splits_that_engines_run_are_kept(name, ranks):
+    setup = Setup(tensor_parallel=ranks, weight_dtype="fp8")
+    assert estimate(catalog.model(name), catalog.chip("b200"), setup).breaks == ()
+
+
+def test_a_state_is_a_part_of_its_own():
+    """170,524,672 bytes a sequence on one chip; it once counted as weights."""
+    model = catalog.model("state-spaces/mamba2-2.7b")
+    one, ten = (estimate(model, catalog.chip("h100"), Setup(batch=n)).memory_gib for n in (1, 10))
+    assert one["state"] * 2**30 == pytest.approx(170_524_672)
+    assert ten["state"] == pytest.approx(10 * one["state"])
+    assert ten["weights"] == pytest.approx(one["weights"])
+    assert "state" not in estimate(catalog.model(LLAMA), catalog.chip("h100")).memory_gib
