@@ -43,6 +43,7 @@ ORDER = [
     "solver",
     "studies",
     "report",
+    "commands",
     "cli",
     "__main__",
 ]

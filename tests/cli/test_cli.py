@@ -16,7 +16,8 @@ import samples
 import yaml
 
 from optimizer import catalog
-from optimizer.cli import COMMANDS, main
+from optimizer.cli import main
+from optimizer.plugins import plugins
 
 RESULT_KEYS = {
     "status",
@@ -413,7 +414,7 @@ def test_wrong_arguments_are_one_message_and_code_2(run, arguments: list[str], n
 
 
 def test_every_command_has_help(capsys) -> None:
-    for command in COMMANDS:
+    for command in plugins("commands"):
         with pytest.raises(SystemExit) as stop:
             main([command, "--help"])
         assert stop.value.code == 0

@@ -1,0 +1,78 @@
+"""Where an answer goes: stdout or a file, as text or as JSON; progress goes to stderr."""
+
+import argparse
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optimizer.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+WIDTH = 80
+
+
+def dump(arguments: argparse.Namespace, data: Any) -> int:
+    """Write data as JSON."""
+    from optimizer.report.json import to_json
+
+    write(arguments, to_json(data))
+    return 0
+
+
+def show(arguments: argparse.Namespace, what: "RenderableType") -> int:
+    """Print a report: in colour at a terminal, else as plain text 80 columns wide."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    if not arguments.out and sys.stdout.isatty():
+        Console().print(what)
+        return 0
+    plain = StringIO()
+    width = int(os.environ["COLUMNS"]) if os.environ.get("COLUMNS", "").isdigit() else WIDTH
+    Console(file=plain, width=width, color_system=None).print(what)
+    write(arguments, "\n".join(line.rstrip() for line in plain.getvalue().splitlines()) + "\n")
+    return 0
+
+
+def check_out(out: str | None) -> None:
+    """Refuse a file that cannot be written before the work, not after it."""
+    if out is None:
+        return
+    path = Path(out)
+    if path.is_dir():
+        raise InputError(f"--out {out}: is a directory; name a file")
+    if not path.parent.is_dir():
+        raise InputError(f"--out {out}: the folder {path.parent} does not exist")
+
+
+def write(arguments: argparse.Namespace, text: str) -> None:
+    """Write whole or not at all: a file appears under its name only when complete."""
+    if arguments.out is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    check_out(arguments.out)
+    path = Path(arguments.out)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise InputError(f"--out {arguments.out}: {error.strerror or error}") from None
+
+
+def watched() -> bool:
+    """Whether a person sees stderr."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def progress(message: str) -> None:
+    """Overwrite the progress line."""
+    print(f"\r\x1b[K{message}", end="\r", file=sys.stderr, flush=True)

@@ -1,0 +1,58 @@
+"""What the commands that solve a problem share: their options, and how their result is shown."""
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from optimizer.commands._arguments import natural, overrides, positive, whole
+from optimizer.commands._output import check_out, progress, show, watched, write
+
+if TYPE_CHECKING:
+    from optimizer.studies.solve import Options
+
+EXIT = {"optimal": 0, "feasible": 4, "infeasible": 3, "unknown": 4}
+
+
+def study_arguments(parser: argparse.ArgumentParser) -> None:
+    """The problem, its overrides, the limits and how much is shown."""
+    parser.add_argument("problem", metavar="PROBLEM", help="a problem file, or the name of one that ships")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a field")
+    parser.add_argument("--time-limit", type=positive, metavar="S", help="stop after S seconds")
+    parser.add_argument("--workers", type=whole, default=1, metavar="N", help="CP-SAT workers (1)")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="CP-SAT seed (0)")
+    loud = parser.add_mutually_exclusive_group()
+    loud.add_argument("-q", "--quiet", action="store_true", help="the status and objective only")
+    loud.add_argument("-v", "--verbose", action="store_true", help="all operators and assumptions")
+
+
+def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: str) -> int:
+    """Solve, and show the result by `optimizer.report.<report>`; return the exit code."""
+    from optimizer import catalog
+
+    check_out(arguments.out)
+    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    result = study(problem, options_of(arguments))
+    if watched():
+        progress("")
+    if arguments.json:
+        from optimizer.report.json import to_json
+
+        write(arguments, to_json(result))
+    elif arguments.quiet:
+        objective = result.objective
+        reached = "" if objective.value is None else f" {objective.value:.6g} {objective.unit}"
+        write(arguments, f"{result.status} {objective.name}{reached}\n")
+    else:
+        shown = import_module(f"optimizer.report.{report}").report
+        show(arguments, shown(result, verbose=arguments.verbose))
+    return EXIT[result.status]
+
+
+def options_of(arguments: argparse.Namespace) -> "Options":
+    """The options of a study as typed."""
+    from optimizer.solver.engine import SolveSettings
+    from optimizer.studies.solve import Options
+
+    settings = SolveSettings(seed=arguments.seed, workers=arguments.workers)
+    return Options(arguments.time_limit, settings, progress if watched() else None)

@@ -1,0 +1,23 @@
+"""archsat chips: the chips and systems of the catalogue."""
+
+import argparse
+
+from optimizer.commands._catalogue import catalogue_arguments, item, listing
+
+HELP = "the chips and systems of the catalogue"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    catalogue_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; return the exit code."""
+    from optimizer import catalog
+    from optimizer.report import catalogues
+
+    if arguments.name:
+        system = catalog.systems().get(arguments.name)
+        return item(arguments, system or catalog.chip(arguments.name))
+    return listing(arguments, list(catalog.chips().values()), catalogues.chips_table)

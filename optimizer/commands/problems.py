@@ -1,0 +1,27 @@
+"""archsat problems: the problems that ship."""
+
+import argparse
+
+from optimizer.commands._catalogue import catalogue_arguments, item
+from optimizer.commands._output import dump, show
+
+HELP = "the problems that ship"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    catalogue_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; return the exit code."""
+    from optimizer import catalog
+    from optimizer.report import catalogues
+    from optimizer.spec.loading import read_yaml
+
+    if arguments.name:
+        return item(arguments, catalog.problem(arguments.name))
+    shipped = [read_yaml(path) for path in catalog.problem_files().values()]
+    if arguments.json:
+        return dump(arguments, shipped)
+    return show(arguments, catalogues.problems_table(shipped))

@@ -1,0 +1,46 @@
+"""One model on one replica: metrics, memory by part, operators."""
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from optimizer.metrics import metric
+from optimizer.report.numbers import short, value_of
+from optimizer.report.parts import assumptions_part, blank_between, new_table, operators_part
+from optimizer.spec.plan import Estimate
+
+
+def report(estimate: Estimate, verbose: bool = False) -> Group:
+    """One model on one replica: metrics, memory by part, operators."""
+    pool = estimate.deployment.pools[0]
+    plural = "s" if pool.chips > 1 else ""
+    head = Text()
+    head.append(f"{estimate.model}\n", style="bold")
+    head.append(
+        f"on {pool.chips} {pool.chip} chip{plural}, tensor_parallel {pool.tensor_parallel},"
+        f" batch {pool.batch}, {pool.weight_dtype} weights, {pool.kv_dtype} cache"
+    )
+    parts: list[RenderableType] = [head]
+    if estimate.breaks:
+        parts.append(Text(f"CANNOT RUN: breaks {', '.join(estimate.breaks)}; no times given", "bold red"))
+    parts += [_metrics(estimate), _memory(estimate)]
+    if estimate.operators:
+        parts += [operators_part(estimate.operators, phase, verbose) for phase in ("decode", "prefill")]
+    parts.append(assumptions_part(estimate.assumptions, verbose))
+    return Group(*blank_between(iter(parts)))
+
+
+def _metrics(estimate: Estimate) -> Group:
+    table = new_table("", "value", "unit")
+    for name, value in sorted(estimate.metrics.items()):
+        unit = "J" if name == "joules_per_output_token" else str(metric(name).UNIT)
+        table.add_row(name, value_of(name, value), "" if name == "n_params" else unit)
+    return Group(Text("Metrics", style="bold"), table)
+
+
+def _memory(estimate: Estimate) -> Group:
+    total = sum(estimate.memory_gib.values())
+    table = new_table("part", "GiB", "share")
+    for name, value in estimate.memory_gib.items():
+        table.add_row(name, short(value), f"{value / total:.1%}")
+    table.add_row("total", short(total), f"of {short(estimate.hbm_usable_gib)} usable", style="bold")
+    return Group(Text("Memory on each chip", style="bold"), table)

@@ -1,0 +1,119 @@
+"""Parts that several reports share."""
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from optimizer.report.numbers import short, value_of
+from optimizer.spec.plan import Assumption, Conflict, OperatorRow, Result
+
+_STYLE = {
+    "optimal": "bold green",
+    "feasible": "bold yellow",
+    "infeasible": "bold red",
+    "unknown": "bold red",
+}
+
+
+def blank_between(parts: Iterator[RenderableType]) -> list[RenderableType]:
+    spaced: list[RenderableType] = []
+    for part in parts:
+        spaced += [Text(""), part] if spaced else [part]
+    return spaced
+
+
+def titled_lines(title: str, items: list[str]) -> Group:
+    """A bold title and indented lines that wrap inside their indent."""
+    return Group(Text(title, style="bold"), *(Padding(Text(item), (0, 0, 0, 2)) for item in items))
+
+
+def headline(result: Result) -> Text:
+    text = Text()
+    text.append(f"{result.problem['name']}\n", style="bold")
+    if result.problem.get("question"):
+        text.append(f"{result.problem['question']}\n", style="italic")
+    o = result.objective
+    text.append(result.status.upper(), style=_STYLE[result.status])
+    if o.value is None:
+        none = f"  no plan to {o.sense}imise {o.name}"
+        text.append(none if result.status == "infeasible" else "  stopped before any plan was found")
+        return text
+    text.append(f"  {o.name} {value_of(o.name, o.value)} {o.unit}", style="bold")
+    if result.status == "optimal":
+        text.append(", and no point of the lattice is better" if o.gap == 0 else "")
+    elif o.bound is not None and o.gap is not None:
+        text.append(f", bound {short(o.bound)}, gap {o.gap:.2%}: stopped before the proof")
+    else:
+        text.append(", stopped before any bound was proven")
+    return text
+
+
+def new_table(*columns: str) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+    return table
+
+
+def operators_part(operators: tuple[OperatorRow, ...], phase: str, verbose: bool) -> Group:
+    rows = [row for row in operators if row.phase == phase]
+    total = sum(row.time_ms for row in rows)
+    what = "decode step" if phase == "decode" else "prefill of one prompt"
+    table = new_table("operator", "times", "ms", "share", "GFLOP", "GB", "bound by")
+    title = f"Where the {what} goes ({short(total)} ms)"
+    ordered = sorted(rows, key=lambda row: -row.time_ms)
+    shown = ordered if verbose else ordered[:6]
+    for row in shown:
+        table.add_row(
+            row.operator,
+            str(row.count),
+            short(row.time_ms),
+            f"{row.time_ms / total:.1%}",
+            short(row.flops / 1e9),
+            short((row.bytes + row.link_bytes) / 1e9),
+            row.bound_by,
+        )
+    rest = ordered[len(shown) :]
+    if rest:
+        left = sum(row.time_ms for row in rest)
+        table.add_row(f"{len(rest)} more", "", short(left), f"{left / total:.1%}", "", "", "")
+    return Group(Text(title, style="bold"), table)
+
+
+def conflict_part(conflict: Conflict) -> Group:
+    names = ", ".join(conflict.constraints)
+    how = "cannot hold on this lattice" if len(conflict.constraints) == 1 else "cannot hold together"
+    changes = [f"{r.constraint}: {r.sentence}" for r in conflict.relaxations]
+    return Group(
+        titled_lines("The conflict", [f"{names}: {how}"]),
+        titled_lines("Nearest changes, each enough by itself", changes),
+    )
+
+
+def proof(result: Result) -> Group:
+    c = result.certificate
+    items = [
+        f"{c.lattice_points:.2e} lattice points in {c.frames} frames; {c.slices} slices priced, "
+        f"{c.slices_solved} solved ({c.columns} columns)",
+        f"{c.engine} {c.engine_version}, seed {c.seed}: {c.solves} solves, {c.band} more plans in the "
+        "rounding band",
+        *(f"confirmed by {line}" for line in c.confirmed_by),
+        f"checker: {c.checker}",
+        f"{result.wall_s:.2f} s, archsat {result.version}",
+    ]
+    return titled_lines("Proof", items)
+
+
+def assumptions_part(assumptions: tuple[Assumption, ...], verbose: bool) -> RenderableType:
+    if not verbose:
+        return Text(f"{len(assumptions)} assumptions (-v lists them)", style="dim")
+    return titled_lines("Assumptions", [f"{a.name}: {a.value} ({a.source})" for a in assumptions])
