@@ -8,6 +8,8 @@ links, not the whole domain's. On a torus: twice an all-gather, max(hops x 1 us,
 (jax-ml/scaling-book @0819a7d8, sharding.md); a group shorter than the axis has no wrap-around.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from optimizer.blocks.operators import Number
@@ -21,8 +23,30 @@ _UNMEASURED = AllReduce.model_construct(
 _HOP_S = 1e-6
 
 
-def all_reduce_s(size: Number, n_chips: int, chip: Chip) -> tuple[Number, Number]:
+@dataclass(frozen=True, slots=True)
+class Group:
+    n_chips: int
+    per_domain: int
+
+
+def group_of(n_chips: int, chip: Chip, stride: int = 1) -> Group:
+    return Group(n_chips, min(n_chips, chip.scaleup.domain))
+
+
+def all_gather_s(size, group, chip):
+    return (group.n_chips - 1) / group.n_chips * size / (0.7 * chip.scaleup.bandwidth) + 1e-5, 1e-5
+
+
+reduce_scatter_s = all_to_all_s = all_gather_s
+
+
+def point_to_point_s(size, chip, inside):
+    return size / (0.7 * chip.scaleup.bandwidth) + 1e-5, 1e-5
+
+
+def all_reduce_s(size: Number, group: Group, chip: Chip) -> tuple[Number, Number]:
     """Return (seconds, of which latency) to sum `size` bytes over `n_chips` chips of one domain."""
+    n_chips = group.n_chips
     if n_chips == 1:
         return 0.0 * size, 0.0 * size
     link = chip.scaleup

@@ -5,7 +5,6 @@ from typing import Any
 from optimizer.check import check
 from optimizer.columns.rules import baseline_frame, lattice_only
 from optimizer.columns.space import Space
-from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quality import NOISE
 from optimizer.cost.quantities import (
@@ -83,6 +82,9 @@ def deployment(frame: Frame) -> Deployment:
         chip=frame.chip.name,
         replicas=1,
         tensor_parallel=frame.tensor_parallel,
+        pipeline_parallel=frame.pipeline_parallel,
+        data_parallel=frame.data_parallel,
+        expert_parallel=frame.expert_parallel,
         batch=frame.batch,
         weight_dtype=frame.weight_dtype,
         kv_dtype=frame.kv_dtype,
@@ -157,18 +159,11 @@ def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float
     def add(name: str, value: str, source: str) -> None:
         found.append(Assumption(name=name, value=value, source=source))
 
-    if "host_ms" not in given:
-        add(
-            "deployment.host_ms",
-            f"{frame.host_ms:g} ms a step",
-            "a guess; throughput rows identify it weakly",
-        )
-    if "reserve_gib" not in given:
-        add(
-            "deployment.reserve_gib",
-            f"{frame.reserve_gib:g} GiB a chip",
-            "aiconfigurator @095f58a5",
-        )
+    engine = frame.engine
+    add("engine", engine.name, "the problem's" if "engine" in given else "default of archsat")
+    for name in ("host_ms", "reserve_gib"):
+        if name not in given:
+            add(f"{engine.name} {name}", f"{getattr(engine, name):g}", engine.source(name))
     if "training_tokens" not in given:
         add("training_tokens", f"{frame.training_tokens:.3g}", "default of archsat")
     kind = "fitted to kernels" if chip.efficiency.measured else "NOT measured on this chip"
@@ -194,8 +189,8 @@ def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float
     add("decode context", f"{frame.decode_context:g} tokens", "prompt and half of the answer")
     add(
         "prefill chunk",
-        f"{memory.CHUNK_TOKENS} tokens",
-        "bounds activations; TensorRT-LLM's default",
+        f"{engine.step_tokens} tokens",
+        engine.source("step_tokens"),
     )
     add("loss proxy", f"differences below {NOISE:.2%} are noise", "optimizer.cost.quality")
     if metrics.get("n_params", 0.0) > _LAW_RANGE:
