@@ -49,7 +49,7 @@ def rank_weights(ffn: Any, d_model: int, tensor_parallel: int, data_parallel: in
     """
     experts = ffn.n_experts * _expert(ffn, d_model) / (tensor_parallel * data_parallel)
     shared = _shared(ffn, d_model) / tensor_parallel
-    return Weights(experts + shared, (d_model + ffn.router_bias) * ffn.n_experts)
+    return Weights(shared, (d_model + ffn.router_bias) * ffn.n_experts, experts)
 
 
 def operators(ffn: Any, step: Step) -> list[Operator]:

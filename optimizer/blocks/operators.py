@@ -180,7 +180,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Elements on one rank: matrices take the weight dtype, vectors (norms, biases) stay 16 bit."""
+    """Elements on one rank: matrices take the weight dtype, vectors (norms, biases) stay 16 bit.
+
+    Routed experts may have a format of their own.
+    """
 
     matrix: Number
     vector: Number
+    experts: Number = 0

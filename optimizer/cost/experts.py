@@ -40,7 +40,8 @@ def distinct_ranks(n_ranks: int, n_active: Number) -> Number:
 def experts_cost(op: Experts, chip: Chip, weight_dtype: str, engine: Engine = IDEAL) -> Cost:
     """Cost of the routed experts on the busiest rank."""
     fit = chip.experts(weight_dtype)
-    peak = chip.dense_flops[chip.arithmetic(weight_dtype)]
+    arithmetic = fit.arithmetic or chip.arithmetic(weight_dtype)
+    peak = chip.dense_flops[arithmetic]
     g, h, f = 2 + op.gated, op.d_model, op.d_expert
     skew = np.where(op.n_local < op.n_experts, engine.expert_skew, 1.0)
     pairs = skew * op.rows * op.n_active * op.n_local / op.n_experts
@@ -48,7 +49,7 @@ def experts_cost(op: Experts, chip: Chip, weight_dtype: str, engine: Engine = ID
     compute_s = _compute_s(fit, peak, 2.0 * g * h * f, pairs, touched) * (f + fit.width_half) / f
     weight_bytes = g * touched * h * f * BYTES[weight_dtype]
     weights_s = weight_bytes / (chip.hbm_bandwidth * min(fit.memory, _MOST_MEMORY))
-    b_a = chip.activation_bytes(weight_dtype)
+    b_a = BYTES[fit.arithmetic] if fit.arithmetic else chip.activation_bytes(weight_dtype)
     moved = pairs * (h * (2 * b_a + 4) + f * (2 * (g - 1) + 2 * b_a)) + 4.0 * op.rows * h
     serial_s = moved / (chip.hbm_bandwidth * fit.activations)
     launch = engine.host_us_per_expert_layer * 1e-6 * op.launched

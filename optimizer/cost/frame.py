@@ -33,6 +33,8 @@ class Frame:
     data_parallel: int = 1
     """Attention ranks of one replica: each has its own sequences and cache, the experts are shared."""
     expert_parallel: int = 1
+    expert_dtype: str = ""
+    """Format of routed experts, if not that of all weights."""
     prefix_tokens: int = 0
     """Tokens of the prompt whose cache is already there: attended to, not computed."""
     draft_tokens: int = 0

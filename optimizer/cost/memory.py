@@ -4,6 +4,7 @@ Sources: activation factor c of 2 T d_model c bytes and the reserve of the runti
 library from ai-dynamo/aiconfigurator @095f58a5 (backends); one layer's activations are alive at a time.
 """
 
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import Number, Weights
 from optimizer.cost.frame import Frame
+from optimizer.spec.architecture import Architecture
 from optimizer.spec.dtypes import BYTES
 
 GIB = 2.0**30
@@ -31,13 +33,34 @@ def sequence_bytes(mixer: Any, frame: Frame) -> Number:
 def kv_bytes(attention: Any, frame: Frame) -> Number:
     """Cache of one sequence, prompt and answer, in one layer on one rank."""
     tokens = frame.input_tokens + frame.output_tokens
-    return block(attention).kv_elements(attention, tokens, frame.tensor_parallel) * BYTES[frame.kv_dtype]
+    kept = attention if frame.engine.window_cache else _unwindowed(attention)
+    return block(attention).kv_elements(kept, tokens, frame.tensor_parallel) * BYTES[frame.kv_dtype]
+
+
+def _unwindowed(attention: Any) -> Any:
+    """The layer without its window, where it has one."""
+    if getattr(attention, "attention_window", None) is None:
+        return attention
+    if is_dataclass(attention):
+        return replace(attention, attention_window=None)  # type: ignore[type-var]
+    return attention.model_copy(update={"attention_window": None})
 
 
 def state_bytes(mixer: Any, frame: Frame) -> Number:
     """State of one sequence in one layer on one rank, whatever its length; attention has none."""
     own = getattr(block(mixer), "state_bytes", None)
     return own(mixer, frame.tensor_parallel) if own else 0
+
+
+def cache_bytes(frame: Frame, architecture: Architecture) -> float:
+    """Cache and state of all sequences of one attention rank on one chip of the longest stage."""
+    layers = sum(g.count * sequence_bytes(g.block.mixer, frame) for g in architecture.layers)
+    return float(layers * stage_share(frame.pipeline_parallel, architecture.n_layers))
+
+
+def stage_share(n_stages: int, n_layers: int) -> float:
+    """Share of the layers on the longest of `n_stages` stages: stages need not be even."""
+    return -(-n_layers // n_stages) / n_layers
 
 
 def ffn_bytes(ffn: Any, frame: Frame) -> Number:
@@ -80,4 +103,5 @@ def activation_bytes(frame: Frame) -> Number:
 
 
 def _stored(elements: Weights, frame: Frame) -> Number:
-    return BYTES[frame.weight_dtype] * elements.matrix + BYTES["bf16"] * elements.vector
+    matrices = BYTES[frame.weight_dtype] * elements.matrix + BYTES["bf16"] * elements.vector
+    return matrices + BYTES[frame.expert_dtype or frame.weight_dtype] * elements.experts

@@ -38,18 +38,20 @@ class Quantity:
             own = replace(frame, n_norms=block.n_norms, norm_bias=block.norm_bias)
             layers += group.count * (self.mixer(own, block.mixer) + self.ffn(own, block.ffn))
         if self.per_stage:
-            layers *= stage_share(frame.pipeline_parallel, architecture.n_layers)
+            layers *= memory.stage_share(frame.pipeline_parallel, architecture.n_layers)
         return float(self.base(frame) + layers)
-
-
-def stage_share(n_stages: int, n_layers: int) -> float:
-    """Share of the layers on the longest of `n_stages` stages: stages need not be even."""
-    return -(-n_layers // n_stages) / n_layers
 
 
 def roofline(frame: Frame) -> Roofline:
     """The rates of one rank of the frame."""
-    return Roofline(frame.chip, frame.tensor_parallel, frame.weight_dtype, frame.kv_dtype, frame.engine)
+    return Roofline(
+        frame.chip,
+        frame.tensor_parallel,
+        frame.weight_dtype,
+        frame.kv_dtype,
+        frame.engine,
+        frame.expert_dtype,
+    )
 
 
 def step_of(frame: Frame, phase: str) -> Step:

@@ -49,6 +49,8 @@ class Roofline:
     weight_dtype: str
     kv_dtype: str
     engine: Engine = IDEAL
+    expert_dtype: str = ""
+    """Format of routed experts, if not that of all weights."""
 
     def cost(self, operator: Operator) -> Cost:
         """Cost of one operator; arrays in, arrays out."""
@@ -60,7 +62,7 @@ class Roofline:
             case LatentAttention():
                 return self._latent_attention(operator)
             case Experts():
-                return experts_cost(operator, self.chip, self.weight_dtype, self.engine)
+                return experts_cost(operator, self.chip, self.expert_dtype or self.weight_dtype, self.engine)
             case ExpertExchange():
                 return self._exchange(operator)
             case PrefillAttention():

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.blocks.operators import Number
+from optimizer.cost.frame import Frame
 from optimizer.spec.engine import Engine
 
 
@@ -31,6 +32,17 @@ class Served:
     ttft_s: Number
     tpot_s: Number
     requests_per_s: Number
+
+
+def most_scheduled(frame: Frame) -> int:
+    """Sequences that a replica decodes together at most, memory apart.
+
+    Each step has room for `step_tokens` tokens a rank, and a full batch needs input / output new prompt
+    tokens for each token it decodes; pipelines have one step in flight per stage.
+    """
+    per_sequence = frame.tokens_per_step * (1 + frame.computed_tokens / frame.output_tokens)
+    tokens = frame.engine.step_tokens * frame.pipeline_parallel / per_sequence
+    return max(1, int(min(tokens, frame.engine.max_sequences))) * frame.data_parallel
 
 
 def closed_loop(

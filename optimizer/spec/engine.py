@@ -27,6 +27,10 @@ class Engine(Strict):
     """Memory of the runtime and the collective library on each chip."""
     memory_share: Fraction = 1.0
     """Share of a chip's usable memory that weights, cache and working buffers may take."""
+    cache_share: Fraction = 1.0
+    """Share of what weights and buffers leave free that the engine gives to the cache."""
+    window_cache: bool = True
+    """Whether layers with a window keep only its tokens."""
     step_tokens: Annotated[int, Field(ge=1, le=10**7)] = 8192
     """Most tokens scheduled in one step: longer prompts are prefilled in chunks."""
     max_sequences: Annotated[int, Field(ge=1, le=10**6)] = 2048

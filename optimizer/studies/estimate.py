@@ -8,7 +8,7 @@ from optimizer.check import check
 from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import QUANTITIES, stage_share
+from optimizer.cost.quantities import QUANTITIES
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.plan import Assumption, Estimate
@@ -26,6 +26,7 @@ class Setup:
     expert_parallel: int = 1
     weight_dtype: str = "bf16"
     kv_dtype: str = "bf16"
+    expert_dtype: str = ""
     batch: int = 1
     input_tokens: int = 1024
     output_tokens: int = 256
@@ -59,6 +60,7 @@ def frame_of(architecture: Architecture, chip: Chip, setup: Setup) -> Frame:
         pipeline_parallel=setup.pipeline_parallel,
         data_parallel=setup.data_parallel,
         expert_parallel=setup.expert_parallel,
+        expert_dtype=setup.expert_dtype,
         prefix_tokens=setup.prefix_tokens,
         draft_tokens=setup.draft_tokens,
         draft_acceptance=setup.draft_acceptance,
@@ -128,9 +130,10 @@ def _model_assumption(architecture: Architecture) -> tuple[Assumption, ...]:
 def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, float]:
     """GiB per chip by part; the parts add up to the metric memory_gib."""
     layers = architecture.layers
-    held = frame.batch / frame.data_parallel * stage_share(frame.pipeline_parallel, architecture.n_layers)
-    cache = held * sum(g.count * memory.kv_bytes(g.block.mixer, frame) for g in layers)
+    held = frame.batch / frame.data_parallel
+    held *= memory.stage_share(frame.pipeline_parallel, architecture.n_layers)
     state = held * sum(g.count * memory.state_bytes(g.block.mixer, frame) for g in layers)
+    cache = memory.cache_bytes(frame, architecture) - state
     total = QUANTITIES["memory_bytes"].total(frame, architecture)
     activations = memory.activation_bytes(frame)
     reserve = frame.engine.reserve_gib * memory.GIB
