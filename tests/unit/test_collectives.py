@@ -123,7 +123,7 @@ def test_an_impossible_group_is_refused() -> None:
 
 
 def test_one_message() -> None:
-    """396.4 of 450 GB/s between two H200 (nvbandwidth, stas00/ml-engineering @744d01e1); one link of a mesh."""
+    """396.4 of 450 GB/s between two H200, by nvbandwidth (stas00/ml-engineering @744d01e1)."""
     seconds, latency = c.point_to_point_s(1e9, catalog.chip("h200"), inside=True)
     assert 1e9 / (float(seconds) - float(latency)) == pytest.approx(396.4e9, rel=0.01)
     mesh, start = c.point_to_point_s(1e9, catalog.chip("mi300x"), inside=True)
