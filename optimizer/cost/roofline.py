@@ -24,9 +24,11 @@ from optimizer.blocks.operators import (
     StageTransfer,
 )
 from optimizer.cost.collectives import (
+    Group,
     all_gather_s,
     all_reduce_s,
     all_to_all_s,
+    connected,
     group_of,
     point_to_point_s,
     reduce_scatter_s,
@@ -122,7 +124,7 @@ class Roofline:
         return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, fit.overhead)
 
     def _decode_bandwidth(self, fit: Streaming) -> float:
-        return self.chip.hbm_bandwidth * min(1.0, fit.memory * self.engine.attention_decode)
+        return float(self.chip.hbm_bandwidth * min(1.0, fit.memory * self.engine.attention_decode))
 
     def _decode_fit(self) -> Streaming:
         table = self.chip.efficiency.attention_decode
@@ -143,6 +145,12 @@ class Roofline:
         overhead = self.chip.efficiency.attention_decode["bf16"].overhead
         return Cost(flops, moved, 0.0, flops / peak, memory_s, 0.0, overhead)
 
+    def _group(self, n_chips: int) -> Group:
+        group = group_of(n_chips, self.chip)
+        if not connected(group, self.chip):
+            return Group(n_chips, n_chips)  # a rule forbids it: the price only names the conflict
+        return group
+
     def _exchange(self, op: ExpertExchange) -> Cost:
         """Dispatch in the activation format, combine in 16 bit; see `collectives`."""
         element = self.chip.activation_bytes(self.weight_dtype) if op.outward else BYTES["bf16"]
@@ -150,14 +158,14 @@ class Roofline:
         if self.engine.expert_exchange == "all_gather":
             size = op.rows * op.ranks * token
             gather = all_gather_s if op.outward else reduce_scatter_s
-            total, latency = gather(size, group_of(op.ranks, self.chip), self.chip)
+            total, latency = gather(size, self._group(op.ranks), self.chip)
         else:
             size = op.rows * distinct_ranks(op.ranks, op.n_active) * token
-            total, latency = all_to_all_s(size, group_of(op.ranks, self.chip), self.chip)
+            total, latency = all_to_all_s(size, self._group(op.ranks), self.chip)
         return Cost(0.0, 0.0, (op.ranks - 1) / op.ranks * size, 0.0, 0.0, total - latency, latency)
 
     def _stage_transfer(self, op: StageTransfer) -> Cost:
-        """Stages lie in one domain while there is room; the ranks of a stage send their shares side by side."""
+        """Stages lie in one domain while there is room; ranks send their shares side by side."""
         inside = self.tensor_parallel * (op.hops + 1) <= self.chip.scaleup.domain
         size = op.bytes / self.tensor_parallel
         total, latency = point_to_point_s(size, self.chip, inside)
@@ -165,7 +173,7 @@ class Roofline:
 
     def _all_reduce(self, op: AllReduce) -> Cost:
         n = self.tensor_parallel
-        total, latency = all_reduce_s(op.bytes, group_of(n, self.chip), self.chip)
+        total, latency = all_reduce_s(op.bytes, self._group(n), self.chip)
         return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, total - latency, latency)
 
 

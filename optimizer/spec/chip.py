@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.dtypes import ARITHMETIC, BYTES, ComputeDtype, WeightDtype
+from optimizer.spec.links import POINT_TO_POINT, SCALEOUT, AllReduce, Collectives, Shot
 from optimizer.spec.quantity import Bytes, BytesPerSecond, FlopsPerSecond, Fraction, Seconds, Watts
 
 
@@ -56,20 +57,6 @@ class Streaming(Strict):
     overhead: Seconds
 
 
-class Shot(Strict):
-    """One all-reduce algorithm: latency + traffic / (link * bandwidth)."""
-
-    latency: Seconds
-    link: Fraction
-
-
-class AllReduce(Strict):
-    """Measured constants of the two algorithms on one number of chips."""
-
-    one_shot: Shot
-    two_shot: Shot
-
-
 UNMEASURED_EXPERTS = ExpertKernel.model_construct(
     compute=0.6,
     width_half=200.0,
@@ -97,6 +84,9 @@ class Efficiency(Strict):
     }
     elementwise: Streaming = Streaming.model_construct(memory=0.70, overhead=3e-6)
     all_reduce: dict[int, AllReduce] = {}
+    collectives: Collectives = Collectives()
+    point_to_point: Shot = POINT_TO_POINT
+    scaleout: Shot = SCALEOUT
     experts: dict[ComputeDtype | WeightDtype, ExpertKernel] = {}
     """By the format of the weights where that was measured, else by what they are multiplied in."""
     measured: bool = False

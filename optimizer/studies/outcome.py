@@ -10,6 +10,7 @@ from optimizer.cost.quality import NOISE
 from optimizer.cost.quantities import (
     QUANTITIES,
     layer_operators,
+    n_chunks,
     roofline,
     shared_operators,
 )
@@ -118,6 +119,7 @@ def operator_rows(frame: Frame, architecture: Architecture) -> tuple[OperatorRow
     rows = []
     for phase in ("decode", "prefill"):
         counted: dict[str, tuple[int, list[Any]]] = {}
+        chunks = n_chunks(frame) if phase == "prefill" else 1
         for group in architecture.layers:
             operators = [
                 *layer_operators(frame, group.block.mixer, phase),
@@ -126,9 +128,10 @@ def operator_rows(frame: Frame, architecture: Architecture) -> tuple[OperatorRow
             for operator in operators:
                 count, costs = counted.get(operator.name, (0, []))
                 cost = roofline(frame).cost(operator)
-                counted[operator.name] = (count + group.count, [*costs, (group.count, cost)])
+                n = chunks * group.count
+                counted[operator.name] = (count + n, [*costs, (n, cost)])
         for operator in shared_operators(frame, phase):
-            counted[operator.name] = (1, [(1, roofline(frame).cost(operator))])
+            counted[operator.name] = (chunks, [(chunks, roofline(frame).cost(operator))])
         rows += [_row(phase, name, count, costs) for name, (count, costs) in counted.items()]
     return tuple(row for row in rows if row.time_ms > 0)
 
