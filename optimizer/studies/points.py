@@ -105,7 +105,7 @@ def _inference(number: int, row: dict[str, str]) -> Point:
         batch=1 if regime == "saturation" else _count(row, "batch_or_concurrency"),
         input_tokens=_count(row, "isl"),
         output_tokens=_count(row, "osl"),
-        engine=_engine(row.get("engine", ""), regime),
+        engine=_engine(row.get("engine") or row.get("source_key", ""), regime),
     )
     return Point(
         row=number,
