@@ -1,7 +1,7 @@
 """Predicted against measured seconds of exchanges between chips. Run: python benchmarks/collectives.py
 
 Rows of benchmarks/points/collectives.csv, facts with their sources. In sample: the constants of the chip
-files were fitted to nccl rows and to the fastest all-reduce kernel of each size. Held out: expert dispatch and
+files were fitted to nccl rows and to the fastest all-reduce kernel of each size. Held out: dispatch and
 combine of DeepEP (the bytes of its rows are tokens x destinations x bytes of a token), AMD, torch outside
 graphs. Of several nodes only the form was read from its rows: the network's share from the one all-reduce,
 that latencies add up from the all-to-all rows of 8 tokens.

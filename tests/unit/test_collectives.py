@@ -44,8 +44,8 @@ def test_four_nodes_of_eight_h200() -> None:
     assert 2 * 31 / 32 * size / float(seconds) == pytest.approx(364.9e9, rel=0.05)
 
 
-# Expert dispatch (7392 bytes a token) and combine (14336) of DeepEP's low-latency kernels, 8 copies of a token,
-# rows of sglang 0.5.6 and 0.5.12 in ai-dynamo/aiconfigurator @095f58a5, in us. No constant was fitted to them;
+# Expert dispatch (7392 bytes a token) and combine (14336) of DeepEP's low-latency kernels, 8 copies each,
+# rows of sglang 0.5.6 and 0.5.12 in ai-dynamo/aiconfigurator @095f58a5, in us. No constant was fitted here;
 # that the latencies of both networks add up was read from the rows of 8 tokens.
 DEEPEP = [
     (8, 8, 128 * 8 * 7392, 36.72),
