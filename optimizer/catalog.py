@@ -12,6 +12,7 @@ from optimizer.errors import InputError, nearest
 from optimizer.hugging_face import read_config
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, System
+from optimizer.spec.engine import Engine
 from optimizer.spec.loading import read_yaml, validate
 from optimizer.spec.problem import Problem
 
@@ -53,6 +54,12 @@ def systems() -> dict[str, System]:
 def models() -> dict[str, Architecture]:
     """All published architectures of the catalogue by name."""
     return _load_all("models", Architecture)
+
+
+@cache
+def engines() -> dict[str, Engine]:
+    """All engine profiles of the catalogue by name."""
+    return _load_all("engines", Engine)
 
 
 @cache
@@ -111,6 +118,12 @@ def model(name: str) -> Architecture:
     if name.endswith(".json") or (folder and name not in models()):
         return read_config(path).architecture
     return _find(name, "model", "models", "models", models, Architecture)
+
+
+def engine(name: str, **changes: float | None) -> Engine:
+    """An engine profile by name or path, with some figures replaced; None keeps the engine's own."""
+    found = _find(name, "engine", "engines", "engines", engines, Engine)
+    return found.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
 def problem(name: str, overrides: dict[str, Any] | None = None) -> Problem:

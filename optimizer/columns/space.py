@@ -20,6 +20,7 @@ from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture, Block, DenseFeedForward
 from optimizer.spec.architecture import GroupedQueryAttention as Gqa
 from optimizer.spec.chip import Chip
+from optimizer.spec.engine import Engine
 from optimizer.spec.problem import ArchitectureSpace, Problem
 
 
@@ -68,6 +69,7 @@ class Space:
     architecture: ArchitectureSpace
     chips: tuple[Chip, ...]
     baseline: Architecture | None
+    engine: Engine
     depths: np.ndarray
     attention: AttentionKinds
     ffn: FfnKinds
@@ -91,8 +93,7 @@ class Space:
                 input_tokens=p.workload.input_tokens,
                 output_tokens=p.workload.output_tokens,
                 training_tokens=float(p.training_tokens),
-                host_ms=p.deployment.host_ms,
-                reserve_gib=p.deployment.reserve_gib,
+                engine=self.engine,
                 position_embeddings=a.position_embeddings,
                 n_norms=a.n_norms,
                 norm_bias=a.norm_bias,
@@ -178,11 +179,17 @@ def resolve(problem: Problem) -> Space:
         architecture=free,
         chips=chips,
         baseline=baseline,
+        engine=_engine(problem),
         depths=np.array(free.n_layers, dtype=np.int64),
         attention=attention,
         ffn=ffn,
         rules=rules,
     )
+
+
+def _engine(problem: Problem) -> Engine:
+    d = problem.deployment
+    return catalog.engine(d.engine, host_ms=d.host_ms, reserve_gib=d.reserve_gib)
 
 
 def _check_network(chips: tuple[Chip, ...], splits: tuple[int, ...]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimizer.spec.chip import Chip
+from optimizer.spec.engine import IDEAL, Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +25,39 @@ class Frame:
     input_tokens: int
     output_tokens: int
     training_tokens: float
-    host_ms: float
-    reserve_gib: float
+    engine: Engine = IDEAL
     position_embeddings: int = 0
     n_norms: int = 2
     norm_bias: bool = False
+    pipeline_parallel: int = 1
+    data_parallel: int = 1
+    """Attention ranks of one replica: each has its own sequences and cache, the experts are shared."""
+    expert_parallel: int = 1
+    expert_dtype: str = ""
+    """Format of routed experts, if not that of all weights."""
+    prefix_tokens: int = 0
+    """Tokens of the prompt whose cache is already there: attended to, not computed."""
+    draft_tokens: int = 0
+    """Tokens drafted for each sequence and verified together in one decode step."""
+    draft_acceptance: float = 0.8
+    draft_cost: float = 0.05
+    """Cost of drafting one token, in plain decode steps."""
 
     @property
     def n_chips(self) -> int:
         """Chips of one replica."""
-        return self.tensor_parallel
+        return self.tensor_parallel * self.data_parallel * self.pipeline_parallel
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Expected tokens each sequence gains in a decode step: (1 - a^(g+1)) / (1 - a) of g drafted."""
+        a, tokens = self.draft_acceptance, self.draft_tokens + 1
+        return float(tokens) if a == 1 else (1 - a**tokens) / (1 - a)
+
+    @property
+    def computed_tokens(self) -> int:
+        """Tokens of a prompt that are not in the cache yet."""
+        return max(1, self.input_tokens - self.prefix_tokens)
 
     @property
     def decode_context(self) -> float:
@@ -43,7 +67,7 @@ class Frame:
     @property
     def prompts_per_step(self) -> float:
         """Prompts that must be prefilled per decode step to keep the batch full."""
-        return self.batch / self.output_tokens
+        return self.batch * self.tokens_per_step / self.output_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ take one layer kind or arrays of kinds and return numbers or arrays to match.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 from optimizer.blocks import block, embedding
-from optimizer.blocks.operators import Host, Number, Operator, Step
+from optimizer.blocks.operators import Host, Number, Operator, StageTransfer, Step
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.roofline import Roofline
@@ -26,38 +27,65 @@ class Quantity:
     base: Callable[[Frame], Number]
     mixer: Callable[[Frame, Any], Number]
     ffn: Callable[[Frame, Any], Number]
+    per_stage: bool = False
+    """Counted on the longest stage of a pipeline, not over all of them."""
 
     def total(self, frame: Frame, architecture: Architecture) -> float:
         """The quantity of a whole architecture in a frame."""
-        total = self.base(frame)
+        layers = 0.0
         for group in architecture.layers:
             block = group.block
             own = replace(frame, n_norms=block.n_norms, norm_bias=block.norm_bias)
-            total += group.count * (self.mixer(own, block.mixer) + self.ffn(own, block.ffn))
-        return float(total)
+            layers += group.count * (self.mixer(own, block.mixer) + self.ffn(own, block.ffn))
+        if self.per_stage:
+            layers *= memory.stage_share(frame.pipeline_parallel, architecture.n_layers)
+        return float(self.base(frame) + layers)
 
 
 def roofline(frame: Frame) -> Roofline:
     """The rates of one rank of the frame."""
-    return Roofline(frame.chip, frame.tensor_parallel, frame.weight_dtype, frame.kv_dtype)
+    return Roofline(
+        frame.chip,
+        frame.tensor_parallel,
+        frame.weight_dtype,
+        frame.kv_dtype,
+        frame.engine,
+        frame.expert_dtype,
+    )
 
 
 def step_of(frame: Frame, phase: str) -> Step:
-    """What a replica computes in a phase.
+    """What an attention rank computes in a phase: its share of the sequences of one microbatch.
 
-    'decode' is one token per sequence, 'prefill' one prompt, 'mixed' the steady state of continuous
-    batching: one token per sequence, and as many prompts as keep the batch full.
+    'decode' is one token per sequence (and the drafted ones), 'prefill' one chunk of one prompt, 'mixed' the
+    steady state of continuous batching: one token per sequence, and as many prompts as keep the batch full.
+    A chunk of a long prompt attends to the mean of what comes before it, which counts all its pairs exactly.
     """
-    batch = 0 if phase == "prefill" else frame.batch
-    prompts = {"decode": 0.0, "prefill": 1.0, "mixed": frame.prompts_per_step}[phase]
+    lanes = frame.data_parallel * frame.pipeline_parallel
+    tokens = frame.computed_tokens
+    chunk = tokens / n_chunks(frame) if phase == "prefill" else tokens
     return Step(
         d_model=frame.d_model,
         tensor_parallel=frame.tensor_parallel,
-        batch=batch,
+        batch=0 if phase == "prefill" else frame.batch / lanes,
         context=frame.decode_context,
-        prompts=prompts,
-        prompt_tokens=frame.input_tokens,
+        prompts={"decode": 0.0, "prefill": 1.0, "mixed": frame.prompts_per_step / lanes}[phase],
+        prompt_tokens=chunk,
+        prefix=frame.input_tokens - tokens + (tokens - chunk) / 2,
+        queries=1 if phase == "prefill" else 1 + frame.draft_tokens,
+        data_parallel=frame.data_parallel,
+        expert_parallel=frame.expert_parallel,
     )
+
+
+def n_chunks(frame: Frame) -> int:
+    """Steps that one prompt takes."""
+    return ceil(frame.computed_tokens / frame.engine.step_tokens)
+
+
+def passes(frame: Frame) -> float:
+    """Times of one chunk through all layers that a prompt takes: stages work on different chunks."""
+    return (n_chunks(frame) + frame.pipeline_parallel - 1) / frame.pipeline_parallel
 
 
 def shared_operators(frame: Frame, phase: str) -> list[Operator]:
@@ -66,7 +94,16 @@ def shared_operators(frame: Frame, phase: str) -> list[Operator]:
 
 
 def _outside(frame: Frame, step: Step) -> list[Operator]:
-    return [*embedding.operators(step, frame.vocab_size), Host("host", frame.host_ms * 1e-3)]
+    engine = frame.engine
+    host_s = engine.host_ms * 1e-3 + engine.host_us_per_sequence * 1e-6 * step.batch * step.data_parallel
+    return [*embedding.operators(step, frame.vocab_size), Host("host", host_s), *_stages(frame, step)]
+
+
+def _stages(frame: Frame, step: Step) -> list[Operator]:
+    """Hand-overs between the stages of a pipeline."""
+    if frame.pipeline_parallel == 1:
+        return []
+    return [StageTransfer("stage hand-over", step.rows * 2 * step.d_model, frame.pipeline_parallel - 1)]
 
 
 def step_s(frame: Frame, architecture: Architecture, step: Step) -> float:
@@ -86,13 +123,23 @@ def layer_operators(frame: Frame, part: Any, phase: str) -> list[Operator]:
     return found
 
 
+def _seconds(frame: Frame, phase: str, operators: Callable[[Step], list[Operator]]) -> Number:
+    """Seconds of a phase for the operators of one part: all chunks of a prompt, drafts, uneven ranks."""
+    rates, step = roofline(frame), step_of(frame, phase)
+    seconds = rates.seconds(operators(step))
+    if phase == "prefill":
+        seconds = seconds * passes(frame)
+    elif frame.draft_tokens:
+        plain = replace(step, queries=1, prompts=0.0)
+        seconds = seconds + frame.draft_tokens * frame.draft_cost * rates.seconds(operators(plain))
+    return seconds / (frame.engine.data_parallel_balance if frame.data_parallel > 1 else 1.0)
+
+
 def _step(phase: str) -> Quantity:
-    return Quantity(
-        "s",
-        lambda f: roofline(f).seconds(shared_operators(f, phase)),
-        lambda f, a: roofline(f).seconds(layer_operators(f, a, phase)),
-        lambda f, k: roofline(f).seconds(layer_operators(f, k, phase)),
-    )
+    def layer(frame: Frame, part: Any) -> Number:
+        return _seconds(frame, phase, lambda step: block(part).operators(part, step))
+
+    return Quantity("s", lambda f: _seconds(f, phase, lambda step: _outside(f, step)), layer, layer)
 
 
 QUANTITIES: dict[str, Quantity] = {
@@ -109,6 +156,7 @@ QUANTITIES: dict[str, Quantity] = {
         memory.shared_bytes,
         lambda f, a: memory.attention_bytes(a, f) + memory.norm_bytes(f),
         lambda f, k: memory.ffn_bytes(k, f),
+        per_stage=True,
     ),
     "decode_s": _step("decode"),
     "prefill_s": _step("prefill"),

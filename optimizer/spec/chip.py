@@ -1,11 +1,11 @@
 """A chip: dense peaks, memory, links, alignment, achieved efficiencies, price, each with its source."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from optimizer.spec.base import Strict
-from optimizer.spec.dtypes import ARITHMETIC, BYTES, ComputeDtype
+from optimizer.spec.dtypes import ARITHMETIC, BYTES, ComputeDtype, WeightDtype
 from optimizer.spec.links import POINT_TO_POINT, SCALEOUT, AllReduce, Collectives, Shot
 from optimizer.spec.quantity import Bytes, BytesPerSecond, FlopsPerSecond, Fraction, Seconds, Watts
 
@@ -38,11 +38,13 @@ class PrefillAttention(Strict):
 class ExpertKernel(Strict):
     """Constants of a fused mixture-of-experts kernel; the formula is in `optimizer.cost.experts`."""
 
+    arithmetic: ComputeDtype | None = None
+    """What its products run in, if not what the weight format does elsewhere on the chip."""
     compute: Fraction
     width_half: Annotated[float, Field(ge=0)]
     tile_half: Annotated[float, Field(ge=0)]
     memory: Fraction
-    activations: Annotated[float, Field(gt=0, le=5)]
+    activations: Annotated[float, Field(gt=0, le=20)]
     overhead: Seconds
     per_pair: Annotated[float, Field(ge=0, description="seconds per token and chosen expert")] = 0.0
     per_expert: Annotated[float, Field(ge=0, description="seconds per touched expert")] = 0.0
@@ -85,7 +87,8 @@ class Efficiency(Strict):
     collectives: Collectives = Collectives()
     point_to_point: Shot = POINT_TO_POINT
     scaleout: Shot = SCALEOUT
-    experts: dict[ComputeDtype, ExpertKernel] = {}
+    experts: dict[ComputeDtype | WeightDtype, ExpertKernel] = {}
+    """By the format of the weights where that was measured, else by what they are multiplied in."""
     measured: bool = False
     """False while the figures are the fallback and not fitted to kernels of this chip."""
 
@@ -153,9 +156,12 @@ class Chip(Strict):
         return table.get(self.arithmetic(weight_dtype), table["bf16"])
 
     def experts(self, weight_dtype: str) -> ExpertKernel:
-        """Constants of the expert kernel for weights of this format; bf16's, then the fallback's."""
-        table = self.efficiency.experts
-        return table.get(self.arithmetic(weight_dtype), table.get("bf16", UNMEASURED_EXPERTS))
+        """Constants of the expert kernel: of this format, of its arithmetic, of bf16, the fallback's."""
+        table: dict[Any, ExpertKernel] = self.efficiency.experts
+        for dtype in (weight_dtype, self.arithmetic(weight_dtype), "bf16"):
+            if dtype in table:
+                return table[dtype]
+        return UNMEASURED_EXPERTS
 
     def aligned(self, weight_dtype: str) -> int:
         """Elements a shard must be a multiple of, for weights of this format."""

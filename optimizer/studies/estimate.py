@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from optimizer import catalog
 from optimizer.check import check
 from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.cost import memory
@@ -20,14 +21,21 @@ class Setup:
     """How and for what traffic a model is run; the fields of a problem's deployment and workload."""
 
     tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    data_parallel: int = 1
+    expert_parallel: int = 1
     weight_dtype: str = "bf16"
     kv_dtype: str = "bf16"
+    expert_dtype: str = ""
     batch: int = 1
     input_tokens: int = 1024
     output_tokens: int = 256
+    prefix_tokens: int = 0
+    draft_tokens: int = 0
+    draft_acceptance: float = 0.8
+    draft_cost: float = 0.05
     training_tokens: float = 15e12
-    host_ms: float = 1.0
-    reserve_gib: float = 3.9
+    engine: str = "trtllm"
 
 
 def frame_of(architecture: Architecture, chip: Chip, setup: Setup) -> Frame:
@@ -45,11 +53,18 @@ def frame_of(architecture: Architecture, chip: Chip, setup: Setup) -> Frame:
         input_tokens=setup.input_tokens,
         output_tokens=setup.output_tokens,
         training_tokens=setup.training_tokens,
-        host_ms=setup.host_ms,
-        reserve_gib=setup.reserve_gib,
+        engine=catalog.engine(setup.engine),
         position_embeddings=architecture.position_embeddings,
         n_norms=block.n_norms,
         norm_bias=block.norm_bias,
+        pipeline_parallel=setup.pipeline_parallel,
+        data_parallel=setup.data_parallel,
+        expert_parallel=setup.expert_parallel,
+        expert_dtype=setup.expert_dtype,
+        prefix_tokens=setup.prefix_tokens,
+        draft_tokens=setup.draft_tokens,
+        draft_acceptance=setup.draft_acceptance,
+        draft_cost=setup.draft_cost,
     )
 
 
@@ -115,11 +130,13 @@ def _model_assumption(architecture: Architecture) -> tuple[Assumption, ...]:
 def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, float]:
     """GiB per chip by part; the parts add up to the metric memory_gib."""
     layers = architecture.layers
-    cache = frame.batch * sum(g.count * memory.kv_bytes(g.block.mixer, frame) for g in layers)
-    state = frame.batch * sum(g.count * memory.state_bytes(g.block.mixer, frame) for g in layers)
+    held = frame.batch / frame.data_parallel
+    held *= memory.stage_share(frame.pipeline_parallel, architecture.n_layers)
+    state = held * sum(g.count * memory.state_bytes(g.block.mixer, frame) for g in layers)
+    cache = memory.cache_bytes(frame, architecture) - state
     total = QUANTITIES["memory_bytes"].total(frame, architecture)
     activations = memory.activation_bytes(frame)
-    reserve = frame.reserve_gib * memory.GIB
+    reserve = frame.engine.reserve_gib * memory.GIB
     parts: dict[str, Any] = {
         "weights": total - cache - state - activations - reserve,
         "cache": cache,

@@ -1,0 +1,68 @@
+"""What users of a replica see: first token, tokens after it, and the rate, from the seconds of its steps.
+
+Two kinds of clients:
+- a closed loop: `users` clients, each sending its next request when the last is answered (benchmarks);
+- open arrivals at a rate (traffic): see `queueing`.
+
+In a closed loop of a continuous-batching engine, with p = seconds to prefill one prompt alone, d = a decode
+step, m = a steady step that carries the prompts which keep the batch full, s = sequences that fit:
+
+    tpot = d + (1 - b/2) (m - d)
+    ttft = b (s + 1)/2 p + (1 - b) min(s, c) p + m/2 + (users - s) L tpot / s
+
+b is the share of prompts that arrive in bursts of all clients at once: they queue behind each other, and
+their neighbours' prefills are over before most of their tokens are made. c is how many prompts meet in the
+engine otherwise. Users beyond s wait for a place. b and c belong to the engine and its clients
+(`spec.engine`); the form and both constants were fitted to 330 published rows of three engines.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.frame import Frame
+from optimizer.spec.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Mean seconds to the first token, between later ones, and requests per second, of one replica."""
+
+    ttft_s: Number
+    tpot_s: Number
+    requests_per_s: Number
+
+
+def most_scheduled(frame: Frame) -> int:
+    """Sequences that a replica decodes together at most, memory apart.
+
+    Each step has room for `step_tokens` tokens a rank, and a full batch needs input / output new prompt
+    tokens for each token it decodes; pipelines have one step in flight per stage.
+    """
+    per_sequence = frame.tokens_per_step * (1 + frame.computed_tokens / frame.output_tokens)
+    tokens = frame.engine.step_tokens * frame.pipeline_parallel / per_sequence
+    return max(1, int(min(tokens, frame.engine.max_sequences))) * frame.data_parallel
+
+
+def closed_loop(
+    engine: Engine,
+    users: Number,
+    slots: Number,
+    prefill_s: Number,
+    decode_s: Number,
+    mixed_s: Number,
+    output_tokens: int,
+) -> Served:
+    """Latencies and rate of `users` clients on a replica that runs `slots` of their sequences together.
+
+    `prefill_s` is one prompt alone; `decode_s` and `mixed_s` are seconds per token of each of the `slots`
+    sequences, in steps without and with prompts.
+    """
+    burst = engine.arrival_burst
+    tpot = decode_s + (1 - burst / 2) * (mixed_s - decode_s)
+    queued = burst * (slots + 1) / 2 + (1 - burst) * np.minimum(slots, engine.arrival_clump)
+    answer_s = (output_tokens - 1) * tpot
+    place_s = (users - slots) * answer_s / slots
+    ttft = queued * prefill_s + mixed_s / 2 + place_s
+    return Served(ttft, tpot, users / (ttft + answer_s))
