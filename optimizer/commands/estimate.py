@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-tokens", type=whole, default=256, metavar="N", help="answer (256)")
     parser.add_argument("--weight-dtype", default="bf16", metavar="D", help="bf16, fp8, int4, nvfp4, ...")
     parser.add_argument("--kv-dtype", default="bf16", metavar="D", help="bf16 or fp8")
+    parser.add_argument(
+        "--second-tier", action="store_true", help="keep what does not fit in the chip's slower memory"
+    )
     parser.add_argument("--explain", metavar="OPERATOR", help="its formula, with numbers and sources")
     parser.add_argument(
         "--phase", choices=("decode", "prefill", "mixed"), default="decode", help="of --explain"
@@ -36,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.spec.problem import DeploymentSpace, Workload
     from optimizer.studies.derivation import derive
     from optimizer.studies.estimate import Setup, estimate, frame_of
+    from optimizer.studies.second_tier import estimate_two_tier
 
     check_out(arguments.out)
     names = ("tensor_parallel", "weight_dtype", "kv_dtype", "batch")
@@ -49,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         answer = derive(frame_of(model, chip, setup), model, arguments.explain, arguments.phase)
         report, code = derivation.report(answer), 0
     else:
-        answer = estimate(model, chip, setup)
+        answer = (estimate_two_tier if arguments.second_tier else estimate)(model, chip, setup)
         report, code = estimates.report(answer, arguments.verbose), 0 if not answer.breaks else 3
     if arguments.json:
         write(arguments, to_json(answer))

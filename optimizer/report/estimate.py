@@ -43,4 +43,10 @@ def _memory(estimate: Estimate) -> Group:
     for name, value in estimate.memory_gib.items():
         table.add_row(name, short(value), f"{value / total:.1%}")
     table.add_row("total", short(total), f"of {short(estimate.hbm_usable_gib)} usable", style="bold")
+    use = estimate.second_tier
+    if use is not None:
+        table.add_row(f"second tier, {use.kind}", short(use.memory_gib), f"of {short(use.capacity_gib)}")
+        for name, share in use.slow_share.items():
+            table.add_row(f"  of the {name}", "", f"{share:.1%}")
+        table.add_row("  streamed, ms a decode step", short(use.streamed_ms_per_step), "")
     return Group(Text("Memory on each chip", style="bold"), table)

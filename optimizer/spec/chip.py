@@ -57,6 +57,23 @@ class Streaming(Strict):
     overhead: Seconds
 
 
+class SecondTier(Strict):
+    """A larger, slower memory of one chip: what HBM cannot hold waits there."""
+
+    kind: Literal["lpddr", "ddr", "cxl", "host", "hbm"]
+    capacity: Bytes
+    bandwidth: BytesPerSecond
+    """Of the link or of the memory behind it, whichever is less, one way into the chip."""
+    share: Fraction = 0.8
+    """Of the bandwidth that long streams reach; an assumption unless a source says otherwise."""
+
+    @property
+    def achieved(self) -> float:
+        """Bytes a second that a stream reaches."""
+        rate: float = self.bandwidth * self.share
+        return rate
+
+
 UNMEASURED_EXPERTS = ExpertKernel.model_construct(
     compute=0.6,
     width_half=200.0,
@@ -109,6 +126,7 @@ class Chip(Strict):
     n_cores: Annotated[int, Field(ge=1)]
     scaleup: ScaleUp
     scaleout_bandwidth: BytesPerSecond | None = None
+    second_tier: SecondTier | None = None
     tdp: Watts | None = None
     power: Watts | None = None
     usd_per_chip_hour: Annotated[float, Field(gt=0)] | None = None

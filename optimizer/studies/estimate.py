@@ -87,7 +87,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         model=architecture.name,
         breaks=broken,
         deployment=deployment(frame),
-        metrics=metrics | (_energy(frame, metrics) if runs else {}),
+        metrics=metrics | (energy(frame, metrics) if runs else {}),
         memory_gib=memory_parts(frame, architecture),
         hbm_usable_gib=chip.hbm_usable / memory.GIB,
         operators=operator_rows(frame, architecture) if runs else (),
@@ -147,7 +147,7 @@ def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, float]:
     return {name: float(value) / memory.GIB for name, value in parts.items()}
 
 
-def _energy(frame: Frame, metrics: dict[str, float]) -> dict[str, float]:
+def energy(frame: Frame, metrics: dict[str, float]) -> dict[str, float]:
     """Joules per output token at the chip's all-in power, or its design power where that is unknown."""
     power = frame.chip.power or frame.chip.tdp
     if power is None:
