@@ -40,6 +40,7 @@ ORDER = [
     "constraints",
     "columns",
     "check",
+    "check_deployment",
     "solver",
     "studies",
     "report",

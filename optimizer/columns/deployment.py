@@ -92,10 +92,11 @@ class DeploymentColumns:
         return Usable(rows, capacity[rows], +dropped)
 
     def _undominated(self, rows: Any, capacity: Any) -> Any:
-        """Rows for which no other of the same mode and chip has fewer or equal chips, an equal or finer
-        tensor-parallel group (it packs at least as well) and at least the rate."""
+        """Rows for which no other of the same mode, chip and cache format has fewer or equal chips, an equal
+        or finer tensor-parallel group (it packs at least as well) and at least the rate."""
         r = self.replicas
-        group = np.unique(np.char.add(r.mode[rows], r.chip[rows]), return_inverse=True)[1]
+        group = np.unique([r.mode[rows], r.chip[rows], r.kv_dtype[rows]], axis=1, return_inverse=True)[1]
+        group = group.ravel()
         order = np.lexsort((-capacity, r.chips[rows], r.tensor_parallel[rows], group))
         kept: list[int] = []
         kept_by_group: dict[int, list[int]] = {}

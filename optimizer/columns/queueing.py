@@ -16,9 +16,7 @@ import numpy as np
 _HALVINGS = 60
 
 
-def rate_at_percentile(
-    requests_per_s: Any, ttft_ms: Any, ttft_ms_max: float, percentile: float
-) -> Any:
+def rate_at_percentile(requests_per_s: Any, ttft_ms: Any, ttft_ms_max: float, percentile: float) -> Any:
     """Requests per second each replica may be given; 0 where even an idle one misses the bound."""
     service = np.maximum(requests_per_s, 1e3 / np.maximum(ttft_ms, 1e-9))
     slack_s = (ttft_ms_max - ttft_ms) / 1e3

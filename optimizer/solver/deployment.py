@@ -10,9 +10,6 @@ Rates are whole numbers of 1e-8 requests/s, money of 1e-6 USD, power of milliwat
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
 
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
 from optimizer.errors import InputError
@@ -61,6 +58,9 @@ def optimum(
     Names: the fields of `constraints`, `requests_per_s` (the demand) and `inventory:CHIP`.
     """
     usable = columns.within(bounds)
+    if not len(usable.rows):
+        said = ("no configuration is left by the bounds on one replica",)
+        return Packed("infeasible", {}, {}, {}, 0.0, 0, 0, usable.dropped, said)
     model = _Model(columns, usable, bounds, [name for name, _ in objectives])
     values: dict[str, float] = {}
     limits: dict[str, float | None] = {}
@@ -68,13 +68,13 @@ def optimum(
     for name, sense in objectives:
         goal = model.goal(name)
         model.m.objective = {i: sense * c for i, c in goal.items()}
-        proofs.append(prove(model.m, settings, deadline, model.witness(name, sense, bounds)))
+        proofs.append(prove(model.m, settings, deadline, Curves.witness(model, name, sense)))
         found = proofs[-1]
         if not found.values:
             break
         value, bound = (_signed(sense, v) for v in (found.objective, found.bound))
-        values[name] = (value or 0) / SCALE[name]
-        limits[name] = None if bound is None else bound / SCALE[name]
+        values[name] = (value or 0) / SCALE.get(name, 1)
+        limits[name] = None if bound is None else bound / SCALE.get(name, 1)
         model.hold(goal, sense, value or 0)
     plan = next((p for p in reversed(proofs) if p.values), None)
     counts = model.counts(plan.values) if plan else {}
@@ -105,7 +105,7 @@ def _signed(sense: int, value: int | None) -> int | None:
 def served(columns: DeploymentColumns, usable: Usable, counts: Mapping[int, int]) -> int:
     """Requests per second that replicas serve together, in 1e-8: the thinner pool of a pair, and the rest."""
     capacity = dict(zip(usable.rows.tolist(), usable.capacity.tolist(), strict=True))
-    pool = {mode: 0 for mode in ("aggregated", "prefill", "decode")}
+    pool = dict.fromkeys(("aggregated", "prefill", "decode"), 0)
     for row, n in counts.items():
         pool[str(columns.replicas.mode[row])] += n * capacity[row]
     return pool["aggregated"] + min(pool["prefill"], pool["decode"])
@@ -131,6 +131,7 @@ class _Model:
         tops = [self._most(k) for k in range(len(rows))]
         self.n = [self.m.variable(0, top) for top in tops]
         self._flow()
+        self._one_cache_format(tops)
         if self.columns.same:
             self._one_setup_per_phase(tops)
         self._limits()
@@ -146,7 +147,7 @@ class _Model:
         """Chips of each kind that a plan can use, from the inventory and from limits on totals."""
         found: list[int | None] = []
         for s in self.columns.supplies:
-            tops = [s.count] if s.count is not None and f"inventory:{s.name}" in self.limits else []
+            tops = [] if (limit := self.inventory(s.name)) is None else [limit]
             for name in LINEAR:
                 if f"{name}_max" in self.limits and (each := round(s.each(name) * SCALE[name])) > 0:
                     tops.append(self._scaled(f"{name}_max", name) // each)
@@ -193,13 +194,30 @@ class _Model:
             chosen = [u for u, own in zip(used, self.mode, strict=True) if own in (mode, "aggregated")]
             self.m.row(dict.fromkeys(chosen, 1), high=1)
 
+    def _one_cache_format(self, tops: list[int]) -> None:
+        """Prefill replicas hand over caches that decode replicas can read."""
+        format_of = self.columns.replicas.kv_dtype[self.usable.rows].tolist()
+        pairs = [k for k, own in enumerate(self.mode) if own != "aggregated"]
+        self.formats = sorted({format_of[k] for k in pairs})
+        if len(self.formats) < 2:
+            return
+        chosen = {name: self.m.variable(0, 1) for name in self.formats}
+        self.m.row(dict.fromkeys(chosen.values(), 1), high=1)
+        for k in pairs:
+            self.m.row({self.n[k]: 1, chosen[format_of[k]]: -tops[k]}, high=0)
+
     def _limits(self) -> None:
         for c, s in enumerate(self.columns.supplies):
-            if s.count is not None and f"inventory:{s.name}" in self.limits:
-                self.m.row(self.used(c), high=s.count)
+            if (limit := self.inventory(s.name)) is not None:
+                self.m.row(self.used(c), high=limit)
         for name in LINEAR:
             if f"{name}_max" in self.limits:
                 self.m.row(self.goal(name), high=self._scaled(f"{name}_max", name))
+
+    def inventory(self, chip: str) -> int | None:
+        """Chips there are of one kind; None for as many as wanted."""
+        limit = self.limits.get(f"inventory:{chip}")
+        return None if limit is None else int(limit)
 
     def used(self, kind: int) -> dict[int, int]:
         """Chips of one kind, as a row."""
@@ -225,12 +243,3 @@ class _Model:
         """Replicas by row of the table."""
         rows = self.usable.rows.tolist()
         return {rows[k]: values[i] for k, i in enumerate(self.n) if values[i]}
-
-    def witness(self, name: str, sense: int, bounds: Mapping[str, float]) -> Any:
-        """Exact dynamic programming over chips, where the question is small enough for it."""
-        return Curves.witness(self, name, sense)
-
-
-def in_units(name: str, value: Any) -> Any:
-    """An objective's whole-number value in its unit."""
-    return np.asarray(value) / SCALE[name]

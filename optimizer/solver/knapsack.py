@@ -23,7 +23,7 @@ class Curves:
     def witness(model: "_Model", name: str, sense: int) -> Callable[[int], bool] | None:
         """A check that nothing is better, or None where the question is not one of chips and rate alone."""
         others = {"nodes_max", "nodes"} & {*model.limits, *model.wanted}
-        if model.columns.same or others or len(model.columns.supplies) > 1:
+        if model.columns.same or others or len(model.columns.supplies) > 1 or len(model.formats) > 1:
             return None
         if model.m.rows and _packed(model):
             return None
@@ -46,7 +46,9 @@ def _nothing_below(model: "_Model", name: str, sense: int, best: int) -> bool:
     fewer = best // each - (best % each == 0)
     if model.demand is None or fewer > _MOST_STATES:
         return False
-    return fewer < 0 or int(most_traffic(model.mode, model.chips, model.capacity, fewer)[fewer]) < model.demand
+    return (
+        fewer < 0 or int(most_traffic(model.mode, model.chips, model.capacity, fewer)[fewer]) < model.demand
+    )
 
 
 def most_traffic(mode: list[str], chips: list[int], capacity: list[int], total: int) -> Any:

@@ -74,9 +74,7 @@ class Milp:
 
     def holds(self, values: Sequence[int]) -> bool:
         """Whether a solution keeps every row and bound, in exact arithmetic."""
-        inside = all(
-            low <= v <= high for low, v, high in zip(self.lows, values, self.highs, strict=True)
-        )
+        inside = all(low <= v <= high for low, v, high in zip(self.lows, values, self.highs, strict=True))
         return inside and all(row.holds(values) for row in self.rows)
 
 
@@ -174,9 +172,7 @@ class _Proof:
         return Proved(status, self.values, best, best, self.solves, (said,))
 
 
-def _better(
-    m: Milp, than: int | None, settings: engine.SolveSettings, limit: float | None
-) -> engine.Solve:
+def _better(m: Milp, than: int | None, settings: engine.SolveSettings, limit: float | None) -> engine.Solve:
     """Ask CP-SAT for the best solution whose objective is below `than`."""
     model = engine.cp_model().CpModel()
     variables = [
@@ -208,4 +204,3 @@ def _left(deadline: float | None) -> float | None:
 
 def _least(left: float | None, most: float) -> float:
     return most if left is None else min(left, most)
-

@@ -9,6 +9,7 @@ Other sizes (3 and 4 in a node of 8) get one variable for each way to fill a nod
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from optimizer.errors import InputError
@@ -20,11 +21,11 @@ _MOST_WAYS = 5_000
 
 
 def pack_nodes(model: "_Model", counted: bool) -> dict[int, int]:
-    """Add the packing of every kind of chip; return a variable for the number of nodes of each, if counted."""
+    """Add the packing of every kind of chip; return the variable for its number of nodes, if counted."""
     variables: dict[int, int] = {}
     for c, supply in enumerate(model.columns.supplies):
         mine = [k for k, own in enumerate(model.kind) if own == c]
-        limited = supply.count if f"inventory:{supply.name}" in model.limits else None
+        limited = model.inventory(supply.name)
         if not mine or (limited is None and not counted):
             continue
         if supply.node is None:
@@ -48,7 +49,7 @@ def _pack_kind(
             most = min(most, full + (rest > 0))
         nodes[c] = m.variable(0, most)
     groups = {s: {model.n[k]: model.chips[k] for k in mine if model.unit[k] >= s} for s in sizes}
-    if all(b % a == 0 for a, b in zip(sizes, sizes[1:], strict=False)):
+    if all(b % a == 0 for a, b in pairwise(sizes)):
         for s, row in groups.items():
             if nodes is not None:
                 m.row(row | {nodes[c]: -(node // s) * s}, high=0)
