@@ -16,6 +16,8 @@ from optimizer.columns.supply import Supply
 
 _NOISE = Fraction(1, 10**9)
 _TRIES = 20_000
+_LATENCY = {"ttft_ms": "decode", "tpot_ms": "prefill"}
+"""Each latency, and the mode that has none."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class DeploymentCheck:
         placed = [self.nodes(s) for s, _ in used]
         if None not in placed:
             found["nodes"] = sum(len(nodes) for nodes in placed if nodes is not None)
-        for name, without in (("ttft_ms", "decode"), ("tpot_ms", "prefill")):
+        for name, without in _LATENCY.items():
             values = [row[name] for row in self.rows.values() if row["mode"] != without]
             if values:
                 found[name] = max(values)
@@ -110,12 +112,12 @@ class DeploymentCheck:
     def broken(self, bounds: Mapping[str, float]) -> list[str]:
         """The names of the bounds this plan breaks."""
         totals = self.totals()
+        unknown = math.inf if self.counts else 0.0
         found = [
-            name
+            f"{name}_max"
             for name in ("ttft_ms", "tpot_ms", "chips", "nodes", "usd_per_hour", "power_w")
-            if f"{name}_max" in bounds and _above(totals.get(name, math.inf), bounds[f"{name}_max"])
+            if _above(totals.get(name, 0.0 if name in _LATENCY else unknown), bounds.get(f"{name}_max"))
         ]
-        found = [f"{name}_max" for name in found]
         found += [f"inventory:{s.name}" for s in self.supplies if not self._in_stock(s)]
         if self.demand is not None and self.served * (1 + _NOISE) < _exact(self.demand):
             found.append("requests_per_s")
@@ -168,8 +170,8 @@ def _exact(value: float) -> Fraction:
     return Fraction(repr(float(value)))
 
 
-def _above(value: float, limit: float) -> bool:
-    return value > limit + abs(limit) * 1e-9
+def _above(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit + abs(limit) * 1e-9
 
 
 def place(groups: list[int], node: int, chips: int | None) -> list[int] | None:

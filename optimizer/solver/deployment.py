@@ -59,8 +59,7 @@ def optimum(
     """
     usable = columns.within(bounds)
     if not len(usable.rows):
-        said = ("no configuration is left by the bounds on one replica",)
-        return Packed("infeasible", {}, {}, {}, 0.0, 0, 0, usable.dropped, said)
+        return _nothing_left(objectives, bounds, usable)
     model = _Model(columns, usable, bounds, [name for name, _ in objectives])
     values: dict[str, float] = {}
     limits: dict[str, float | None] = {}
@@ -89,6 +88,14 @@ def optimum(
         dropped=usable.dropped,
         confirmed_by=tuple(dict.fromkeys(c for p in proofs for c in p.confirmed_by)),
     )
+
+
+def _nothing_left(objectives: Objectives, bounds: Mapping[str, float], usable: Usable) -> Packed:
+    """No configuration keeps the bounds on one replica: no plan, or the empty one if nothing is demanded."""
+    said = ("no configuration is left by the bounds on one replica",)
+    zero = {} if "requests_per_s" in bounds else {name: 0.0 for name, _ in objectives}
+    status = "optimal" if zero else "infeasible"
+    return Packed(status, {}, zero, dict(zero), 0.0, 0, 0, usable.dropped, said)
 
 
 def _status(proofs: list[Proved], wanted: int) -> str:

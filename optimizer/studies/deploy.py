@@ -31,6 +31,8 @@ UNITS = {
     "memory_capacity": "of the usable memory",
 }
 _SAME = 1e-9
+ANY_TRAFFIC = 1e-8
+"""Requests per second that a plan for the most traffic must serve: some."""
 
 
 def solve(problem: DeploymentProblem, options: Options = Options()) -> DeploymentResult:
@@ -40,7 +42,7 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     """
     start = time.monotonic()
     study = _Study(problem, prepare(problem), options, options.deadline())
-    found = study.optimum(problem.objectives, study.bounds)
+    found = study.optimum(problem.objectives, {"requests_per_s": ANY_TRAFFIC} | study.bounds)
     plan = study.settle(found) if found.counts else found
     study.require(plan)
     _, sense = problem.objectives[0]
