@@ -41,6 +41,7 @@ ORDER = [
     "columns",
     "check",
     "check_deployment",
+    "check_fleet",
     "solver",
     "studies",
     "report",

@@ -1,6 +1,7 @@
 """The report of a solved deployment for a person at a terminal; good in 80 columns."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -32,7 +33,7 @@ def _sections(result: DeploymentResult, verbose: bool) -> Iterator[RenderableTyp
         yield titled_lines("What binds", _binding(result))
     if result.conflict:
         yield conflict_part(result.conflict)
-    yield _proof(result)
+    yield proof(result)
     if result.assumptions:
         yield assumptions_part(result.assumptions, verbose)
 
@@ -47,7 +48,7 @@ def _pools(result: DeploymentResult, pools: tuple[ReplicaPool, ...]) -> Group:
             pool.phase,
             pool.chip.partition("-")[2] or pool.chip,
             str(pool.replicas),
-            _split(pool),
+            split(pool),
             str(pool.batch),
             f"{pool.weight_dtype}/{pool.kv_dtype}",
             memory,
@@ -62,7 +63,8 @@ def _pools(result: DeploymentResult, pools: tuple[ReplicaPool, ...]) -> Group:
     return Group(Text(f"{model}{chips}", style="bold"), table)
 
 
-def _split(pool: ReplicaPool) -> str:
+def split(pool: Any) -> str:
+    """Parallel degrees above one, in short."""
     degrees = {short_name: getattr(pool, f"{name}_parallel") for name, short_name in _SHORT.items()}
     return " ".join(f"{name}{n}" for name, n in degrees.items() if n > 1) or "-"
 
@@ -99,7 +101,8 @@ def _binding(result: DeploymentResult) -> list[str]:
     return items or ["no bound: the traffic and the configurations do"]
 
 
-def _proof(result: DeploymentResult) -> Group:
+def proof(result: Any) -> Group:
+    """Why a deployment of any kind can be believed."""
     c = result.certificate
     dropped = ", ".join(f"{n} {why}" for why, n in c.dropped.items())
     o = result.objective

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
+from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.knapsack import Curves
@@ -153,7 +154,7 @@ class _Model:
     def _stock(self) -> list[int | None]:
         """Chips of each kind that a plan can use, from the inventory and from limits on totals."""
         found: list[int | None] = []
-        for s in self.columns.supplies:
+        for s in self.supplies:
             tops = [] if (limit := self.inventory(s.name)) is None else [limit]
             for name in LINEAR:
                 if f"{name}_max" in self.limits and (each := round(s.each(name) * SCALE[name])) > 0:
@@ -173,7 +174,7 @@ class _Model:
             tops.append(-(-self.demand // self.capacity[k]))
         if not tops:
             raise InputError(
-                f"hardware: nothing limits {self.columns.supplies[self.kind[k]].name}; give max_count, "
+                f"hardware: nothing limits {self.supplies[self.kind[k]].name}; give max_count, "
                 "chips_max, usd_per_hour_max or power_w_max to ask for the most traffic"
             )
         return min(*tops, _MOST)
@@ -214,12 +215,17 @@ class _Model:
             self.m.row({self.n[k]: 1, chosen[format_of[k]]: -tops[k]}, high=0)
 
     def _limits(self) -> None:
-        for c, s in enumerate(self.columns.supplies):
+        for c, s in enumerate(self.supplies):
             if (limit := self.inventory(s.name)) is not None:
                 self.m.row(self.used(c), high=limit)
         for name in LINEAR:
             if f"{name}_max" in self.limits:
                 self.m.row(self.goal(name), high=self._scaled(f"{name}_max", name))
+
+    @property
+    def supplies(self) -> tuple[Supply, ...]:
+        """The kinds of chips on offer."""
+        return self.columns.supplies
 
     def inventory(self, chip: str) -> int | None:
         """Chips there are of one kind; None for as many as wanted."""
@@ -237,9 +243,9 @@ class _Model:
         if name == "nodes":
             return dict.fromkeys(self.nodes.values(), 1)
         if name.startswith("inventory:"):
-            kinds = [s.name for s in self.columns.supplies]
+            kinds = [s.name for s in self.supplies]
             return self.used(kinds.index(name.partition(":")[2]))
-        each = [round(s.each(name) * SCALE[name]) for s in self.columns.supplies]
+        each = [round(s.each(name) * SCALE[name]) for s in self.supplies]
         return {i: g * each[c] for i, g, c in zip(self.n, self.chips, self.kind, strict=True)}
 
     def hold(self, goal: Mapping[int, int], sense: int, value: int) -> None:

@@ -39,7 +39,7 @@ def solve_highs(m: "Milp", time_limit_s: float | None = None) -> Proposal:
         constraint = model.add_linear_constraint(lb=low, ub=high)
         for i, coefficient in row.terms.items():
             constraint.set_coefficient(variables[i], coefficient * units[i] / scale)
-    scale = float(max((abs(c) * units[i] for i, c in m.objective.items()), default=1.0))
+    scale = _objective_scale(m, units)
     model.objective.is_maximize = False
     for i, coefficient in m.objective.items():
         model.objective.set_linear_coefficient(variables[i], coefficient * units[i] / scale)
@@ -49,6 +49,13 @@ def solve_highs(m: "Milp", time_limit_s: float | None = None) -> Proposal:
     )
     result: Any = mathopt.solve(model, mathopt.SolverType.HIGHS, params=parameters)
     return _read(result, list(zip(variables, units, strict=True)), scale, mathopt.TerminationReason)
+
+
+def _objective_scale(m: "Milp", units: list[float]) -> float:
+    """The common divisor where all is whole, so that HiGHS can round its bounds; else the largest."""
+    if not set(m.objective) & set(m.least):
+        return float(max(1, math.gcd(*m.objective.values())))
+    return max(abs(c) * units[i] for i, c in m.objective.items())
 
 
 def _read(result: Any, variables: list[tuple[Any, float]], scale: float, reason: Any) -> Proposal:

@@ -10,20 +10,36 @@ Other sizes (3 and 4 in a node of 8) get one variable for each way to fill a nod
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
-
-if TYPE_CHECKING:
-    from optimizer.solver.deployment import _Model
+from optimizer.solver.milp import Milp
 
 _MOST_WAYS = 5_000
 
 
-def pack_nodes(model: "_Model", counted: bool) -> dict[int, int]:
+class Placed(Protocol):
+    """A programme whose variables `n` each stand for some chips of one kind, in groups of one size."""
+
+    m: Milp
+    n: list[int]
+    kind: list[int]
+    chips: list[int]
+    unit: list[int]
+
+    @property
+    def supplies(self) -> tuple[Supply, ...]:
+        """The kinds of chips."""
+
+    def inventory(self, chip: str) -> int | None:
+        """Chips there are of one kind."""
+
+
+def pack_nodes(model: Placed, counted: bool) -> dict[int, int]:
     """Add the packing of every kind of chip; return the variable for its number of nodes, if counted."""
     variables: dict[int, int] = {}
-    for c, supply in enumerate(model.columns.supplies):
+    for c, supply in enumerate(model.supplies):
         mine = [k for k, own in enumerate(model.kind) if own == c]
         limited = model.inventory(supply.name)
         if not mine or (limited is None and not counted):
@@ -37,7 +53,7 @@ def pack_nodes(model: "_Model", counted: bool) -> dict[int, int]:
 
 
 def _pack_kind(
-    model: "_Model", nodes: dict[int, int] | None, c: int, mine: list[int], node: int, limited: int | None
+    model: Placed, nodes: dict[int, int] | None, c: int, mine: list[int], node: int, limited: int | None
 ) -> None:
     """Packing of one kind: full nodes, and the smaller one that is left of a limited number of chips."""
     full, rest = (None, 0) if limited is None else divmod(limited, node)
@@ -60,7 +76,7 @@ def _pack_kind(
 
 
 def _pack_by_ways(
-    model: "_Model",
+    model: Placed,
     nodes: dict[int, int] | None,
     c: int,
     mine: list[int],

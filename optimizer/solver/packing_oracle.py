@@ -26,9 +26,7 @@ def brute_force(
     return best
 
 
-def _plans(
-    columns: DeploymentColumns, bounds: Mapping[str, float], most: int
-) -> Iterator[dict[int, int]]:
+def _plans(columns: DeploymentColumns, bounds: Mapping[str, float], most: int) -> Iterator[dict[int, int]]:
     rows = [columns.replicas.row(i) for i in range(len(columns.replicas))]
     usable = [i for i, row in enumerate(rows) if _keeps(row, columns, bounds)]
     for numbers in product(range(most + 1), repeat=len(usable)):
@@ -46,7 +44,10 @@ def _keeps(row: Mapping[str, Any], columns: DeploymentColumns, bounds: Mapping[s
 
 
 def _allowed(
-    columns: DeploymentColumns, rows: list[dict[str, Any]], counts: dict[int, int], bounds: Mapping[str, float]
+    columns: DeploymentColumns,
+    rows: list[dict[str, Any]],
+    counts: dict[int, int],
+    bounds: Mapping[str, float],
 ) -> bool:
     phases = [rows[i]["mode"] for i in counts]
     if columns.same and (len(phases) > len(set(phases)) or ("aggregated" in phases and len(phases) > 1)):
@@ -97,7 +98,10 @@ def _fit(groups: tuple[int, ...], free: tuple[int, ...]) -> bool:
 
 
 def _served(
-    columns: DeploymentColumns, rows: list[dict[str, Any]], counts: dict[int, int], bounds: Mapping[str, float]
+    columns: DeploymentColumns,
+    rows: list[dict[str, Any]],
+    counts: dict[int, int],
+    bounds: Mapping[str, float],
 ) -> Fraction:
     pool = dict.fromkeys(("aggregated", "prefill", "decode"), Fraction(0))
     share = _f(bounds.get("utilisation_max", 1.0))

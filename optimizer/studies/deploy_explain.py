@@ -1,13 +1,11 @@
 """Why no deployment will do: a smallest conflict of named bounds, and the nearest value of each that would.
 
-The smallest conflict is found by hitting sets (Ignatiev et al., CP 2015), as for architectures. Each
-relaxation is the optimum of one quantity, or the nearest value of a latency or memory bound at which some
-configuration returns, and is verified by solving again with it, rounded outwards.
+Each relaxation is the optimum of one quantity, or the nearest value of a latency or memory bound at which
+some configuration returns, and is verified by solving again with it, rounded outwards.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from math import ceil, floor, log10
 from typing import Any
 
@@ -18,6 +16,7 @@ from optimizer.errors import InputError
 from optimizer.solver.deployment import Packed, optimum
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.plan import Conflict, Relaxation
+from optimizer.studies.conflict import smallest_conflict
 
 _DIGITS = 4
 _WIDER: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -54,23 +53,7 @@ class _Explanation:
 
     def smallest(self) -> list[str]:
         """A smallest set of bounds that leaves no plan."""
-        corrections: list[frozenset[str]] = []
-        while True:
-            trial = self._hitting(corrections)
-            if not self.feasible(self._only(trial)):
-                return [name for name in self.bounds if name in trial]
-            kept = set(trial)
-            for name in self.bounds:
-                if name not in kept and self.feasible(self._only(kept | {name})):
-                    kept.add(name)
-            corrections.append(frozenset(self.bounds) - kept)
-
-    def _hitting(self, corrections: list[frozenset[str]]) -> frozenset[str]:
-        for size in range(len(self.bounds) + 1):
-            for chosen in combinations(self.bounds, size):
-                if all(correction & set(chosen) for correction in corrections):
-                    return frozenset(chosen)
-        return frozenset(self.bounds)
+        return smallest_conflict(list(self.bounds), lambda names: self.feasible(self._only(names)))
 
     def _only(self, names: Any) -> dict[str, float]:
         return {name: value for name, value in self.bounds.items() if name in names}
@@ -102,7 +85,7 @@ class _Explanation:
             return self._most_traffic(others)
         if name == "utilisation_max":
             most = self._most_traffic({k: v for k, v in others.items() if k != "requests_per_s"})
-            return _outward(others["requests_per_s"] / most, 1) if most else None
+            return outward(others["requests_per_s"] / most, 1) if most else None
         if name in ("ttft_ms_max", "tpot_ms_max", "memory_capacity"):
             return self._nearest_of_rows(name, others)
         quantity = name if name.startswith("inventory:") else name.removesuffix("_max")
@@ -114,7 +97,7 @@ class _Explanation:
             found = self._best("requests_per_s", -1, rest)
         except InputError:
             return None
-        return _outward(found.served, -1) if found.counts else None
+        return outward(found.served, -1) if found.counts else None
 
     def _least(self, quantity: str, others: dict[str, float]) -> float | None:
         wanted = others if "requests_per_s" in others else {**others, "requests_per_s": 1e-8}
@@ -122,7 +105,7 @@ class _Explanation:
         if not found.counts:
             return None
         value = found.values[quantity]
-        return value if quantity not in ("usd_per_hour", "power_w") else _outward(value, 1)
+        return value if quantity not in ("usd_per_hour", "power_w") else outward(value, 1)
 
     def _nearest_of_rows(self, name: str, others: dict[str, float]) -> float | None:
         """The least value at which a row returns that makes a plan: by halving the sorted values."""
@@ -142,7 +125,7 @@ class _Explanation:
                 high = middle
             else:
                 low = middle + 1
-        return _outward(float(steps[low]), 1) if low < len(steps) else None
+        return outward(float(steps[low]), 1) if low < len(steps) else None
 
 
 def _wider(
@@ -173,7 +156,7 @@ def _wider(
             )
 
 
-def _outward(value: float, direction: int) -> float:
+def outward(value: float, direction: int) -> float:
     """Rounded to four digits, up for +1 and down for -1."""
     if value == 0:
         return 0.0
