@@ -68,6 +68,14 @@ class AllReduce(Strict):
     two_shot: Shot
 
 
+class Training(Strict):
+    """Shares of the peak sustained in training, fitted to measured steps; see `optimizer.cost.training.rates`."""
+
+    products: dict[ComputeDtype, Fraction]
+    attention: Fraction
+    """Share of the bf16 peak of flash attention, forward and backward together, on long sequences."""
+
+
 UNMEASURED_EXPERTS = ExpertKernel.model_construct(
     compute=0.6,
     width_half=200.0,
@@ -96,6 +104,7 @@ class Efficiency(Strict):
     elementwise: Streaming = Streaming.model_construct(memory=0.70, overhead=3e-6)
     all_reduce: dict[int, AllReduce] = {}
     experts: dict[ComputeDtype, ExpertKernel] = {}
+    training: Training | None = None
     measured: bool = False
     """False while the figures are the fallback and not fitted to kernels of this chip."""
 

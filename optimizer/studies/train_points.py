@@ -14,6 +14,7 @@ import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,15 +56,15 @@ def read_row(number: int, row: dict[str, str]) -> TrainingPoint:
     if precision not in _FORMATS:
         raise UnreadableRow(f"precision '{precision[:20]}' is not one known")
     measured, flops = _measured(row)
-    model = model_of(row)
+    model, chip = model_of(row), chip_of(row["chip"])
     return TrainingPoint(
         row=number,
         source=row.get("src_family") or row.get("source_key") or "unnamed",
         tier=row.get("tier") or "-",
         precision=precision,
         model=model,
-        chip=chip_of(row["chip"]),
-        setups=tuple(_setups(row, model, _FORMATS[precision], precision == "fp16")),
+        chip=chip,
+        setups=tuple(_setups(row, model, chip, _FORMATS[precision], precision == "fp16")),
         measured=measured,
         flops=flops,
     )
@@ -85,18 +86,19 @@ def _measured(row: dict[str, str]) -> tuple[float, str]:
     raise UnreadableRow(f"metric '{row['metric'][:30]}' is not predicted")
 
 
-def _setups(row: dict[str, str], model: Architecture, dtype: str, early: bool) -> Iterable[TrainingSetup]:
+def _setups(row: dict[str, str], model: Architecture, chip: Chip, dtype: str, early: bool) -> Iterable[TrainingSetup]:
     n, t, p, c = (_count(row, name, default) for name, default in (("n_chips", None), ("tp", None), ("pp", None), ("cp", 1)))
     if n % (t * p * c):
         raise UnreadableRow("n_chips is no multiple of tp x pp x cp")
     d = n // (t * p * c)
     batch = _count(row, "global_batch")
+    if d > batch and row.get("dp"):  # more ranks than sequences: the row's own count is the one that ran
+        d = _count(row, "dp")
     stage = _count(row, "zero_stage", 1, least=0)
     common = {
         "tensor_parallel": t,
         "sequence_parallel": _flag(row, "sp", t > 1 and not early),
         "pipeline_parallel": p,
-        "pipeline_interleave": min(_count(row, "vpp", 1), -(-model.n_layers // p)),
         "data_parallel": d,
         "context_parallel": c,
         "expert_parallel": min(_count(row, "ep", 1), n // p),
@@ -108,10 +110,20 @@ def _setups(row: dict[str, str], model: Architecture, dtype: str, early: bool) -
         "flash_attention": not early,
         "dropout": early,
         "overlap": not early,
+        "engine": engine_of(row, chip, stage),
     }
-    for microbatch in _microbatches(row, max(1, batch // d)):
-        for recompute in _recomputes(row):
-            yield TrainingSetup(**common, microbatch=microbatch, recompute=recompute)
+    for microbatch, recompute, v in product(
+        _microbatches(row, max(1, batch // d)), _recomputes(row), _interleaves(row, model.n_layers, p)
+    ):
+        yield TrainingSetup(**common, microbatch=microbatch, recompute=recompute, pipeline_interleave=v)
+
+
+def _interleaves(row: dict[str, str], n_layers: int, p: int) -> list[int]:
+    """As the row says; where it does not, none, or two layers to a chunk."""
+    most = -(-n_layers // p)
+    if row.get("vpp"):
+        return [min(_count(row, "vpp"), most)]
+    return sorted({1, max(1, most // 2)}) if p > 1 else [1]
 
 
 def _microbatches(row: dict[str, str], most: int) -> list[int]:
@@ -123,7 +135,7 @@ def _microbatches(row: dict[str, str], most: int) -> list[int]:
 def _recomputes(row: dict[str, str]) -> tuple[str, ...]:
     given = (row.get("activation_recompute") or "").strip().lower()
     if not given:
-        return ("none", "selective", "full")
+        return ("none", "selective")
     if given not in ("none", "selective", "full"):
         raise UnreadableRow(f"activation_recompute '{given[:20]}' is not one known")
     return (given,)
@@ -186,7 +198,8 @@ def _built(row: dict[str, str]) -> Architecture:
 def chip_of(name: str) -> Chip:
     """A chip by any spelling; a memory size that no chip's name has is left out."""
     spelled = {key(s): c for c in catalog.chips().values() for s in (c.name, *c.aliases)}
-    for wanted in (key(name), key(name.split("(")[0].split("-")[0])):
+    plain = name.split("(")[0]
+    for wanted in (key(plain), key(plain.split("-")[0])):
         if wanted in spelled:
             return spelled[wanted]
     raise UnreadableRow(f"chip '{name[:40]}' is not in the catalogue")
@@ -197,6 +210,23 @@ def key(name: str) -> str:
     words = re.split(r"[^a-z0-9.]+", name.split("/")[-1].lower())
     kept = (re.sub(r"(?<=\d)gb$", "", word) for word in words)
     return "".join(w for w in kept if w and w not in ("nvidia", "google", "amd", "aws", "intel", "instruct", "base", "hf", "sxm"))
+
+
+_ENGINE_OF = {"llm-foundry": "pytorch", "torchtitan": "pytorch", "internevo": "pytorch"}
+"""Frameworks of sources whose rows do not name theirs."""
+
+
+def engine_of(row: dict[str, str], chip: Chip, zero_stage: int) -> str:
+    """The framework a row names; else its source's; else a compiler on TPU and Trainium, and Megatron."""
+    if row.get("framework"):
+        return row["framework"]
+    if chip.vendor in ("Google", "AWS", "Amazon"):
+        return "xla"
+    if "maxtext" in (row.get("src_family") or ""):
+        return "xla"
+    if "compile" in (row.get("notes") or "").lower():
+        return "megatron"
+    return _ENGINE_OF.get(row.get("src_family") or "", "megatron")
 
 
 def _flag(row: dict[str, str], name: str, default: bool) -> bool:

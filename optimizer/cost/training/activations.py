@@ -10,7 +10,8 @@ tensor-parallel ranks:
 which gives s b d (10 + 24/t + 5 a s / (d t)) for the layer of GPT-3, and 34 s b d / t with sequence parallelism
 and the core computed again. A gated network keeps gate, up and their product; grouped queries fewer keys;
 a mixture one copy of its input per chosen expert; other mixers the inputs and outputs of their products.
-Computing whole layers again keeps the layer's input only.
+Computing whole layers again keeps the layer's input only; computing selected parts again keeps no scores, or, with a
+flash kernel, neither the norms' outputs nor the activation's.
 """
 
 from typing import Any
@@ -41,8 +42,12 @@ def saved_per_token(layer: Block, d_model: int, at: Layout) -> Number:
 
 
 def _around(d_model: int, at: Layout) -> Number:
-    """The layer half's input, its norm's output, and the mask of its dropout."""
-    return (4.0 + at.dropout) * d_model / at.sequence_shards
+    """The layer half's input, its norm's output, and the mask of its dropout.
+
+    Flash attention leaves no scores to drop: its selective recomputation drops the norms' outputs.
+    """
+    again = 2.0 * at.recompute_attention * at.flash_attention
+    return (4.0 + at.dropout - again) * d_model / at.sequence_shards
 
 
 def _mixer(mixer: Any, d_model: int, at: Layout) -> Number:
@@ -73,7 +78,7 @@ def _scores(heads: Number, window: int | None, at: Layout) -> Number:
 def _ffn(ffn: Any, d_model: int, at: Layout) -> Number:
     if ffn.kind == "no_ffn":
         return 0.0
-    hidden = 2.0 * (2 + ffn.gated_ffn)
+    hidden = 2.0 * (2 + ffn.gated_ffn) - 2.0 * at.recompute_attention * at.flash_attention
     if ffn.kind == "dense_ffn":
         return _around(d_model, at) + hidden * ffn.d_ff / at.tensor_parallel
     shared = ffn.n_shared_experts * (ffn.d_shared or ffn.d_expert) / at.tensor_parallel

@@ -55,4 +55,5 @@ def shape_of(setup: TrainingSetup) -> Shape:
         setup.sequence_length,
         setup.dtype,
         setup.flash_attention,
+        setup.engine,
     )

@@ -39,6 +39,7 @@ class Layout:
     flash_attention: bool
     dropout: bool
     overlap: bool
+    engine: str
 
     @property
     def n_microbatches(self) -> Number:

@@ -44,7 +44,6 @@ class StepTimes:
     pipeline: Number
     data_parallel: Number
     optimizer: Number
-    jitter: Number
 
     @property
     def total(self) -> Number:
@@ -52,11 +51,11 @@ class StepTimes:
         return sum(getattr(self, field.name) for field in fields(self))
 
 
-def hidden(messages: Number, behind: Number, overlap: bool) -> Number:
-    """Seconds that messages add to computing that may hide them."""
+def hidden(messages: Number, behind: Number, overlap: bool, leak: float = constants.LEAK) -> Number:
+    """Seconds that messages add to computing that may hide them; `leak` of what is hidden still costs."""
     if not overlap:
         return messages
-    return np.maximum(0.0, messages - behind) + constants.LEAK * np.minimum(messages, behind)
+    return np.maximum(0.0, messages - behind) + leak * np.minimum(messages, behind)
 
 
 def step_times(
@@ -67,24 +66,28 @@ def step_times(
     share = stage_layers(n_layers, at) / n_layers
     norms = own.norms / at.sequence_shards
     light = norms + own.elementwise + own.kernels
-    forward = own.products + own.attention + light
+    products = own.products + constants.EXPERTS * own.experts
+    forward = products + own.attention + light
+    engine = constants.ENGINES[at.engine]
     core = constants.FLASH_BACKWARD if at.flash_attention else 2.0
-    backward = 2 * own.products + core * own.attention + constants.ELEMENTWISE_BACKWARD * light
+    backward = 2 * products + core * own.attention + constants.ELEMENTWISE_BACKWARD * light
     again = np.where(
-        at.recompute_layers, forward, np.where(at.recompute_attention, own.attention + norms + own.elementwise, 0.0)
+        at.recompute_layers,
+        forward,
+        at.recompute_attention * (own.attention + norms + own.elementwise + engine.selective_products * products),
     )
     reduce = _reduce_s(own, at, chip)
     passes = 2 + at.recompute_layers
-    tensor = passes * reduce * constants.TP_EXPOSED
-    expert = passes * _dispatch_s(own, at, chip) * constants.EP_EXPOSED
+    tensor = passes * reduce * np.where(at.overlap & (at.sequence_shards > 1), engine.tensor_exposed, 1.0)
+    expert = passes * _dispatch_s(own, at, chip) * (engine.expert_exposed if at.overlap else 1.0)
     context = _ring_s(own, at, chip)
     layers = forward + backward + again + tensor + expert + context
     head = 3 * own.head
     gather, scatter = _shard_messages(held, at, chip)
     fsdp = np.where(
         at.zero_stage >= 3,
-        hidden(gather, share * forward, at.overlap)
-        + hidden(gather + scatter, share * (backward + again), at.overlap),
+        hidden(gather, share * forward, at.overlap, engine.data_exposed)
+        + hidden(gather + scatter, share * (backward + again), at.overlap, engine.data_exposed),
         0.0,
     )
     slack = p * stage_layers(n_layers, at) - n_layers
@@ -94,7 +97,8 @@ def step_times(
     once = np.where(
         at.zero_stage >= 3,
         0.0,
-        hidden(scatter, share * backward, at.overlap) + hidden(gather, share * forward, at.overlap),
+        hidden(scatter, share * backward, at.overlap, engine.data_exposed)
+        + hidden(gather, share * forward, at.overlap, engine.data_exposed),
     )
     messages = m * at.pipeline_interleave * 2 * _boundary_s(own, at, chip)
     pipeline = np.where(p > 1, hidden(messages, messages * (at.pipeline_interleave > 1), at.overlap), 0.0)
@@ -112,8 +116,7 @@ def step_times(
         "data_parallel": m * fsdp + once,
         "optimizer": update,
     }
-    whole = sum(parts.values())
-    return StepTimes(**parts, jitter=whole * (1 / constants.SUSTAINED - 1))
+    return StepTimes(**parts)
 
 
 def _reduce_s(own: Work, at: Layout, chip: Chip) -> Number:

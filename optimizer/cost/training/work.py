@@ -21,6 +21,7 @@ from optimizer.blocks.operators import (
 )
 from optimizer.cost.roofline import Roofline
 from optimizer.cost.training import constants
+from optimizer.cost.training.rates import training_chip
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 
@@ -36,6 +37,7 @@ class Shape:
     sequence_length: int
     dtype: str
     flash_attention: bool
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Work:
     """
 
     products: Number
+    experts: Number
     attention: Number
     norms: Number
     elementwise: Number
@@ -64,7 +67,7 @@ class Work:
 
 def work(architecture: Architecture, chip: Chip, shape: Shape) -> Work:
     """The work of one rank."""
-    rates = Roofline(chip, shape.tensor_parallel, shape.dtype, "bf16")
+    rates = Roofline(training_chip(chip, shape.engine), shape.tensor_parallel, shape.dtype, "bf16")
     tokens = shape.sequence_length * shape.microbatch / shape.context_parallel
     step = Step(
         architecture.d_model,
@@ -75,7 +78,7 @@ def work(architecture: Architecture, chip: Chip, shape: Shape) -> Work:
         shape.sequence_length,
     )
     sums = dict.fromkeys(
-        ("products", "attention", "norms", "elementwise", "kernels", "reductions"), 0.0
+        ("products", "experts", "attention", "norms", "elementwise", "kernels", "reductions"), 0.0
     )
     routed = attention_layers = kv_width = 0.0
     for group in architecture.layers:
@@ -112,13 +115,13 @@ def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, float, fl
         case Experts():
             cost = rates.cost(_spread(op, shape))
             cast = _cast_s(op.rows * op.n_active * (op.d_model + op.d_expert), op, rates)
-            return "products", float(cost.seconds + cast), 0.0
+            return "experts", float(cost.seconds + cast), 0.0
         case PrefillAttention():
             return "attention", *_attention(op, rates, shape)
         case Elementwise():
             cost = rates.cost(op)
             kind = "norms" if op.name.endswith("norm, residual") else "elementwise"
-            return kind, float(cost.memory_s) * constants.UNFUSED, float(cost.overhead_s)
+            return kind, float(cost.memory_s) * constants.ENGINES[shape.engine].elementwise, float(cost.overhead_s)
     return "elementwise", 0.0, 0.0
 
 
@@ -131,20 +134,17 @@ def _cast_s(elements: Number, op: Any, rates: Roofline) -> Number:
 
 
 def _spread(op: Experts, shape: Shape) -> Experts:
-    """The experts of one rank when they are spread: fewer, whole, with the tokens of all ranks of the group."""
+    """The experts of one rank when they are spread over others: fewer and whole.
+
+    Ranks exchange tokens, so that each still works on as many pairs of token and expert as its own tokens make.
+    """
     e, t = shape.expert_parallel, shape.tensor_parallel
     if e == 1:
         return op
-    return Experts(
-        op.name,
-        op.rows / t * e,
-        op.d_model,
-        op.d_expert * t,
-        op.n_experts,
-        op.n_active,
-        op.n_local / e,
-        op.gated,
-    )
+    n_local = max(1.0, op.n_experts / e)
+    n_active = min(op.n_active, n_local)
+    rows = op.rows / t * op.n_active / n_active
+    return Experts(op.name, rows, op.d_model, op.d_expert * t, n_local, n_active, n_local, op.gated)
 
 
 def _attention(op: PrefillAttention, rates: Roofline, shape: Shape) -> tuple[float, float]:
