@@ -14,6 +14,7 @@ import numpy as np
 
 from optimizer import catalog
 from optimizer.columns.rules import Reference, Rules, resolve_rules
+from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture, Block, DenseFeedForward
@@ -170,6 +171,8 @@ def resolve(problem: Problem) -> Space:
     )
     ffn = FfnKinds(np.array(free.d_ff, dtype=np.int64), free.gated_ffn, free.ffn_bias)
     rules = resolve_rules(problem, free, Reference(baseline), published=fixed)
+    if "scaleup_domain" not in rules.values:
+        _check_network(chips, problem.deployment.tensor_parallel)
     return Space(
         problem=problem,
         architecture=free,
@@ -180,6 +183,16 @@ def resolve(problem: Problem) -> Space:
         ffn=ffn,
         rules=rules,
     )
+
+
+def _check_network(chips: tuple[Chip, ...], splits: tuple[int, ...]) -> None:
+    """Without the rule that keeps a group in its domain, its chips need a network to reach each other."""
+    for chip, t in product(chips, splits):
+        if not connected(group_of(t, chip), chip):
+            raise InputError(
+                f"deployment.tensor_parallel: {t} chips of {chip.name} leave its domain of "
+                f"{chip.scaleup.domain}, and the chip has no scaleout_bandwidth; leave scaleup_domain on"
+            )
 
 
 def _fixed(model: Architecture) -> ArchitectureSpace:

@@ -21,7 +21,7 @@ from optimizer.blocks.operators import (
     Operator,
     PrefillAttention,
 )
-from optimizer.cost.collectives import all_reduce_s
+from optimizer.cost.collectives import Group, all_reduce_s, connected, group_of
 from optimizer.cost.experts import experts_cost
 from optimizer.cost.operator_cost import Cost
 from optimizer.spec.chip import Chip, Streaming
@@ -120,7 +120,10 @@ class Roofline:
 
     def _all_reduce(self, op: AllReduce) -> Cost:
         n = self.tensor_parallel
-        total, latency = all_reduce_s(op.bytes, n, self.chip)
+        group = group_of(n, self.chip)
+        if not connected(group, self.chip):
+            group = Group(n, n)  # the rule scaleup_domain forbids it: the price only names the conflict
+        total, latency = all_reduce_s(op.bytes, group, self.chip)
         return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, total - latency, latency)
 
 

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.dtypes import ARITHMETIC, BYTES, ComputeDtype
+from optimizer.spec.links import POINT_TO_POINT, SCALEOUT, AllReduce, Collectives, Shot
 from optimizer.spec.quantity import Bytes, BytesPerSecond, FlopsPerSecond, Fraction, Seconds, Watts
 
 
@@ -54,20 +55,6 @@ class Streaming(Strict):
     overhead: Seconds
 
 
-class Shot(Strict):
-    """One all-reduce algorithm: latency + traffic / (link * bandwidth)."""
-
-    latency: Seconds
-    link: Fraction
-
-
-class AllReduce(Strict):
-    """Measured constants of the two algorithms on one number of chips."""
-
-    one_shot: Shot
-    two_shot: Shot
-
-
 class Training(Strict):
     """Shares of the peak sustained in training, fitted to measured steps; see `optimizer.cost.training.rates`."""
 
@@ -103,6 +90,9 @@ class Efficiency(Strict):
     }
     elementwise: Streaming = Streaming.model_construct(memory=0.70, overhead=3e-6)
     all_reduce: dict[int, AllReduce] = {}
+    collectives: Collectives = Collectives()
+    point_to_point: Shot = POINT_TO_POINT
+    scaleout: Shot = SCALEOUT
     experts: dict[ComputeDtype, ExpertKernel] = {}
     training: Training | None = None
     measured: bool = False

@@ -1,81 +1,41 @@
-"""Seconds of the messages between ranks: which ranks form a group, and what their collectives take.
+"""Seconds of the messages between ranks.
 
-Ranks are numbered tensor, context, data, pipeline from the inside out, as in Megatron; expert groups are
-neighbours. Stand-in until optimizer.cost.collectives has groups.
+Ranks are numbered tensor, context, data, pipeline from the inside out, and expert groups are neighbours, as in
+Megatron: a group of n ranks `stride` apart lies in as many scale-up domains as it must. Arrays of group sizes
+are priced once per distinct group.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
 from optimizer.blocks.operators import Number
+from optimizer.cost.collectives import Group, Time, group_of, point_to_point_s
 from optimizer.spec.chip import Chip
 
-_NET_SHARE = 0.8
-_LINK_SHARE = 0.75
-_NET_S, _HOP_S = 12e-6, 1.5e-6
-_DEFAULT_NET = 25e9
+Collective = Callable[[Number, Group, Chip], Time]
 
 
-@dataclass(frozen=True)
-class Group:
-    """Ranks that talk to each other, and how many of them share a scale-up domain."""
-
-    n_chips: Number
-    per_domain: Number
-
-
-def group_of(n_chips: Number, chip: Chip, stride: Number = 1) -> Group:
-    """A group of ranks `stride` apart."""
-    return Group(n_chips, np.maximum(1, np.minimum(n_chips, np.floor(chip.scaleup.domain / stride))))
-
-
-def _gather(size: Number, group: Group, chip: Chip) -> tuple[Number, Number]:
-    n, g = group.n_chips, group.per_domain
-    domains = np.ceil(n / g)
-    inside = (g - 1) / g * size / (_width(chip) * _LINK_SHARE)
-    net = chip.scaleout_bandwidth or _DEFAULT_NET
-    # each chip of a domain brings its share of the tensor over its own network port
-    across = (domains - 1) / domains * size / (g * net * _NET_SHARE)
-    latency = np.where(n > 1, _HOP_S * (g - 1) + _NET_S * np.log2(np.maximum(domains, 1)) , 0.0)
-    return np.maximum(inside, across) + latency, latency
+def exchange_s(collective: Collective, size: Number, n_chips: Number, chip: Chip, stride: Number = 1) -> Number:
+    """Seconds of a collective of `size` bytes over groups of `n_chips` ranks `stride` apart."""
+    if np.ndim(n_chips) == 0 and np.ndim(stride) == 0:
+        return _one(collective, size, int(n_chips), chip, int(stride))
+    sizes, counts, strides = np.broadcast_arrays(size, n_chips, stride)
+    seconds = np.zeros(sizes.shape)
+    for n, apart in {(int(a), int(b)) for a, b in zip(counts.flat, strides.flat, strict=True)}:
+        rows = (counts == n) & (strides == apart)
+        seconds[rows] = _one(collective, sizes[rows], n, chip, apart)
+    return seconds
 
 
-def _width(chip: Chip) -> float:
-    link = chip.scaleup
-    if link.topology.startswith("torus"):
-        return link.bandwidth * 2 * int(link.topology[5])
-    return link.bandwidth
+def _one(collective: Collective, size: Number, n: int, chip: Chip, stride: int) -> Number:
+    return collective(size, group_of(n, chip, stride), chip)[0] if n > 1 else 0.0 * size
 
 
-def all_gather_s(size: Number, group: Group, chip: Chip) -> tuple[Number, Number]:
-    """Seconds, of which latency, to gather a tensor of `size` bytes in all."""
-    return _gather(size, group, chip)
-
-
-def reduce_scatter_s(size: Number, group: Group, chip: Chip) -> tuple[Number, Number]:
-    """Seconds, of which latency, to sum and scatter a tensor of `size` bytes in all."""
-    return _gather(size, group, chip)
-
-
-def all_reduce_s(size: Number, group: Group, chip: Chip) -> tuple[Number, Number]:
-    """Seconds, of which latency, to sum a tensor."""
-    a, b = _gather(size, group, chip)
-    return 2 * a, 2 * b
-
-
-def all_to_all_s(size: Number, group: Group, chip: Chip) -> tuple[Number, Number]:
-    """Seconds, of which latency, when each rank holds `size` bytes for all."""
-    n, g = group.n_chips, group.per_domain
-    net = chip.scaleout_bandwidth or _DEFAULT_NET
-    inside = (g - 1) / n * size / (_width(chip) * _LINK_SHARE)
-    across = (n - g) / n * size / (net * _NET_SHARE)
-    latency = np.where(n > 1, 10e-6 + np.where(n > g, 15e-6, 0.0), 0.0)
-    return np.maximum(inside, across) + latency, latency
-
-
-def point_to_point_s(size: Number, chip: Chip, inside: Number) -> tuple[Number, Number]:
-    """Seconds, of which latency, of one message."""
-    net = (chip.scaleout_bandwidth or _DEFAULT_NET) * _NET_SHARE
-    width = np.where(inside, _width(chip) * _LINK_SHARE, net)
-    return 10e-6 + size / width, 10e-6 + 0 * size
+def message_s(size: Number, chip: Chip, inside: Number, sent: Number) -> Number:
+    """Seconds of one message, over the domain's links where `inside`, nothing where none is `sent`."""
+    if not np.any(sent):
+        return 0.0 * size
+    near = point_to_point_s(size, chip, inside=True)[0] if np.any(inside) else 0.0
+    far = point_to_point_s(size, chip, inside=False)[0] if not np.all(inside) else 0.0
+    return np.where(sent, np.where(inside, near, far), 0.0)

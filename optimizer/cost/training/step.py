@@ -13,16 +13,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from optimizer.blocks.operators import Number
+from optimizer.cost.collectives import all_gather_s, all_reduce_s, all_to_all_s, reduce_scatter_s
 from optimizer.cost.training import constants
 from optimizer.cost.training.layout import Layout
-from optimizer.cost.training.links import (
-    all_gather_s,
-    all_reduce_s,
-    all_to_all_s,
-    group_of,
-    point_to_point_s,
-    reduce_scatter_s,
-)
+from optimizer.cost.training.links import exchange_s, message_s
 from optimizer.cost.training.memory import WEIGHT_BYTES, Parameters, stage_layers
 from optimizer.cost.training.work import Work
 from optimizer.spec.architecture import Architecture
@@ -121,52 +115,46 @@ def step_times(
 
 def _reduce_s(own: Work, at: Layout, chip: Chip) -> Number:
     """Tensor-parallel messages of one pass over all layers."""
-    group = group_of(at.tensor_parallel, chip)
-    whole = all_reduce_s(own.reduced_bytes, group, chip)[0]
-    split = all_gather_s(own.reduced_bytes, group, chip)[0] + reduce_scatter_s(own.reduced_bytes, group, chip)[0]
-    one = np.where(at.sequence_shards > 1, split, whole)
-    return np.where(at.tensor_parallel > 1, own.reductions * one, 0.0)
+    t, size = at.tensor_parallel, own.reduced_bytes
+    whole = exchange_s(all_reduce_s, size, t, chip)
+    split = exchange_s(all_gather_s, size, t, chip) + exchange_s(reduce_scatter_s, size, t, chip)
+    return own.reductions * np.where(at.sequence_shards > 1, split, whole)
 
 
 def _dispatch_s(own: Work, at: Layout, chip: Chip) -> Number:
     """Tokens to their experts and back, in one pass over all layers."""
-    group = group_of(at.expert_parallel, chip)
-    one = all_to_all_s(own.routed_bytes, group, chip)[0]
-    return np.where(at.expert_parallel > 1, 2 * own.routed_layers * one, 0.0)
+    return 2 * own.routed_layers * exchange_s(all_to_all_s, own.routed_bytes, at.expert_parallel, chip)
 
 
 def _ring_s(own: Work, at: Layout, chip: Chip) -> Number:
     """Keys and values around the context-parallel ring, as far as attention does not hide them."""
-    c = at.context_parallel
-    group = group_of(c, chip, at.tensor_parallel)
-    moved = (c - 1) / c * own.key_value_bytes
-    one = point_to_point_s(moved, chip, group.per_domain == group.n_chips)[0]
+    c, t = at.context_parallel, at.tensor_parallel
+    inside = c * t <= chip.scaleup.domain
+    one = (c - 1) * message_s(own.key_value_bytes / c, chip, inside, c > 1)
     forward = hidden(own.attention_layers * one, own.attention, at.overlap)
     backward = hidden(2 * own.attention_layers * one, 2 * own.attention, at.overlap)
-    return np.where(c > 1, forward + backward, 0.0)
+    return forward + backward
 
 
 def _shard_messages(held: Parameters, at: Layout, chip: Chip) -> tuple[Number, Number]:
     """(gathering the weights, summing the gradients) of a rank's stage once."""
     t = at.tensor_parallel
     shared, spread = held.layers + held.tables, held.experts
-    group = group_of(at.replicas, chip, t)
-    narrow = group_of(np.minimum(at.zero_group, at.replicas), chip, t)
-    few = group_of(at.expert_replicas, chip, at.expert_parallel * at.expert_tensor_parallel)
-    gather = all_gather_s(WEIGHT_BYTES * shared, narrow, chip)[0] + all_gather_s(WEIGHT_BYTES * spread, few, chip)[0]
-    scatter = (
-        reduce_scatter_s(at.gradient_bytes * shared, group, chip)[0]
-        + reduce_scatter_s(at.gradient_bytes * spread, few, chip)[0]
-    )
+    apart = at.expert_parallel * at.expert_tensor_parallel
+    ranks, few = at.replicas, at.expert_replicas
+    gather = exchange_s(all_gather_s, WEIGHT_BYTES * shared, at.zero_group, chip, t)
+    gather = gather + exchange_s(all_gather_s, WEIGHT_BYTES * spread, np.minimum(few, at.zero_group), chip, apart)
+    sums = exchange_s(reduce_scatter_s, at.gradient_bytes * shared, ranks, chip, t)
+    sums = sums + exchange_s(reduce_scatter_s, at.gradient_bytes * spread, few, chip, apart)
     whole = at.zero_stage == 0  # nothing is sharded: one all-reduce
-    return np.where(whole, 0.0, gather), np.where(whole, 2 * scatter, scatter)
+    return np.where(whole, 0.0, gather), np.where(whole, 2 * sums, sums)
 
 
 def _boundary_s(own: Work, at: Layout, chip: Chip) -> Number:
     """One microbatch's activations to the next stage."""
     ranks = at.tensor_parallel * at.context_parallel * at.data_parallel
-    inside = ranks * at.pipeline_parallel <= chip.scaleup.domain
-    return point_to_point_s(own.reduced_bytes / at.sequence_shards, chip, inside)[0]
+    p = at.pipeline_parallel
+    return message_s(own.reduced_bytes / at.sequence_shards, chip, ranks * p <= chip.scaleup.domain, p > 1)
 
 
 def _optimizer_s(held: Parameters, at: Layout, chip: Chip) -> Number:

@@ -1,0 +1,84 @@
+"""Measured constants of exchanges between chips, and what holds where nobody measured."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from optimizer.spec.base import Strict
+from optimizer.spec.quantity import Fraction, Seconds
+
+
+class Shot(Strict):
+    """One algorithm of an exchange: latency + bytes moved / (link * bandwidth)."""
+
+    latency: Seconds
+    link: Fraction
+
+
+class AllReduce(Strict):
+    """Measured constants of the algorithms of an all-reduce on one number of chips."""
+
+    one_shot: Shot
+    two_shot: Shot
+    large: Shot | None = None
+    """Two-shot traffic of the library that wins on large tensors, in the switch where it can."""
+
+
+Shots = Annotated[tuple[Shot, ...], Field(min_length=1)]
+"""The fastest of these counts: a library changes its protocol with the size."""
+Sizes = dict[Annotated[int, Field(ge=2)], Shots]
+"""By number of chips; the nearest number at or above holds for others."""
+
+
+class Collectives(Strict):
+    """Measured constants of the other exchanges inside one domain."""
+
+    all_gather: Sizes = {}
+    reduce_scatter: Sizes = {}
+    all_to_all: Sizes = {}
+
+
+def _shot(latency_us: float, link: float) -> Shot:
+    return Shot.model_construct(latency=latency_us * 1e-6, link=link)
+
+
+def _reduce(one: Shot, two: Shot) -> AllReduce:
+    return AllReduce.model_construct(one_shot=one, two_shot=two, large=None)
+
+
+def _sizes(shots: dict[int, tuple[tuple[float, float], ...]]) -> Sizes:
+    return {n: tuple(_shot(*shot) for shot in row) for n, row in shots.items()}
+
+
+UNMEASURED_ALL_REDUCE = {2: _reduce(_shot(6, 0.6), _shot(12, 0.65))}
+"""Where no kernel was measured on links of the chip's own: the medians of the measured switches."""
+
+UNMEASURED_COLLECTIVES = Collectives.model_construct(
+    all_gather=_sizes({8: ((12, 0.36), (25, 0.71))}),
+    reduce_scatter=_sizes({8: ((12, 0.43), (25, 0.70))}),
+    all_to_all=_sizes({8: ((9, 0.09), (14, 0.63))}),
+)
+"""The same for the other exchanges: the medians of NCCL on A100, H100, H200 and B200."""
+
+PCIE_ALL_REDUCE = {
+    2: _reduce(_shot(5, 0.56), _shot(20, 0.655)),
+    4: _reduce(_shot(10, 0.052), _shot(12, 0.157)),
+    8: _reduce(_shot(10, 0.02), _shot(20, 0.071)),
+}
+"""Chips on PCIe share the host's bridges. Fitted to 17 sizes of the fastest kernel on L40S, the only PCIe
+part with measurements (ai-dynamo/aiconfigurator @095f58a5); median error 2-7 %, in sample."""
+
+PCIE_COLLECTIVES = Collectives.model_construct(
+    all_gather=_sizes({2: ((6.0, 0.31), (19, 0.617)), 4: ((7.9, 0.118), (17, 0.15)), 8: ((11, 0.038),)}),
+    reduce_scatter=_sizes({2: ((6.0, 0.31), (18, 0.594)), 4: ((7.9, 0.10), (27, 0.153)), 8: ((10, 0.049),)}),
+    all_to_all=_sizes({2: ((9.2, 0.36), (18, 0.70)), 4: ((8.3, 0.074), (18, 0.145)), 8: ((11, 0.036),)}),
+)
+"""The same for the other exchanges (NCCL)."""
+
+POINT_TO_POINT = _shot(10, 0.88)
+"""A message between two chips: 396 of 450 GB/s on H200 and 55 of 63 GB/s over PCIe 5 (stas00/ml-engineering
+network/README.md @744d01e1); the latency is ai-dynamo/aiconfigurator's planning value @095f58a5."""
+
+SCALEOUT = _shot(10, 0.90)
+"""A message over the network: 365 of 400 GB/s a node on four nodes of eight H200 (stas00/ml-engineering
+network/README.md @744d01e1); the latency is ai-dynamo/aiconfigurator's planning value @095f58a5."""
