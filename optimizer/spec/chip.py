@@ -56,7 +56,7 @@ class Streaming(Strict):
 
 
 class Training(Strict):
-    """Shares of the peak sustained in training, fitted to measured steps; see `optimizer.cost.training.rates`."""
+    """Shares of the peak sustained in training, fitted to steps (`optimizer.cost.training.rates`)."""
 
     products: dict[ComputeDtype, Fraction]
     attention: Fraction

@@ -10,7 +10,7 @@ Degree = Annotated[int, Field(ge=1, le=10**8, strict=True)]
 Recompute = Literal["none", "selective", "full"]
 TrainingDtype = Literal["bf16", "fp8", "mxfp8", "mxfp4", "nvfp4"]
 Schedule = Literal["1f1b", "zero_bubble"]
-Engine = Literal["megatron", "pytorch", "xla"]
+Engine = Literal["megatron", "deepspeed", "pytorch", "torch_compile", "xla"]
 
 
 class TrainingSetup(Strict):
@@ -39,7 +39,7 @@ class TrainingSetup(Strict):
     zero_group: Degree | None = None
     """Ranks that share one copy of what ZeRO shards; all data-parallel ranks where not given."""
     engine: Engine = "megatron"
-    """Whose kernels: fused ones, PyTorch's own (eager), or a compiler's."""
+    """Whose kernels: Megatron's fused ones, Megatron-DeepSpeed's, PyTorch's own, or the XLA compiler's."""
     dtype: TrainingDtype = "bf16"
     """Format of the matrix products; weights are kept in 16 bit."""
     gradient_bytes: Annotated[float, Field(gt=0, le=8)] = 4.0

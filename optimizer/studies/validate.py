@@ -11,6 +11,8 @@ from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Validation, ValidationGroup
 from optimizer.studies.estimate import Setup, estimate, frame_of
 from optimizer.studies.points import Point, Unscored, read_points
+from optimizer.studies.train_points import training_rows
+from optimizer.studies.train_validate import validate_training
 
 GROUPS = ("source", "model", "chip", "metric", "regime")
 MOST_SEQUENCES = 2048
@@ -32,7 +34,10 @@ class Scored:
 
 
 def validate_points(path: Path) -> Validation:
-    """Score a CSV of measured points (columns: `optimizer.studies.points`)."""
+    """Score a CSV of measured points (columns: `optimizer.studies.points`, for training `.train_points`)."""
+    steps = training_rows(path)
+    if steps is not None:
+        return validate_training(path.name, steps)
     scored: list[Scored] = []
     skipped: Counter[str] = Counter()
     for point in read_points(path):

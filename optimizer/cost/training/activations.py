@@ -3,15 +3,15 @@
 Per token, in 16 bit (Korthikanti et al. 2022, arXiv 2205.05198, equations 1-6), with d = d_model and t the
 tensor-parallel ranks:
 
-    whole on each rank, or split over the sequence   2 layer inputs, 2 norm outputs: 8 d; dropout masks: 2 d
-    split over the ranks                              queries, keys, values, attention output; the hidden layer
-    without a flash kernel                            scores, their mask and what dropout leaves: 5 s a heads
+    whole, or split over the sequence    layer inputs and norm outputs: 8 d; dropout masks: 2 d
+    split over the ranks                 queries, keys, values, attention output; the hidden layer
+    without a flash kernel               scores, their mask and what dropout leaves: 5 s for each head
 
-which gives s b d (10 + 24/t + 5 a s / (d t)) for the layer of GPT-3, and 34 s b d / t with sequence parallelism
-and the core computed again. A gated network keeps gate, up and their product; grouped queries fewer keys;
-a mixture one copy of its input per chosen expert; other mixers the inputs and outputs of their products.
-Computing whole layers again keeps the layer's input only; computing selected parts again keeps no scores, or, with a
-flash kernel, neither the norms' outputs nor the activation's.
+which gives s b d (10 + 24/t + 5 a s / (d t)) for a layer of GPT-3, and 34 s b d / t with sequence
+parallelism and the core computed again. A gated network keeps gate, up and their product; grouped queries
+fewer keys; a mixture one copy of its input per chosen expert; other mixers the inputs and outputs of their
+products. Computing whole layers again keeps the layer's input only; computing selected parts again keeps no
+scores, or, with a flash kernel, neither the norms' outputs nor the activation's.
 """
 
 from typing import Any
@@ -32,7 +32,9 @@ def mean_layer_bytes(architecture: Architecture, at: Layout) -> Number:
 
 def layer_bytes(layer: Block, d_model: int, at: Layout) -> Number:
     """Bytes one layer keeps for one microbatch on one rank."""
-    kept = np.where(at.recompute_layers, 2.0 * d_model / at.sequence_shards, saved_per_token(layer, d_model, at))
+    kept = np.where(
+        at.recompute_layers, 2.0 * d_model / at.sequence_shards, saved_per_token(layer, d_model, at)
+    )
     return at.tokens * kept
 
 
@@ -83,7 +85,9 @@ def _ffn(ffn: Any, d_model: int, at: Layout) -> Number:
         return _around(d_model, at) + hidden * ffn.d_ff / at.tensor_parallel
     shared = ffn.n_shared_experts * (ffn.d_shared or ffn.d_expert) / at.tensor_parallel
     # Spread experts work on the tokens of one sequence shard, with their whole width.
-    routed = ffn.n_active_experts * (hidden * ffn.d_expert / at.tensor_parallel + 4.0 * d_model / at.sequence_shards)
+    routed = ffn.n_active_experts * (
+        hidden * ffn.d_expert / at.tensor_parallel + 4.0 * d_model / at.sequence_shards
+    )
     return _around(d_model, at) + hidden * shared + routed
 
 

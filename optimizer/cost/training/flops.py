@@ -1,74 +1,74 @@
 """Arithmetic of training, in the two conventions in use.
 
-Per token, with N the parameters of the products a token meets (no input table, the head included):
+Forward FLOP of a token: twice the parameters it meets in products (the head, not the input table; of a
+mixture the experts it uses and the router), and the attention core, 4 n_heads d_head for each pair of query
+and key. `causal` counts the pairs that the mask leaves, about half of the sequence (or window) for each
+query; `full` counts all. Backward is twice forward. (A flash kernel takes 2.5 times: that is time, not MFU.)
 
-    causal = 6 N + 6 sum over attention layers of n_heads (d_query + d_value) / 2 x mean context x ...
-    full   = the same with every query attending to the whole sequence
-
-MFU divides model FLOP by time and peak. Megatron's older reports, llm-foundry, NeMo up to 24.07 and MaxText's
-tables count full attention; Megatron-Bridge and kernels that skip masked tiles count causal. HFU adds what is
-computed again. Backward is twice forward (2.5 times in a flash kernel's time, never in MFU).
+MFU divides model FLOP by time and peak; HFU adds what is computed again. Megatron's reports up to 2023,
+llm-foundry, NeMo 24.07 and MaxText count full attention, Megatron-Bridge counts causal. With 4 h wide
+networks and full attention this is Megatron's 72 B L s h^2 (1 + s/6h + V/12hL), arXiv 2104.04473.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from optimizer.blocks import block
-from optimizer.blocks.operators import Experts, Gemm, PrefillAttention, Step
+from optimizer.blocks.operators import Experts, Gemm, Operator, PrefillAttention, Step
 from optimizer.spec.architecture import Architecture
 
 
 @dataclass(frozen=True, slots=True)
 class Flops:
-    """Forward FLOP of one token: products, and the attention core in both conventions."""
+    """Forward FLOP of one token: products of the layers, the head, the attention core both ways."""
 
-    products: float
+    layers: float
+    head: float
     attention_causal: float
     attention_full: float
 
     def model(self, causal: bool) -> float:
         """Model FLOP of one token, forward and backward."""
-        return 3 * (self.products + (self.attention_causal if causal else self.attention_full))
+        return 3 * (self.layers + self.head + self._attention(causal))
 
     def hardware(self, recompute: str, causal: bool) -> float:
-        """Model FLOP and what is computed again."""
-        attention = self.attention_causal if causal else self.attention_full
-        again = {"none": 0.0, "selective": attention, "full": self.products + attention}[recompute]
+        """Model FLOP and what is computed again: the attention core, or whole layers, never the head."""
+        attention = self._attention(causal)
+        again = {"none": 0.0, "selective": attention, "full": self.layers + attention}[recompute]
         return self.model(causal) + again
+
+    def _attention(self, causal: bool) -> float:
+        return self.attention_causal if causal else self.attention_full
 
 
 def forward_flops(architecture: Architecture, sequence_length: int) -> Flops:
     """Forward FLOP per token of a whole model on sequences of this length."""
     step = Step(architecture.d_model, 1, 0, 0, 1.0, sequence_length)
-    products = 2.0 * architecture.d_model * architecture.vocab_size * sequence_length
-    causal = full = 0.0
+    layers = causal = full = 0.0
     for group in architecture.layers:
         for part in (group.block.mixer, group.block.ffn):
             for op in block(part).operators(part, step):
-                a, b, c = _forward(op)
-                products, causal, full = (
-                    products + group.count * a,
-                    causal + group.count * b,
-                    full + group.count * c,
-                )
-    router = sum(
-        2.0 * architecture.d_model * group.block.ffn.n_experts * group.count * sequence_length
-        for group in architecture.layers
-        if group.block.ffn.kind == "moe"
-    )
-    return Flops((products + router) / sequence_length, causal / sequence_length, full / sequence_length)
+                layers += group.count * _products(op)
+                causal += group.count * _attention(op, causal=True)
+                full += group.count * _attention(op, causal=False)
+            if part.kind == "moe":
+                layers += group.count * 2.0 * architecture.d_model * part.n_experts * sequence_length
+    head = 2.0 * architecture.d_model * architecture.vocab_size
+    return Flops(layers / sequence_length, head, causal / sequence_length, full / sequence_length)
 
 
-def _forward(op: Any) -> tuple[float, float, float]:
-    """(products, causal attention, full attention) of one operator."""
+def _products(op: Operator) -> float:
     match op:
         case Gemm():
-            return 2.0 * op.m * op.n * op.k, 0.0, 0.0
+            return float(2.0 * op.m * op.n * op.k)
         case Experts():
             pairs = op.rows * op.n_active * op.n_local / op.n_experts
-            return 2.0 * (2 + op.gated) * op.d_model * op.d_expert * pairs, 0.0, 0.0
-        case PrefillAttention():
-            width = 4.0 * op.prompts * op.n_heads * op.d_head
-            pairs = op.tokens * op.window - op.window * (op.window - 1) / 2
-            return 0.0, width * pairs, width * op.tokens * min(op.tokens, 2 * op.window)
-    return 0.0, 0.0, 0.0
+            return float(2.0 * (2 + op.gated) * op.d_model * op.d_expert * pairs)
+    return 0.0
+
+
+def _attention(op: Operator, causal: bool) -> float:
+    if not isinstance(op, PrefillAttention):
+        return 0.0
+    tokens, window = op.tokens, op.window
+    pairs = tokens * window - window * (window - 1) / 2 if causal else tokens * window
+    return float(4.0 * op.prompts * op.n_heads * op.d_head * pairs)

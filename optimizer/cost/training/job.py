@@ -41,8 +41,14 @@ def job(architecture: Architecture, chip: Chip, setup: TrainingSetup) -> Job:
     """Price a setup; whether it fits is for the caller to judge."""
     at = layout_of(setup)
     own = work(architecture, chip, shape_of(setup))
-    times = step_times(architecture, chip, at, own, rank_parameters(architecture, at))
-    return Job(setup, at, times, training_memory(architecture, at), forward_flops(architecture, setup.sequence_length))
+    times = step_times(architecture.n_layers, chip, at, own, rank_parameters(architecture, at))
+    return Job(
+        setup,
+        at,
+        times,
+        training_memory(architecture, at),
+        forward_flops(architecture, setup.sequence_length),
+    )
 
 
 def shape_of(setup: TrainingSetup) -> Shape:

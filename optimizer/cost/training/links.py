@@ -1,8 +1,8 @@
 """Seconds of the messages between ranks.
 
-Ranks are numbered tensor, context, data, pipeline from the inside out, and expert groups are neighbours, as in
-Megatron: a group of n ranks `stride` apart lies in as many scale-up domains as it must. Arrays of group sizes
-are priced once per distinct group.
+Ranks are numbered tensor, context, data, pipeline from the inside out, and expert groups are neighbours, as
+in Megatron: a group of n ranks `stride` apart lies in as many scale-up domains as it must. Arrays of group
+sizes are priced once per distinct group.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,9 @@ from optimizer.spec.chip import Chip
 Collective = Callable[[Number, Group, Chip], Time]
 
 
-def exchange_s(collective: Collective, size: Number, n_chips: Number, chip: Chip, stride: Number = 1) -> Number:
+def exchange_s(
+    collective: Collective, size: Number, n_chips: Number, chip: Chip, stride: Number = 1
+) -> Number:
     """Seconds of a collective of `size` bytes over groups of `n_chips` ranks `stride` apart."""
     if np.ndim(n_chips) == 0 and np.ndim(stride) == 0:
         return _one(collective, size, int(n_chips), chip, int(stride))

@@ -1,12 +1,11 @@
 """Bytes on one chip in training: weights, gradients, optimizer, activations, logits, buffers.
 
-States (ZeRO, arXiv 1910.02054): 16-bit weights, gradients and optimizer for each parameter of the rank, of which
-stage 1 shards the optimizer, 2 the gradients too, 3 the weights too, over the ranks of one group. With 2 + 2 + 12
-bytes that is 16, 4 + 12/n, 2 + 14/n and 16/n bytes a parameter.
+States (ZeRO, arXiv 1910.02054): 16-bit weights, gradients and optimizer for each parameter of the rank, of
+which stage 1 shards the optimizer, 2 the gradients too, 3 the weights too, over the ranks of one group. With
+2 + 2 + 12 bytes that is 16, 4 + 12/n, 2 + 14/n and 16/n bytes a parameter.
 
-Activations (Korthikanti et al. 2022): the first of p stages holds min(m, p) microbatches of its layers, times
-1 + (p - 1)/(p v) when v chunks are interleaved. Stages need not be equal: the largest has ceil(L / p) layers.
-The first stage adds the input table, the last the head and the logits; the larger of the two is the answer.
+The first stage of a pipeline holds the most activations and the input table, the last the head and the
+logits; the larger of the two is the answer.
 """
 
 from dataclasses import dataclass, fields
@@ -17,6 +16,7 @@ from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import Number
 from optimizer.cost.training.activations import mean_layer_bytes, saved_per_token
 from optimizer.cost.training.layout import Layout
+from optimizer.cost.training.pipeline import layers_in_flight, stage_layers
 from optimizer.spec.architecture import Architecture
 
 WEIGHT_BYTES = 2.0
@@ -54,22 +54,11 @@ class TrainingMemory:
 
 def state_bytes(at: Layout, sharded_over: Number) -> tuple[Number, Number, Number]:
     """(weights, gradients, optimizer) in bytes a parameter, over this many ranks of a ZeRO group."""
+
     def part(whole: float, stage: int) -> Number:
         return whole / np.where(at.zero_stage >= stage, sharded_over, 1)
 
     return part(WEIGHT_BYTES, 3), part(at.gradient_bytes, 2), part(at.optimizer_bytes, 1)
-
-
-def stage_layers(n_layers: int, at: Layout) -> Number:
-    """Layers of the largest pipeline stage."""
-    return np.ceil(n_layers / at.pipeline_parallel)
-
-
-def layers_in_flight(n_layers: int, at: Layout) -> Number:
-    """Layers times microbatches whose activations the first stage holds at once."""
-    p, v = at.pipeline_parallel, at.pipeline_interleave
-    held = np.minimum(at.n_microbatches, p) * np.where(v > 1, 1 + (p - 1) / (p * v), 1.0)
-    return stage_layers(n_layers, at) * np.minimum(held, at.n_microbatches)
 
 
 def rank_parameters(architecture: Architecture, at: Layout) -> Parameters:
@@ -113,7 +102,9 @@ def training_memory(architecture: Architecture, at: Layout) -> TrainingMemory:
     kept_last = kept / np.minimum(at.pipeline_parallel, at.n_microbatches)
     at_the_end = (at.pipeline_parallel == 1) | (kept_last + logits > kept)
     activations, logits = np.where(at_the_end, kept_last, kept), np.where(at_the_end, logits, 0.0)
-    return TrainingMemory(weights, gradients, optimizer, activations, logits, _buffers(architecture, at, held))
+    return TrainingMemory(
+        weights, gradients, optimizer, activations, logits, _buffers(architecture, at, held)
+    )
 
 
 def _expert_group(at: Layout) -> Number:
@@ -130,5 +121,7 @@ def _buffers(architecture: Architecture, at: Layout, held: Parameters) -> Number
     )
     again = at.recompute_layers * at.tokens * widest
     per_layer = (held.layers + held.experts) / stage_layers(architecture.n_layers, at)
-    gathered = np.where(at.zero_stage >= 3, _GATHERED_LAYERS * per_layer * (WEIGHT_BYTES + at.gradient_bytes / 2), 0)
+    gathered = np.where(
+        at.zero_stage >= 3, _GATHERED_LAYERS * per_layer * (WEIGHT_BYTES + at.gradient_bytes / 2), 0
+    )
     return again + gathered

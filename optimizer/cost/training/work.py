@@ -55,14 +55,17 @@ class Work:
     kernels: Number
     head: Number
     reduced_bytes: Number
-    """Bytes of one tensor-parallel all-reduce, and how many there are."""
+    """Bytes of one tensor-parallel all-reduce."""
     reductions: Number
+    """All-reduces of one pass."""
     routed_bytes: Number
-    """Bytes a rank sends in one dispatch of tokens to experts, and layers that have one."""
+    """Bytes a rank sends in one dispatch of tokens to experts."""
     routed_layers: Number
+    """Layers that dispatch."""
     key_value_bytes: Number
-    """Keys and values of one layer of the whole sequence, one rank's heads."""
+    """Keys and values of one layer, of the whole sequence and one rank's heads."""
     attention_layers: Number
+    """Layers with attention over the sequence."""
 
 
 def work(architecture: Architecture, chip: Chip, shape: Shape) -> Work:
@@ -114,14 +117,17 @@ def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, float, fl
             return "products", float(cost.seconds - cost.overhead_s + cast), float(cost.overhead_s)
         case Experts():
             cost = rates.cost(_spread(op, shape))
-            cast = _cast_s(op.rows * op.n_active * (op.d_model + op.d_expert), op, rates)
-            return "experts", float(cost.seconds + cast), 0.0
+            return "experts", float(cost.seconds), 0.0  # their kernels quantise too
         case PrefillAttention():
             return "attention", *_attention(op, rates, shape)
         case Elementwise():
             cost = rates.cost(op)
             kind = "norms" if op.name.endswith("norm, residual") else "elementwise"
-            return kind, float(cost.memory_s) * constants.ENGINES[shape.engine].elementwise, float(cost.overhead_s)
+            return (
+                kind,
+                float(cost.memory_s) * constants.ENGINES[shape.engine].elementwise,
+                float(cost.overhead_s),
+            )
     return "elementwise", 0.0, 0.0
 
 
@@ -136,7 +142,7 @@ def _cast_s(elements: Number, op: Any, rates: Roofline) -> Number:
 def _spread(op: Experts, shape: Shape) -> Experts:
     """The experts of one rank when they are spread over others: fewer and whole.
 
-    Ranks exchange tokens, so that each still works on as many pairs of token and expert as its own tokens make.
+    Ranks exchange tokens: each still works on as many pairs of token and expert as its own tokens make.
     """
     e, t = shape.expert_parallel, shape.tensor_parallel
     if e == 1:
@@ -159,7 +165,7 @@ def _attention(op: PrefillAttention, rates: Roofline, shape: Shape) -> tuple[flo
 
 
 _SCORE_BYTES = 13.0
-"""Bytes per score without a flash kernel: written and read by two products, softmax and dropout, with its mask."""
+"""Bytes for each score without a flash kernel: two products, softmax and dropout, with its mask."""
 
 
 def _head(architecture: Architecture, rates: Roofline, tokens: float) -> float:
