@@ -31,20 +31,20 @@ def best_plans(
     found: list[Candidate] = []
     while (queued := queue.pop(np.nextafter(limit, np.inf))) is not None:
         table, kinds = queued.table, queued.table.rules
-        key = slice_plans(table, queued.row, objective, sense).key
-        rows, columns = np.nonzero(key <= min(limit, np.finfo(float).max))
-        order = np.argsort(key[rows, columns], kind="stable")[:at_most]
+        plans = slice_plans(table, queued.row, objective, sense)
+        wanted = np.flatnonzero(plans.key <= min(limit, np.finfo(float).max))
+        order = wanted[np.argsort(plans.key[wanted], kind="stable")[:at_most]]
         found += [
             Candidate(
                 objective.name,
                 sense,
-                float(key[a, f]),
+                float(plans.key[i]),
                 table.frame,
                 queued.n_layers,
-                int(kinds.attention[a]),
-                int(kinds.ffn[f]),
+                int(kinds.attention[plans.attention[i]]),
+                int(kinds.ffn[plans.ffn[i]]),
             )
-            for a, f in zip(rows[order], columns[order], strict=True)
+            for i in order
         ]
         found = sorted(found, key=_order)[:at_most]
         if len(found) == at_most:

@@ -1,0 +1,112 @@
+"""Many re-solves of one problem, side by side, journalled, counted and stoppable."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optimizer.solver.queue import OutOfTime
+from optimizer.spec.problem import Problem
+from optimizer.spec.studies import Answer, Work
+from optimizer.studies.executors import Here
+from optimizer.studies.journal import Journal, digest
+from optimizer.studies.question import Ask, Question, ask, prepared, text_of
+
+Progress = Callable[[str], None]
+_POLL_S = 0.2
+
+
+class Stopped(Exception):
+    """The time limit passed or Ctrl-C was pressed; what was answered is kept."""
+
+
+@dataclass
+class Resolves:
+    """Answers re-solves of one problem: from the journal, or by the executor."""
+
+    problem: Problem
+    study: dict[str, Any]
+    """What tells this study from others, for its journal."""
+    executor: Executor = field(default_factory=Here)
+    journal_path: Path | None = None
+    time_limit_s: float | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        self.text = text_of(self.problem)
+        self.question: Question = prepared(self.text)
+        self.deadline = None if self.time_limit_s is None else time.monotonic() + self.time_limit_s
+        self.work = Work()
+        self._used: set[str] = set()
+        self._start = time.monotonic()
+        identity = {"problem": digest(self.question.identity()), **self.study}
+        self.journal = Journal(self.journal_path, identity)
+
+    def all(self, asks: Sequence[Ask]) -> list[Answer]:
+        """Answers in the order asked. Raises Stopped; then those that were done are in the journal."""
+        texts = [item.model_dump_json() for item in asks]
+        missing = {t: item for t, item in zip(texts, asks, strict=True) if self.journal.get(t) is None}
+        if missing:
+            self._run(missing)
+        found = []
+        for text in texts:
+            answer = self.journal.get(text)
+            if answer is None:
+                raise Stopped
+            if text not in self._used:
+                self._used.add(text)
+                self.work = self.work.plus(answer)
+            found.append(answer)
+        return found
+
+    def one(self, item: Ask) -> Answer:
+        """One answer."""
+        return self.all([item])[0]
+
+    def say(self, message: str) -> None:
+        """Tell whoever watches."""
+        if self.progress:
+            self.progress(message)
+
+    def pace(self, left: int) -> str:
+        """How fast re-solves come, and the least time that so many more would take."""
+        done = len(self.journal.answers) - self.journal.found
+        spent = time.monotonic() - self._start
+        if not done:
+            return ""
+        return f", {1e3 * spent / done:.0f} ms each, at least {left * spent / done:.0f} s left"
+
+    def close(self) -> None:
+        """Close the journal."""
+        self.journal.close()
+
+    def _run(self, missing: dict[str, Ask]) -> None:
+        running: dict[Future[Answer], str] = {}
+        try:
+            for text, item in missing.items():
+                future = self.executor.submit(ask, self.text, item, self._left())
+                if future.done():
+                    self._take(future, text)
+                else:
+                    running[future] = text
+            while running:
+                for future in wait(running, timeout=_POLL_S, return_when="FIRST_COMPLETED").done:
+                    self._take(future, running.pop(future))
+                self._left()
+        except (KeyboardInterrupt, OutOfTime):
+            for future in running:
+                future.cancel()
+            raise Stopped from None
+
+    def _take(self, future: "Future[Answer]", text: str) -> None:
+        self.journal.add(text, future.result())
+
+    def _left(self) -> float | None:
+        if self.deadline is None:
+            return None
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise OutOfTime
+        return left
