@@ -201,30 +201,16 @@ class ArchitectureQuestion:
             if len(self._others) >= _KEPT:
                 self._others.clear()
             own = {path: f for path, f in asked.scaled.items() if not path.startswith(HARDWARE)}
-            problem = scaled_problem(self.problem, own) if own else self.problem
-            other = ArchitectureQuestion(self._fixed(problem, asked.fixed) if asked.fixed else problem)
-            if problem is self.problem and not asked.fixed:
-                other.space = replace(self.space)
-                other.space.memo.update({k: self.space.memo.setdefault(k, {}) for k in _SHARED})
             figures = {p.removeprefix(HARDWARE): f for p, f in asked.scaled.items() if p.startswith(HARDWARE)}
+            other = ArchitectureQuestion(scaled_problem(self.problem, own) if own else self.problem)
+            if not own:
+                other.space = self.space
+            if asked.fixed:
+                other.space = other.space.restricted(asked.fixed)
             if figures:
                 other.space = _with_figures(other.space, figures)
             self._others[key] = other
         return self._others[key]
-
-    def _fixed(self, problem: Problem, fixed: Mapping[str, Any]) -> Problem:
-        own = {name: (value,) for name, value in fixed.items()}
-        lattice = {name: value for name, value in own.items() if name in DIMENSIONS}
-        split = {name: value for name, value in own.items() if name in DEPLOYMENT}
-        update: dict[str, Any] = {"deployment": problem.deployment.model_copy(update=split)}
-        if lattice and not isinstance(problem.architecture, str):
-            update["architecture"] = problem.architecture.model_copy(update=lattice)
-        if "hardware" in own:
-            named = dict(
-                zip((c.name for c in self.space.chips), dict.fromkeys(problem.hardware), strict=True)
-            )
-            update["hardware"] = (named[fixed["hardware"]],)
-        return problem.model_copy(update=update)
 
     def _frame(self, chosen: Mapping[str, Any]) -> Frame:
         chip = next(c for c in self.space.chips if c.name == chosen["hardware"])

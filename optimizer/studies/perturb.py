@@ -227,6 +227,6 @@ def _less(new: dict[str, float], old: dict[str, float]) -> dict[str, float]:
 
 
 def _effect(change: Change) -> tuple[bool, float, str, str]:
-    """The largest effect first; no plan left is the largest of all."""
+    """The largest effect first, what leaves no plan last."""
     none = change.difference is None
-    return (not none, -abs(change.difference or 0.0), change.name, change.move)
+    return (none, -abs(change.difference or 0.0), change.name, change.move)

@@ -2,14 +2,10 @@
 
 A study never sees a space, a lattice or a solver. It sees a `Question`: metrics, constraints with their
 values, free choices with their domains, and `optimum`, which proves an answer. A kind of problem joins all
-studies by one class with these methods and a line in `question_of`.
-
-`ask` is a plain function of plain data, so that any `concurrent.futures.Executor` can run it anywhere.
+studies by one class with these methods and a line in `asking.question_of`.
 """
 
-import time
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Protocol
 
 from optimizer.spec.base import Strict
@@ -102,27 +98,3 @@ class Question(Protocol):
     def lattice_points(self) -> int:
         """Plans before any rule."""
         ...
-
-
-def question_of(problem: Problem) -> Question:
-    """The question that a problem poses."""
-    from optimizer.studies.architecture_question import ArchitectureQuestion
-
-    return ArchitectureQuestion(problem)
-
-
-def ask(problem_json: str, asked: Ask, time_limit_s: float | None = None) -> Answer:
-    """Answer one re-solve; runs in any thread, process or machine. What a problem prepares is kept."""
-    deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
-    return prepared(problem_json).optimum(asked, deadline)
-
-
-def text_of(problem: Problem) -> str:
-    """A problem as text from which `ask` makes the same problem."""
-    return problem.model_dump_json(exclude_unset=True)
-
-
-@lru_cache(maxsize=8)
-def prepared(problem_json: str) -> Question:
-    """The question of a problem, with what it has prepared so far in this process."""
-    return question_of(Problem.model_validate_json(problem_json))

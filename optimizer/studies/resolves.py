@@ -10,9 +10,10 @@ from typing import Any
 from optimizer.solver.queue import OutOfTime
 from optimizer.spec.problem import Problem
 from optimizer.spec.studies import Answer, Work
+from optimizer.studies.asking import ask, prepared, text_of
 from optimizer.studies.executors import Here
 from optimizer.studies.journal import Journal, digest
-from optimizer.studies.question import Ask, Question, ask, prepared, text_of
+from optimizer.studies.question import Ask, Question
 
 Progress = Callable[[str], None]
 _POLL_S = 0.2
