@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 EXIT = {"complete": 0, "partial": 4, "infeasible": 3, "unknown": 4}
 PICTURES = (".html", ".png", ".svg")
+TABLES = (".csv", ".parquet")
 
 
 def many_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,20 +38,31 @@ def plot_argument(parser: argparse.ArgumentParser) -> None:
 
 def check_plot(plot: str | None) -> None:
     """Refuse a picture that cannot be written before the work, not after it."""
-    if plot is None:
+    _check_file("--plot", plot, PICTURES)
+
+
+def check_table(table: str | None) -> None:
+    """The same for a table; .parquet needs pyarrow."""
+    _check_file("--table", table, TABLES)
+    if table and table.endswith(".parquet") and find_spec("pyarrow") is None:
+        raise InputError(f"--table {table}: Parquet needs pyarrow; pip install pyarrow, or name a .csv file")
+
+
+def _check_file(option: str, name: str | None, endings: tuple[str, ...]) -> None:
+    if name is None:
         return
-    path = Path(plot)
-    if path.suffix not in PICTURES:
-        raise InputError(f"--plot {plot}: the name must end in {', '.join(PICTURES)}")
+    path = Path(name)
+    if path.suffix not in endings:
+        raise InputError(f"{option} {name}: the name must end in {' or '.join(endings)}")
     if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"--plot {plot}: is no file in a folder that exists")
+        raise InputError(f"{option} {name}: is no file in a folder that exists")
     try:
         existed = path.exists()
         path.open("ab").close()
         if not existed:
             path.unlink()
     except OSError as error:
-        raise InputError(f"--plot {plot}: {error.strerror or error}") from None
+        raise InputError(f"{option} {name}: {error.strerror or error}") from None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from optimizer.spec.base import Strict
-from optimizer.spec.plan import Conflict, Plan
+from optimizer.spec.plan import Conflict, Plan, Relaxation
 
 
 class Aim(Strict):
@@ -168,7 +168,7 @@ class Explanation(Strict):
     """Each set conflicts, and no part of it does."""
     complete: bool
     """Whether these are all the minimal conflicts there are."""
-    relaxations: tuple[Any, ...]
+    relaxations: tuple[Relaxation, ...]
     witness: Plan | None
     """A plan, where there is one after all."""
     work: Work

@@ -47,17 +47,21 @@ class Resolves:
 
     def all(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in the order asked. Raises Stopped; then those that were done are in the journal."""
-        texts = [item.model_dump_json() for item in asks]
-        missing = {t: item for t, item in zip(texts, asks, strict=True) if self.journal.get(t) is None}
+        return self.each([(self.text, item) for item in asks])
+
+    def each(self, asks: Sequence[tuple[str, Ask]]) -> list[Answer]:
+        """The same for several problems, each given as text."""
+        keys = [f"{text}\n{item.model_dump_json()}" for text, item in asks]
+        missing = {k: pair for k, pair in zip(keys, asks, strict=True) if self.journal.get(k) is None}
         if missing:
             self._run(missing)
         found = []
-        for text in texts:
-            answer = self.journal.get(text)
+        for key in keys:
+            answer = self.journal.get(key)
             if answer is None:
                 raise Stopped
-            if text not in self._used:
-                self._used.add(text)
+            if key not in self._used:
+                self._used.add(key)
                 self.work = self.work.plus(answer)
             found.append(answer)
         return found
@@ -83,15 +87,15 @@ class Resolves:
         """Close the journal."""
         self.journal.close()
 
-    def _run(self, missing: dict[str, Ask]) -> None:
+    def _run(self, missing: dict[str, tuple[str, Ask]]) -> None:
         running: dict[Future[Answer], str] = {}
         try:
-            for text, item in missing.items():
-                future = self.executor.submit(ask, self.text, item, self._left())
+            for key, (text, item) in missing.items():
+                future = self.executor.submit(ask, text, item, self._left())
                 if future.done():
-                    self._take(future, text)
+                    self._take(future, key)
                 else:
-                    running[future] = text
+                    running[future] = key
             while running:
                 for future in wait(running, timeout=_POLL_S, return_when="FIRST_COMPLETED").done:
                     self._take(future, running.pop(future))
@@ -101,8 +105,8 @@ class Resolves:
                 future.cancel()
             raise Stopped from None
 
-    def _take(self, future: "Future[Answer]", text: str) -> None:
-        self.journal.add(text, future.result())
+    def _take(self, future: "Future[Answer]", key: str) -> None:
+        self.journal.add(key, future.result())
 
     def _left(self) -> float | None:
         if self.deadline is None:
