@@ -49,4 +49,4 @@ def _draw(arguments: argparse.Namespace) -> None:
         for item in scored_points(path)
         if (point := item.point)
     ]
-    draw(pairs, arguments.plot, path.name)
+    draw(pairs, arguments.plot, f"{path.name}, predicted against measured")

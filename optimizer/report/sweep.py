@@ -21,7 +21,11 @@ def report(found: Sweep, verbose: bool = False) -> Group:
     aim = found.objective
     head.append(f"  {len(found.rows)} problems, {aim.sense} {aim.metric} ({aim.unit})", style="bold")
     plans = [names_of(row.plan) for row in found.rows if row.plan]
-    swept = {_SWEPT.get(name.split(".")[-1], name) for name in found.over} | {"params", "d_head", "kv"}
+    swept = {_SWEPT.get(last, last) for last in (name.split(".")[-1] for name in found.over)} | {
+        "params",
+        "d_head",
+        "kv",
+    }
     differ = [n for n in (plans[0] if plans else {}) if n not in swept and len({p[n] for p in plans}) > 1]
     shown = found.rows if verbose else found.rows[:SHOWN]
     table = new_table(*(name.split(".")[-1] for name in found.over), aim.metric, *differ)

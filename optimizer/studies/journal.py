@@ -55,7 +55,7 @@ class Journal:
             self._file = None
 
     def _open(self, path: Path, study: dict[str, Any]) -> None:
-        head = {"journal": _FORMAT, "version": VERSION, **study}
+        head = json.loads(json.dumps({"journal": _FORMAT, "version": VERSION, **study}))
         try:
             old = path.read_bytes() if path.exists() else b""
             good = self._read(old, head) if old else 0

@@ -35,7 +35,7 @@ def picture(found: Sweep) -> Any:
     )
     style = figure(f"{found.problem['name']}: {found.objective.metric} over {x}").layout
     drawn.update_layout(style, width=WIDTH, height=max(HEIGHT, 330 * rows), margin={"t": 120})
-    drawn.update_layout(legend={"yref": "container", "y": 0.9})
+    drawn.update_layout(title={"y": 0.96}, legend={"yref": "container", "y": 0.87})
     for i, facet in enumerate(facets):
         chosen = dict(zip(panels, facet, strict=True))
         for j, value in enumerate(found.over[lines[0]] if lines else [None]):
