@@ -4,7 +4,7 @@ A frame fixes what all layers share. A slice is a frame at one depth; inside a s
 attention kind and one feed-forward kind, and every additive quantity is linear in that choice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from math import prod
@@ -21,7 +21,7 @@ from optimizer.spec.architecture import Architecture, Block, DenseFeedForward
 from optimizer.spec.architecture import GroupedQueryAttention as Gqa
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
-from optimizer.spec.problem import ArchitectureSpace, Problem
+from optimizer.spec.problem import ArchitectureSpace, DeploymentSpace, Problem
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,27 @@ class Space:
         domains = (a.n_heads, a.n_kv_heads, a.d_head, a.d_ff, a.n_layers)
         return self.n_frames * prod(len(domain) for domain in domains)
 
+    def restricted(self, fixed: Mapping[str, Any]) -> "Space":
+        """The space with some dimensions, deployment choices or the chip ('hardware') held at one value."""
+        lattice = {n: (v,) for n, v in fixed.items() if n in ArchitectureSpace.model_fields}
+        split = {n: (v,) for n, v in fixed.items() if n in DeploymentSpace.model_fields}
+        update = {"deployment": self.problem.deployment.model_copy(update=split)}
+        attention, ffn = self.attention, self.ffn
+        for dimension in ("n_heads", "n_kv_heads", "d_head"):
+            if dimension in fixed:
+                attention = attention.take(getattr(attention, dimension) == fixed[dimension])
+        if "d_ff" in fixed:
+            ffn = ffn.take(ffn.d_ff == fixed["d_ff"])
+        return replace(
+            self,
+            problem=self.problem.model_copy(update=update),
+            architecture=self.architecture.model_copy(update=lattice),
+            chips=tuple(c for c in self.chips if c.name == fixed.get("hardware", c.name)),
+            depths=np.array(lattice.get("n_layers", self.architecture.n_layers), dtype=np.int64),
+            attention=attention,
+            ffn=ffn,
+        )
+
     def architecture_of(self, frame: Frame, n_layers: int, a: AttentionKinds, f: FfnKinds) -> Architecture:
         """The architecture of one attention kind and one feed-forward kind (0-d arrays)."""
         gqa = Gqa(
@@ -174,6 +195,11 @@ def resolve(problem: Problem) -> Space:
     rules = resolve_rules(problem, free, Reference(baseline), published=fixed)
     if "scaleup_domain" not in rules.values:
         _check_network(chips, problem.deployment.tensor_parallel)
+    grouped = attention.n_heads % attention.n_kv_heads == 0
+    if "gqa_divisibility" in rules.values and grouped.any():
+        attention = attention.take(
+            grouped
+        )  # nine in ten kinds are unequal groups, which no cost is defined for
     return Space(
         problem=problem,
         architecture=free,

@@ -63,6 +63,12 @@ class Frame:
         return max(1, self.input_tokens - self.prefix_tokens)
 
     @property
+    def identity(self) -> tuple[str, int, int, str, str, int]:
+        """What tells the frames of one space apart; `d_model` must be one number."""
+        split = (self.chip.name, self.tensor_parallel, self.batch)
+        return (*split, self.weight_dtype, self.kv_dtype, int(self.d_model))
+
+    @property
     def decode_context(self) -> float:
         """Mean tokens a decode step attends to: the prompt and half of the answer."""
         return self.input_tokens + self.output_tokens / 2

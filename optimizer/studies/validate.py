@@ -83,7 +83,7 @@ def _fixed_batch(point: Point, frame: Frame, slots: int) -> float:
         "ttft_ms": 1e3 * prefill,
         "tpot_ms": 1e3 * decode,
         "output_tok_s_total": tokens / whole,
-        "total_tok_s": (tokens + frame.batch * frame.input_tokens) / whole,
+        "total_tok_s": tokens * (1 + frame.input_tokens / frame.output_tokens) / whole,
     }[point.metric]
 
 
@@ -150,3 +150,12 @@ def _group(name: str, value: str, items: list[Scored]) -> ValidationGroup:
         median_abs_error=median(abs(e) for e in errors),
         within_25_percent=sum(abs(e) <= _NEAR for e in errors) / len(errors),
     )
+
+
+def scored_points(path: Path) -> list[Scored]:
+    """The points of a file that have a prediction, for a picture of them."""
+    points = [point for point in read_points(path) if isinstance(point, Point)]
+    predicted = [predict(point) for point in points]
+    return [
+        Scored(p, value) for p, value in zip(points, predicted, strict=True) if not isinstance(value, str)
+    ]
