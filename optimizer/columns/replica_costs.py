@@ -19,6 +19,7 @@ from optimizer import catalog
 from optimizer.blocks import rule_words
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.rules import frame_values
+from optimizer.columns.splits import unsplittable
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
@@ -102,30 +103,13 @@ def unrunnable(architecture: Architecture, setup: Setup) -> str:
     chip, wanted = setup.chip, ARITHMETIC[setup.weight_dtype]
     if wanted not in chip.dense_flops and setup.weight_dtype not in _WEIGHT_ONLY:
         return f"{chip.name} has no {wanted} arithmetic for {setup.weight_dtype} weights"
-    if why := _no_experts(architecture, setup):
-        return why
     if setup.tensor_parallel > (setup.supply.node or setup.tensor_parallel):
         return f"tensor_parallel {setup.tensor_parallel} is wider than a node of {chip.name}"
-    if setup.pipeline_parallel > architecture.n_layers:
-        return f"pipeline_parallel {setup.pipeline_parallel} is more than the layers"
     frame = frame_of(architecture, setup, ReplicaSpace(), Traffic(input_tokens=1, output_tokens=1), 1)
+    for name, why in unsplittable(architecture, frame).items():
+        return f"{name} {getattr(setup, name)}: {why}"
     broken = next((name for name in _RULES if not _keeps(name, architecture, frame)), "")
     return f"tensor_parallel {setup.tensor_parallel} breaks {broken}" if broken else ""
-
-
-def _no_experts(architecture: Architecture, setup: Setup) -> str:
-    """Why attention ranks cannot share the experts this way; '' if they can."""
-    ep, ranks = setup.expert_parallel, setup.tensor_parallel * setup.data_parallel
-    experts = {g.block.ffn.n_experts for g in architecture.layers if g.block.ffn.kind == "moe"}
-    if ep == 1 and setup.data_parallel == 1:
-        return ""
-    if not experts:
-        return "expert_parallel and data_parallel are for mixtures of experts: more replicas do as well"
-    if ranks % ep:
-        return f"expert_parallel {ep} does not divide tensor_parallel x data_parallel"
-    if any(n % ep for n in experts):
-        return f"expert_parallel {ep} does not divide the experts"
-    return ""
 
 
 def _keeps(name: str, architecture: Architecture, frame: Frame) -> bool:

@@ -107,7 +107,7 @@ def shared_operators(frame: Frame, phase: str) -> list[Operator]:
 
 def _outside(frame: Frame, step: Step) -> list[Operator]:
     engine = frame.engine
-    host_s = engine.host_ms * 1e-3 + engine.host_us_per_sequence * 1e-6 * step.batch * step.data_parallel
+    host_s = engine.host_ms * 1e-3 + engine.host_us_per_sequence * 1e-6 * step.batch
     return [*embedding.operators(step, frame.vocab_size), Host("host", host_s), *_stages(frame, step)]
 
 

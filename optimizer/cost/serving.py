@@ -80,15 +80,19 @@ def closed_loop(
     decode_s: Number,
     mixed_s: Number,
     output_tokens: int,
+    lanes: int = 1,
 ) -> Served:
     """Latencies and rate of `users` clients on a replica that runs `slots` of their sequences together.
+
+    Prompts are spread over `lanes` that prefill side by side: attention ranks and pipeline stages.
 
     `prefill_s` is one prompt alone; `decode_s` and `mixed_s` are seconds per token of each of the `slots`
     sequences, in steps without and with prompts.
     """
     burst = engine.arrival_burst
     tpot = decode_s + (1 - burst / 2) * (mixed_s - decode_s)
-    queued = burst * (slots + 1) / 2 + (1 - burst) * np.minimum(slots, engine.arrival_clump)
+    each = np.maximum(1.0, slots / lanes)
+    queued = burst * (each + 1) / 2 + (1 - burst) * np.minimum(each, engine.arrival_clump)
     answer_s = (output_tokens - 1) * tpot
     place_s = (users - slots) * answer_s / slots
     ttft = queued * prefill_s + mixed_s / 2 + place_s

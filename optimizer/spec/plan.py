@@ -177,6 +177,8 @@ class Estimate(Strict):
     """Rules the deployment breaks; then there are no times."""
     deployment: Deployment
     metrics: dict[str, float]
+    served: dict[str, float] = {}
+    """What clients in a closed loop see, if their number was given."""
     memory_gib: dict[str, float]
     hbm_usable_gib: float
     second_tier: SecondTierUse | None = None

@@ -1,14 +1,16 @@
 """The cost model alone: one architecture on one replica, operator by operator, with memory by part."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optimizer import catalog
 from optimizer.check import check
 from optimizer.columns.rules import Reference, Rules, default_values
+from optimizer.columns.splits import unsplittable
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
+from optimizer.cost.serving import closed_loop
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.plan import Assumption, Estimate
@@ -18,7 +20,10 @@ from optimizer.version import VERSION
 
 @dataclass(frozen=True)
 class Setup:
-    """How and for what traffic a model is run; the fields of a problem's deployment and workload."""
+    """How and for what traffic a model is run; the fields of a problem's deployment and workload.
+
+    `batch` counts the sequences of the whole replica; `users` clients in a closed loop, if there are any.
+    """
 
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
@@ -36,6 +41,7 @@ class Setup:
     draft_cost: float = 0.05
     training_tokens: float = 15e12
     engine: str = "trtllm"
+    users: int | None = None
 
 
 def frame_of(architecture: Architecture, chip: Chip, setup: Setup) -> Frame:
@@ -76,7 +82,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     """
     frame = frame_of(architecture, chip, setup)
     checked = check(frame, architecture, Rules(default_values(published=True), Reference(None)))
-    broken, metrics = checked.broken, checked.metrics
+    broken, metrics = (*unsplittable(architecture, frame), *checked.broken), checked.metrics
     if architecture.family != "dense":
         metrics = {name: value for name, value in metrics.items() if name != "loss"}  # no law covers it
     runs = not broken
@@ -88,6 +94,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         breaks=broken,
         deployment=deployment(frame),
         metrics=metrics | (energy(frame, metrics) if runs else {}),
+        served=served_metrics(frame, architecture, setup.users) if runs and setup.users else {},
         memory_gib=memory_parts(frame, architecture),
         hbm_usable_gib=chip.hbm_usable / memory.GIB,
         operators=operator_rows(frame, architecture) if runs else (),
@@ -100,8 +107,29 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     )
 
 
+def served_metrics(frame: Frame, architecture: Architecture, users: int) -> dict[str, float]:
+    """What so many clients in a closed loop see; `batch` is the most the engine runs together."""
+    slots = min(users, frame.batch)
+    full = replace(frame, batch=slots)
+    prefill, decode, mixed = (
+        QUANTITIES[name].total(full, architecture) for name in ("prefill_s", "decode_s", "mixed_s")
+    )
+    gained, lanes = frame.tokens_per_step, frame.data_parallel * frame.pipeline_parallel
+    served = closed_loop(
+        frame.engine, users, slots, prefill, decode / gained, mixed / gained, frame.output_tokens, lanes
+    )
+    return {
+        "users": float(users),
+        "sequences_together": float(slots),
+        "ttft_ms": 1e3 * float(served.ttft_s),
+        "tpot_ms": 1e3 * float(served.tpot_s),
+        "requests_per_s": float(served.requests_per_s),
+        "output_tokens_per_s": float(served.requests_per_s) * frame.output_tokens,
+    }
+
+
 _FAMILY = {
-    "moe": "experts split over all ranks, routing uniform, no host time per layer: too fast at large batches",
+    "moe": "uniform routing; with whole experts on ranks, the busiest has expert_skew x the mean",
     "mla": "latent attention with the constants of grouped-query attention",
     "hybrid": "state-space scans by formula, not measured",
     "ssm": "state-space scans by formula, not measured",

@@ -102,7 +102,8 @@ def _closed_loop(point: Point, frame: Frame, slots: int) -> float:
     prefill, decode, mixed = (
         QUANTITIES[name].total(frame, point.model) for name in ("prefill_s", "decode_s", "mixed_s")
     )
-    served = closed_loop(frame.engine, users, frame.batch, prefill, decode, mixed, frame.output_tokens)
+    lanes = frame.data_parallel * frame.pipeline_parallel
+    served = closed_loop(frame.engine, users, frame.batch, prefill, decode, mixed, frame.output_tokens, lanes)
     return {
         "ttft_ms": 1e3 * float(served.ttft_s),
         "tpot_ms": 1e3 * float(served.tpot_s),
