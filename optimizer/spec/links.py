@@ -65,10 +65,10 @@ PCIE_ALL_REDUCE = {
     8: _reduce(_shot(10, 0.20), _shot(20, 0.40)),
 }
 """Chips on PCIe share the host's bridges. Two chips: fitted to 17 sizes of the fastest kernel on L40S in
-ai-dynamo/aiconfigurator @095f58a5, in sample. More: 0.40 of the link makes TensorRT-LLM's published throughput
-on four and eight L40S as well predicted as on one (11 points, in sample). The kernel rows of four and eight
-(0.16 and 0.05) are set aside: with them those points come out at a half and a fifth of what was measured, so
-that host must have lacked peer traffic between its halves."""
+ai-dynamo/aiconfigurator @095f58a5, in sample. More: with 0.40 of the link, TensorRT-LLM's published
+throughput on four and eight L40S is predicted as well as on one (11 points, in sample). The kernel rows of
+four and eight chips (0.16 and 0.05) are set aside: with them those points come out at a half and a fifth of
+the measured, so that host must have lacked peer traffic between its halves."""
 
 PCIE_COLLECTIVES = Collectives.model_construct(
     all_gather=_sizes({2: ((6.0, 0.31), (19, 0.617)), 8: ((11, 0.20), (25, 0.40))}),
