@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
+import numpy as np
+
 from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import Host, Number, Operator, StageTransfer, Step
 from optimizer.cost import memory
@@ -110,9 +112,10 @@ def step_s(frame: Frame, architecture: Architecture, step: Step) -> float:
     """Seconds of a step of any make-up."""
     rates = roofline(frame)
     layers = sum(
-        group.count * rates.seconds(block(part).operators(part, step))
+        group.count * np.maximum(rates.seconds(own), launch_s(frame) if own else 0.0)
         for group in architecture.layers
         for part in (group.block.mixer, group.block.ffn)
+        for own in [block(part).operators(part, step)]
     )
     return float(layers + rates.seconds(_outside(frame, step)))
 
@@ -123,10 +126,18 @@ def layer_operators(frame: Frame, part: Any, phase: str) -> list[Operator]:
     return found
 
 
-def _seconds(frame: Frame, phase: str, operators: Callable[[Step], list[Operator]]) -> Number:
+def launch_s(frame: Frame) -> float:
+    """Seconds an eager engine needs to launch half a layer, however fast its kernels are."""
+    return frame.engine.launch_us_per_layer / 2 * 1e-6 / frame.chip.efficiency.host_speed
+
+
+def _seconds(
+    frame: Frame, phase: str, operators: Callable[[Step], list[Operator]], least: float = 0.0
+) -> Number:
     """Seconds of a phase for the operators of one part: all chunks of a prompt, drafts, uneven ranks."""
     rates, step = roofline(frame), step_of(frame, phase)
-    seconds = rates.seconds(operators(step))
+    own = operators(step)
+    seconds = np.maximum(rates.seconds(own), least if own else 0.0)
     if phase == "prefill":
         seconds = seconds * passes(frame)
     elif frame.draft_tokens:
@@ -137,7 +148,7 @@ def _seconds(frame: Frame, phase: str, operators: Callable[[Step], list[Operator
 
 def _step(phase: str) -> Quantity:
     def layer(frame: Frame, part: Any) -> Number:
-        return _seconds(frame, phase, lambda step: block(part).operators(part, step))
+        return _seconds(frame, phase, lambda step: block(part).operators(part, step), launch_s(frame))
 
     return Quantity("s", lambda f: _seconds(f, phase, lambda step: _outside(f, step)), layer, layer)
 

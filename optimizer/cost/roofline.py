@@ -98,7 +98,7 @@ class Roofline:
             flops,
             moved,
             0.0,
-            flops / (peak * fit.compute),
+            flops / (peak * fit.compute * self.engine.compute),
             moved / (self.chip.hbm_bandwidth * fit.memory),
             0.0,
             fit.overhead,
@@ -143,7 +143,7 @@ class Roofline:
         peak = self.chip.dense_flops["bf16"] * _prefill_share(self.chip, op.d_head, op.tokens)
         memory_s = moved / (self.chip.hbm_bandwidth * self.chip.efficiency.elementwise.memory)
         overhead = self.chip.efficiency.attention_decode["bf16"].overhead
-        return Cost(flops, moved, 0.0, flops / peak, memory_s, 0.0, overhead)
+        return Cost(flops, moved, 0.0, flops / (peak * self.engine.compute), memory_s, 0.0, overhead)
 
     def _group(self, n_chips: int) -> Group:
         group = group_of(n_chips, self.chip)
@@ -174,7 +174,8 @@ class Roofline:
     def _all_reduce(self, op: AllReduce) -> Cost:
         n = self.tensor_parallel
         total, latency = all_reduce_s(op.bytes, self._group(n), self.chip)
-        return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, total - latency, latency)
+        moving = (total - latency) / self.engine.all_reduce
+        return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, moving, latency)
 
 
 _DECODE_COMPUTE = 0.55

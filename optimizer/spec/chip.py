@@ -106,6 +106,8 @@ class Efficiency(Strict):
     scaleout: Shot = SCALEOUT
     experts: dict[ComputeDtype | WeightDtype, ExpertKernel] = {}
     """By the format of the weights where that was measured, else by what they are multiplied in."""
+    host_speed: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """How fast the host of the chip's usual systems launches kernels, over that of an H100 system."""
     measured: bool = False
     """False while the figures are the fallback and not fitted to kernels of this chip."""
 

@@ -23,6 +23,9 @@ class Engine(Strict):
     """The same for every sequence of the step: detokenising, streaming, bookkeeping."""
     host_us_per_expert_layer: Small = 0.0
     """The same for every mixture-of-experts layer of a step that carries prompts (no captured graph)."""
+    launch_us_per_layer: Small = 0.0
+    """Eager engines: time to launch the kernels of a layer, on the host of an H100 system. The longer of
+    this and the kernels counts."""
     reserve_gib: Annotated[float, Field(ge=0, le=1024)] = 0.0
     """Memory of the runtime and the collective library on each chip."""
     memory_share: Fraction = 1.0
@@ -41,6 +44,10 @@ class Engine(Strict):
     """Tokens on the busiest expert-parallel rank over the mean."""
     data_parallel_balance: Fraction = 1.0
     """Mean over longest step of the attention ranks, which wait for each other."""
+    compute: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Arithmetic speed of its kernels over that measured on the chip with today's."""
+    all_reduce: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Bandwidth of its all-reduce over that of the fastest kernels."""
     attention_decode: Annotated[float, Field(gt=0, le=2)] = 1.0
     """Decode attention's share of the chip's measured bandwidth with this engine's kernels."""
     arrival_burst: Annotated[float, Field(ge=0, le=1)] = 0.0

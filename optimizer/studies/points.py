@@ -105,7 +105,7 @@ def _inference(number: int, row: dict[str, str]) -> Point:
         batch=1 if regime == "saturation" else _count(row, "batch_or_concurrency"),
         input_tokens=_count(row, "isl"),
         output_tokens=_count(row, "osl"),
-        engine=_engine(row.get("engine", ""), regime),
+        engine=_engine(row.get("engine") or row.get("source_key", ""), row.get("engine_version", ""), regime),
     )
     return Point(
         row=number,
@@ -137,7 +137,7 @@ def _serving(number: int, row: dict[str, str], metric: str) -> Point:
         batch=_count({"batch": users}, "batch"),
         input_tokens=_count(row, "isl"),
         output_tokens=_count(row, "osl"),
-        engine=_engine(row.get("backend", ""), "concurrency"),
+        engine=_engine(row.get("backend", ""), row.get("backend_version", ""), "concurrency"),
     )
     return Point(
         row=number,
@@ -163,18 +163,20 @@ def _split(row: dict[str, str], model: Architecture, regime: str) -> dict[str, i
     return {"tensor_parallel": tp, "pipeline_parallel": pp, "data_parallel": dp, "expert_parallel": ep}
 
 
-def _engine(name: str, regime: str) -> str:
-    """The profile of an engine by the name a source gives it; `ideal` where there is none."""
-    known = {_word(word): engine.name for engine in catalog.engines().values() for word in engine.aliases}
-    served = regime == "concurrency"
-    found = next(
-        (known[w] for w in sorted(known, key=len, reverse=True) if _word(name).startswith(w)), "ideal"
-    )
-    return f"{found}-serve" if served and f"{found}-serve" in catalog.engines() else found
+def _engine(name: str, version: str, regime: str) -> str:
+    """The profile of an engine by the name and version a source gives; `ideal` where there is none."""
+    spelled = _word(re.sub(r"\(.*?\)", "", name) + version)
+    profiles = catalog.engines()
+    known = {_word(alias): engine.name for engine in profiles.values() for alias in engine.aliases}
+    found = max((alias for alias in known if spelled.startswith(alias)), key=len, default=None)
+    if found is None:
+        return "ideal"
+    served = f"{known[found]}-serve"
+    return served if regime == "concurrency" and served in profiles else known[found]
 
 
 def _word(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[^a-z0-9.]", "", name.lower())
 
 
 def _number(row: dict[str, str], name: str) -> float:
