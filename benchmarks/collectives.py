@@ -39,7 +39,7 @@ def group_name(row: dict[str, str]) -> str:
 def main() -> None:
     """Print one line per chip, operator and origin."""
     groups: dict[str, list[float]] = {}
-    for row in csv.DictReader(POINTS.open()):
+    for row in csv.DictReader(POINTS.read_text().splitlines()):
         groups.setdefault(group_name(row), []).append(predicted_us(row) / float(row["measured_us"]))
     print(f"{'':75} {'n':>4} {'median ratio':>13} {'median error':>13} {'largest':>8}")
     for name, ratios in sorted(groups.items()):

@@ -66,9 +66,9 @@ PCIE_ALL_REDUCE = {
 }
 """Chips on PCIe share the host's bridges. Two chips: fitted to 17 sizes of the fastest kernel on L40S in
 ai-dynamo/aiconfigurator @095f58a5, in sample. More chips: two sources disagree. Kernels on that server reach
-0.157 and 0.071 of the link on 4 and 8 cards, but TensorRT-LLM's published throughput of Llama-2-70B on 4 and 8
-L40S (NVIDIA/TensorRT-LLM perf-overview, v0.11) is 2 to 6 times what such links allow. The published engine is
-believed; the share is rounded from those rows."""
+0.157 and 0.071 of the link on 4 and 8 cards, but TensorRT-LLM's published throughput of Llama-2-70B on 4 and
+8 L40S (NVIDIA/TensorRT-LLM perf-overview, v0.11) is 2 to 6 times what such links allow. The published engine
+is believed; the share is rounded from those rows."""
 
 PCIE_COLLECTIVES = Collectives.model_construct(
     all_gather=_sizes({2: ((6.0, 0.31), (19, 0.617)), 8: ((11, 0.25), (25, 0.50))}),
