@@ -14,8 +14,8 @@ from optimizer.hugging_face import read_config
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, System
 from optimizer.spec.engine import Engine
+from optimizer.spec.kinds import kind_of
 from optimizer.spec.loading import read_yaml, validate
-from optimizer.spec.problem import Problem
 from optimizer.spec.smells import smells
 
 M = TypeVar("M", bound=BaseModel)
@@ -72,7 +72,7 @@ def problem_files() -> dict[str, Path]:
 
 def is_path(name: str) -> bool:
     """Whether a name means a file of the user's."""
-    return name.endswith((".yaml", ".yml", ".json")) or name.startswith((".", "/", "~"))
+    return name.endswith((".yaml", ".yml", ".json", ".csv")) or name.startswith((".", "/", "~"))
 
 
 def _by_name(folder: str, model: type[M], name: str) -> M | None:
@@ -137,10 +137,11 @@ def engine(name: str, **changes: float | None) -> Engine:
     return found.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
-def problem(name: str, overrides: dict[str, Any] | None = None) -> Problem:
+def problem(name: str, overrides: dict[str, Any] | None = None) -> Any:
     """A problem that ships, by name, or a problem file by path, with some fields overridden.
 
-    `overrides` maps dotted field names ('workload.batch') to values. InputError names what is wrong.
+    The keys of the file say what kind of problem it is (`optimizer.spec.kinds`). `overrides` maps dotted
+    field names ('workload.batch') to values. InputError names what is wrong.
     """
     path = Path(os.path.expanduser(name))
     if not is_path(name) and not path.exists():
@@ -152,7 +153,7 @@ def problem(name: str, overrides: dict[str, Any] | None = None) -> Problem:
     data = _beside(read_yaml(path), path.parent)
     for key, value in (overrides or {}).items():
         _override(data, key, value)
-    return validate(Problem, data, str(path))
+    return validate(kind_of(data).load(), data, str(path))
 
 
 def _beside(data: Any, folder: Path) -> Any:
@@ -163,10 +164,12 @@ def _beside(data: Any, folder: Path) -> Any:
     def place(value: Any) -> Any:
         if isinstance(value, list):
             return [place(item) for item in value]
+        if isinstance(value, dict):
+            return value | {"chip": place(value["chip"])} if "chip" in value else value
         known = isinstance(value, str) and is_path(value) and (folder / value).exists()
         return str(folder / value) if known else value
 
-    named = ("hardware", "architecture", "baseline")
+    named = ("hardware", "architecture", "baseline", "performance_table")
     return {key: place(value) if key in named else value for key, value in data.items()}
 
 

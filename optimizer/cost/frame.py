@@ -11,12 +11,13 @@ from optimizer.spec.engine import IDEAL, Engine
 class Frame:
     """Chip, split, formats, traffic and model width. Inside a frame every cost is a sum over layers.
 
-    `d_model` may be an array: many frames at once that differ in nothing else.
+    `d_model` or `batch` may be an array: many frames at once that differ in nothing else. `batch` counts
+    the sequences of the whole replica, all its attention ranks and pipeline stages together.
     """
 
     chip: Chip
     tensor_parallel: int
-    batch: int
+    batch: Any
     weight_dtype: str
     kv_dtype: str
     d_model: Any
@@ -37,6 +38,8 @@ class Frame:
     """Format of routed experts, if not that of all weights."""
     prefix_tokens: int = 0
     """Tokens of the prompt whose cache is already there: attended to, not computed."""
+    prefill_batch: Any = 1
+    """Prompts that each attention rank prefills together."""
     draft_tokens: int = 0
     """Tokens drafted for each sequence and verified together in one decode step."""
     draft_acceptance: float = 0.8
@@ -65,7 +68,7 @@ class Frame:
         return self.input_tokens + self.output_tokens / 2
 
     @property
-    def prompts_per_step(self) -> float:
+    def prompts_per_step(self) -> Any:
         """Prompts that must be prefilled per decode step to keep the batch full."""
         return self.batch * self.tokens_per_step / self.output_tokens
 

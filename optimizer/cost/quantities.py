@@ -8,8 +8,7 @@ take one layer kind or arrays of kinds and return numbers or arrays to match.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,6 +19,9 @@ from optimizer.cost.frame import Frame
 from optimizer.cost.roofline import Roofline
 from optimizer.spec.architecture import Architecture
 
+CHUNKED = ("prefill", "joined")
+"""Phases that take a prompt in as many steps as its chunks."""
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -29,19 +31,25 @@ class Quantity:
     base: Callable[[Frame], Number]
     mixer: Callable[[Frame, Any], Number]
     ffn: Callable[[Frame, Any], Number]
-    per_stage: bool = False
-    """Counted on the longest stage of a pipeline, not over all of them."""
+    stages: Literal["sum", "longest", "round"] = "sum"
+    """What counts of a pipeline: all layers, those of its longest stage, or a round of stages as long."""
 
-    def total(self, frame: Frame, architecture: Architecture) -> float:
-        """The quantity of a whole architecture in a frame."""
-        layers = 0.0
+    def total(self, frame: Frame, architecture: Architecture) -> Any:
+        """The quantity of a whole architecture in a frame; an array where `frame.batch` is one."""
+        layers: Number = 0.0
         for group in architecture.layers:
             block = group.block
             own = replace(frame, n_norms=block.n_norms, norm_bias=block.norm_bias)
             layers += group.count * (self.mixer(own, block.mixer) + self.ffn(own, block.ffn))
-        if self.per_stage:
-            layers *= memory.stage_share(frame.pipeline_parallel, architecture.n_layers)
-        return float(self.base(frame) + layers)
+        total = self.base(frame) + layers * self._pipelined(frame, architecture.n_layers)
+        return float(total) if np.ndim(total) == 0 else total
+
+    def _pipelined(self, frame: Frame, n_layers: int) -> float:
+        """Stages hold whole layers, so the longest may be longer than their mean."""
+        n = frame.pipeline_parallel
+        if n == 1 or self.stages == "sum":
+            return 1.0
+        return memory.stage_share(n, n_layers) * (n if self.stages == "round" else 1)
 
 
 def roofline(frame: Frame) -> Roofline:
@@ -59,33 +67,35 @@ def roofline(frame: Frame) -> Roofline:
 def step_of(frame: Frame, phase: str) -> Step:
     """What an attention rank computes in a phase: its share of the sequences of one microbatch.
 
-    'decode' is one token per sequence (and the drafted ones), 'prefill' one chunk of one prompt, 'mixed' the
-    steady state of continuous batching: one token per sequence, and as many prompts as keep the batch full.
-    A chunk of a long prompt attends to the mean of what comes before it, which counts all its pairs exactly.
+    'decode' is one token per sequence (and the drafted ones), 'prefill' one chunk of one prompt, 'joined' the
+    two together, 'mixed' the steady state of continuous batching: one token per sequence, and as many prompts
+    as keep the batch full. A chunk of a long prompt attends to the mean of what comes before it, which counts
+    all its pairs exactly.
     """
     lanes = frame.data_parallel * frame.pipeline_parallel
     tokens = frame.computed_tokens
-    chunk = tokens / n_chunks(frame) if phase == "prefill" else tokens
+    chunked = phase in CHUNKED
+    chunk = tokens / n_chunks(frame) if chunked else tokens
     return Step(
         d_model=frame.d_model,
         tensor_parallel=frame.tensor_parallel,
         batch=0 if phase == "prefill" else frame.batch / lanes,
         context=frame.decode_context,
-        prompts={"decode": 0.0, "prefill": 1.0, "mixed": frame.prompts_per_step / lanes}[phase],
+        prompts={"decode": 0.0, "mixed": frame.prompts_per_step / lanes}.get(phase, frame.prefill_batch),
         prompt_tokens=chunk,
         prefix=frame.input_tokens - tokens + (tokens - chunk) / 2,
-        queries=1 if phase == "prefill" else 1 + frame.draft_tokens,
+        queries=1 + frame.draft_tokens if phase in ("decode", "mixed") else 1,
         data_parallel=frame.data_parallel,
         expert_parallel=frame.expert_parallel,
     )
 
 
-def n_chunks(frame: Frame) -> int:
-    """Steps that one prompt takes."""
-    return ceil(frame.computed_tokens / frame.engine.step_tokens)
+def n_chunks(frame: Frame) -> Any:
+    """Steps that a prompt takes, or all prompts that are prefilled together."""
+    return np.ceil(frame.prefill_batch * frame.computed_tokens / frame.engine.step_tokens)
 
 
-def passes(frame: Frame) -> float:
+def passes(frame: Frame) -> Any:
     """Times of one chunk through all layers that a prompt takes: stages work on different chunks."""
     return (n_chunks(frame) + frame.pipeline_parallel - 1) / frame.pipeline_parallel
 
@@ -138,7 +148,7 @@ def _seconds(
     rates, step = roofline(frame), step_of(frame, phase)
     own = operators(step)
     seconds = np.maximum(rates.seconds(own), least if own else 0.0)
-    if phase == "prefill":
+    if phase in CHUNKED:
         seconds = seconds * passes(frame)
     elif frame.draft_tokens:
         plain = replace(step, queries=1, prompts=0.0)
@@ -150,8 +160,11 @@ def _step(phase: str) -> Quantity:
     def layer(frame: Frame, part: Any) -> Number:
         return _seconds(frame, phase, lambda step: block(part).operators(part, step), launch_s(frame))
 
-    return Quantity("s", lambda f: _seconds(f, phase, lambda step: _outside(f, step)), layer, layer)
+    return Quantity("s", lambda f: _seconds(f, phase, lambda step: _outside(f, step)), layer, layer, "round")
 
+
+JOINED = _step("joined")
+"""Seconds from the start of a prompt's first chunk to the end of its last, while the others decode on."""
 
 QUANTITIES: dict[str, Quantity] = {
     "n_params": Quantity(
@@ -167,7 +180,7 @@ QUANTITIES: dict[str, Quantity] = {
         memory.shared_bytes,
         lambda f, a: memory.attention_bytes(a, f) + memory.norm_bytes(f),
         lambda f, k: memory.ffn_bytes(k, f),
-        per_stage=True,
+        stages="longest",
     ),
     "decode_s": _step("decode"),
     "prefill_s": _step("prefill"),

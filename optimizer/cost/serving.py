@@ -22,6 +22,8 @@ import numpy as np
 
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Frame
+from optimizer.cost.quantities import JOINED, QUANTITIES, n_chunks, passes
+from optimizer.spec.architecture import Architecture
 from optimizer.spec.engine import Engine
 
 
@@ -43,6 +45,31 @@ def most_scheduled(frame: Frame) -> int:
     per_sequence = frame.tokens_per_step * (1 + frame.computed_tokens / frame.output_tokens)
     tokens = frame.engine.step_tokens * frame.pipeline_parallel / per_sequence
     return max(1, int(min(tokens, frame.engine.max_sequences))) * frame.data_parallel
+
+
+def aggregated(frame: Frame, architecture: Architecture) -> Served:
+    """One replica that prefills and decodes, its `frame.batch` sequences always full; an array of batches.
+
+    A prompt arrives in the middle of a step, and then takes its own chunks while the others decode on.
+    """
+    mixed = QUANTITIES["mixed_s"].total(frame, architecture)
+    ttft = mixed / 2 + JOINED.total(frame, architecture)
+    tokens_per_s = frame.batch * frame.tokens_per_step / mixed
+    return Served(ttft, mixed / frame.tokens_per_step, tokens_per_s / frame.output_tokens)
+
+
+def prefill(frame: Frame, architecture: Architecture) -> Served:
+    """One replica that only prefills, `frame.prefill_batch` prompts at a time on each attention rank."""
+    busy = QUANTITIES["prefill_s"].total(frame, architecture)
+    stage_s = busy * n_chunks(frame) / passes(frame) / frame.pipeline_parallel
+    return Served(busy, 0.0, frame.prefill_batch * frame.data_parallel / stage_s)
+
+
+def decode(frame: Frame, architecture: Architecture) -> Served:
+    """One replica that only decodes, from caches that others have filled."""
+    step = QUANTITIES["decode_s"].total(frame, architecture)
+    tokens_per_s = frame.batch * frame.tokens_per_step / step
+    return Served(0.0, step / frame.tokens_per_step, tokens_per_s / frame.output_tokens)
 
 
 def closed_loop(

@@ -119,7 +119,7 @@ def operator_rows(frame: Frame, architecture: Architecture) -> tuple[OperatorRow
     rows = []
     for phase in ("decode", "prefill"):
         counted: dict[str, tuple[int, list[Any]]] = {}
-        chunks = n_chunks(frame) if phase == "prefill" else 1
+        chunks = int(n_chunks(frame)) if phase == "prefill" else 1
         for group in architecture.layers:
             operators = [
                 *layer_operators(frame, group.block.mixer, phase),

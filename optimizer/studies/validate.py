@@ -85,8 +85,9 @@ def _fixed_batch(point: Point, frame: Frame, slots: int) -> float:
 def _saturated(point: Point, frame: Frame, slots: int) -> float:
     """As many sequences as fit, always full."""
     frame = replace(frame, batch=slots)
-    rate = slots / QUANTITIES["mixed_s"].total(frame, point.model)
-    return rate * (1 + frame.input_tokens / frame.output_tokens if point.metric == "total_tok_s" else 1)
+    rate = float(slots / QUANTITIES["mixed_s"].total(frame, point.model))
+    both = 1 + frame.input_tokens / frame.output_tokens
+    return rate * both if point.metric == "total_tok_s" else rate
 
 
 def _closed_loop(point: Point, frame: Frame, slots: int) -> float:
