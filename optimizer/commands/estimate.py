@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from optimizer.commands import _train
 from optimizer.commands._arguments import whole
 from optimizer.commands._output import check_out, show, write
 
@@ -24,13 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--explain", metavar="OPERATOR", help="its formula, with numbers and sources")
     parser.add_argument(
-        "--phase", choices=("decode", "prefill", "mixed"), default="decode", help="of --explain"
+        "--phase",
+        choices=("decode", "prefill", "mixed", "train"),
+        default="decode",
+        help="of --explain; train: a training step",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="all operators and assumptions")
+    _train.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
+    if arguments.phase == "train":
+        return _train.run(arguments)
     from optimizer import catalog
     from optimizer.report import derivation
     from optimizer.report import estimate as estimates

@@ -74,6 +74,14 @@ class SecondTier(Strict):
         return rate
 
 
+class Training(Strict):
+    """Shares of the peak sustained in training, fitted to steps (`optimizer.cost.training.rates`)."""
+
+    products: dict[ComputeDtype, Fraction]
+    attention: Fraction
+    """Share of the bf16 peak of flash attention, forward and backward together, on long sequences."""
+
+
 UNMEASURED_EXPERTS = ExpertKernel.model_construct(
     compute=0.6,
     width_half=200.0,
@@ -108,6 +116,7 @@ class Efficiency(Strict):
     """By the format of the weights where that was measured, else by what they are multiplied in."""
     host_speed: Annotated[float, Field(gt=0, le=10)] = 1.0
     """How fast the host of the chip's usual systems launches kernels, over that of an H100 system."""
+    training: Training | None = None
     measured: bool = False
     """False while the figures are the fallback and not fitted to kernels of this chip."""
 

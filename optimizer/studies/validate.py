@@ -13,6 +13,8 @@ from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Validation, ValidationGroup
 from optimizer.studies.estimate import estimate, frame_of
 from optimizer.studies.points import Point, Unscored, read_points
+from optimizer.studies.train_points import training_rows
+from optimizer.studies.train_validate import validate_training
 
 GROUPS = ("source", "model", "chip", "metric", "regime")
 _NEAR = 0.25
@@ -32,7 +34,10 @@ class Scored:
 
 
 def validate_points(path: Path) -> Validation:
-    """Score a CSV of measured points (columns: `optimizer.studies.points`)."""
+    """Score a CSV of measured points (columns: `optimizer.studies.points`, for training `.train_points`)."""
+    steps = training_rows(path)
+    if steps is not None:
+        return validate_training(path.name, steps)
     scored: list[Scored] = []
     skipped: Counter[str] = Counter()
     for point in read_points(path):
@@ -73,7 +78,7 @@ def _fixed_batch(point: Point, frame: Frame, slots: int) -> float:
     prefill = _seconds(frame, point.model, batch=0, prompts=frame.batch / lanes)
     decode = _seconds(frame, point.model, batch=frame.batch / lanes, prompts=0)
     whole = prefill + (frame.output_tokens - 1) * decode
-    tokens = frame.batch * frame.output_tokens
+    tokens = float(frame.batch * frame.output_tokens)
     return {
         "ttft_ms": 1e3 * prefill,
         "tpot_ms": 1e3 * decode,
@@ -86,7 +91,7 @@ def _saturated(point: Point, frame: Frame, slots: int) -> float:
     """As many sequences as fit, always full."""
     frame = replace(frame, batch=slots)
     rate = float(slots / QUANTITIES["mixed_s"].total(frame, point.model))
-    both = 1 + frame.input_tokens / frame.output_tokens
+    both: float = 1 + frame.input_tokens / frame.output_tokens
     return rate * both if point.metric == "total_tok_s" else rate
 
 
