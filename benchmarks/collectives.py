@@ -30,7 +30,7 @@ def group_name(row: dict[str, str]) -> str:
     library = row["library"].split()[0]
     if row["chip"] == "nvidia-l40s" and int(row["n_chips"]) > 2:
         return f"{row['chip']:20} {row['operator']:15} set aside: a host without peer traffic"
-    fitted = library in ("nccl", "trtllm", "vllm")
+    fitted = library in ("nccl", "trtllm", "vllm") or (row["n_chips"] == "32" and library == "bus")
     kind = "in sample" if fitted else f"held out, {row['library'] if library == 'bus' else library}"
     nodes = "" if row["n_chips"] == row["per_domain"] else ", several nodes"
     return f"{row['chip']:20} {row['operator']:15} {kind}{nodes}"
