@@ -1,5 +1,6 @@
 """Finds chips, systems, models and problems by name or alias, or as the path of a user's own file."""
 
+import logging
 import os
 from collections.abc import Callable
 from functools import cache
@@ -15,6 +16,7 @@ from optimizer.spec.chip import Chip, System
 from optimizer.spec.engine import Engine
 from optimizer.spec.kinds import kind_of
 from optimizer.spec.loading import read_yaml, validate
+from optimizer.spec.smells import smells
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -105,10 +107,19 @@ def chip(name: str) -> Chip:
     """A chip, or the chip of a system with the system's domain, by name, alias or path."""
     known_system = _by_name("hardware/systems", System, name.lower()) if not is_path(name) else None
     if known_system is None:
-        return _find(name, "chip", "hardware/chips", "chips", chips, Chip)
+        found = _find(name, "chip", "hardware/chips", "chips", chips, Chip)
+        if is_path(name):
+            _warn(name, found)
+        return found
     part = _find(known_system.chip, "chip", "hardware/chips", "chips", chips, Chip)
     wiring = part.scaleup.model_copy(update={"domain": known_system.scaleup_domain})
     return part.model_copy(update={"scaleup": wiring})
+
+
+def _warn(path: str, chip: Chip) -> None:
+    """Say what looks wrong in a user's own file; the logger prints to stderr unless told otherwise."""
+    for smell in smells(chip, chips().values()):
+        logging.getLogger("archsat").warning("archsat: warning: %s: %s", path, smell)
 
 
 def model(name: str) -> Architecture:

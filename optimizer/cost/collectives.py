@@ -202,7 +202,8 @@ def _all_reduce_fit(chip: Chip, n: int) -> AllReduce:
 
 def _table(chip: Chip, operation: str) -> Sizes:
     own: Sizes = getattr(chip.efficiency.collectives, operation)
-    return own or getattr(links.UNMEASURED_COLLECTIVES, operation)
+    generic = links.PCIE_COLLECTIVES if chip.scaleup.topology == "pcie" else links.UNMEASURED_COLLECTIVES
+    return own or getattr(generic, operation)
 
 
 def _measured(sizes: Iterable[int], n: int) -> int:

@@ -79,12 +79,13 @@ def _fixed_batch(point: Point, frame: Frame, slots: int) -> float:
     decode = _seconds(frame, point.model, batch=frame.batch / lanes, prompts=0)
     whole = prefill + (frame.output_tokens - 1) * decode
     tokens = float(frame.batch * frame.output_tokens)
-    return {
+    found: dict[str, float] = {
         "ttft_ms": 1e3 * prefill,
         "tpot_ms": 1e3 * decode,
         "output_tok_s_total": tokens / whole,
         "total_tok_s": tokens * (1 + frame.input_tokens / frame.output_tokens) / whole,
-    }[point.metric]
+    }
+    return found[point.metric]
 
 
 def _saturated(point: Point, frame: Frame, slots: int) -> float:
