@@ -79,7 +79,7 @@ def step_of(frame: Frame, phase: str) -> Step:
     return Step(
         d_model=frame.d_model,
         tensor_parallel=frame.tensor_parallel,
-        batch=0 if phase == "prefill" else frame.batch / lanes,
+        batch=0 if phase == "prefill" else np.maximum(1.0, frame.batch / lanes),
         context=frame.decode_context,
         prompts={"decode": 0.0, "mixed": frame.prompts_per_step / lanes}.get(phase, frame.prefill_batch),
         prompt_tokens=chunk,

@@ -175,6 +175,7 @@ class Roofline:
         n = self.tensor_parallel
         total, latency = all_reduce_s(op.bytes, self._group(n), self.chip)
         moving = (total - latency) / self.engine.all_reduce
+        latency = latency + (self.engine.all_reduce_us * 1e-6 if n > 1 else 0.0)
         return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, moving, latency)
 
 

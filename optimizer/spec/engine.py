@@ -46,6 +46,8 @@ class Engine(Strict):
     """Mean over longest step of the attention ranks, which wait for each other."""
     compute: Annotated[float, Field(gt=0, le=2)] = 1.0
     """Arithmetic speed of its kernels over that measured on the chip with today's."""
+    all_reduce_us: Small = 0.0
+    """Time that each of its all-reduces takes beyond the fastest kernels, whatever the size."""
     all_reduce: Annotated[float, Field(gt=0, le=2)] = 1.0
     """Bandwidth of its all-reduce over that of the fastest kernels."""
     attention_decode: Annotated[float, Field(gt=0, le=2)] = 1.0

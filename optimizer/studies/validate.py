@@ -74,9 +74,11 @@ def predict(point: Point) -> float | str:
 
 def _fixed_batch(point: Point, frame: Frame, slots: int) -> float:
     """All prompts prefilled together, then all answers step by step."""
-    lanes = frame.data_parallel * frame.pipeline_parallel
-    prefill = _seconds(frame, point.model, batch=0, prompts=frame.batch / lanes)
-    decode = _seconds(frame, point.model, batch=frame.batch / lanes, prompts=0)
+    stages = frame.pipeline_parallel
+    parts = min(stages, frame.batch)  # each stage works on another part of the batch
+    each = frame.batch / (parts * frame.data_parallel)
+    prefill = _seconds(frame, point.model, batch=0, prompts=each) * (parts + stages - 1) / stages
+    decode = _seconds(frame, point.model, batch=each, prompts=0)
     whole = prefill + (frame.output_tokens - 1) * decode
     tokens = float(frame.batch * frame.output_tokens)
     found: dict[str, float] = {
