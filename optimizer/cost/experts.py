@@ -37,6 +37,16 @@ def distinct_ranks(n_ranks: int, n_active: Number) -> Number:
     return n_ranks * (1.0 - (1.0 - 1.0 / n_ranks) ** n_active)
 
 
+def copies_per_token(ranks: int, groups: int, n_active: Number) -> Number:
+    """Ranks that one token is sent to: every rank of each group that has one of its experts, once."""
+    return ranks / groups * distinct_ranks(groups, n_active)
+
+
+def exchange_bytes(rows: Number, copies: Number, d_model: Number, dtype: str) -> Number:
+    """Bytes that `rows` tokens take on their way to experts or back; 8-bit blocks bring their scales."""
+    return rows * copies * d_model * BYTES[dtype]
+
+
 def experts_cost(op: Experts, chip: Chip, weight_dtype: str, engine: Engine = IDEAL) -> Cost:
     """Cost of the routed experts on the busiest rank."""
     fit = chip.experts(weight_dtype)
