@@ -3,7 +3,7 @@
 With T tokens, k of E experts each, n = T k pairs, A touched experts on the rank (uniform routing):
 
     A   = E_local (1 - (1 - k/E)^T)
-    N_b = A max(b, m + b/2) if m = n/A > b/4 else A b            rows padded to a tile of b in 8..128
+    N_b = A max(b, n/A + b/2)                                     rows padded to a tile of b in 8..128
     C   = min over b of 2 g h f N_b / (P rho_b e_c f/(f + f_half)),  rho_b = b/(b+b_half) (128+b_half)/128
     W   = g A h f b_w / (BW e_m)                                  weights
     X   = [n (h (2 b_a + 4) + f (2(g-1) + 2 b_a)) + 4 T h] / (BW e_x)    activations
@@ -82,7 +82,6 @@ def _compute_s(fit: ExpertKernel, peak: float, per_row: float, pairs: Number, to
     rows = pairs / touched
     best: Number = np.inf
     for tile in _TILES:
-        padded = touched * np.where(rows > tile / 4, np.maximum(tile, rows + tile / 2), tile)
         share = tile / (tile + fit.tile_half) * (128 + fit.tile_half) / 128
-        best = np.minimum(best, per_row * padded / (peak * share * fit.compute))
-    return best
+        best = np.minimum(best, np.maximum(tile, rows + tile / 2) / share)
+    return best * touched * (per_row / (peak * fit.compute))
