@@ -3,7 +3,7 @@
 With T tokens, k of E experts each, n = T k pairs, A touched experts on the rank (uniform routing):
 
     A   = E_local (1 - (1 - k/E)^T)
-    N_b = A max(b, m + b/2) if m = n/A > b/4 else A b            rows padded to a tile of b in 8..128
+    N_b = A max(b, n/A + b/2)                                     rows padded to a tile of b in 8..128
     C   = min over b of 2 g h f N_b / (P rho_b e_c f/(f + f_half)),  rho_b = b/(b+b_half) (128+b_half)/128
     W   = g A h f b_w / (BW e_m)                                  weights
     X   = [n (h (2 b_a + 4) + f (2(g-1) + 2 b_a)) + 4 T h] / (BW e_x)    activations
@@ -35,6 +35,16 @@ def touched_experts(op: Experts) -> Number:
 def distinct_ranks(n_ranks: int, n_active: Number) -> Number:
     """Ranks that the experts of one token lie on, on average: n (1 - (1 - 1/n)^k)."""
     return n_ranks * (1.0 - (1.0 - 1.0 / n_ranks) ** n_active)
+
+
+def copies_per_token(ranks: int, groups: int, n_active: Number) -> Number:
+    """Ranks that one token is sent to: every rank of each group that has one of its experts, once."""
+    return ranks / groups * distinct_ranks(groups, n_active)
+
+
+def exchange_bytes(rows: Number, copies: Number, d_model: Number, dtype: str) -> Number:
+    """Bytes that `rows` tokens take on their way to experts or back; 8-bit blocks bring their scales."""
+    return rows * copies * d_model * BYTES[dtype]
 
 
 def experts_cost(op: Experts, chip: Chip, weight_dtype: str, engine: Engine = IDEAL) -> Cost:
@@ -72,7 +82,6 @@ def _compute_s(fit: ExpertKernel, peak: float, per_row: float, pairs: Number, to
     rows = pairs / touched
     best: Number = np.inf
     for tile in _TILES:
-        padded = touched * np.where(rows > tile / 4, np.maximum(tile, rows + tile / 2), tile)
         share = tile / (tile + fit.tile_half) * (128 + fit.tile_half) / 128
-        best = np.minimum(best, per_row * padded / (peak * share * fit.compute))
-    return best
+        best = np.minimum(best, np.maximum(tile, rows + tile / 2) / share)
+    return best * touched * (per_row / (peak * fit.compute))
