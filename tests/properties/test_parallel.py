@@ -411,3 +411,10 @@ def test_mixtures_as_arrays_cost_what_each_costs(kinds, data_parallel, tensor_pa
 def test_a_step_of_any_make_up_knows_its_tokens() -> None:
     step = Step(1024, 1, 8, 100, 2, 300, prefix=50, queries=3, chunks=2)
     assert (step.rows, step.sampled, step.attended) == (24 + 600, 24 + 2, 50 + 450)
+
+
+def test_without_shared_experts_there_are_no_operators_of_theirs() -> None:
+    step = Step(1024, 2, 8, 100, 0, 0, data_parallel=4, expert_parallel=8)
+    ffn = MixtureOfExperts(n_experts=64, n_active_experts=2, d_expert=512)
+    names = [op.name for op in moe.operators(ffn, step)]
+    assert names == ["ffn norm, residual", "expert dispatch", "experts", "expert combine"]
