@@ -27,13 +27,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from optimizer import catalog
+from optimizer.columns.table import priced
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.studies.estimate import Setup, frame_of
 
 RUNS = 7
-BLOCK = 20_000
-"""Kinds priced at once: as many as a large lattice has, and few enough for the caches of one core."""
+KINDS = 20_000
+"""As many as a large lattice has; the search prices them in blocks."""
+
+
+class Kinds(SimpleNamespace):
+    """Layer kinds as arrays, beside what holds for all of them."""
+
+    def __len__(self) -> int:
+        return KINDS
+
+    def take(self, rows: Any) -> SimpleNamespace:
+        """Some of the kinds."""
+        own = {name: v[rows] if isinstance(v, np.ndarray) else v for name, v in vars(self).items()}
+        return SimpleNamespace(**own)
 
 
 def kinds(n: int) -> dict[str, tuple[str, Any]]:
@@ -46,7 +59,7 @@ def kinds(n: int) -> dict[str, tuple[str, Any]]:
     return {
         "grouped-query attention": (
             "mixer",
-            SimpleNamespace(
+            Kinds(
                 kind="gqa",
                 n_heads=groups * pick([8, 16]),
                 n_kv_heads=groups,
@@ -56,7 +69,7 @@ def kinds(n: int) -> dict[str, tuple[str, Any]]:
         ),
         "latent attention": (
             "mixer",
-            SimpleNamespace(
+            Kinds(
                 kind="mla",
                 n_heads=pick([16, 32, 64, 128]),
                 d_kv_latent=pick([256, 512]),
@@ -68,9 +81,7 @@ def kinds(n: int) -> dict[str, tuple[str, Any]]:
         ),
         "dense feed-forward": (
             "ffn",
-            SimpleNamespace(
-                kind="dense_ffn", d_ff=128 * rng.integers(16, 256, n), gated_ffn=True, ffn_bias=False
-            ),
+            Kinds(kind="dense_ffn", d_ff=128 * rng.integers(16, 256, n), gated_ffn=True, ffn_bias=False),
         ),
         "mixture of experts": ("ffn", _mixtures(n, rng, n_shared_experts=1, **experts)),
         "the same, some without shared experts": (
@@ -80,8 +91,8 @@ def kinds(n: int) -> dict[str, tuple[str, Any]]:
     }
 
 
-def _mixtures(n: int, rng: Any, **fields: Any) -> SimpleNamespace:
-    return SimpleNamespace(
+def _mixtures(n: int, rng: Any, **fields: Any) -> Kinds:
+    return Kinds(
         kind="moe",
         n_experts=rng.choice([8, 16, 32, 64, 128, 256], n),
         n_active_experts=rng.choice([1, 2, 4, 6, 8], n),
@@ -105,12 +116,12 @@ def rate(price: Callable[[], Any], n: int) -> float:
 def every_quantity(frame: Frame, half: str, part: Any) -> None:
     """All that a study may ask of a column."""
     for quantity in QUANTITIES.values():
-        getattr(quantity, half)(frame, part)
+        priced(getattr(quantity, half), frame, part)
 
 
 def decode_alone(frame: Frame, half: str, part: Any) -> None:
     """The seconds of a decode step."""
-    getattr(QUANTITIES["decode_s"], half)(frame, part)
+    priced(getattr(QUANTITIES["decode_s"], half), frame, part)
 
 
 def main() -> None:
@@ -122,12 +133,12 @@ def main() -> None:
     )
     wide = replace(plain, data_parallel=8, expert_parallel=8, batch=512)
     print(f"{platform.machine()}, one core, Python {platform.python_version()}, numpy {np.__version__}")
-    print(f"{BLOCK} kinds at a time, columns a second\n")
+    print(f"{KINDS} kinds, priced in the blocks of a search, columns a second\n")
     print("| kinds | decode step | all five quantities | the same, 8 attention ranks |")
     print("|---|---|---|---|")
-    for name, (half, part) in kinds(BLOCK).items():
+    for name, (half, part) in kinds(KINDS).items():
         rates = [
-            rate(partial(price, frame, half, part), BLOCK)
+            rate(partial(price, frame, half, part), KINDS)
             for price, frame in ((decode_alone, plain), (every_quantity, plain), (every_quantity, wide))
         ]
         print(f"| {name} | " + " | ".join(f"{r:.1e}" for r in rates) + " |")

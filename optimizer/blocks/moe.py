@@ -66,6 +66,7 @@ def operators(ffn: Any, step: Step) -> list[Operator]:
         ffn.n_experts / step.expert_parallel,
         ffn.gated_ffn,
         np.minimum(1.0, step.prompts),
+        _sent(ffn, step),
     )
     return [
         Elementwise("ffn norm, residual", step.rows * 6 * step.d_model),
@@ -75,6 +76,13 @@ def operators(ffn: Any, step: Step) -> list[Operator]:
         *_shared_operators(ffn, step),
         *_reduce(ffn, step),
     ]
+
+
+def _sent(ffn: Any, step: Step) -> Number:
+    """Share of all tokens with an expert on a given rank; one attention rank has them all anyway."""
+    if step.data_parallel == 1:
+        return 1.0
+    return 1.0 - (1.0 - 1.0 / step.expert_parallel) ** ffn.n_active_experts
 
 
 def _exchange(ffn: Any, step: Step, outward: bool) -> list[Operator]:

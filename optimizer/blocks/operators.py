@@ -88,7 +88,8 @@ class LatentAttention:
 class Experts:
     """The routed experts of one layer on one rank: `rows` tokens, each to `n_active` of `n_experts`.
 
-    `n_local` experts of the layer live on the rank; `d_expert` is what the rank holds of their width.
+    `n_local` experts of the layer live on the rank; `d_expert` is what the rank holds of their width. `sent`
+    is the share of the tokens that come to the rank where each is sent only to the ranks of its experts.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Experts:
     gated: bool
     launched: Number = 0.0
     """Share of steps that carry prompts: those are launched kernel by kernel, not as one captured graph."""
+    sent: Number = 1.0
 
 
 @dataclass(frozen=True, slots=True)

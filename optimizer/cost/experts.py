@@ -9,6 +9,8 @@ With T tokens, k of E experts each, n = T k pairs, A touched experts on the rank
     X   = [n (h (2 b_a + 4) + f (2(g-1) + 2 b_a)) + 4 T h] / (BW e_x)    activations
     t   = t_0 + t_e A + t_pair T k + X + sqrt(C^2 + W^2)
 
+Where an exchange sends each token only to the ranks of its experts, T in X and T k are those of the rank.
+
 Form and constants: fits to the fused MoE kernels of ai-dynamo/aiconfigurator-core 0.12.0 (TensorRT-LLM
 cutlass family), 5-fold held-out median error 6-15 % by chip and dtype, p90 30-70 % (untuned tactics).
 """
@@ -60,10 +62,11 @@ def experts_cost(op: Experts, chip: Chip, weight_dtype: str, engine: Engine = ID
     weight_bytes = g * touched * h * f * BYTES[weight_dtype]
     weights_s = weight_bytes / (chip.hbm_bandwidth * min(fit.memory, _MOST_MEMORY))
     b_a = BYTES[fit.arithmetic] if fit.arithmetic else chip.activation_bytes(weight_dtype)
-    moved = pairs * (h * (2 * b_a + 4) + f * (2 * (g - 1) + 2 * b_a)) + 4.0 * op.rows * h
+    here, sorted_pairs = _on_the_rank(op, engine)
+    moved = pairs * (h * (2 * b_a + 4) + f * (2 * (g - 1) + 2 * b_a)) + 4.0 * here * h
     serial_s = moved / (chip.hbm_bandwidth * fit.activations)
     launch = engine.host_us_per_expert_layer * 1e-6 * op.launched
-    fixed = fit.overhead + fit.per_expert * touched + fit.per_pair * op.rows * op.n_active + serial_s + launch
+    fixed = fit.overhead + fit.per_expert * touched + fit.per_pair * sorted_pairs + serial_s + launch
     both = np.sqrt(compute_s**2 + weights_s**2)
     # The overlap of the two is part of the fit: charge it to the longer one.
     compute_first = compute_s >= weights_s
@@ -76,6 +79,14 @@ def experts_cost(op: Experts, chip: Chip, weight_dtype: str, engine: Engine = ID
         0.0,
         fixed,
     )
+
+
+def _on_the_rank(op: Experts, engine: Engine) -> tuple[Number, Number]:
+    """Tokens on the rank, and pairs it sorts: all where tokens are gathered, else those sent to it."""
+    if engine.expert_exchange == "all_gather":
+        return op.rows, op.rows * op.n_active
+    share = np.where(np.less(op.sent, 1.0), op.n_local / op.n_experts, 1.0)
+    return op.rows * op.sent, op.rows * op.n_active * share
 
 
 def _compute_s(fit: ExpertKernel, peak: float, per_row: float, pairs: Number, touched: Number) -> Number:

@@ -3,9 +3,11 @@
     layer = max(2 c, 2 x) + exposed min(2 c, 2 x)
 
 c and x are the seconds of computing and of exchanging half a batch: weights are read twice and kernels start
-twice, so small batches lose. `exposed` is the share of the shorter one that shows all the same: 0 is ideal,
-0.7 reproduces DeepSeek-V3's published decode rate and 0.1 its prefill rate (deepseek-ai/open-infra-index
-@56d86855 day 6; alibaba/InferSim @f2293dab), one point each.
+twice, so small batches lose. `exposed` is the share of the shorter one that shows all the same: 0 is ideal.
+0.7 in decode and 0.1 in prefill were fitted to one published point each of DeepSeek-V3 on H800 with other
+kernel times (deepseek-ai/open-infra-index @56d86855 day 6; alibaba/InferSim @f2293dab). With those of this
+catalogue, where the H800 is not measured, the decode point (55.1 ms, 128 ranks) comes out at 79 ms, and at
+57 ms with everything hidden: the share is an assumption.
 """
 
 from dataclasses import replace

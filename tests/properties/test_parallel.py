@@ -169,6 +169,23 @@ def test_split_experts_are_sent_to_every_rank_that_has_a_part(case, expert_paral
 
 
 @PROPERTY
+@given(cases(["moe"], tensor_parallel=1), st.sampled_from([1, 2, 8, 64]))
+def test_ranks_handle_only_the_tokens_sent_to_them(case, groups) -> None:
+    """Gathered, every token is on every rank; sent, only those with an expert there: never slower."""
+    own, frame = case
+    frame = replace(frame, data_parallel=64, expert_parallel=groups)
+
+    def experts_s(exchange: str, **fields: int) -> float:
+        engine = frame.engine.model_copy(update={"expert_exchange": exchange})
+        return float(expert_part(replace(frame, engine=engine, **fields), own, "experts").seconds)
+
+    sent, gathered = experts_s("all_to_all"), experts_s("all_gather")
+    assert sent < gathered if groups > 1 else sent == gathered
+    alone = {"data_parallel": 1, "expert_parallel": 1}
+    assert experts_s("all_to_all", **alone) == experts_s("all_gather", **alone)
+
+
+@PROPERTY
 @given(cases())
 def test_one_of_everything_is_the_plain_replica(case) -> None:
     """Every layer's operators once, on all sequences and whole prompts: no parallel form is left."""
@@ -394,3 +411,10 @@ def test_mixtures_as_arrays_cost_what_each_costs(kinds, data_parallel, tensor_pa
 def test_a_step_of_any_make_up_knows_its_tokens() -> None:
     step = Step(1024, 1, 8, 100, 2, 300, prefix=50, queries=3, chunks=2)
     assert (step.rows, step.sampled, step.attended) == (24 + 600, 24 + 2, 50 + 450)
+
+
+def test_without_shared_experts_there_are_no_operators_of_theirs() -> None:
+    step = Step(1024, 2, 8, 100, 0, 0, data_parallel=4, expert_parallel=8)
+    ffn = MixtureOfExperts(n_experts=64, n_active_experts=2, d_expert=512)
+    names = [op.name for op in moe.operators(ffn, step)]
+    assert names == ["ffn norm, residual", "expert dispatch", "experts", "expert combine"]
