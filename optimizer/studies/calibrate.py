@@ -37,7 +37,7 @@ def calibrate(
     InputError if the file, or what it is to calibrate, does not do.
     """
     columns, rows = read_rows(path)
-    held = hold_out(held_out, columns)
+    held = hold_out(held_out, columns, rows)
     if columns >= kernels.COLUMNS:
         if chip is None or engine is not None or figures:
             raise InputError(

@@ -21,12 +21,26 @@ class HoldOut:
     def of(self, numbers: Sequence[int], rows: list[dict[str, str]]) -> frozenset[int]:
         """Which of these rows, by their line in the file, the fit must not see."""
         if self.column:
-            return frozenset(n for n in numbers if (rows[n - 2].get(self.column) or "").strip() == self.value)
+            return frozenset(n for n in numbers if _same(rows[n - 2].get(self.column), self.value))
         return frozenset(sorted(set(numbers))[1::2])
 
 
-def hold_out(text: str | None, columns: set[str]) -> HoldOut:
-    """Read 'model=Qwen3-32B'; every second row if there is no such text."""
+def _same(cell: str | None, value: str) -> bool:
+    """Whether a cell says this, as text or as a number: '8' is '8.0'."""
+    text = (cell or "").strip()
+    if text == value:
+        return True
+    try:
+        return float(text) == float(value)
+    except ValueError:
+        return False
+
+
+def hold_out(text: str | None, columns: set[str], rows: list[dict[str, str]]) -> HoldOut:
+    """Read 'model=Qwen3-32B'; every second row if there is no such text.
+
+    InputError if the column is not there, or holds no such value.
+    """
     if text is None:
         return HoldOut()
     column, equals, value = (part.strip() for part in text.partition("="))
@@ -36,6 +50,9 @@ def hold_out(text: str | None, columns: set[str]) -> HoldOut:
         raise InputError(
             f"--hold-out {text[:60]}: the file has no column '{column}'; {', '.join(sorted(columns))}"
         )
+    if not any(_same(row.get(column), value) for row in rows):
+        found = list(dict.fromkeys((row.get(column) or "").strip() for row in rows))
+        raise InputError(f"--hold-out {text[:60]}: no row says so; '{column}' is {', '.join(found[:12])}")
     return HoldOut(column, value)
 
 
