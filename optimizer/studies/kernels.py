@@ -1,12 +1,12 @@
 """Measured kernels: a CSV of single operators, read row by row, and what the cost model says of them.
 
-Columns: chip, operator, measured_us; and for
+Columns, as benchmarks/gpu/measure.py writes them: chip, operator, measured_us; and for
 
     gemm                dtype (of the weights), m, n, k: (m x k) times (k x n)
-    copy                size_bytes: a tensor read once and written once
-    prefill_attention   tokens, n_heads, n_kv_heads, d_head; batch (1): causal, bf16
+    copy                size: bytes of a tensor read once and written once
+    prefill_attention   tokens (or context), n_heads, n_kv_heads, d_head; batch (1): causal, bf16
     decode_attention    dtype (of the cache), batch, context, n_heads, n_kv_heads, d_head
-    all_reduce          size_bytes (the whole tensor), n_chips, of one domain
+    all_reduce          size: bytes of the whole tensor; n_chips, all in one domain
 
 Other columns are ignored. Operators come from `optimizer.blocks.operators`, times from the roofline.
 """
@@ -33,11 +33,12 @@ COLUMNS = {"chip", "operator", "measured_us"}
 _MOST = 1e15
 _SHAPE: dict[str, tuple[str, ...]] = {
     "gemm": ("m", "n", "k"),
-    "copy": ("size_bytes",),
+    "copy": ("size",),
     "prefill_attention": ("tokens", "n_heads", "n_kv_heads", "d_head"),
     "decode_attention": ("batch", "context", "n_heads", "n_kv_heads", "d_head"),
-    "all_reduce": ("size_bytes", "n_chips"),
+    "all_reduce": ("size", "n_chips"),
 }
+_SPELLINGS = {"n_heads": "heads", "n_kv_heads": "kv_heads", "tokens": "context", "size": "size_bytes"}
 _ARITHMETIC = {dtype: ARITHMETIC[dtype] for dtype in ("bf16", "fp8", "int8", "int4", "nvfp4")}
 _FORMATS = {"fp16": "bf16", "bfloat16": "bf16", "float16": "bf16", "": "bf16", "float8_e4m3fn": "fp8"}
 
@@ -122,9 +123,9 @@ def _operator(name: str, shape: dict[str, Any]) -> Operator:
     if name == "gemm":
         return Gemm(name, **shape)
     if name == "copy":
-        return Elementwise(name, 2 * shape["size_bytes"])
+        return Elementwise(name, 2 * shape["size"])
     if name == "all_reduce":
-        return AllReduce(name, shape["size_bytes"])
+        return AllReduce(name, shape["size"])
     if name == "decode_attention":
         return DecodeAttention(name, **shape)
     shape = dict(shape)
@@ -133,7 +134,7 @@ def _operator(name: str, shape: dict[str, Any]) -> Operator:
 
 def _number(row: dict[str, str], name: str) -> float:
     try:
-        value = float(row.get(name) or "")
+        value = float(row.get(name) or row.get(_SPELLINGS.get(name, "")) or "")
     except ValueError:
         raise UnreadableKernel(f"{name} is not a number") from None
     if not 0 < value < _MOST:

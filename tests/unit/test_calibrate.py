@@ -63,9 +63,9 @@ def shapes() -> list[dict[str, Any]]:
     for dtype, m, n in itertools.product(("bf16", "fp8"), (1, 16, 128, 1024, 8192), (1024, 4096, 28672)):
         found.append({"operator": "gemm", "dtype": dtype, "m": m, "n": n, "k": 4096})
     for size in (2**12, 2**16, 2**20, 2**24, 2**28, 2**30):
-        found.append({"operator": "copy", "size_bytes": size})
-        found.append({"operator": "all_reduce", "size_bytes": size, "n_chips": 4})
-        found.append({"operator": "all_reduce", "size_bytes": 3 * size, "n_chips": 4})
+        found.append({"operator": "copy", "size": size})
+        found.append({"operator": "all_reduce", "size": size, "n_chips": 4})
+        found.append({"operator": "all_reduce", "size": 3 * size, "n_chips": 4})
     for tokens, width in itertools.product((128, 512, 1024, 2048, 8192, 16384), (64, 128)):
         heads = {"n_heads": 32, "n_kv_heads": 8, "d_head": width}
         found.append({"operator": "prefill_attention", "dtype": "bf16", "tokens": tokens, **heads})
@@ -173,7 +173,7 @@ def test_rows_that_cannot_be_used_say_why(tmp_path) -> None:
         copy | {"operator": "sort"},
         copy | {"measured_us": "-1"},
         copy | {"measured_us": ""},
-        copy | {"size_bytes": "many"},
+        copy | {"size": "many"},
         copy | {"operator": "gemm", "dtype": "fp4", "m": "1", "n": "1", "k": "1"},
         copy | {"operator": "gemm", "dtype": "int4", "m": "1.5", "n": "1", "k": "1"},
         copy | {"operator": "all_reduce", "n_chips": "1"},
@@ -191,6 +191,21 @@ def test_rows_that_cannot_be_used_say_why(tmp_path) -> None:
     ):
         assert part in reasons
     assert sum(report.unscored.values()) == len(bad)
+
+
+def test_the_spellings_of_the_script_that_measures_are_read(tmp_path) -> None:
+    """heads, kv_heads, and context for the tokens of a prompt."""
+    rows = read_rows(kernels(tmp_path / "k.csv"))[1]
+    other = {"n_heads": "heads", "n_kv_heads": "kv_heads", "tokens": "context", "size": "size_bytes"}
+    kinds = ("prefill_attention", "copy")
+    rows = [{other.get(k, k): v for k, v in row.items() if v} for row in rows if row["operator"] in kinds]
+    report = calibrate(write(tmp_path / "h.csv", rows), START).report
+    assert [part.name for part in report.parts] == [
+        "copy",
+        "prefill_attention 128 wide",
+        "prefill_attention 64 wide",
+    ]
+    assert report.unscored == {}
 
 
 def test_a_part_with_too_few_rows_is_skipped_and_says_how_many_it_needs(tmp_path) -> None:
