@@ -139,21 +139,34 @@ def _points(path: Path, engine: Engine, chip: Chip | None) -> tuple[list[Point],
     """Points of this engine, on this chip if one is named, that can be predicted."""
     unscored: Counter[str] = Counter()
     found = []
-    for point in read_points(path):
-        if isinstance(point, Unscored):
-            unscored[point.reason] += 1
-        elif not same_engine(point.setup.engine, engine):
-            unscored[f"of engine {point.setup.engine}, not {engine.name}"] += 1
-        elif chip is not None and not same_name(point.chip.name, chip):
+    points = _of_engine(read_points(path), engine, unscored)
+    for point in points:
+        if chip is not None and not same_name(point.chip.name, chip):
             unscored[f"on {point.chip.name}, not {chip.name}"] += 1
+            continue
+        own = replace(point, chip=chip or point.chip)
+        frame = replace(frame_of(own.model, own.chip, own.setup), engine=engine)
+        if reason := unpredictable(own, frame):
+            unscored[reason] += 1
         else:
-            point = replace(point, chip=chip or point.chip)
-            frame = replace(frame_of(point.model, point.chip, point.setup), engine=engine)
-            if reason := unpredictable(point, frame):
-                unscored[reason] += 1
-            else:
-                found.append(point)
+            found.append(own)
     return found, unscored
+
+
+def _of_engine(read: list[Point | Unscored], engine: Engine, unscored: Counter[str]) -> list[Point]:
+    """Points whose row names this engine; if there are none, those that name no engine we know."""
+    points = [point for point in read if isinstance(point, Point)]
+    unscored.update(point.reason for point in read if isinstance(point, Unscored))
+    named = any(same_engine(point.setup.engine, engine) for point in points)
+    found = []
+    for point in points:
+        profile = point.setup.engine
+        if same_engine(profile, engine) if named else profile == "ideal":
+            found.append(point)
+        else:
+            other = "of an engine without a profile" if profile == "ideal" else f"of engine {profile}"
+            unscored[f"{other}, not {engine.name}"] += 1
+    return found
 
 
 def _errors(rows: Rows, points: list[Point], old: Engine, new: Engine) -> list[Errors]:

@@ -243,11 +243,9 @@ def same_name(name: str, item: Architecture | Chip) -> bool:
 
 
 def same_engine(profile: str, engine: Engine) -> bool:
-    """Whether rows read with the profile of this name may be of that engine; `ideal` stands for any."""
-    if profile in (engine.name, "ideal"):
-        return True
+    """Whether rows read with the profile of this name are of that engine, or of one spelled like it."""
     known = catalog.engines().get(profile)
-    return known is not None and bool(set(known.aliases) & set(engine.aliases))
+    return profile == engine.name or (known is not None and bool(set(known.aliases) & set(engine.aliases)))
 
 
 def _spelled(items: Iterable[Item]) -> dict[str, Item]:

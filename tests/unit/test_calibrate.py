@@ -358,6 +358,21 @@ def test_rows_of_another_engine_are_left_out(tmp_path) -> None:
         calibrate(path, engine=catalog.engine("trtllm"))
 
 
+def test_rows_of_an_engine_nobody_knows_are_of_the_engine_asked_for(tmp_path) -> None:
+    """A user's own engine has no profile yet; but beside rows that name the profile they are another's."""
+    unknown = [row | {"source_key": "home-made"} for row in SATURATED]
+    figures = ("host_us_per_sequence",)
+    path = write(tmp_path / "t.csv", unknown)
+    assert (
+        sum(calibrate(path, engine=catalog.engine("trtllm"), figures=figures).report.unscored.values()) == 0
+    )
+    named = [row | {"source_key": "trtllm"} for row in SATURATED]
+    report = calibrate(
+        write(path, [*unknown, *named]), engine=catalog.engine("trtllm"), figures=figures
+    ).report
+    assert report.unscored == {"of an engine without a profile, not trtllm": 16}
+
+
 def test_what_is_computed_once_is_what_is_computed_afresh(served: list[Point]) -> None:
     """The cache of a fit must not serve one figure's seconds for another's."""
     engine = catalog.engine("vllm")
