@@ -52,7 +52,7 @@ def test_a_chip_is_calibrated_written_and_used(run, tmp_path: Path) -> None:
         "all_reduce 8 chips",
         "one_shot.latency",
         "held out",
-        "my-h100.yaml written",
+        "written: use it as --chip",
         "Rows left out",
     ):
         assert part in " ".join(text.split())
