@@ -188,7 +188,7 @@ class _Model:
                 self.m.row(terms, low=self.demand)
         if "requests_per_s" in self.wanted:
             most = min(sum(c * self.m.highs[i] for i, c in terms.items()) for terms in self.sums)
-            self.total = self.m.least_of(self.sums, most)
+            self.total = self.m.least_of([(terms, 0) for terms in self.sums], 0, most)
 
     def _pool(self, mode: str) -> dict[int, int]:
         return {i: c for i, c, own in zip(self.n, self.capacity, self.mode, strict=True) if own == mode}

@@ -39,8 +39,8 @@ class Milp:
     highs: list[int] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     objective: dict[int, int] = field(default_factory=dict)
-    least: dict[int, list[dict[int, int]]] = field(default_factory=dict)
-    """Variables that stand for the least of some sums, and those sums."""
+    least: dict[int, list[tuple[dict[int, int], int]]] = field(default_factory=dict)
+    """Variables that stand for the least of some sums, each with a constant."""
 
     def variable(self, low: int, high: int) -> int:
         """A new variable; its index."""
@@ -52,19 +52,19 @@ class Milp:
         """A new row; terms with coefficient 0 are dropped."""
         self.rows.append(Row({i: int(c) for i, c in terms.items() if c}, low, high))
 
-    def least_of(self, sums: Sequence[Mapping[int, int]], high: int) -> int:
-        """A new variable for the least of some sums, at most `high`."""
-        variable = self.variable(0, high)
-        self.least[variable] = [dict(terms) for terms in sums]
-        for terms in sums:
-            self.row({variable: 1} | {i: -c for i, c in terms.items()}, high=0)
+    def least_of(self, sums: Sequence[tuple[Mapping[int, int], int]], low: int, high: int) -> int:
+        """A new variable for the least of some sums plus constants, between bounds."""
+        variable = self.variable(low, high)
+        self.least[variable] = [(dict(terms), constant) for terms, constant in sums]
+        for terms, constant in sums:
+            self.row({variable: 1} | {i: -c for i, c in terms.items()}, high=constant)
         return variable
 
     def complete(self, values: Sequence[int]) -> tuple[int, ...]:
         """A proposal with the variables of `least_of` computed exactly from the others."""
         whole = list(values)
         for variable, sums in self.least.items():
-            totals = [sum(c * whole[i] for i, c in terms.items()) for terms in sums]
+            totals = [sum(c * whole[i] for i, c in terms.items()) + constant for terms, constant in sums]
             whole[variable] = min(*totals, self.highs[variable])
         return tuple(whole)
 
@@ -122,7 +122,7 @@ class _Proof:
     def run(self) -> Proved:
         proposal = self._propose()
         if self._witnessed():
-            return self._proved("exact dynamic programming in whole numbers")
+            return self._proved("an exact computation in whole numbers, outside both engines")
         while True:
             answer = self._ask(self.settings)
             if answer.values and self.m.holds(answer.values):
