@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from optimizer.errors import ArchsatError, InputError, InternalMismatch
     from optimizer.spec.plan import Result
     from optimizer.spec.problem import Problem
+    from optimizer.studies.answer import solve
     from optimizer.studies.enumerate import enumerate_plans
     from optimizer.studies.estimate import Setup, estimate
-    from optimizer.studies.solve import Options, solve
+    from optimizer.studies.solve import Options
 
 _WHERE = {
     "load_problem": ("optimizer.catalog", "problem"),
-    "solve": ("optimizer.studies.solve", "solve"),
+    "solve": ("optimizer.studies.answer", "solve"),
     "estimate": ("optimizer.studies.estimate", "estimate"),
     "Setup": ("optimizer.studies.estimate", "Setup"),
     "enumerate_plans": ("optimizer.studies.enumerate", "enumerate_plans"),

@@ -12,8 +12,8 @@ from optimizer.errors import InputError, nearest
 from optimizer.hugging_face import read_config
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, System
+from optimizer.spec.kinds import kind_of
 from optimizer.spec.loading import read_yaml, validate
-from optimizer.spec.problem import Problem
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -63,7 +63,7 @@ def problem_files() -> dict[str, Path]:
 
 def is_path(name: str) -> bool:
     """Whether a name means a file of the user's."""
-    return name.endswith((".yaml", ".yml", ".json")) or name.startswith((".", "/", "~"))
+    return name.endswith((".yaml", ".yml", ".json", ".csv")) or name.startswith((".", "/", "~"))
 
 
 def _by_name(folder: str, model: type[M], name: str) -> M | None:
@@ -113,10 +113,11 @@ def model(name: str) -> Architecture:
     return _find(name, "model", "models", "models", models, Architecture)
 
 
-def problem(name: str, overrides: dict[str, Any] | None = None) -> Problem:
+def problem(name: str, overrides: dict[str, Any] | None = None) -> Any:
     """A problem that ships, by name, or a problem file by path, with some fields overridden.
 
-    `overrides` maps dotted field names ('workload.batch') to values. InputError names what is wrong.
+    The keys of the file say what kind of problem it is (`optimizer.spec.kinds`). `overrides` maps dotted
+    field names ('workload.batch') to values. InputError names what is wrong.
     """
     path = Path(os.path.expanduser(name))
     if not is_path(name) and not path.exists():
@@ -128,7 +129,7 @@ def problem(name: str, overrides: dict[str, Any] | None = None) -> Problem:
     data = _beside(read_yaml(path), path.parent)
     for key, value in (overrides or {}).items():
         _override(data, key, value)
-    return validate(Problem, data, str(path))
+    return validate(kind_of(data).load(), data, str(path))
 
 
 def _beside(data: Any, folder: Path) -> Any:
@@ -139,10 +140,12 @@ def _beside(data: Any, folder: Path) -> Any:
     def place(value: Any) -> Any:
         if isinstance(value, list):
             return [place(item) for item in value]
+        if isinstance(value, dict):
+            return value | {"chip": place(value["chip"])} if "chip" in value else value
         known = isinstance(value, str) and is_path(value) and (folder / value).exists()
         return str(folder / value) if known else value
 
-    named = ("hardware", "architecture", "baseline")
+    named = ("hardware", "architecture", "baseline", "performance_table")
     return {key: place(value) if key in named else value for key, value in data.items()}
 
 

@@ -72,7 +72,7 @@ def operators(attention: Any, step: Step) -> list[Operator]:
 
 
 def _decode(a: Any, heads: Number, step: Step) -> list[Operator]:
-    if not step.batch:
+    if not step.decodes:
         return []
     return [
         Gemm("query absorption", step.batch, heads * a.d_kv_latent, a.d_nope),
@@ -82,11 +82,11 @@ def _decode(a: Any, heads: Number, step: Step) -> list[Operator]:
 
 
 def _prompts(a: Any, heads: Number, step: Step) -> list[Operator]:
-    if not step.prompts:
+    if not step.prefills:
         return []
     tokens = step.prompt_tokens
     mean_width = (a.d_nope + a.d_rope + a.d_value) / 2  # queries and keys are wider than values
-    name = "prompt attention" if step.batch else "attention"
+    name = "prompt attention" if step.decodes else "attention"
     return [
         Gemm(
             "key-value up-projection",

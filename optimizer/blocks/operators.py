@@ -7,6 +7,8 @@ costs in seconds is decided by `optimizer.cost.roofline`, never here.
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 Number = Any
 """An int, a float, or a numpy array of them."""
 
@@ -110,23 +112,33 @@ class Step:
     """One forward pass of a replica: one token of each of `batch` sequences, and some prompts.
 
     A decode step has no prompts, a prefill no batch, a step of continuous batching both. `prompts` is a rate
-    and need not be whole.
+    and need not be whole. `batch` and `prompts` may be arrays: many steps at once.
     """
 
     d_model: Number
     tensor_parallel: int
-    batch: float
+    batch: Number
     context: float
-    prompts: float
+    prompts: Number
     prompt_tokens: int
 
     @property
-    def rows(self) -> float:
+    def decodes(self) -> bool:
+        """Whether sequences are decoded."""
+        return bool(np.any(self.batch))
+
+    @property
+    def prefills(self) -> bool:
+        """Whether prompts are prefilled."""
+        return bool(np.any(self.prompts))
+
+    @property
+    def rows(self) -> Number:
         """Tokens computed."""
         return self.batch + self.prompts * self.prompt_tokens
 
     @property
-    def sampled(self) -> float:
+    def sampled(self) -> Number:
         """Rows that need a next token."""
         return self.batch + self.prompts
 

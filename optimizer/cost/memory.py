@@ -6,6 +6,8 @@ library from ai-dynamo/aiconfigurator @095f58a5 (backends); one layer's activati
 
 from typing import Any
 
+import numpy as np
+
 from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import Number, Weights
 from optimizer.cost.frame import Frame
@@ -65,7 +67,7 @@ def norm_bytes(frame: Frame) -> Number:
 
 def activation_bytes(frame: Frame) -> Number:
     """Working buffers of one layer on a scheduled chunk, and the logits of one decode step."""
-    rows = max(frame.batch, min(CHUNK_TOKENS, frame.input_tokens))
+    rows = np.maximum(frame.batch, min(CHUNK_TOKENS, frame.input_tokens))
     factor = _ACTIVATION_FACTOR.get(frame.tensor_parallel, 5.0)
     logits = 4.0 * frame.batch * frame.vocab_size / frame.tensor_parallel
     return 2.0 * rows * frame.d_model * factor + logits

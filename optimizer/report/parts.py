@@ -1,6 +1,7 @@
 """Parts that several reports share."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -31,7 +32,8 @@ def titled_lines(title: str, items: list[str]) -> Group:
     return Group(Text(title, style="bold"), *(Padding(Text(item), (0, 0, 0, 2)) for item in items))
 
 
-def headline(result: Result) -> Text:
+def headline(result: Any, better: str = "point of the lattice") -> Text:
+    """Name, question, status and objective of a result of any kind."""
     text = Text()
     text.append(f"{result.problem['name']}\n", style="bold")
     if result.problem.get("question"):
@@ -44,7 +46,7 @@ def headline(result: Result) -> Text:
         return text
     text.append(f"  {o.name} {value_of(o.name, o.value)} {o.unit}", style="bold")
     if result.status == "optimal":
-        text.append(", and no point of the lattice is better" if o.gap == 0 else "")
+        text.append(f", and no {better} is better" if o.gap == 0 else "")
     elif o.bound is not None and o.gap is not None:
         text.append(f", bound {short(o.bound)}, gap {o.gap:.2%}: stopped before the proof")
     else:

@@ -1,0 +1,248 @@
+"""Replica configurations from the cost model: every split, format and batch a deployment may choose.
+
+One setup (chip, split, formats) is priced for all its batches at once. A split the model cannot run is left
+out with the reason, and what needs no price to be ruled out is never priced.
+
+    aggregated   tpot = step with batch tokens and the prompts that keep the batch full (continuous batching)
+                 ttft = half such a step, and one with a whole prompt;  rate = batch / output_tokens / tpot
+    prefill      ttft = one prompt, and its cache over the slowest network on offer;  rate = prompts / busy
+    decode       tpot = one decode step;  rate = batch / output_tokens / tpot
+
+With p pipeline stages a batch travels as p parts, one on each stage: a token takes all stages, each as
+slow as the one with most layers, and a send between two. A stage holds ceil(n_layers / p) layers.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from optimizer.blocks import block, embedding, rule_words
+from optimizer.blocks.operators import Host, Step
+from optimizer.columns.replicas import Replicas
+from optimizer.columns.rules import frame_values
+from optimizer.columns.supply import Supply
+from optimizer.cost import memory
+from optimizer.cost.frame import Frame
+from optimizer.cost.quantities import roofline, step_of
+from optimizer.errors import InputError
+from optimizer.plugins import plugins
+from optimizer.scope import Scope, holds
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.chip import Chip
+from optimizer.spec.deployment import ReplicaSpace, Traffic
+from optimizer.spec.dtypes import ARITHMETIC
+
+BATCHES = tuple(sorted({*range(1, 65), *(round(64 * 2 ** (i / 16)) for i in range(1, 81))}))
+"""Sequences in flight that are tried where a problem names none: all to 64, then steps of 4 % to 2048."""
+_RULES = ("gqa_divisibility", "tensor_parallel_divisibility")
+_WEIGHT_ONLY = ("int8", "int4", "mxfp4")
+"""Formats that engines de-quantise on the fly where a chip has no arithmetic for them."""
+NETWORK = 50e9
+"""Bytes per second and chip of a network nobody stated: 400 Gbit/s."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How one replica is split, and its formats."""
+
+    supply: Supply
+    chip: Chip
+    tensor_parallel: int
+    pipeline_parallel: int
+    expert_parallel: int
+    data_parallel: int
+    weight_dtype: str
+    kv_dtype: str
+
+    @property
+    def chips(self) -> int:
+        """Chips of the replica; experts are spread over chips it has anyway."""
+        return self.tensor_parallel * self.pipeline_parallel * self.data_parallel
+
+
+def replica_columns(
+    architecture: Architecture, supplies: Sequence[Supply], space: ReplicaSpace, traffic: Traffic
+) -> tuple[Replicas, Counter[str]]:
+    """Price every setup a problem allows; also count what was left out, by reason."""
+    dropped: Counter[str] = Counter()
+    tables: list[Replicas] = []
+    network = min((_network(s) for s in supplies), default=NETWORK)
+    for setup in setups(supplies, space):
+        why = unrunnable(architecture, setup)
+        if why:
+            dropped[why] += 1
+            continue
+        for mode in _modes(space):
+            tables.append(_priced(architecture, setup, mode, space, traffic, network))
+    if not tables:
+        reasons = "; ".join(f"{why} ({n})" for why, n in dropped.most_common(4))
+        raise InputError(f"deployment: no setup can run {architecture.name}: {reasons}")
+    return Replicas.together(tables), dropped
+
+
+def _modes(space: ReplicaSpace) -> Iterator[str]:
+    if "aggregated" in space.mode:
+        yield "aggregated"
+    if "disaggregated" in space.mode:
+        yield from ("prefill", "decode")
+
+
+def setups(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Setup]:
+    """Every combination of chip, split and formats."""
+    degrees = (space.tensor_parallel, space.pipeline_parallel, space.expert_parallel, space.data_parallel)
+    for supply in supplies:
+        if supply.chip is None:
+            raise InputError(f"hardware: {supply.name} is not in the catalogue, and there is no table of it")
+        for split in product(*degrees, space.weight_dtype, space.kv_dtype):
+            yield Setup(supply, supply.chip, *split)
+
+
+def unrunnable(architecture: Architecture, setup: Setup) -> str:
+    """Why a setup cannot run a model at all; '' if it can."""
+    chip, wanted = setup.chip, ARITHMETIC[setup.weight_dtype]
+    if wanted not in chip.dense_flops and setup.weight_dtype not in _WEIGHT_ONLY:
+        return f"{chip.name} has no {wanted} arithmetic for {setup.weight_dtype} weights"
+    if setup.expert_parallel > 1 or setup.data_parallel > 1:
+        return "expert_parallel and data_parallel above 1 are not priced yet"
+    if setup.tensor_parallel > (setup.supply.node or setup.tensor_parallel):
+        return f"tensor_parallel {setup.tensor_parallel} is wider than a node of {chip.name}"
+    if setup.pipeline_parallel > architecture.n_layers:
+        return f"pipeline_parallel {setup.pipeline_parallel} is more than the layers"
+    frame = frame_of(architecture, setup, Traffic(input_tokens=1, output_tokens=1), 1, 0.0, 0.0)
+    broken = next((name for name in _RULES if not _keeps(name, architecture, frame)), "")
+    return f"tensor_parallel {setup.tensor_parallel} breaks {broken}" if broken else ""
+
+
+def _keeps(name: str, architecture: Architecture, frame: Frame) -> bool:
+    facts = {**frame_values(frame), "n_layers": architecture.n_layers}
+    groups = [rule_words(g.block.mixer) | rule_words(g.block.ffn) for g in architecture.layers]
+    anywhere = {word: value for group in reversed(groups) for word, value in group.items()}
+    rule = plugins("constraints")[name].rule
+    return all(
+        bool(holds(rule(Scope(facts | anywhere | group, facts.__getitem__), True)).all()) for group in groups
+    )
+
+
+def frame_of(
+    a: Architecture, setup: Setup, traffic: Traffic, batch: Any, host_ms: float, reserve_gib: float
+) -> Frame:
+    """The frame one setup runs in, for one batch or an array of them."""
+    return Frame(
+        chip=setup.chip,
+        tensor_parallel=setup.tensor_parallel,
+        batch=batch,
+        weight_dtype=setup.weight_dtype,
+        kv_dtype=setup.kv_dtype,
+        d_model=a.d_model,
+        vocab_size=a.vocab_size,
+        tied_embeddings=a.tied_embeddings,
+        input_tokens=traffic.input_tokens,
+        output_tokens=traffic.output_tokens,
+        training_tokens=0.0,
+        host_ms=host_ms,
+        reserve_gib=reserve_gib,
+        position_embeddings=a.position_embeddings,
+        n_norms=a.first.n_norms,
+        norm_bias=a.first.norm_bias,
+    )
+
+
+def _priced(
+    a: Architecture, setup: Setup, mode: str, space: ReplicaSpace, traffic: Traffic, network: float
+) -> Replicas:
+    """All batches of one setup in one mode, those that no chip could hold left to the memory rule."""
+    parts = setup.pipeline_parallel
+    if mode == "prefill":
+        batch = np.array(space.prefill_batch)
+    else:
+        batch = np.array(space.batch or [parts * b for b in BATCHES])
+        batch = batch[batch % parts == 0]
+    share = batch // parts if mode != "prefill" else batch
+    frame = frame_of(a, setup, traffic, share, space.host_ms, space.reserve_gib)
+    ttft, tpot, rate = _times(a, setup, mode, frame, batch, network)
+    held = frame_of(a, setup, traffic, batch, space.host_ms, space.reserve_gib)
+    n = len(batch)
+    return Replicas(
+        mode=np.full(n, mode),
+        chip=np.full(n, setup.chip.name),
+        tensor_parallel=np.full(n, setup.tensor_parallel),
+        pipeline_parallel=np.full(n, parts),
+        expert_parallel=np.full(n, setup.expert_parallel),
+        data_parallel=np.full(n, setup.data_parallel),
+        batch=batch,
+        weight_dtype=np.full(n, setup.weight_dtype),
+        kv_dtype=np.full(n, setup.kv_dtype),
+        chips=np.full(n, setup.chips),
+        requests_per_s=rate + np.zeros(n),
+        ttft_ms=1e3 * ttft + np.zeros(n),
+        tpot_ms=1e3 * tpot + np.zeros(n),
+        memory_gib=_memory(a, held, parts) / memory.GIB + np.zeros(n),
+        label=np.full(n, "cost model"),
+    )
+
+
+def _times(
+    a: Architecture, setup: Setup, mode: str, frame: Frame, batch: Any, network: float
+) -> tuple[Any, Any, Any]:
+    """Seconds to the first token, seconds per token, requests per second."""
+    out, parts = frame.output_tokens, setup.pipeline_parallel
+    if mode == "decode":
+        tpot = _step_s(a, setup, frame, step_of(frame, "decode"))
+        return 0.0, tpot, batch / out / tpot
+    if mode == "prefill":
+        step = replace(step_of(frame, "prefill"), prompts=batch)
+        busy = _step_s(a, setup, frame, step)
+        return busy + _handover_s(a, frame, parts, network), 0.0, batch * parts / busy
+    mixed = step_of(frame, "mixed")
+    tpot = _step_s(a, setup, frame, mixed)
+    whole = _step_s(a, setup, frame, replace(mixed, prompts=1))
+    return whole + tpot / 2, tpot, batch / out / tpot
+
+
+def _step_s(a: Architecture, setup: Setup, frame: Frame, step: Step) -> Any:
+    """Seconds a step takes through all pipeline stages."""
+    rates = roofline(frame)
+    layers = sum(
+        group.count * rates.seconds(block(part).operators(part, step))
+        for group in a.layers
+        for part in (group.block.mixer, group.block.ffn)
+    )
+    outside = [*embedding.operators(step, frame.vocab_size), Host("host", frame.host_ms * 1e-3)]
+    parts = setup.pipeline_parallel
+    uneven = math.ceil(a.n_layers / parts) * parts / a.n_layers
+    sends = (parts - 1) * step.rows * 2.0 * frame.d_model / setup.tensor_parallel / _network(setup.supply)
+    return layers * uneven + rates.seconds(outside) + sends
+
+
+def _handover_s(a: Architecture, frame: Frame, parts: int, network: float) -> Any:
+    """Seconds to hand a prompt's cache to a decode replica; every chip sends its own share."""
+    prompt = replace(frame, output_tokens=0)
+    cached = sum(
+        g.count * (memory.kv_bytes(g.block.mixer, prompt) + memory.state_bytes(g.block.mixer, prompt))
+        for g in a.layers
+    )
+    return cached / parts / network
+
+
+def _network(supply: Supply) -> float:
+    chip = supply.chip
+    return (chip.scaleout_bandwidth if chip else None) or NETWORK
+
+
+def _memory(a: Architecture, frame: Frame, parts: int) -> Any:
+    """Bytes on the fullest chip; with several stages none holds both vocabulary tables."""
+    layers = 0
+    for group in a.layers:
+        own = replace(frame, n_norms=group.block.n_norms, norm_bias=group.block.norm_bias)
+        layers += group.count * (
+            memory.attention_bytes(group.block.mixer, own)
+            + memory.norm_bytes(own)
+            + memory.ffn_bytes(group.block.ffn, own)
+        )
+    one = replace(frame, tied_embeddings=True) if parts > 1 else frame
+    return layers * math.ceil(a.n_layers / parts) / a.n_layers + memory.shared_bytes(one)
