@@ -28,12 +28,12 @@ from optimizer.spec.chip import Chip
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What decides the operators of a rank."""
+    """What decides the operators of a rank; `microbatch` may be an array."""
 
     tensor_parallel: int
     context_parallel: int
     expert_parallel: int
-    microbatch: int
+    microbatch: Number
     sequence_length: int
     dtype: str
     flash_attention: bool
@@ -68,6 +68,9 @@ class Work:
     """Layers with attention over the sequence."""
 
 
+_KINDS = ("products", "experts", "attention", "norms", "elementwise", "kernels", "reductions")
+
+
 def work(architecture: Architecture, chip: Chip, shape: Shape) -> Work:
     """The work of one rank."""
     rates = Roofline(training_chip(chip, shape.engine), shape.tensor_parallel, shape.dtype, "bf16")
@@ -80,16 +83,14 @@ def work(architecture: Architecture, chip: Chip, shape: Shape) -> Work:
         shape.microbatch / shape.context_parallel,
         shape.sequence_length,
     )
-    sums = dict.fromkeys(
-        ("products", "experts", "attention", "norms", "elementwise", "kernels", "reductions"), 0.0
-    )
+    sums: dict[str, Number] = dict.fromkeys(_KINDS, 0.0)
     routed = attention_layers = kv_width = 0.0
     for group in architecture.layers:
         for part in (group.block.mixer, group.block.ffn):
             for op in block(part).operators(part, step):
                 kind, seconds, fixed = _priced(op, rates, shape)
-                sums[kind] += group.count * seconds
-                sums["kernels"] += group.count * fixed
+                sums[kind] = sums[kind] + group.count * seconds
+                sums["kernels"] = sums["kernels"] + group.count * fixed
                 if isinstance(op, PrefillAttention):
                     attention_layers += group.count
                     kv_width = max(kv_width, 2.0 * op.n_kv_heads * op.d_head)
@@ -106,7 +107,7 @@ def work(architecture: Architecture, chip: Chip, shape: Shape) -> Work:
     )
 
 
-def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, float, float]:
+def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, Number, Number]:
     """(kind, seconds without the fixed part, fixed seconds) of one forward operator."""
     match op:
         case AllReduce():
@@ -114,10 +115,10 @@ def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, float, fl
         case Gemm():
             cost = rates.cost(op)
             cast = _cast_s(op.m * op.k, op, rates)
-            return "products", float(cost.seconds - cost.overhead_s + cast), float(cost.overhead_s)
+            return "products", cost.seconds - cost.overhead_s + cast, cost.overhead_s
         case Experts():
             cost = rates.cost(_spread(op, shape))
-            return "experts", float(cost.seconds), 0.0  # their kernels quantise too
+            return "experts", cost.seconds, 0.0  # their kernels quantise too
         case PrefillAttention():
             return "attention", *_attention(op, rates, shape)
         case Elementwise():
@@ -125,8 +126,8 @@ def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, float, fl
             kind = "norms" if op.name.endswith("norm, residual") else "elementwise"
             return (
                 kind,
-                float(cost.memory_s) * constants.ENGINES[shape.engine].elementwise,
-                float(cost.overhead_s),
+                cost.memory_s * constants.ENGINES[shape.engine].elementwise,
+                cost.overhead_s,
             )
     return "elementwise", 0.0, 0.0
 
@@ -153,23 +154,23 @@ def _spread(op: Experts, shape: Shape) -> Experts:
     return Experts(op.name, rows, op.d_model, op.d_expert * t, n_local, n_active, n_local, op.gated)
 
 
-def _attention(op: PrefillAttention, rates: Roofline, shape: Shape) -> tuple[float, float]:
+def _attention(op: PrefillAttention, rates: Roofline, shape: Shape) -> tuple[Number, Number]:
     if shape.flash_attention:
         cost = rates.cost(op)
-        return float(cost.seconds - cost.overhead_s), float(cost.overhead_s)
+        return cost.seconds - cost.overhead_s, cost.overhead_s
     pairs = op.prompts * op.tokens * op.window * op.n_heads
     fit = rates.chip.gemm("bf16")
     products_s = 4.0 * pairs * op.d_head / (rates.chip.dense_flops["bf16"] * fit.compute)
     scores = rates.cost(Elementwise("", pairs * _SCORE_BYTES))
-    return float(products_s + scores.memory_s), float(4 * fit.overhead)
+    return products_s + scores.memory_s, 4 * fit.overhead
 
 
 _SCORE_BYTES = 13.0
 """Bytes for each score without a flash kernel: two products, softmax and dropout, with its mask."""
 
 
-def _head(architecture: Architecture, rates: Roofline, tokens: float) -> float:
+def _head(architecture: Architecture, rates: Roofline, tokens: Number) -> Number:
     """The head's product, and the loss over its logits in 32 bit."""
     shard = embedding.padded_vocab(architecture.vocab_size, rates.tensor_parallel) / rates.tensor_parallel
     product = rates.cost(Gemm("", tokens, shard, architecture.d_model, weight_dtype="bf16"))
-    return float(product.seconds + rates.cost(Elementwise("", tokens * shard * 10)).memory_s)
+    return product.seconds + rates.cost(Elementwise("", tokens * shard * 10)).memory_s
