@@ -4,9 +4,11 @@ from typing import Any
 
 from optimizer import catalog
 from optimizer.cost.frame import Frame
+from optimizer.cost.training.quantity import TrainingRun
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.problem import Problem
+from optimizer.spec.training import TrainingSetup
 
 CHIP: dict[str, Any] = {
     "name": "sample",
@@ -70,5 +72,6 @@ def frame(model: str | Architecture, chip: str | Chip = "nvidia-h100-sxm", **fie
         "position_embeddings": own.position_embeddings,
         "n_norms": own.first.n_norms,
         "norm_bias": own.first.norm_bias,
+        "training": TrainingRun(TrainingSetup(), catalog.chip("nvidia-h100-sxm")),
     }
     return Frame(**(values | fields))

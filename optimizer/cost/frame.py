@@ -29,6 +29,8 @@ class Frame:
     position_embeddings: int = 0
     n_norms: int = 2
     norm_bias: bool = False
+    training: Any = None
+    """A `cost.training.quantity.TrainingRun` where a problem asks how its architectures train."""
 
     @property
     def n_chips(self) -> int:

@@ -15,6 +15,7 @@ from optimizer.blocks.operators import Host, Number, Operator, Step
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.roofline import Roofline
+from optimizer.cost.training import quantity as training
 from optimizer.spec.architecture import Architecture
 
 
@@ -95,6 +96,23 @@ def _step(phase: str) -> Quantity:
     )
 
 
+def _trained(unit: str, base: Callable[..., Number], half: Callable[..., Number]) -> Quantity:
+    """A quantity of the training run; nothing where the frame has none."""
+
+    def whole(f: Frame) -> Number:
+        own = (f.d_model, f.vocab_size, f.tied_embeddings, f.position_embeddings)
+        return base(f.training, *own) if f.training else 0.0
+
+    def mixer(f: Frame, a: Any) -> Number:
+        norms = f.n_norms * f.d_model * (1 + f.norm_bias)
+        return half(f.training, a, f.d_model, norms) if f.training else 0.0
+
+    def ffn(f: Frame, k: Any) -> Number:
+        return half(f.training, k, f.d_model) if f.training else 0.0
+
+    return Quantity(unit, whole, mixer, ffn)
+
+
 QUANTITIES: dict[str, Quantity] = {
     "n_params": Quantity(
         "parameters",
@@ -113,4 +131,6 @@ QUANTITIES: dict[str, Quantity] = {
     "decode_s": _step("decode"),
     "prefill_s": _step("prefill"),
     "mixed_s": _step("mixed"),
+    "train_s": _trained("s", training.base_s, training.half_s),
+    "train_bytes": _trained("bytes", training.base_bytes, training.half_bytes),
 }

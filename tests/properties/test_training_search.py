@@ -22,7 +22,7 @@ from optimizer.spec.training import TrainingSetup
 from optimizer.spec.training_problem import TrainingProblem
 from optimizer.studies import train_solve
 
-QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 SMALL = {
     "name": "small",
     "d_model": 1024,
@@ -119,7 +119,7 @@ def test_the_search_is_brute_force(made) -> None:
     counts = Counts()
     found = search(lattice, lambda s, n, m: s, Limits((), memory), counts)
     setups = {s.model_dump_json(): s for s in every_setup(problem, architecture)}
-    jobs = [job(architecture, chip, s) for s in list(setups.values())[:: max(1, len(setups) // 1500)]]
+    jobs = [job(architecture, chip, s) for s in list(setups.values())[:: max(1, len(setups) // 1000)]]
     fitting = [j.step_s for j in jobs if float(j.memory.total) <= memory]
     if len(jobs) == len(setups):
         assert (found is None) == (not fitting)

@@ -70,7 +70,7 @@ def rank_parameters(architecture: Architecture, at: Layout) -> Parameters:
         layers = layers + group.count * own.n_norms * architecture.d_model * (1 + own.norm_bias)
         for part in (own.mixer, own.ffn):
             stored = block(part).weights(part, architecture.d_model, t)
-            routed = _routed(part, architecture.d_model)
+            routed = routed_params(part, architecture.d_model)
             layers = layers + group.count * (stored.matrix + stored.vector - routed / t)
             experts = experts + group.count * routed / (at.expert_parallel * at.expert_tensor_parallel)
     share = stage_layers(architecture.n_layers, at) / architecture.n_layers
@@ -80,7 +80,7 @@ def rank_parameters(architecture: Architecture, at: Layout) -> Parameters:
     return Parameters(layers * share, experts * share, one * both + positions)
 
 
-def _routed(part: object, d_model: int) -> float:
+def routed_params(part: object, d_model: int) -> float:
     """Parameters of the routed experts of a layer half."""
     if getattr(part, "kind", "") != "moe":
         return 0.0
@@ -105,6 +105,20 @@ def training_memory(architecture: Architecture, at: Layout) -> TrainingMemory:
     return TrainingMemory(
         weights, gradients, optimizer, activations, logits, _buffers(architecture, at, held)
     )
+
+
+def half_bytes_of(held: Parameters, kept: Number, at: Layout) -> Number:
+    """States and activations of one layer half on the first of equal stages, without buffers."""
+    p = at.pipeline_parallel
+    shared, spread = sum(state_bytes(at, at.zero_group)), sum(state_bytes(at, _expert_group(at)))
+    return (held.layers * shared + held.experts * spread + kept * layers_in_flight(p, at)) / p
+
+
+def tables_bytes(held: Parameters, vocab_size: int, at: Layout) -> Number:
+    """States of the tables, and the logits, as if one stage had both."""
+    tables = held.tables * sum(state_bytes(at, at.zero_group))
+    logits = _LOGIT_BYTES * at.tokens * embedding.padded_vocab(vocab_size, 1) / at.tensor_parallel
+    return tables + logits
 
 
 def _expert_group(at: Layout) -> Number:

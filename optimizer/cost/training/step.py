@@ -78,7 +78,7 @@ def step_times(n_layers: int, chip: Chip, at: Layout, own: Work, held: Parameter
     layers = computing.forward + computing.backward + computing.again + tensor + expert + context
     head = 3 * own.head
     slowest = slowest_stage(n_layers, at, layers / n_layers, head)
-    each, once = _data_parallel(chip, at, held, computing, share)
+    each, once = data_parallel_s(chip, at, held, computing, share)
     return StepTimes(
         forward=m * share * computing.forward,
         backward=m * share * computing.backward,
@@ -94,7 +94,7 @@ def step_times(n_layers: int, chip: Chip, at: Layout, own: Work, held: Parameter
     )
 
 
-def _data_parallel(
+def data_parallel_s(
     chip: Chip, at: Layout, held: Parameters, computing: Passes, share: Number
 ) -> tuple[Number, Number]:
     """Exposed seconds of weights and gradients: (each microbatch, once a step).

@@ -8,6 +8,8 @@ inputs and of weights) and 2.5 times a flash kernel.
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import (
     AllReduce,
@@ -39,6 +41,11 @@ class Shape:
     flash_attention: bool
     engine: str
 
+    @property
+    def tokens(self) -> Number:
+        """Tokens of a microbatch on one rank."""
+        return self.sequence_length * self.microbatch / self.context_parallel
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -47,24 +54,24 @@ class Work:
     `norms` can be split over a sequence-parallel group; `kernels` is the fixed time of all of these.
     """
 
-    products: Number
-    experts: Number
-    attention: Number
-    norms: Number
-    elementwise: Number
-    kernels: Number
-    head: Number
-    reduced_bytes: Number
+    products: Number = 0.0
+    experts: Number = 0.0
+    attention: Number = 0.0
+    norms: Number = 0.0
+    elementwise: Number = 0.0
+    kernels: Number = 0.0
+    head: Number = 0.0
+    reduced_bytes: Number = 0.0
     """Bytes of one tensor-parallel all-reduce."""
-    reductions: Number
+    reductions: Number = 0.0
     """All-reduces of one pass."""
-    routed_bytes: Number
+    routed_bytes: Number = 0.0
     """Bytes a rank sends in one dispatch of tokens to experts."""
-    routed_layers: Number
+    routed_layers: Number = 0.0
     """Layers that dispatch."""
-    key_value_bytes: Number
+    key_value_bytes: Number = 0.0
     """Keys and values of one layer, of the whole sequence and one rank's heads."""
-    attention_layers: Number
+    attention_layers: Number = 0.0
     """Layers with attention over the sequence."""
 
 
@@ -73,37 +80,49 @@ _KINDS = ("products", "experts", "attention", "norms", "elementwise", "kernels",
 
 def work(architecture: Architecture, chip: Chip, shape: Shape) -> Work:
     """The work of one rank."""
-    rates = Roofline(training_chip(chip, shape.engine), shape.tensor_parallel, shape.dtype, "bf16")
-    tokens = shape.sequence_length * shape.microbatch / shape.context_parallel
-    step = Step(
-        architecture.d_model,
-        shape.tensor_parallel,
-        0,
-        0,
-        shape.microbatch / shape.context_parallel,
-        shape.sequence_length,
-    )
-    sums: dict[str, Number] = dict.fromkeys(_KINDS, 0.0)
-    routed = attention_layers = kv_width = 0.0
-    for group in architecture.layers:
-        for part in (group.block.mixer, group.block.ffn):
-            for op in block(part).operators(part, step):
-                kind, seconds, fixed = _priced(op, rates, shape)
-                sums[kind] = sums[kind] + group.count * seconds
-                sums["kernels"] = sums["kernels"] + group.count * fixed
-                if isinstance(op, PrefillAttention):
-                    attention_layers += group.count
-                    kv_width = max(kv_width, 2.0 * op.n_kv_heads * op.d_head)
-            routed += group.count * (getattr(part, "kind", "") == "moe")
-    active = max((getattr(g.block.ffn, "n_active_experts", 0) for g in architecture.layers), default=0)
+    rates = rates_of(chip, shape)
+    parts = [
+        (group.count, part_work(part, architecture.d_model, rates, shape))
+        for group in architecture.layers
+        for part in (group.block.mixer, group.block.ffn)
+    ]
+    added = (*_KINDS, "routed_layers", "attention_layers")
+    sums = {name: sum(n * getattr(own, name) for n, own in parts) for name in added}
     return Work(
         **sums,
-        head=_head(architecture, rates, tokens),
-        reduced_bytes=2.0 * tokens * architecture.d_model,
-        routed_bytes=2.0 * tokens / shape.tensor_parallel * active * architecture.d_model,
-        routed_layers=routed,
+        head=head_s(architecture.d_model, architecture.vocab_size, rates, shape),
+        reduced_bytes=2.0 * shape.tokens * architecture.d_model,
+        routed_bytes=max((own.routed_bytes for _, own in parts), key=np.max),
+        key_value_bytes=max((own.key_value_bytes for _, own in parts), key=np.max),
+    )
+
+
+def rates_of(chip: Chip, shape: Shape) -> Roofline:
+    """The rates of one rank in a long run."""
+    return Roofline(training_chip(chip, shape.engine), shape.tensor_parallel, shape.dtype, "bf16")
+
+
+def part_work(part: Any, d_model: Number, rates: Roofline, shape: Shape) -> Work:
+    """The work of one layer half; `part` and `d_model` may stand for many at once."""
+    sequences = shape.microbatch / shape.context_parallel
+    step = Step(d_model, shape.tensor_parallel, 0, 0, sequences, shape.sequence_length)
+    sums: dict[str, Number] = dict.fromkeys(_KINDS, 0.0)
+    attends, kv_width = 0.0, 0.0
+    for op in block(part).operators(part, step):
+        kind, seconds, fixed = _priced(op, rates, shape)
+        sums[kind] = sums[kind] + seconds
+        sums["kernels"] = sums["kernels"] + fixed
+        if isinstance(op, PrefillAttention):
+            attends, kv_width = 1.0, 2.0 * op.n_kv_heads * op.d_head
+    routes = float(part.kind == "moe")
+    per_token = 2.0 / shape.tensor_parallel * routes * getattr(part, "n_active_experts", 0) * d_model
+    return Work(
+        **sums,
+        reduced_bytes=2.0 * shape.tokens * d_model,
+        routed_bytes=shape.tokens * per_token,
+        routed_layers=routes,
         key_value_bytes=2.0 * shape.microbatch * shape.sequence_length * kv_width,
-        attention_layers=attention_layers,
+        attention_layers=attends,
     )
 
 
@@ -169,8 +188,8 @@ _SCORE_BYTES = 13.0
 """Bytes for each score without a flash kernel: two products, softmax and dropout, with its mask."""
 
 
-def _head(architecture: Architecture, rates: Roofline, tokens: Number) -> Number:
-    """The head's product, and the loss over its logits in 32 bit."""
-    shard = embedding.padded_vocab(architecture.vocab_size, rates.tensor_parallel) / rates.tensor_parallel
-    product = rates.cost(Gemm("", tokens, shard, architecture.d_model, weight_dtype="bf16"))
-    return product.seconds + rates.cost(Elementwise("", tokens * shard * 10)).memory_s
+def head_s(d_model: Number, vocab_size: int, rates: Roofline, shape: Shape) -> Number:
+    """Forward seconds of the head's product, and of the loss over its logits in 32 bit."""
+    shard = embedding.padded_vocab(vocab_size, rates.tensor_parallel) / rates.tensor_parallel
+    product = rates.cost(Gemm("", shape.tokens, shard, d_model, weight_dtype="bf16"))
+    return product.seconds + rates.cost(Elementwise("", shape.tokens * shard * 10)).memory_s
