@@ -38,6 +38,7 @@ PROBLEM: dict[str, Any] = {
     "hardware": "nvidia-h100-sxm",
     "workload": {"input_tokens": 1024, "output_tokens": 256, "batch": 8},
     "training_tokens": 2 * 10**12,
+    "training": {"hardware": "nvidia-h100-sxm"},
     "minimize": "tpot_ms",
 }
 

@@ -5,7 +5,7 @@ chunks of the pipeline, what is recomputed, what ZeRO shards over which ranks, s
 schedule. Chips may be left idle: any product of degrees up to the number of chips is a setting.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
@@ -158,7 +158,7 @@ def inner_of(problem: TrainingProblem, n_layers: int, split: dict[str, int]) -> 
     """Every setting inside a split; equal ones (ZeRO on one rank, chunks of one stage) are there once."""
     t, p = split["tensor_parallel"], split["pipeline_parallel"]
     replicas = split["data_parallel"] * split["context_parallel"]
-    return _inner(problem.setup, _chunks(problem, n_layers, split), replicas, t > 1, p > 1, t)
+    return _inner(problem.setup, _chunks(problem, n_layers, split), replicas, t > 1, p > 1)
 
 
 def _chunks(problem: TrainingProblem, n_layers: int, split: dict[str, int]) -> tuple[int, ...]:
@@ -171,19 +171,46 @@ def _chunks(problem: TrainingProblem, n_layers: int, split: dict[str, int]) -> t
 
 
 @lru_cache(maxsize=4096)
-def _inner(
-    space: SetupSpace, chunks: tuple[int, ...], replicas: int, split: bool, staged: bool, t: int
-) -> Inner:
-    rows = [
-        (v, how != "none", how == "full", stage, group, sequence, zero_bubble)
-        for v in chunks
-        for how in space.recompute
-        for stage, group in _shards(space, replicas)
-        for sequence in _sequence(space, split)
-        for zero_bubble in _schedules(space, staged and v == 1)
-    ]
-    columns = np.array(rows, dtype=np.int64).reshape(len(rows), 7)
-    return Inner(*columns.T)
+def _inner(space: SetupSpace, chunks: tuple[int, ...], replicas: int, split: bool, staged: bool) -> Inner:
+    """Chunks and schedules, times recomputation, times ZeRO, times sequence parallelism."""
+    pipelines = [(v, z) for v in chunks for z in _schedules(space, staged and v == 1)]
+    again = [(how != "none", how == "full") for how in space.recompute]
+    tables = (pipelines, again, list(_shards(space, replicas)), [(s,) for s in _sequence(space, split)])
+    arrays = [np.array(table, dtype=np.int64).reshape(len(table), -1) for table in tables]
+    places = np.indices([len(a) for a in arrays]).reshape(len(arrays), -1)
+    (v, z), (attention, layers), (stage, group), (sequence,) = (
+        a[rows].T for a, rows in zip(arrays, places, strict=True)
+    )
+    return Inner(v, attention, layers, stage, group, sequence, z)
+
+
+def n_inner(problem: TrainingProblem, n_layers: int, splits: Splits) -> Any:
+    """How many settings each split has that keep every rule, without listing them."""
+    space, t, p = problem.setup, splits.tensor_parallel, splits.pipeline_parallel
+    m = problem.global_batch // (splits.microbatch * splits.data_parallel)
+    pipelines = _counted(
+        np.where((p > 1) & (m % p == 0), n_layers // p, 1), lambda most: _n_chunks(space, most)
+    )
+    alone = 1 in (space.pipeline_interleave or (1,))
+    both = len(_schedules(space, True)) * alone
+    chunked = (pipelines - alone) * len(_schedules(space, False))
+    schedules = np.where(p > 1, both + chunked, alone * len(_schedules(space, False)))
+    shards = _counted(splits.data_parallel * splits.context_parallel, lambda n: len(list(_shards(space, n))))
+    divides = problem.sequence_length // splits.context_parallel % t == 0
+    whole, split = (int(way in space.sequence_parallel) for way in (False, True))
+    sequences = np.where(t > 1, whole + split * divides, 1)
+    return schedules * len(space.recompute) * shards * sequences
+
+
+def _counted(values: Any, count: Callable[[int], int]) -> Any:
+    """A function of whole numbers, worked out once for each."""
+    unique, inverse = np.unique(values, return_inverse=True)
+    return np.array([count(int(v)) for v in unique], dtype=np.int64)[inverse.reshape(-1)]
+
+
+def _n_chunks(space: SetupSpace, most: int) -> int:
+    allowed = space.pipeline_interleave
+    return most if allowed is None else sum(v <= most for v in allowed)
 
 
 def _shards(space: SetupSpace, replicas: int) -> Iterator[tuple[int, int]]:

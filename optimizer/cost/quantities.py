@@ -96,6 +96,11 @@ def _step(phase: str) -> Quantity:
     )
 
 
+def _nothing(f: Frame, part: Any) -> Number:
+    """Zero for each of the kinds that a part stands for."""
+    return 0.0 * block(part).n_params(part, f.d_model)
+
+
 def _trained(unit: str, base: Callable[..., Number], half: Callable[..., Number]) -> Quantity:
     """A quantity of the training run; nothing where the frame has none."""
 
@@ -105,10 +110,10 @@ def _trained(unit: str, base: Callable[..., Number], half: Callable[..., Number]
 
     def mixer(f: Frame, a: Any) -> Number:
         norms = f.n_norms * f.d_model * (1 + f.norm_bias)
-        return half(f.training, a, f.d_model, norms) if f.training else 0.0
+        return half(f.training, a, f.d_model, norms) if f.training else _nothing(f, a)
 
     def ffn(f: Frame, k: Any) -> Number:
-        return half(f.training, k, f.d_model) if f.training else 0.0
+        return half(f.training, k, f.d_model) if f.training else _nothing(f, k)
 
     return Quantity(unit, whole, mixer, ffn)
 

@@ -17,6 +17,7 @@ from optimizer.columns.training_lattice import (
     Inner,
     Splits,
     inner_of,
+    n_inner,
     sequence_keeps,
     splits_of,
     with_inner,
@@ -83,25 +84,7 @@ class Lattice:
 
     def n_settings(self) -> int:
         """Settings of all splits that keep the rules."""
-        total = 0
-        s = self.splits
-        m = self.problem.global_batch // (s.microbatch * s.data_parallel)
-        share = self.problem.sequence_length // s.context_parallel % s.tensor_parallel == 0
-        kinds = np.column_stack(
-            [
-                s.data_parallel * s.context_parallel,
-                s.pipeline_parallel,
-                m % s.pipeline_parallel == 0,
-                s.tensor_parallel > 1,
-                share,
-            ]
-        )
-        _, first, counts = np.unique(kinds, axis=0, return_index=True, return_counts=True)
-        for i, n in zip(first, counts, strict=True):
-            split = s.row(int(i))
-            inner = inner_of(self.problem, self.architecture.n_layers, split)
-            total += int(sequence_keeps(self.problem, split, inner).sum()) * int(n)
-        return total
+        return int(n_inner(self.problem, self.architecture.n_layers, self.splits).sum())
 
 
 def search(

@@ -82,6 +82,7 @@ def problems(draw):
             },
             "workload": {"input_tokens": draw(st.sampled_from([64, 2000, 32000])), "output_tokens": 128},
             "training_tokens": 2 * 10**12,
+            "training": {"hardware": "nvidia-h100-sxm", "data_parallel": 4, "global_batch": 8},
             "baseline": "Qwen/Qwen2.5-1.5B",
             draw(st.sampled_from(["minimize", "maximize"])): name,
             "constraints": constraints,

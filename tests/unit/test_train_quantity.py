@@ -88,7 +88,7 @@ def test_without_a_training_section_nothing_is_trained() -> None:
     frame = replace(samples.frame("meta-llama/Llama-3.1-8B"), training=None)
     assert QUANTITIES["train_s"].total(frame, catalog.model("meta-llama/Llama-3.1-8B")) == 0
     with pytest.raises(InputError, match="give a `training` section"):
-        optimizer.solve(samples.problem(minimize="train_usd"))
+        optimizer.solve(samples.problem(minimize="train_usd", training=None))
 
 
 TRAINED = {"training": {"hardware": "nvidia-a100-80-sxm", "data_parallel": 8, "global_batch": 16}}
