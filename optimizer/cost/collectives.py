@@ -88,14 +88,13 @@ def reduce_scatter_s(size: Number, group: Group, chip: Chip) -> Time:
 def all_to_all_s(size: Number, group: Group, chip: Chip) -> Time:
     """Seconds until each chip has sent an n-th of its `size` bytes to each chip; of which latency.
 
-    Links inside the domain and the network work at the same time: the slower of the two counts.
+    Links inside the domain and the network work at the same time: the bytes of the slower of the two count.
     """
     n, g = group.n_chips, group.per_domain
     inside = _exchange("all_to_all", size * (g / n), g, chip)
     if group.domains == 1:
         return inside
-    outside = point_to_point_s(size * ((n - g) / n), chip, inside=False)
-    return np.maximum(inside[0], outside[0]), np.maximum(inside[1], outside[1])
+    return _pipelined([inside], point_to_point_s(size * ((n - g) / n), chip, inside=False))
 
 
 def point_to_point_s(size: Number, chip: Chip, inside: bool) -> Time:

@@ -70,22 +70,14 @@ def rank_parameters(architecture: Architecture, at: Layout) -> Parameters:
         layers = layers + group.count * own.n_norms * architecture.d_model * (1 + own.norm_bias)
         for part in (own.mixer, own.ffn):
             stored = block(part).weights(part, architecture.d_model, t)
-            routed = routed_params(part, architecture.d_model)
-            layers = layers + group.count * (stored.matrix + stored.vector - routed / t)
+            routed = block(part).weights(part, architecture.d_model, 1).experts
+            layers = layers + group.count * (stored.matrix + stored.vector)
             experts = experts + group.count * routed / (at.expert_parallel * at.expert_tensor_parallel)
     share = stage_layers(architecture.n_layers, at) / architecture.n_layers
     one = architecture.vocab_size * architecture.d_model / at.tensor_parallel
     both = np.where((at.pipeline_parallel == 1) & (not architecture.tied_embeddings), 2, 1)
     positions = architecture.position_embeddings * architecture.d_model
     return Parameters(layers * share, experts * share, one * both + positions)
-
-
-def routed_params(part: object, d_model: int) -> float:
-    """Parameters of the routed experts of a layer half."""
-    if getattr(part, "kind", "") != "moe":
-        return 0.0
-    alone = part.model_copy(update={"n_shared_experts": 0, "shared_gate": False, "router_bias": False})  # type: ignore[attr-defined]
-    return float(block(part).n_params(alone, d_model) - d_model * part.n_experts)  # type: ignore[attr-defined]
 
 
 def training_memory(architecture: Architecture, at: Layout) -> TrainingMemory:

@@ -15,7 +15,7 @@ from optimizer.cost.training import messages
 from optimizer.cost.training.activations import half_bytes as kept_bytes
 from optimizer.cost.training.constants import ENGINES, FLASH_BACKWARD
 from optimizer.cost.training.layout import Layout, layout_of
-from optimizer.cost.training.memory import Parameters, half_bytes_of, routed_params, tables_bytes
+from optimizer.cost.training.memory import Parameters, half_bytes_of, tables_bytes
 from optimizer.cost.training.pipeline import bubble_stages
 from optimizer.cost.training.step import Passes, data_parallel_s, optimizer_s, passes
 from optimizer.cost.training.work import Shape, Work, head_s, part_work, rates_of
@@ -87,9 +87,9 @@ def base_bytes(run: TrainingRun, d_model: Number, vocab_size: int, tied: bool, p
 
 def _held(run: TrainingRun, at: Layout, part: Any, d_model: Number, extra_params: Number) -> Parameters:
     """Parameters of a layer half on one rank."""
-    t, routed = run.setup.tensor_parallel, routed_params(part, d_model)
-    stored = block(part).weights(part, d_model, t)
-    shared = stored.matrix + stored.vector - routed / t + extra_params
+    stored = block(part).weights(part, d_model, run.setup.tensor_parallel)
+    routed = block(part).weights(part, d_model, 1).experts
+    shared = stored.matrix + stored.vector + extra_params
     return Parameters(shared, routed / (at.expert_parallel * at.expert_tensor_parallel), 0.0)
 
 

@@ -5,7 +5,7 @@ share of every sequence, and of the attention's pairs. The backward pass has twi
 inputs and of weights) and 2.5 times a flash kernel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -166,7 +166,7 @@ def _spread(op: Experts, shape: Shape) -> Experts:
     """
     e, t = shape.expert_parallel, shape.tensor_parallel
     if e == 1:
-        return op
+        return replace(op, launched=0.0)
     n_local = max(1.0, op.n_experts / e)
     n_active = min(op.n_active, n_local)
     rows = op.rows / t * op.n_active / n_active
