@@ -62,7 +62,8 @@ class _Explanation:
         """Whether a plan exists under these bounds."""
         if "requests_per_s" not in bounds:
             return self._serves_anything(bounds)
-        return bool(self._best("chips", 1, bounds).counts)
+        quick = optimum(self.columns, (("chips", 1),), bounds, deadline=self.deadline, confirm=False)
+        return bool(quick.counts or self._best("chips", 1, bounds).counts)
 
     def _serves_anything(self, bounds: Bounds) -> bool:
         """Without a demand a plan is one replica, or a pair."""
