@@ -67,7 +67,9 @@ def norm_bytes(frame: Frame) -> Number:
 
 def activation_bytes(frame: Frame) -> Number:
     """Working buffers of one layer on a scheduled chunk, and the logits of one decode step."""
-    rows = np.maximum(frame.batch, min(CHUNK_TOKENS, frame.input_tokens))
+    batch: Number = frame.batch
+    chunk = min(CHUNK_TOKENS, frame.input_tokens)
+    rows = np.maximum(batch, chunk) if isinstance(batch, np.ndarray) else max(batch, chunk)
     factor = _ACTIVATION_FACTOR.get(frame.tensor_parallel, 5.0)
     logits = 4.0 * frame.batch * frame.vocab_size / frame.tensor_parallel
     return 2.0 * rows * frame.d_model * factor + logits
