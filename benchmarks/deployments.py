@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from optimizer.columns.deployment import DeploymentColumns  # noqa: E402
-from optimizer.columns.fleet import FleetColumns  # noqa: E402
+from optimizer.columns.fleet import FleetColumns, Item  # noqa: E402
 from optimizer.columns.replicas import Replicas  # noqa: E402
 from optimizer.columns.supply import Supply  # noqa: E402
 from optimizer.solver.deployment import Packed, optimum  # noqa: E402
