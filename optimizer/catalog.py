@@ -1,5 +1,6 @@
 """Finds chips, systems, models and problems by name or alias, or as the path of a user's own file."""
 
+import logging
 import os
 from collections.abc import Callable
 from functools import cache
@@ -12,8 +13,10 @@ from optimizer.errors import InputError, nearest
 from optimizer.hugging_face import read_config
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, System
+from optimizer.spec.engine import Engine
 from optimizer.spec.kinds import kind_of
 from optimizer.spec.loading import read_yaml, validate
+from optimizer.spec.smells import smells
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -53,6 +56,12 @@ def systems() -> dict[str, System]:
 def models() -> dict[str, Architecture]:
     """All published architectures of the catalogue by name."""
     return _load_all("models", Architecture)
+
+
+@cache
+def engines() -> dict[str, Engine]:
+    """All engine profiles of the catalogue by name."""
+    return _load_all("engines", Engine)
 
 
 @cache
@@ -98,10 +107,19 @@ def chip(name: str) -> Chip:
     """A chip, or the chip of a system with the system's domain, by name, alias or path."""
     known_system = _by_name("hardware/systems", System, name.lower()) if not is_path(name) else None
     if known_system is None:
-        return _find(name, "chip", "hardware/chips", "chips", chips, Chip)
+        found = _find(name, "chip", "hardware/chips", "chips", chips, Chip)
+        if is_path(name):
+            _warn(name, found)
+        return found
     part = _find(known_system.chip, "chip", "hardware/chips", "chips", chips, Chip)
     wiring = part.scaleup.model_copy(update={"domain": known_system.scaleup_domain})
     return part.model_copy(update={"scaleup": wiring})
+
+
+def _warn(path: str, chip: Chip) -> None:
+    """Say what looks wrong in a user's own file; the logger prints to stderr unless told otherwise."""
+    for smell in smells(chip, chips().values()):
+        logging.getLogger("archsat").warning("archsat: warning: %s: %s", path, smell)
 
 
 def model(name: str) -> Architecture:
@@ -111,6 +129,12 @@ def model(name: str) -> Architecture:
     if name.endswith(".json") or (folder and name not in models()):
         return read_config(path).architecture
     return _find(name, "model", "models", "models", models, Architecture)
+
+
+def engine(name: str, **changes: float | None) -> Engine:
+    """An engine profile by name or path, with some figures replaced; None keeps the engine's own."""
+    found = _find(name, "engine", "engines", "engines", engines, Engine)
+    return found.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
 def problem(name: str, overrides: dict[str, Any] | None = None) -> Any:

@@ -6,6 +6,7 @@ from optimizer import catalog
 from optimizer.cost.frame import Frame
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.engine import IDEAL
 from optimizer.spec.problem import Problem
 
 CHIP: dict[str, Any] = {
@@ -65,10 +66,9 @@ def frame(model: str | Architecture, chip: str | Chip = "nvidia-h100-sxm", **fie
         "input_tokens": 2048,
         "output_tokens": 1,
         "training_tokens": 15e12,
-        "host_ms": 0.0,
-        "reserve_gib": 0.0,
         "position_embeddings": own.position_embeddings,
         "n_norms": own.first.n_norms,
         "norm_bias": own.first.norm_bias,
     }
-    return Frame(**(values | fields))
+    engine = IDEAL.model_copy(update={k: fields.pop(k) for k in ("host_ms", "reserve_gib") if k in fields})
+    return Frame(**(values | {"engine": engine} | fields))

@@ -4,7 +4,7 @@ Guards the promise that a constraint is declared once: a relation that reads one
 another way on symbols would let the solver and its witnesses answer different questions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from types import SimpleNamespace
 from typing import Any
@@ -139,8 +139,10 @@ class Grid:
 
 @pytest.fixture(scope="module")
 def grid() -> Grid:
-    asked = samples.problem(architecture=LATTICE, deployment={"tensor_parallel": 4})
+    unequal = {"gqa_divisibility": False}  # else the lattice is made without unequal groups
+    asked = samples.problem(architecture=LATTICE, deployment={"tensor_parallel": 4}, constraints=unequal)
     space = resolve(asked)
+    space = replace(space, rules=space.rules.with_value("gqa_divisibility", True))
     frame = next(space.frames())
     everything = FrameRules(
         np.arange(len(space.depths)),

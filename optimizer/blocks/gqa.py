@@ -84,11 +84,13 @@ def _cores(a: Any, step: Step) -> list[Operator]:
     cores: list[Operator] = []
     if step.decodes:
         kept = _kept(a, step.context)
-        cores.append(DecodeAttention("attention", step.batch, kept, heads, kv, a.d_head))
+        cores.append(DecodeAttention("attention", step.batch, kept, heads, kv, a.d_head, step.queries))
     if step.prefills:
         tokens = step.prompt_tokens
         name = "prompt attention" if step.decodes else "attention"
-        cores.append(PrefillAttention(name, tokens, _kept(a, tokens), heads, kv, a.d_head, step.prompts))
+        kept = _kept(a, tokens)
+        prefix = _kept(a, step.prefix + tokens) - kept
+        cores.append(PrefillAttention(name, tokens, kept, heads, kv, a.d_head, step.prompts, prefix))
     return cores
 
 

@@ -74,10 +74,11 @@ def operators(attention: Any, step: Step) -> list[Operator]:
 def _decode(a: Any, heads: Number, step: Step) -> list[Operator]:
     if not step.decodes:
         return []
+    rows = step.batch * step.queries
     return [
-        Gemm("query absorption", step.batch, heads * a.d_kv_latent, a.d_nope),
-        LatentAttention("attention", step.batch, step.context, heads, a.d_kv_latent, a.d_rope),
-        Gemm("value absorption", step.batch, heads * a.d_value, a.d_kv_latent),
+        Gemm("query absorption", rows, heads * a.d_kv_latent, a.d_nope),
+        LatentAttention("attention", step.batch, step.context, heads, a.d_kv_latent, a.d_rope, step.queries),
+        Gemm("value absorption", rows, heads * a.d_value, a.d_kv_latent),
     ]
 
 
@@ -90,11 +91,11 @@ def _prompts(a: Any, heads: Number, step: Step) -> list[Operator]:
     return [
         Gemm(
             "key-value up-projection",
-            step.prompts * tokens,
+            step.prompts * (step.prefix + tokens),
             heads * (a.d_nope + a.d_value),
             a.d_kv_latent,
         ),
-        PrefillAttention(name, tokens, tokens, heads, heads, mean_width, step.prompts),
+        PrefillAttention(name, tokens, tokens, heads, heads, mean_width, step.prompts, step.prefix),
     ]
 
 

@@ -1,14 +1,20 @@
 """Mixture of experts: a router, n_experts feed-forward networks of which each token uses a few, shared ones.
 
-Experts are split along their width over the tensor-parallel ranks, so every rank touches every expert that
-a token chose, and the sum is one all-reduce, as in a dense layer. Expert parallelism is not modelled yet.
+With expert_parallel 1, experts are split along their width over all ranks of the stage, so every rank
+touches every expert that a token chose. Expert parallelism gives each of e groups of ranks n_experts / e
+whole experts, split along their width inside the group. One attention rank (data_parallel 1) needs one
+all-reduce, as in a dense layer; several exchange their tokens before and after. Router and shared experts
+belong to the attention ranks.
 """
 
 from typing import Any
 
+import numpy as np
+
 from optimizer.blocks.operators import (
     AllReduce,
     Elementwise,
+    ExpertExchange,
     Experts,
     Gemm,
     Number,
@@ -32,30 +38,61 @@ def n_active_params(ffn: Any, d_model: int) -> Number:
 
 
 def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
-    """Elements stored on one rank; the router is on every rank, in 16 bit."""
-    experts = ffn.n_experts * _expert(ffn, d_model) + _shared(ffn, d_model)
-    return Weights(experts / tensor_parallel, (d_model + ffn.router_bias) * ffn.n_experts)
+    """Elements stored on one rank of a replica with one attention rank."""
+    return rank_weights(ffn, d_model, tensor_parallel, 1)
+
+
+def rank_weights(ffn: Any, d_model: int, tensor_parallel: int, data_parallel: int) -> Weights:
+    """Elements stored on one rank: experts are spread over all ranks, however they are split.
+
+    The router is on every rank, in 16 bit; every attention rank has the shared experts.
+    """
+    experts = ffn.n_experts * _expert(ffn, d_model) / (tensor_parallel * data_parallel)
+    shared = _shared(ffn, d_model) / tensor_parallel
+    return Weights(shared, (d_model + ffn.router_bias) * ffn.n_experts, experts)
 
 
 def operators(ffn: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step. The router is part of the experts' fixed time."""
-    t, rows = step.tensor_parallel, step.rows
+    ranks = step.tensor_parallel * step.data_parallel
     routed = Experts(
         "experts",
-        rows,
+        step.rows * step.data_parallel,
         step.d_model,
-        ffn.d_expert / t,
+        ffn.d_expert * step.expert_parallel / ranks,
         ffn.n_experts,
         ffn.n_active_experts,
-        ffn.n_experts,
+        ffn.n_experts / step.expert_parallel,
         ffn.gated_ffn,
+        np.minimum(1.0, step.prompts),
     )
     return [
-        Elementwise("ffn norm, residual", rows * 6 * step.d_model),
+        Elementwise("ffn norm, residual", step.rows * 6 * step.d_model),
+        *_exchange(ffn, step, outward=True),
         routed,
+        *_exchange(ffn, step, outward=False),
         *_shared_operators(ffn, step),
-        AllReduce("ffn all-reduce", rows * 2 * step.d_model),
+        *_reduce(ffn, step),
     ]
+
+
+def _exchange(ffn: Any, step: Step, outward: bool) -> list[Operator]:
+    """Tokens of several attention ranks to their experts, or back."""
+    if step.data_parallel == 1:
+        return []
+    name = "expert dispatch" if outward else "expert combine"
+    ranks = step.tensor_parallel * step.data_parallel
+    rows = step.rows / step.tensor_parallel
+    return [
+        ExpertExchange(name, rows, step.d_model, ffn.n_experts, ffn.n_active_experts, ranks, outward),
+    ]
+
+
+def _reduce(ffn: Any, step: Step) -> list[Operator]:
+    """The sum over tensor-parallel ranks; where tokens were exchanged, only the shared experts need it."""
+    if step.data_parallel > 1 and not ffn.n_shared_experts:
+        return []
+    return [AllReduce("ffn all-reduce", step.rows * 2 * step.d_model)]
 
 
 def _shared_operators(ffn: Any, step: Step) -> list[Operator]:

@@ -35,11 +35,13 @@ class PrefillAttention:
     n_kv_heads: Number
     d_head: Number
     prompts: Number = 1
+    prefix: Number = 0
+    """Cached tokens before the prompt that its tokens attend to as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeAttention:
-    """One new token of each of `batch` sequences attends to `context` cached tokens."""
+    """`queries` new tokens of each of `batch` sequences attend to `context` cached tokens."""
 
     name: str
     batch: Number
@@ -47,6 +49,7 @@ class DecodeAttention:
     n_heads: Number
     n_kv_heads: Number
     d_head: Number
+    queries: Number = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class LatentAttention:
     n_heads: Number
     d_latent: Number
     d_rope: Number
+    queries: Number = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class Experts:
     n_active: Number
     n_local: Number
     gated: bool
+    launched: Number = 0.0
+    """Share of steps that carry prompts: those are launched kernel by kernel, not as one captured graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,32 @@ class AllReduce:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpertExchange:
+    """Tokens on their way between attention ranks and the ranks of their experts: `rows` of each rank.
+
+    `ranks` exchange; each token goes to `n_active` of `n_experts`. Outward it may be in 8 bit; the experts'
+    sums come back in 16 bit.
+    """
+
+    name: str
+    rows: Number
+    d_model: Number
+    n_experts: Number
+    n_active: Number
+    ranks: int
+    outward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StageTransfer:
+    """Activations of `bytes` handed from each pipeline stage to the next, `hops` times in a row."""
+
+    name: str
+    bytes: Number
+    hops: int
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """Time of the serving engine per step that no kernel hides."""
 
@@ -103,16 +135,26 @@ class Host:
 
 
 Operator = (
-    Gemm | PrefillAttention | DecodeAttention | LatentAttention | Experts | Elementwise | AllReduce | Host
+    Gemm
+    | PrefillAttention
+    | DecodeAttention
+    | LatentAttention
+    | Experts
+    | ExpertExchange
+    | Elementwise
+    | AllReduce
+    | StageTransfer
+    | Host
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One forward pass of a replica: one token of each of `batch` sequences, and some prompts.
+    """One forward pass of an attention rank: new tokens of `batch` sequences, and some prompts.
 
     A decode step has no prompts, a prefill no batch, a step of continuous batching both. `prompts` is a rate
-    and need not be whole. `batch` and `prompts` may be arrays: many steps at once.
+    and need not be whole. `data_parallel` such ranks, each on `tensor_parallel` chips, share the experts.
+    `batch` and `prompts` may be arrays: many steps at once.
     """
 
     d_model: Number
@@ -120,7 +162,13 @@ class Step:
     batch: Number
     context: float
     prompts: Number
-    prompt_tokens: int
+    prompt_tokens: float
+    prefix: float = 0
+    """Cached tokens before each prompt."""
+    queries: int = 1
+    """New tokens of each sequence: one, and those drafted."""
+    data_parallel: int = 1
+    expert_parallel: int = 1
 
     @property
     def decodes(self) -> bool:
@@ -135,17 +183,21 @@ class Step:
     @property
     def rows(self) -> Number:
         """Tokens computed."""
-        return self.batch + self.prompts * self.prompt_tokens
+        return self.batch * self.queries + self.prompts * self.prompt_tokens
 
     @property
     def sampled(self) -> Number:
         """Rows that need a next token."""
-        return self.batch + self.prompts
+        return self.batch * self.queries + self.prompts
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Elements on one rank: matrices take the weight dtype, vectors (norms, biases) stay 16 bit."""
+    """Elements on one rank: matrices take the weight dtype, vectors (norms, biases) stay 16 bit.
+
+    Routed experts may have a format of their own.
+    """
 
     matrix: Number
     vector: Number
+    experts: Number = 0

@@ -6,13 +6,13 @@ ignores how other rows interact, so it is never above the truth, and it shares n
 is the witness that slices left unsolved hold nothing better.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from optimizer.columns.table import FrameTable
 from optimizer.columns.window import hull, largest, lowest, meets
-from optimizer.scope import Symbol
+from optimizer.scope import Bound, Symbol
 
 _ANY = 1e9
 
@@ -32,33 +32,22 @@ class DepthBounds:
 
 def depth_bounds(table: FrameTable, objective: Symbol, sense: int) -> DepthBounds:
     """Bound every depth of a frame at once."""
-    n = table.columns["n_params"]
     depths = table.depths.astype(float)
     low, high = _parameter_window(table, depths)
-    order = np.argsort(n.ffn, kind="stable")
-    sorted_params = n.ffn[order]
-    reach = depths[:, None] * n.attention
-    slack = 1e-9 * np.abs(n.base + reach)
-    first = np.searchsorted(sorted_params, (low[:, None] - slack - n.base - reach) / depths[:, None])
-    last = np.searchsorted(
-        sorted_params, (high[:, None] + slack - n.base - reach) / depths[:, None], side="right"
-    )
-    for limit in _limits(table):
-        last = np.minimum(last, _run_end(table, limit, order, depths))
-    run = _Run(order, first, last - 1, first >= last)
-    dead = run.empty | _unreachable(table, run, depths)
-
-    fewest = np.where(dead, np.inf, run.least(table, "n_params", depths, +1)).min(axis=1)
-    most = -np.where(dead, np.inf, run.least(table, "n_params", depths, -1)).min(axis=1)
+    runs = _Runs.within(table, depths, low, high).kept(table)
+    shape = (len(depths), len(table.rules.attention))
+    fewest = runs.per_depth(shape, runs.least(table, "n_params", +1))
+    most = -runs.per_depth(shape, runs.least(table, "n_params", -1))
     low, high = np.maximum(low, fewest), np.minimum(high, most)
+    by_attention = np.full(shape, np.inf)
     if objective.quantity == "n_params":
         best = lowest(objective, sense, table.at(table.depths[:, None]), *_finite(low, high))
-        by_attention = np.broadcast_to(best[:, None], dead.shape)
+        by_attention[runs.depth, runs.attention] = best[runs.depth]
     else:
         direction = 1 if objective.rises == (sense > 0) else -1
-        q = direction * run.least(table, objective.quantity, depths, direction)
-        by_attention = sense * np.asarray(objective.value(table.at(0), q), dtype=float)
-    by_attention = np.where(dead, np.inf, by_attention)
+        q = direction * runs.least(table, objective.quantity, direction)
+        value = np.asarray(objective.value(table.at(0), q), dtype=float)
+        by_attention[runs.depth, runs.attention] = sense * value
     return DepthBounds(by_attention.min(axis=1), by_attention, low, high)
 
 
@@ -81,54 +70,87 @@ def _limits(table: FrameTable) -> list[_Limit]:
     return found
 
 
-def _run_end(table: FrameTable, limit: _Limit, order: np.ndarray, depths: np.ndarray) -> np.ndarray:
-    """End of the run of feed-forward kinds within a limit, shape (D, A); all, if costs are not in order."""
-    column = table.columns[limit.quantity]
-    y = column.ffn[order]
-    if (np.diff(y) < 0).any():
-        return np.full((len(depths), len(column.attention)), len(y))
-    left = (limit.most * (1 + 1e-9) - column.base) / depths[:, None] - column.attention
-    return np.asarray(np.searchsorted(y, left, side="right"))
-
-
-def _unreachable(table: FrameTable, run: "_Run", depths: np.ndarray) -> np.ndarray:
-    """Attention kinds that no feed-forward kind of their run brings within every bound, shape (D, A)."""
-    dead = np.zeros(run.empty.shape, dtype=bool)
-    for _, bound in table.rules.bounds:
-        s = bound.symbol
-        if s.quantity == "n_params" or s.rises is None:
-            continue
-        ends = [
-            np.asarray(s.value(table.at(0), sign * run.least(table, s.quantity, depths, sign)), dtype=float)
-            for sign in (+1, -1)
-        ]
-        with np.errstate(invalid="ignore"):
-            smallest, largest_value = np.fmin(*ends), np.fmax(*ends)
-        dead |= ~meets(smallest, -np.inf, bound.high) | ~meets(largest_value, bound.low, np.inf)
-    return dead
-
-
 @dataclass(frozen=True)
-class _Run:
-    """Feed-forward kinds, in order of parameters, that reach the window: rows first..last."""
+class _Runs:
+    """For each depth and attention kind, the feed-forward kinds, in order of parameters, that may go with
+    it: rows first..last of `order`. Only those with any; flat arrays of equal length."""
 
     order: np.ndarray
+    depth: np.ndarray
+    """Rows of the table's depths, ascending."""
+    attention: np.ndarray
     first: np.ndarray
     last: np.ndarray
-    empty: np.ndarray
+    layers: np.ndarray
 
-    def least(self, table: FrameTable, quantity: str, depths: np.ndarray, direction: int) -> np.ndarray:
-        """Lower bound of direction x quantity for each depth and attention kind, shape (D, A)."""
+    @classmethod
+    def within(cls, table: FrameTable, depths: np.ndarray, low: np.ndarray, high: np.ndarray) -> "_Runs":
+        """The runs that reach the parameter window of their depth."""
+        n = table.columns["n_params"]
+        order = np.argsort(n.ffn, kind="stable")
+        rows = np.flatnonzero(low <= high)
+        layers = depths[rows, None]
+        reach = layers * n.attention
+        slack = 1e-9 * np.abs(n.base + reach)
+        params = n.ffn[order]
+        first = np.searchsorted(params, (low[rows, None] - slack - n.base - reach) / layers)
+        last = np.searchsorted(params, (high[rows, None] + slack - n.base - reach) / layers, side="right")
+        row, attention = np.nonzero(first < last)
+        found = first[row, attention], last[row, attention] - 1
+        return cls(order, rows[row], attention, *found, depths[rows[row]])
+
+    def where(self, keep: np.ndarray) -> "_Runs":
+        """The runs that a mask keeps."""
+        if keep.all():
+            return self
+        arrays = (self.depth, self.attention, self.first, self.last, self.layers)
+        return _Runs(self.order, *(a[keep] for a in arrays))
+
+    def kept(self, table: FrameTable) -> "_Runs":
+        """The runs cut by upper limits, without those that no feed-forward kind brings within a bound."""
+        runs = self
+        for limit in _limits(table):
+            runs = runs.cut(table, limit)
+        for _, bound in table.rules.bounds:
+            if bound.symbol.quantity != "n_params" and bound.symbol.rises is not None:
+                runs = runs.where(runs.reaches(table, bound))
+        return runs
+
+    def cut(self, table: FrameTable, limit: _Limit) -> "_Runs":
+        """End each run where a quantity passes its limit; left as it is if costs are not in order."""
+        column = table.columns[limit.quantity]
+        y = column.ffn[self.order]
+        if (np.diff(y) < 0).any():
+            return self
+        left = (limit.most * (1 + 1e-9) - column.base) / self.layers - column.attention[self.attention]
+        last = np.minimum(self.last, np.searchsorted(y, left, side="right") - 1)
+        return replace(self, last=last).where(self.first <= last)
+
+    def reaches(self, table: FrameTable, bound: Bound) -> np.ndarray:
+        """Which runs may hold a value within a bound."""
+        s = bound.symbol
+        ends = [
+            np.asarray(s.value(table.at(0), sign * self.least(table, s.quantity, sign)), dtype=float)
+            for sign in (+1, -1)
+        ]
+        smallest, greatest = np.fmin(*ends), np.fmax(*ends)
+        return np.asarray(meets(smallest, -np.inf, bound.high) & meets(greatest, bound.low, np.inf))
+
+    def least(self, table: FrameTable, quantity: str, direction: int) -> np.ndarray:
+        """Lower bound of direction x quantity of each run."""
         column = table.columns[quantity]
         y = direction * column.ffn[self.order]
         from_here = np.minimum.accumulate(y[::-1])[::-1]
         up_to_here = np.minimum.accumulate(y)
-        last_row = len(y) - 1
-        cheapest = np.maximum(
-            from_here[np.clip(self.first, 0, last_row)], up_to_here[np.clip(self.last, 0, last_row)]
-        )
-        total = direction * (column.base + depths[:, None] * column.attention) + depths[:, None] * cheapest
-        return np.asarray(np.where(self.empty, np.inf, total))
+        cheapest = np.maximum(from_here[self.first], up_to_here[self.last])
+        own = column.attention[self.attention]
+        return np.asarray(direction * column.base + self.layers * (direction * own + cheapest))
+
+    def per_depth(self, shape: tuple[int, int], value: np.ndarray) -> np.ndarray:
+        """The lowest value at each depth, inf where there is no run."""
+        found = np.full(shape[0], np.inf)
+        np.minimum.at(found, self.depth, value)
+        return found
 
 
 def _finite(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -41,6 +41,11 @@ class FrameRules:
     choices: tuple[tuple[str, AnyOf], ...]
 
     @property
+    def kinds(self) -> tuple[int, int]:
+        """Tells equal sets of kinds left: the arrays are made once a space and set of rules."""
+        return id(self.attention), id(self.ffn)
+
+    @property
     def alive(self) -> bool:
         """Whether any point is left before bounds."""
         return bool(len(self.depths) and len(self.attention) and len(self.ffn))
@@ -52,7 +57,8 @@ class Compiler:
     def __init__(self, space: Space, rules: Rules) -> None:
         self.space, self.rules = space, rules
         self._values = {name: repr(value) for name, value in rules.values.items()}
-        self._cache: dict[Any, list[Relation]] = space.memo.setdefault("parts", {})
+        self._structural = plugins("constraints")
+        self._cache: dict[Any, _Parts] = space.memo.setdefault("parts", {})
         self._touched: dict[Any, tuple[str, ...]] = space.memo.setdefault("touched", {})
         self._masks: dict[Any, Any] = space.memo.setdefault("masks", {})
         self._decides: set[str] = set()
@@ -68,18 +74,16 @@ class Compiler:
     def compile(self, frame: Frame) -> FrameRules:
         """The rules in one frame."""
         facts = frame_values(frame)
-        static: list[tuple[str, np.ndarray]] = []
+        static: list[_Static] = []
         bounds: list[tuple[str, Bound]] = []
         choices: list[tuple[str, AnyOf]] = []
         for name in self.rules.values:
-            for part in self._parts(name, frame, facts):
-                if isinstance(part, Bound):
-                    bounds.append((name, part))
-                elif isinstance(part, AnyOf):
-                    choices.append((name, part))
-                elif isinstance(part, np.ndarray):
-                    static.append((name, part))
-        depths, attention, ffn, pairs = self._axes(static)
+            parts = self._parts(name, frame, facts)
+            static += parts.static
+            bounds += parts.bounds
+            choices += parts.choices
+        depths, attention, ffn = self._axes(static)
+        pairs = tuple((part.name, part.mask) for part in static if part.couples)
         return FrameRules(depths, attention, ffn, pairs, tuple(bounds), tuple(choices))
 
     def static_key(self, frame: Frame) -> tuple[Any, ...]:
@@ -93,39 +97,72 @@ class Compiler:
         """Whether a rule's limits are the same at every d_model, so that one compilation serves all."""
         return "d_model" not in self._touched.get((name, self._values[name]), ())
 
-    def _parts(self, name: str, frame: Frame, facts: dict[str, Any]) -> list[Relation]:
-        if name not in plugins("constraints"):  # a metric bound: its limit may depend on the frame
-            return conjuncts(self.rules.relation(name, Scope(facts, symbol), frame))
+    def _parts(self, name: str, frame: Frame, facts: dict[str, Any]) -> "_Parts":
+        if name not in self._structural:  # a metric bound: its limit may depend on the frame
+            return _Parts.of(name, self.rules.relation(name, Scope(facts, symbol), frame))
         rule = (name, self._values[name])
         touched = self._touched.get(rule)
-        key = (rule, *(facts[t] for t in touched)) if touched is not None else None
-        if key is None or key not in self._cache:
+        found = self._cache.get((rule, *(facts[t] for t in touched))) if touched is not None else None
+        if found is None:
             scope = Scope({**facts, **self._kinds}, symbol)
-            parts = conjuncts(self.rules.relation(name, scope, frame))
-            self._touched[rule] = tuple(sorted(t for t in scope.touched if t in facts))
-            key = (rule, *(facts[t] for t in self._touched[rule]))
-            self._cache[key] = parts
-        if any(isinstance(part, np.ndarray) for part in self._cache[key]):
+            found = _Parts.of(name, self.rules.relation(name, scope, frame))
+            touched = tuple(sorted(t for t in scope.touched if t in facts))
+            self._touched[rule] = touched
+            self._cache[(rule, *(facts[t] for t in touched))] = found
+        if found.static:
             self._decides.add(name)
-        return self._cache[key]
+        return found
 
-    def _axes(self, static: list[tuple[str, np.ndarray]]) -> Any:
-        """Fold masks on one axis into index arrays; keep masks on several axes as they are."""
-        key = tuple(id(mask) for _, mask in static)
+    def _axes(self, static: "list[_Static]") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Fold masks on one axis into index arrays: rows of depths, attention and feed-forward kinds."""
+        key = tuple(id(part) for part in static)
         if key not in self._masks:
             keep = [np.ones(n, dtype=bool) for n in self._sizes()]
-            for _, mask in static:
-                axis = _axis(mask)
-                if axis is not None:
-                    keep[axis] &= mask.reshape(-1)
-                elif mask.size == 1 and not mask.reshape(-1)[0]:
+            for part in static:
+                if part.axis is not None:
+                    keep[part.axis] &= part.mask.reshape(-1)
+                elif part.mask.size == 1 and not part.mask.reshape(-1)[0]:
                     keep[0][:] = False
-            self._masks[key] = tuple(np.flatnonzero(k) for k in keep)
-        pairs = tuple((name, mask) for name, mask in static if mask.size > 1 and _axis(mask) is None)
-        return (*self._masks[key], pairs)
+            depths, attention, ffn = (np.flatnonzero(k) for k in keep)
+            self._masks[key] = (depths, attention, ffn, static)  # holding the parts keeps their ids theirs
+        depths, attention, ffn, _ = self._masks[key]
+        return depths, attention, ffn
 
     def _sizes(self) -> tuple[int, int, int]:
         return len(self.space.depths), len(self.space.attention), len(self.space.ffn)
+
+
+@dataclass(frozen=True, eq=False)
+class _Static:
+    """A mask over the lattice, and the one axis it is about, None if it is about several or none."""
+
+    name: str
+    mask: np.ndarray
+    axis: int | None
+
+    @property
+    def couples(self) -> bool:
+        """Whether it is about pairs."""
+        return self.axis is None and self.mask.size > 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """One rule in one frame: what must all hold, by kind."""
+
+    static: tuple[_Static, ...]
+    bounds: tuple[tuple[str, Bound], ...]
+    choices: tuple[tuple[str, AnyOf], ...]
+
+    @classmethod
+    def of(cls, name: str, relation: Relation) -> "_Parts":
+        """Sort the conjuncts of a relation."""
+        parts = conjuncts(relation)
+        return cls(
+            tuple(_Static(name, part, _axis(part)) for part in parts if isinstance(part, np.ndarray)),
+            tuple((name, part) for part in parts if isinstance(part, Bound)),
+            tuple((name, part) for part in parts if isinstance(part, AnyOf)),
+        )
 
 
 def _axis(mask: np.ndarray) -> int | None:

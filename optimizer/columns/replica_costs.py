@@ -3,16 +3,10 @@
 One setup (chip, split, formats) is priced for all its batches at once. A split the model cannot run is left
 out with the reason, and what needs no price to be ruled out is never priced.
 
-    aggregated   tpot = step with batch tokens and the prompts that keep the batch full (continuous batching)
-                 ttft = half such a step, and one with a whole prompt;  rate = batch / output_tokens / tpot
-    prefill      ttft = one prompt, and its cache over the slowest network on offer;  rate = prompts / busy
-    decode       tpot = one decode step;  rate = batch / output_tokens / tpot
-
-With p pipeline stages a batch travels as p parts, one on each stage: a token takes all stages, each as
-slow as the one with most layers, and a send between two. A stage holds ceil(n_layers / p) layers.
+Times and rates are those of `optimizer.cost.serving`; a prefill replica hands its cache over the slowest
+network on offer before the first token counts.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.blocks import block, embedding, rule_words
-from optimizer.blocks.operators import Host, Step
+from optimizer import catalog
+from optimizer.blocks import rule_words
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.rules import frame_values
+from optimizer.columns.splits import unsplittable
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import roofline, step_of
+from optimizer.cost.quantities import QUANTITIES
+from optimizer.cost.serving import aggregated, decode, most_scheduled, prefill
 from optimizer.errors import InputError
 from optimizer.plugins import plugins
 from optimizer.scope import Scope, holds
@@ -107,13 +103,11 @@ def unrunnable(architecture: Architecture, setup: Setup) -> str:
     chip, wanted = setup.chip, ARITHMETIC[setup.weight_dtype]
     if wanted not in chip.dense_flops and setup.weight_dtype not in _WEIGHT_ONLY:
         return f"{chip.name} has no {wanted} arithmetic for {setup.weight_dtype} weights"
-    if setup.expert_parallel > 1 or setup.data_parallel > 1:
-        return "expert_parallel and data_parallel above 1 are not priced yet"
     if setup.tensor_parallel > (setup.supply.node or setup.tensor_parallel):
         return f"tensor_parallel {setup.tensor_parallel} is wider than a node of {chip.name}"
-    if setup.pipeline_parallel > architecture.n_layers:
-        return f"pipeline_parallel {setup.pipeline_parallel} is more than the layers"
-    frame = frame_of(architecture, setup, Traffic(input_tokens=1, output_tokens=1), 1, 0.0, 0.0)
+    frame = frame_of(architecture, setup, ReplicaSpace(), Traffic(input_tokens=1, output_tokens=1), 1)
+    for name, why in unsplittable(architecture, frame).items():
+        return f"{name} {getattr(setup, name)}: {why}"
     broken = next((name for name in _RULES if not _keeps(name, architecture, frame)), "")
     return f"tensor_parallel {setup.tensor_parallel} breaks {broken}" if broken else ""
 
@@ -128,27 +122,32 @@ def _keeps(name: str, architecture: Architecture, frame: Frame) -> bool:
     )
 
 
-def frame_of(
-    a: Architecture, setup: Setup, traffic: Traffic, batch: Any, host_ms: float, reserve_gib: float
-) -> Frame:
+def frame_of(a: Architecture, setup: Setup, space: ReplicaSpace, traffic: Traffic, batch: Any) -> Frame:
     """The frame one setup runs in, for one batch or an array of them."""
     return Frame(
         chip=setup.chip,
         tensor_parallel=setup.tensor_parallel,
+        pipeline_parallel=setup.pipeline_parallel,
+        data_parallel=setup.data_parallel,
+        expert_parallel=setup.expert_parallel,
         batch=batch,
         weight_dtype=setup.weight_dtype,
         kv_dtype=setup.kv_dtype,
+        expert_dtype=_expert_dtype(a, setup.weight_dtype),
         d_model=a.d_model,
         vocab_size=a.vocab_size,
         tied_embeddings=a.tied_embeddings,
         input_tokens=traffic.input_tokens,
         output_tokens=traffic.output_tokens,
         training_tokens=0.0,
-        host_ms=host_ms,
-        reserve_gib=reserve_gib,
+        engine=catalog.engine(space.engine, host_ms=space.host_ms, reserve_gib=space.reserve_gib),
         position_embeddings=a.position_embeddings,
         n_norms=a.first.n_norms,
         norm_bias=a.first.norm_bias,
+        prefix_tokens=traffic.prefix_tokens,
+        draft_tokens=space.draft_tokens,
+        draft_acceptance=space.draft_acceptance,
+        draft_cost=space.draft_cost,
     )
 
 
@@ -156,67 +155,47 @@ def _priced(
     a: Architecture, setup: Setup, mode: str, space: ReplicaSpace, traffic: Traffic, network: float
 ) -> Replicas:
     """All batches of one setup in one mode, those that no chip could hold left to the memory rule."""
-    parts = setup.pipeline_parallel
+    lanes = setup.pipeline_parallel * setup.data_parallel
     if mode == "prefill":
-        batch = np.array(space.prefill_batch)
+        together = np.array(space.prefill_batch)
+        batch = lanes * together
+        frame = replace(frame_of(a, setup, space, traffic, batch), prefill_batch=together)
     else:
-        batch = np.array(space.batch or [parts * b for b in BATCHES])
-        batch = batch[batch % parts == 0]
-    share = batch // parts if mode != "prefill" else batch
-    frame = frame_of(a, setup, traffic, share, space.host_ms, space.reserve_gib)
-    ttft, tpot, rate = _times(a, setup, mode, frame, batch, network)
-    held = frame_of(a, setup, traffic, batch, space.host_ms, space.reserve_gib)
+        batch = np.array(space.batch or [lanes * b for b in BATCHES])
+        batch = batch[batch % lanes == 0]
+        frame = frame_of(a, setup, space, traffic, batch)
+        batch = batch[batch <= most_scheduled(frame)] if mode == "aggregated" else batch
+        frame = replace(frame, batch=batch)
+    served = _SERVED[mode](frame, a)
+    ttft = served.ttft_s
+    if mode == "prefill":
+        ttft = ttft + _handover_s(a, frame, setup.pipeline_parallel, network)
     n = len(batch)
     return Replicas(
         mode=np.full(n, mode),
         chip=np.full(n, setup.chip.name),
         tensor_parallel=np.full(n, setup.tensor_parallel),
-        pipeline_parallel=np.full(n, parts),
+        pipeline_parallel=np.full(n, setup.pipeline_parallel),
         expert_parallel=np.full(n, setup.expert_parallel),
         data_parallel=np.full(n, setup.data_parallel),
         batch=batch,
         weight_dtype=np.full(n, setup.weight_dtype),
         kv_dtype=np.full(n, setup.kv_dtype),
         chips=np.full(n, setup.chips),
-        requests_per_s=rate + np.zeros(n),
+        requests_per_s=served.requests_per_s + np.zeros(n),
         ttft_ms=1e3 * ttft + np.zeros(n),
-        tpot_ms=1e3 * tpot + np.zeros(n),
-        memory_gib=_memory(a, held, parts) / memory.GIB + np.zeros(n),
+        tpot_ms=1e3 * served.tpot_s + np.zeros(n),
+        memory_gib=QUANTITIES["memory_bytes"].total(frame, a) / memory.GIB + np.zeros(n),
         label=np.full(n, "cost model"),
     )
 
 
-def _times(
-    a: Architecture, setup: Setup, mode: str, frame: Frame, batch: Any, network: float
-) -> tuple[Any, Any, Any]:
-    """Seconds to the first token, seconds per token, requests per second."""
-    out, parts = frame.output_tokens, setup.pipeline_parallel
-    if mode == "decode":
-        tpot = _step_s(a, setup, frame, step_of(frame, "decode"))
-        return 0.0, tpot, batch / out / tpot
-    if mode == "prefill":
-        step = replace(step_of(frame, "prefill"), prompts=batch)
-        busy = _step_s(a, setup, frame, step)
-        return busy + _handover_s(a, frame, parts, network), 0.0, batch * parts / busy
-    mixed = step_of(frame, "mixed")
-    tpot = _step_s(a, setup, frame, mixed)
-    whole = _step_s(a, setup, frame, replace(mixed, prompts=1))
-    return whole + tpot / 2, tpot, batch / out / tpot
+_SERVED = {"aggregated": aggregated, "prefill": prefill, "decode": decode}
 
 
-def _step_s(a: Architecture, setup: Setup, frame: Frame, step: Step) -> Any:
-    """Seconds a step takes through all pipeline stages."""
-    rates = roofline(frame)
-    layers = sum(
-        group.count * rates.seconds(block(part).operators(part, step))
-        for group in a.layers
-        for part in (group.block.mixer, group.block.ffn)
-    )
-    outside = [*embedding.operators(step, frame.vocab_size), Host("host", frame.host_ms * 1e-3)]
-    parts = setup.pipeline_parallel
-    uneven = math.ceil(a.n_layers / parts) * parts / a.n_layers
-    sends = (parts - 1) * step.rows * 2.0 * frame.d_model / setup.tensor_parallel / _network(setup.supply)
-    return layers * uneven + rates.seconds(outside) + sends
+def _expert_dtype(a: Architecture, weight_dtype: str) -> str:
+    """A model published with experts in one format keeps it under 16-bit weights."""
+    return a.expert_dtype if a.expert_dtype and weight_dtype == "bf16" else ""
 
 
 def _handover_s(a: Architecture, frame: Frame, parts: int, network: float) -> Any:
@@ -232,17 +211,3 @@ def _handover_s(a: Architecture, frame: Frame, parts: int, network: float) -> An
 def _network(supply: Supply) -> float:
     chip = supply.chip
     return (chip.scaleout_bandwidth if chip else None) or NETWORK
-
-
-def _memory(a: Architecture, frame: Frame, parts: int) -> Any:
-    """Bytes on the fullest chip; with several stages none holds both vocabulary tables."""
-    layers = 0
-    for group in a.layers:
-        own = replace(frame, n_norms=group.block.n_norms, norm_bias=group.block.norm_bias)
-        layers += group.count * (
-            memory.attention_bytes(group.block.mixer, own)
-            + memory.norm_bytes(own)
-            + memory.ffn_bytes(group.block.ffn, own)
-        )
-    one = replace(frame, tied_embeddings=True) if parts > 1 else frame
-    return layers * math.ceil(a.n_layers / parts) / a.n_layers + memory.shared_bytes(one)

@@ -4,7 +4,7 @@ A frame fixes what all layers share. A slice is a frame at one depth; inside a s
 attention kind and one feed-forward kind, and every additive quantity is linear in that choice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from math import prod
@@ -14,12 +14,14 @@ import numpy as np
 
 from optimizer import catalog
 from optimizer.columns.rules import Reference, Rules, resolve_rules
+from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture, Block, DenseFeedForward
 from optimizer.spec.architecture import GroupedQueryAttention as Gqa
 from optimizer.spec.chip import Chip
-from optimizer.spec.problem import ArchitectureSpace, Problem
+from optimizer.spec.engine import Engine
+from optimizer.spec.problem import ArchitectureSpace, DeploymentSpace, Problem
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Space:
     architecture: ArchitectureSpace
     chips: tuple[Chip, ...]
     baseline: Architecture | None
+    engine: Engine
     depths: np.ndarray
     attention: AttentionKinds
     ffn: FfnKinds
@@ -90,8 +93,7 @@ class Space:
                 input_tokens=p.workload.input_tokens,
                 output_tokens=p.workload.output_tokens,
                 training_tokens=float(p.training_tokens),
-                host_ms=p.deployment.host_ms,
-                reserve_gib=p.deployment.reserve_gib,
+                engine=self.engine,
                 position_embeddings=a.position_embeddings,
                 n_norms=a.n_norms,
                 norm_bias=a.norm_bias,
@@ -120,6 +122,27 @@ class Space:
         a = self.architecture
         domains = (a.n_heads, a.n_kv_heads, a.d_head, a.d_ff, a.n_layers)
         return self.n_frames * prod(len(domain) for domain in domains)
+
+    def restricted(self, fixed: Mapping[str, Any]) -> "Space":
+        """The space with some dimensions, deployment choices or the chip ('hardware') held at one value."""
+        lattice = {n: (v,) for n, v in fixed.items() if n in ArchitectureSpace.model_fields}
+        split = {n: (v,) for n, v in fixed.items() if n in DeploymentSpace.model_fields}
+        update = {"deployment": self.problem.deployment.model_copy(update=split)}
+        attention, ffn = self.attention, self.ffn
+        for dimension in ("n_heads", "n_kv_heads", "d_head"):
+            if dimension in fixed:
+                attention = attention.take(getattr(attention, dimension) == fixed[dimension])
+        if "d_ff" in fixed:
+            ffn = ffn.take(ffn.d_ff == fixed["d_ff"])
+        return replace(
+            self,
+            problem=self.problem.model_copy(update=update),
+            architecture=self.architecture.model_copy(update=lattice),
+            chips=tuple(c for c in self.chips if c.name == fixed.get("hardware", c.name)),
+            depths=np.array(lattice.get("n_layers", self.architecture.n_layers), dtype=np.int64),
+            attention=attention,
+            ffn=ffn,
+        )
 
     def architecture_of(self, frame: Frame, n_layers: int, a: AttentionKinds, f: FfnKinds) -> Architecture:
         """The architecture of one attention kind and one feed-forward kind (0-d arrays)."""
@@ -170,16 +193,39 @@ def resolve(problem: Problem) -> Space:
     )
     ffn = FfnKinds(np.array(free.d_ff, dtype=np.int64), free.gated_ffn, free.ffn_bias)
     rules = resolve_rules(problem, free, Reference(baseline), published=fixed)
+    if "scaleup_domain" not in rules.values:
+        _check_network(chips, problem.deployment.tensor_parallel)
+    grouped = attention.n_heads % attention.n_kv_heads == 0
+    if "gqa_divisibility" in rules.values and grouped.any():
+        attention = attention.take(
+            grouped
+        )  # nine in ten kinds are unequal groups, which no cost is defined for
     return Space(
         problem=problem,
         architecture=free,
         chips=chips,
         baseline=baseline,
+        engine=_engine(problem),
         depths=np.array(free.n_layers, dtype=np.int64),
         attention=attention,
         ffn=ffn,
         rules=rules,
     )
+
+
+def _engine(problem: Problem) -> Engine:
+    d = problem.deployment
+    return catalog.engine(d.engine, host_ms=d.host_ms, reserve_gib=d.reserve_gib)
+
+
+def _check_network(chips: tuple[Chip, ...], splits: tuple[int, ...]) -> None:
+    """Without the rule that keeps a group in its domain, its chips need a network to reach each other."""
+    for chip, t in product(chips, splits):
+        if not connected(group_of(t, chip), chip):
+            raise InputError(
+                f"deployment.tensor_parallel: {t} chips of {chip.name} leave its domain of "
+                f"{chip.scaleup.domain}, and the chip has no scaleout_bandwidth; leave scaleup_domain on"
+            )
 
 
 def _fixed(model: Architecture) -> ArchitectureSpace:

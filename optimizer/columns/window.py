@@ -17,7 +17,8 @@ from optimizer.scope import Bound, Symbol
 _GRID = 33
 _BISECTIONS = 60
 _TOLERANCE = 1e-12
-_BEYOND = 1e30  # larger than any quantity of a plan
+_OCTAVES = 101  # every quantity of a plan lies between 2^-100 and 2^100
+_SECTIONS, _PARTS = 6, 1024  # as fine as sixty bisections
 
 Interval = tuple[float, float]
 
@@ -63,17 +64,24 @@ def _on_grid(symbol: Symbol, at: Slice, low: np.ndarray, high: np.ndarray) -> tu
 
 def largest(bound: Bound, at: Slice) -> float:
     """The largest quantity that a bound allows: its upper side if the metric rises, else its lower."""
-    outside = 1.0
-    while _inside(bound, at, outside):
-        if outside > _BEYOND:
-            return np.inf
-        outside *= 2.0
-    return _crossing(lambda q: _inside(bound, at, q), 0.0, outside)
+    low, high = (-np.inf, bound.high) if bound.symbol.rises else (bound.low, np.inf)
 
+    def first_outside(grid: np.ndarray) -> int:
+        inside = meets(np.broadcast_to(bound.symbol.value(at, grid), grid.shape), low, high)
+        return int(inside.argmin()) if not inside.all() else len(grid)
 
-def _inside(bound: Bound, at: Slice, quantity: float) -> bool:
-    value = bound.symbol.value(at, quantity)
-    return bool(meets(value, -np.inf, bound.high) if bound.symbol.rises else meets(value, bound.low, np.inf))
+    octaves = 2.0 ** np.arange(-_OCTAVES, _OCTAVES)
+    i = first_outside(octaves)
+    if i == len(octaves):
+        return np.inf
+    inside, outside = octaves[max(i - 1, 0)], octaves[i]
+    for _ in range(_SECTIONS):
+        grid = np.linspace(inside, outside, _PARTS + 1)
+        i = max(first_outside(grid), 1)
+        if i > _PARTS:
+            break
+        inside, outside = grid[i - 1], grid[i]
+    return float(outside)
 
 
 def intervals(bound: Bound, at: Slice, low: float, high: float) -> list[Interval]:

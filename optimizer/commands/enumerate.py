@@ -1,9 +1,17 @@
 """archsat enumerate: all plans near the optimum."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from optimizer.commands._arguments import share, whole
+from optimizer.commands._many import check_plot, plot_argument
 from optimizer.commands._study import run_study, study_arguments
+from optimizer.errors import InputError
+
+if TYPE_CHECKING:
+    from optimizer.spec.plan import Result
+    from optimizer.spec.problem import Problem
+    from optimizer.studies.solve import Options
 
 HELP = "all plans near the optimum"
 
@@ -13,13 +21,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     study_arguments(parser)
     parser.add_argument("--top", type=whole, metavar="K", help="the K best plans (10)")
     parser.add_argument("--within", type=share, metavar="X%", help="every plan within X%% of the optimum")
+    parser.add_argument(
+        "--distinct", metavar="A,B", default="", help="only the best plan of each d_model, n_layers, ..."
+    )
+    plot_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
-    from functools import partial
-
     from optimizer.studies.enumerate import enumerate_plans
 
-    study = partial(enumerate_plans, top=arguments.top, within=arguments.within)
-    return run_study(arguments, lambda problem, options: study(problem, options=options), "enumerate")
+    distinct = tuple(name.strip() for name in arguments.distinct.split(",") if name.strip())
+    check_plot(arguments.plot)
+    if arguments.plot and len(distinct) != 2:
+        raise InputError("--plot: a heat map needs two dimensions, such as --distinct d_model,n_layers")
+
+    def study(problem: "Problem", options: "Options") -> "Result":
+        result = enumerate_plans(problem, arguments.top, arguments.within, options, distinct)
+        if arguments.plot and result.plans:
+            from optimizer.report.pictures import heatmap
+
+            heatmap.draw(result, (distinct[0], distinct[1]), arguments.plot)
+        return result
+
+    return run_study(arguments, study, "enumerate")

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from optimizer.commands._many import check_plot, plot_argument
 from optimizer.commands._output import check_out, show, write
 
 HELP = "predicted against measured, for a CSV of points"
@@ -11,6 +12,7 @@ HELP = "predicted against measured, for a CSV of points"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("points", metavar="POINTS.csv", help="measured points, one a row")
+    plot_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -20,9 +22,31 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.studies.validate import validate_points
 
     check_out(arguments.out)
+    check_plot(arguments.plot)
     validation = validate_points(Path(arguments.points))
+    if arguments.plot:
+        _draw(arguments)
     if arguments.json:
         write(arguments, to_json(validation))
     else:
         show(arguments, report(validation))
     return 0
+
+
+def _draw(arguments: argparse.Namespace) -> None:
+    """Predicted against measured, as a picture."""
+    from optimizer.report.pictures.parity import Pair, draw
+    from optimizer.studies.validate import scored_points
+
+    path = Path(arguments.points)
+    pairs = [
+        Pair(
+            point.source,
+            f"{point.model.name}<br>{point.chip.name}, {point.metric}",
+            point.measured,
+            item.predicted,
+        )
+        for item in scored_points(path)
+        if (point := item.point)
+    ]
+    draw(pairs, arguments.plot, f"{path.name}, predicted against measured")

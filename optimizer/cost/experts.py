@@ -19,6 +19,7 @@ from optimizer.blocks.operators import Experts, Number
 from optimizer.cost.operator_cost import Cost
 from optimizer.spec.chip import Chip, ExpertKernel
 from optimizer.spec.dtypes import BYTES
+from optimizer.spec.engine import IDEAL, Engine
 
 _TILES = (8, 16, 32, 64, 128)
 _MOST_MEMORY = 0.90
@@ -31,20 +32,28 @@ def touched_experts(op: Experts) -> Number:
     return op.n_local * (1.0 - untouched)
 
 
-def experts_cost(op: Experts, chip: Chip, weight_dtype: str) -> Cost:
-    """Cost of the routed experts on one rank."""
+def distinct_ranks(n_ranks: int, n_active: Number) -> Number:
+    """Ranks that the experts of one token lie on, on average: n (1 - (1 - 1/n)^k)."""
+    return n_ranks * (1.0 - (1.0 - 1.0 / n_ranks) ** n_active)
+
+
+def experts_cost(op: Experts, chip: Chip, weight_dtype: str, engine: Engine = IDEAL) -> Cost:
+    """Cost of the routed experts on the busiest rank."""
     fit = chip.experts(weight_dtype)
-    peak = chip.dense_flops[chip.arithmetic(weight_dtype)]
+    arithmetic = fit.arithmetic or chip.arithmetic(weight_dtype)
+    peak = chip.dense_flops[arithmetic]
     g, h, f = 2 + op.gated, op.d_model, op.d_expert
-    pairs = op.rows * op.n_active * op.n_local / op.n_experts
+    skew = np.where(op.n_local < op.n_experts, engine.expert_skew, 1.0)
+    pairs = skew * op.rows * op.n_active * op.n_local / op.n_experts
     touched = np.maximum(touched_experts(op), 1e-9)
     compute_s = _compute_s(fit, peak, 2.0 * g * h * f, pairs, touched) * (f + fit.width_half) / f
     weight_bytes = g * touched * h * f * BYTES[weight_dtype]
     weights_s = weight_bytes / (chip.hbm_bandwidth * min(fit.memory, _MOST_MEMORY))
-    b_a = chip.activation_bytes(weight_dtype)
+    b_a = BYTES[fit.arithmetic] if fit.arithmetic else chip.activation_bytes(weight_dtype)
     moved = pairs * (h * (2 * b_a + 4) + f * (2 * (g - 1) + 2 * b_a)) + 4.0 * op.rows * h
     serial_s = moved / (chip.hbm_bandwidth * fit.activations)
-    fixed = fit.overhead + fit.per_expert * touched + fit.per_pair * op.rows * op.n_active + serial_s
+    launch = engine.host_us_per_expert_layer * 1e-6 * op.launched
+    fixed = fit.overhead + fit.per_expert * touched + fit.per_pair * op.rows * op.n_active + serial_s + launch
     both = np.sqrt(compute_s**2 + weights_s**2)
     # The overlap of the two is part of the fit: charge it to the longer one.
     compute_first = compute_s >= weights_s

@@ -15,7 +15,7 @@ import numpy as np
 from optimizer.blocks.operators import AllReduce, DecodeAttention, Elementwise, Number
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import QUANTITIES, roofline, step_of
+from optimizer.cost.quantities import QUANTITIES, passes, roofline, step_of
 from optimizer.spec.dtypes import BYTES
 
 _PRODUCTS, _ELEMENTWISE, _ALL_REDUCES = 4, 4, 2  # kernels of one layer
@@ -51,7 +51,8 @@ def floors(frame: Frame, n_layers: Any, n_params: Any, narrowest: Narrowest) -> 
 
     def step(phase: str) -> Number:
         layers = _layers(frame, n_layers, shard, narrowest, step_of(frame, phase).rows)
-        return layers + QUANTITIES[f"{phase}_s"].base(frame)
+        times = passes(frame) if phase == "prefill" else 1.0
+        return times * layers + QUANTITIES[f"{phase}_s"].base(frame)
 
     decode, prefill = step("decode") + cached, step("prefill") + started
     mixed = step("mixed") + cached + started

@@ -10,7 +10,7 @@ from rich.text import Text
 from optimizer.report.numbers import count, short
 
 _GIB = 2.0**30
-_NAME = 29  # widest name shown in full in 80 columns
+_NAME = 28  # widest name shown in full in 80 columns
 
 
 def _table(*columns: str) -> Table:
@@ -100,6 +100,9 @@ def details(data: dict[str, Any]) -> Group:
         if isinstance(value, dict):
             parts.append(Text(f"{key}:", style="bold"))
             parts += [Text(f"  {k}: {v}") for k, v in value.items()]
+        elif isinstance(value, list):
+            parts.append(Text(f"{key}:", style="bold"))
+            parts += [Text(f"  {v}") for v in value]
         else:
             parts.append(Text.assemble((f"{key}: ", "bold"), str(value)))
     return Group(*parts)

@@ -66,12 +66,21 @@ def new_table(*columns: str) -> Table:
     return table
 
 
+def _bounds(rows: list[OperatorRow], total: float) -> str:
+    """Share of the time by what bounds it, the bottleneck first."""
+    shares: dict[str, float] = {}
+    for row in rows:
+        shares[row.bound_by] = shares.get(row.bound_by, 0.0) + row.time_ms
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return "".join(f", {name} {ms / total:.0%}" for name, ms in ordered[:3] if ms >= 0.005 * total)
+
+
 def operators_part(operators: tuple[OperatorRow, ...], phase: str, verbose: bool) -> Group:
     rows = [row for row in operators if row.phase == phase]
     total = sum(row.time_ms for row in rows)
     what = "decode step" if phase == "decode" else "prefill of one prompt"
     table = new_table("operator", "times", "ms", "share", "GFLOP", "GB", "bound by")
-    title = f"Where the {what} goes ({short(total)} ms)"
+    title = f"Where the {what} goes ({short(total)} ms{_bounds(rows, total)})"
     ordered = sorted(rows, key=lambda row: -row.time_ms)
     shown = ordered if verbose else ordered[:6]
     for row in shown:

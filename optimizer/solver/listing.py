@@ -9,8 +9,8 @@ import numpy as np
 from optimizer.columns.rules import Rules
 from optimizer.columns.space import Space
 from optimizer.scope import Symbol
-from optimizer.solver.oracle import slice_plans
-from optimizer.solver.queue import SliceQueue
+from optimizer.solver.oracle import SlicePlans, slice_plans
+from optimizer.solver.queue import QueuedSlice, SliceQueue
 from optimizer.solver.search import Candidate
 
 
@@ -22,31 +22,38 @@ def best_plans(
     at_most: int,
     limit: float = np.inf,
     deadline: float | None = None,
+    distinct: tuple[str, ...] = (),
 ) -> list[Candidate]:
     """The `at_most` plans with the lowest sense x objective, none above `limit`, best first.
 
+    With `distinct`, names of dimensions or of the frame, only the best plan of each combination of them.
     Raises OutOfTime at the deadline: an incomplete list is no answer.
     """
     queue = SliceQueue(space, rules, objective, sense, deadline=deadline)
     found: list[Candidate] = []
     while (queued := queue.pop(np.nextafter(limit, np.inf))) is not None:
         table, kinds = queued.table, queued.table.rules
-        key = slice_plans(table, queued.row, objective, sense).key
-        rows, columns = np.nonzero(key <= min(limit, np.finfo(float).max))
-        order = np.argsort(key[rows, columns], kind="stable")[:at_most]
+        plans = slice_plans(table, queued.row, objective, sense)
+        wanted = np.flatnonzero(plans.key <= min(limit, np.finfo(float).max))
+        order = wanted[np.argsort(plans.key[wanted], kind="stable")]
+        order = order[_first_of_each(space, queued, plans, order, distinct)][:at_most]
         found += [
             Candidate(
                 objective.name,
                 sense,
-                float(key[a, f]),
+                float(plans.key[i]),
                 table.frame,
                 queued.n_layers,
-                int(kinds.attention[a]),
-                int(kinds.ffn[f]),
+                int(kinds.attention[plans.attention[i]]),
+                int(kinds.ffn[plans.ffn[i]]),
             )
-            for a, f in zip(rows[order], columns[order], strict=True)
+            for i in order
         ]
-        found = sorted(found, key=_order)[:at_most]
+        found = sorted(found, key=_order)
+        if distinct:
+            best = {_identity(space, plan, distinct): plan for plan in reversed(found)}
+            found = sorted(best.values(), key=_order)
+        found = found[:at_most]
         if len(found) == at_most:
             limit = found[-1].key
     return found
@@ -54,3 +61,28 @@ def best_plans(
 
 def _order(plan: Candidate) -> tuple[float, int, int, int, int]:
     return plan.key, plan.frame.d_model, plan.n_layers, plan.attention, plan.ffn
+
+
+def _first_of_each(
+    space: Space, queued: QueuedSlice, plans: SlicePlans, order: np.ndarray, distinct: tuple[str, ...]
+) -> np.ndarray:
+    """Positions in `order`, ascending, of the first plan of each combination of the distinct dimensions."""
+    kinds = queued.table.rules
+    own = {
+        **vars(space.attention.take(kinds.attention[plans.attention[order]])),
+        **vars(space.ffn.take(kinds.ffn[plans.ffn[order]])),
+    }
+    columns = [own[name] for name in distinct if isinstance(own.get(name), np.ndarray)]
+    if not distinct:
+        return np.arange(len(order))
+    if not columns:
+        return np.arange(min(1, len(order)))
+    return np.sort(np.unique(np.stack(columns, axis=1), axis=0, return_index=True)[1])
+
+
+def _identity(space: Space, plan: Candidate, distinct: tuple[str, ...]) -> tuple[object, ...]:
+    kinds = (space.attention.take(plan.attention), space.ffn.take(plan.ffn))
+    own: dict[str, object] = {"n_layers": plan.n_layers, "hardware": plan.frame.chip.name}
+    for kind in kinds:
+        own |= {name: int(v) for name, v in vars(kind).items() if isinstance(v, np.ndarray | np.integer)}
+    return tuple(own[name] if name in own else getattr(plan.frame, name) for name in distinct)

@@ -4,7 +4,7 @@ It confirms each slice the solver has answered, and on small spaces it is the wh
 the rules through the same declarations, but as masks on arrays of real metrics.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -21,48 +21,93 @@ from optimizer.scope import AnyOf, Bound, Relation, Symbol, conjuncts
 
 @dataclass(frozen=True)
 class SlicePlans:
-    """All plans of a slice: objective key (inf where not allowed) for attention x feed-forward kinds."""
+    """The plans of a slice that keep every rule, as flat arrays of equal length."""
 
+    attention: np.ndarray
+    """Rows of the table's attention kinds."""
+    ffn: np.ndarray
+    """Rows of the table's feed-forward kinds."""
     key: np.ndarray
+    """sense x objective."""
+    enumerated: int
+    """Pairs of kinds looked at."""
 
     @property
     def best(self) -> float:
         """The lowest key, inf if nothing is allowed."""
         return float(self.key.min(initial=np.inf))
 
+    def key_of(self, attention: int, ffn: int) -> float:
+        """The key of one pair of kinds; inf if it breaks a rule."""
+        found = self.key[(self.attention == attention) & (self.ffn == ffn)]
+        return float(found[0]) if len(found) else np.inf
+
 
 def slice_plans(table: FrameTable, row: int, objective: Symbol, sense: int) -> SlicePlans:
-    """Evaluate every pair of kinds at depth row `row` of the table."""
-    n_layers = int(table.depths[row])
-    rules = table.rules
-    allowed = pair_mask(rules, int(rules.depths[row]), rules.attention, rules.ffn)
-    totals: dict[str, np.ndarray] = {}
+    """Evaluate every pair of kinds at depth row `row` of the table, in floating point.
 
-    def metric_value(symbol: Symbol) -> np.ndarray:
-        name = symbol.quantity
-        if name not in totals:
-            c = table.columns[name]
-            totals[name] = c.base + n_layers * (c.attention[:, None] + c.ffn[None, :])
-        return np.asarray(symbol.value(table.at(n_layers), totals[name]), dtype=float)
+    Rules are applied one after another, the cheap ones first, each to the pairs that the others left.
+    """
+    pairs = _Pairs.all_of(table, row)
+    bounds: list[Relation] = [b for _, b in table.rules.bounds if b.symbol.name != "n_params"]
+    for relation in (*bounds, *(choice for _, choice in table.rules.choices)):
+        pairs = pairs.where(pairs.mask(relation))
+    key = sense * pairs.value(objective)
+    size = len(table.rules.attention) * len(table.rules.ffn)
+    return SlicePlans(pairs.attention, pairs.ffn, key, size)
 
-    def mask(relation: Relation) -> Any:
+
+def metric_of(table: FrameTable, row: int, plans: SlicePlans, symbol: Symbol) -> np.ndarray:
+    """Another metric of the plans of a slice."""
+    return _Pairs(table, row, plans.attention, plans.ffn).value(symbol)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Some pairs of kinds of one slice."""
+
+    table: FrameTable
+    row: int
+    attention: np.ndarray
+    ffn: np.ndarray
+
+    @classmethod
+    def all_of(cls, table: FrameTable, row: int) -> "_Pairs":
+        """Every pair that the rules on dimensions and on the parameter count allow."""
+        rules, n_layers = table.rules, int(table.depths[row])
+        allowed = pair_mask(rules, int(rules.depths[row]), rules.attention, rules.ffn)
+        counts = [b for _, b in rules.bounds if b.symbol.name == "n_params"]
+        if counts:
+            c = table.columns["n_params"]
+            total = c.base + n_layers * (c.attention[:, None] + c.ffn[None, :])
+            for bound in counts:
+                allowed &= meets(total, bound.low, bound.high)
+        return cls(table, row, *np.nonzero(allowed))
+
+    def where(self, keep: Any) -> "_Pairs":
+        """The pairs that a mask keeps."""
+        keep = np.broadcast_to(keep, self.attention.shape)
+        return replace(self, attention=self.attention[keep], ffn=self.ffn[keep])
+
+    def value(self, symbol: Symbol) -> np.ndarray:
+        """A metric of each pair."""
+        n_layers = int(self.table.depths[self.row])
+        c = self.table.columns[symbol.quantity]
+        total = c.base + n_layers * (c.attention[self.attention] + c.ffn[self.ffn])
+        value = np.asarray(symbol.value(self.table.at(n_layers), total), dtype=float)
+        return np.broadcast_to(value, total.shape)
+
+    def mask(self, relation: Relation) -> Any:
+        """Which pairs keep a relation."""
         if isinstance(relation, Bound):
-            return meets(metric_value(relation.symbol), relation.low, relation.high)
+            return meets(self.value(relation.symbol), relation.low, relation.high)
         if isinstance(relation, AnyOf):
-            return np.logical_or.reduce(
-                [
-                    np.broadcast_to(reduce(np.logical_and, map(mask, conjuncts(option))), allowed.shape)
-                    for option in relation.parts
-                ]
-            )
-        return pick(np.asarray(relation), int(rules.depths[row]), rules.attention, rules.ffn)
-
-    left: list[Relation] = [r for _, r in rules.bounds]
-    left += [r for _, r in rules.choices]
-    for relation in left:
-        allowed &= mask(relation)
-    key = np.where(allowed, sense * metric_value(objective), np.inf)
-    return SlicePlans(key)
+            options = [reduce(np.logical_and, map(self.mask, conjuncts(o))) for o in relation.parts]
+            return reduce(np.logical_or, options)
+        rules = self.table.rules
+        depth = int(rules.depths[self.row])
+        part = np.atleast_2d(pick(np.asarray(relation), depth, rules.attention, rules.ffn))
+        return part[self.attention if part.shape[0] > 1 else 0, self.ffn if part.shape[1] > 1 else 0]
 
 
 def quantities_in_use(objective: Symbol, rules: FrameRules) -> list[str]:
@@ -91,3 +136,19 @@ def brute_force(space: Space, rules: Rules, objective: Symbol, sense: int) -> fl
         for row in range(len(table.depths)):
             best = min(best, slice_plans(table, row, objective, sense).best)
     return float(best)
+
+
+def all_values(space: Space, rules: Rules, symbols: tuple[Symbol, ...]) -> np.ndarray:
+    """Metrics of every plan of a whole space, by full enumeration; shape (plans, metrics)."""
+    compiler = Compiler(space, rules)
+    rows = [np.empty((0, len(symbols)))]
+    for frame in space.frames():
+        compiled = compiler.compile(frame)
+        if not compiled.alive:
+            continue
+        quantities = {q for s in symbols for q in quantities_in_use(s, compiled)}
+        table = frame_table(space, frame, compiled, sorted(quantities))
+        for row in range(len(table.depths)):
+            plans = slice_plans(table, row, symbols[0], 1)
+            rows.append(np.stack([metric_of(table, row, plans, s) for s in symbols], axis=1))
+    return np.concatenate(rows)

@@ -9,11 +9,12 @@ still inside cannot hold a better plan than that bound.
 import heapq
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from optimizer.columns.bounds import DepthBounds, depth_bounds
-from optimizer.columns.compiled import Compiler
+from optimizer.columns.compiled import Compiler, FrameRules
 from optimizer.columns.floors import Floors
 from optimizer.columns.rules import Rules
 from optimizer.columns.space import Space
@@ -21,6 +22,10 @@ from optimizer.columns.table import FrameTable, frame_table
 from optimizer.cost.frame import Frame
 from optimizer.scope import Symbol
 from optimizer.solver.oracle import quantities_in_use
+
+_CLOSE = 1e-9
+_TABLES_KEPT = 4096
+"""Priced frames kept between searches; a frame takes some tens of kilobytes."""
 
 
 class OutOfTime(Exception):
@@ -63,6 +68,8 @@ class SliceQueue:
     floors: bool = True
     """Bound frames before pricing them. Without, every frame is priced: slow, but another witness."""
     deadline: float | None = None
+    also: tuple[str, ...] = ()
+    """Further quantities that the tables are to hold."""
     slices_priced: int = 0
 
     def __post_init__(self) -> None:
@@ -103,10 +110,27 @@ class SliceQueue:
         rules = self._compiler.compile(frame)
         if not rules.alive:
             return
-        table = frame_table(self.space, frame, rules, quantities_in_use(self.objective, rules))
+        table = self._table(frame, rules)
         bounds = depth_bounds(table, self.objective, self.sense)
-        for row in np.flatnonzero(bounds.key < limit):
+        edge = limit + abs(limit) * _CLOSE if np.isfinite(limit) else np.inf  # equal plans are wanted too
+        for row in np.flatnonzero(np.isfinite(bounds.key) & (bounds.key <= edge)):
             bound = max(entry.bound, float(bounds.key[row]))
             queued = QueuedSlice(bound, entry.number, table, bounds, int(row))
             heapq.heappush(self._heap, _Entry(bound, entry.number, entry.setting, entry.d_model, queued))
             self.slices_priced += 1
+
+    def _table(self, frame: Frame, rules: FrameRules) -> FrameTable:
+        """The frame's columns, kept for later searches over the same space."""
+        known: dict[Any, FrameTable] = self.space.memo.setdefault("tables", {})
+        key = (*frame.identity, rules.kinds)
+        old = known.get(key)
+        wanted = [*quantities_in_use(self.objective, rules), *self.also]
+        lacking = [name for name in wanted if old is None or name not in old.columns]
+        table = frame_table(self.space, frame, rules, lacking)
+        if old is not None:
+            table = replace(table, columns=old.columns | table.columns)
+        if lacking:
+            if len(known) >= _TABLES_KEPT:
+                known.clear()
+            known[key] = table
+        return table

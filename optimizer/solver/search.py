@@ -2,15 +2,16 @@
 
 1. Bound every depth of every frame in numpy (`columns.bounds`).
 2. Take the slice with the lowest bound. If it is not below the incumbent, the incumbent is optimal.
-3. Drop the kinds that cannot beat the incumbent, solve the slice with CP-SAT, re-rank its answer by the
-   float model, cut off everything not better and solve again until CP-SAT says there is nothing left:
-   that is the enumeration of the rounding band.
-4. Confirm the slice by enumerating its plans in numpy. Disagreement is an error, never an answer.
+3. Enumerate the slice's plans in numpy. Drop the kinds that are in no plan as good as the best of them,
+   and leave the rest to CP-SAT, which is not told that plan: it solves, its answer is re-ranked by the
+   float model, everything not better is cut off, and it solves again until it says there is nothing
+   left: that is the enumeration of the rounding band.
+4. The two must name the same optimum, or no plan. Disagreement is an error, never an answer.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import NoReturn
 
 import numpy as np
@@ -27,10 +28,12 @@ from optimizer.errors import InternalMismatch
 from optimizer.scope import Symbol
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.model import SliceModel
-from optimizer.solver.oracle import slice_plans
+from optimizer.solver.oracle import SlicePlans, slice_plans
 from optimizer.solver.queue import OutOfTime, QueuedSlice, SliceQueue
 
 _CLOSE = 1e-12
+_KINDS = 8
+"""Kinds of each half of a layer that CP-SAT is given at least, where there are as many."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,20 @@ class Search:
     """Only plans whose sense x objective is below this are wanted."""
     settings: SolveSettings = SolveSettings()
     progress: Progress | None = None
+    also: tuple[str, ...] = ()
+    """Further quantities that the tables of solved slices are to hold."""
 
     def run(self) -> Outcome:
         """Search to the end, to the deadline, or until interrupted (then with what was found)."""
         self.counts = Counts(frames=self.space.n_frames)
         self.best: Candidate | None = None
+        self.solved: list[tuple[QueuedSlice, SlicePlans]] = []
         bound = -np.inf
         try:
-            queue = SliceQueue(self.space, self.rules, self.objective, self.sense, self.floors, self.deadline)
+            queue = SliceQueue(
+                self.space, self.rules, self.objective, self.sense, self.floors, self.deadline, self.also
+            )
+            self.queue = queue
             while not (self.any_plan and self.best):
                 bound = queue.bound
                 queued = queue.pop(self._limit())
@@ -132,39 +141,49 @@ class Search:
         return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
 
     def _solve_slice(self, queued: QueuedSlice) -> None:
-        attention, ffn = self._kinds_left(queued.table, queued.bounds, queued.row)
+        table, row = queued.table, queued.row
+        plans = slice_plans(table, row, self.objective, self.sense)
+        self.solved.append((queued, plans))
+        truth = plans.best if plans.best < self._limit() else np.inf
+        attention, ffn = self._kinds_left(table, queued.bounds, row, truth)
         if not len(attention) or not len(ffn):
             return
         self.counts.frames_solved.add(queued.frame_number)
         self.counts.slices_solved += 1
         self.counts.columns += len(attention) + len(ffn)
-        before = min(self._key(), self.beat)
-        found = self._solve_by_cp_sat(queued.table, queued.row, queued.n_layers, attention, ffn)
-        self._confirm(queued.table, queued.row, queued.n_layers, before, found)
+        found = self._solve_by_cp_sat(table, row, plans, attention, ffn)
+        self._confirm(table, row, plans, truth, found)
 
-    def _kinds_left(self, table: FrameTable, bounds: DepthBounds, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Kinds that may be in a plan better than the incumbent."""
-        attention = np.flatnonzero(bounds.by_attention[row] < self._limit())
+    def _kinds_left(
+        self, table: FrameTable, bounds: DepthBounds, row: int, truth: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Kinds that may be in a plan better than the incumbent; few others once better plans are known."""
+        beaten = self._limit()
+        attention = np.flatnonzero(bounds.by_attention[row] < beaten)
         n = table.columns["n_params"]
-        layers = float(table.depths[row])
+        layers = int(table.depths[row])
         total = n.base + layers * (n.attention[attention][:, None] + n.ffn[None, :])
         slack = 1e-9 * np.abs(total)
         reach = (total >= bounds.low[row] - slack) & (total <= bounds.high[row] + slack)
-        if self.best and self.objective.rises is not None and self.objective.quantity != "n_params":
-            q = table.columns[self.objective.quantity]
-            value = q.base + layers * (q.attention[attention][:, None] + q.ffn[None, :])
-            key = self.sense * np.asarray(self.objective.value(table.at(int(layers)), value))
-            reach &= key < self._limit()
-        return attention[reach.any(axis=1)], np.flatnonzero(reach.any(axis=0))
+        key = np.full(reach.shape, np.inf)
+        q = table.columns[self.objective.quantity]
+        a, f = np.nonzero(reach)
+        value = q.base + layers * (q.attention[attention[a]] + q.ffn[f])
+        key[a, f] = self.sense * np.asarray(self.objective.value(table.at(layers), value), dtype=float)
+        key[key >= beaten] = np.inf
+        own = truth + abs(truth) * _CLOSE
+        return attention[_as_good(key.min(axis=1, initial=np.inf), own)], _as_good(
+            key.min(axis=0, initial=np.inf), own
+        )
 
     def _solve_by_cp_sat(
-        self, table: FrameTable, row: int, n_layers: int, attention: np.ndarray, ffn: np.ndarray
+        self, table: FrameTable, row: int, plans: SlicePlans, attention: np.ndarray, ffn: np.ndarray
     ) -> float:
         """Best key CP-SAT finds in the slice below the incumbent, inf if it proves there is none."""
+        n_layers = int(table.depths[row])
         model = SliceModel(table, int(table.rules.depths[row]), n_layers, attention, ffn)
         model.add_rules()
         model.minimise(self.objective, self.sense)
-        plans = None
         best = np.inf
         while model.cut_off(self._limit()):
             answer, choice = model.solve(self.settings, self._left())
@@ -174,21 +193,11 @@ class Search:
                 self._give_up(table, n_layers)
             if choice is None:
                 break
-            plans = plans or slice_plans(table, row, self.objective, self.sense)
             a, f = int(attention[choice[0]]), int(ffn[choice[1]])
-            key = float(plans.key[a, f])
+            key = plans.key_of(a, f)
             if key < self._limit():
                 best = key
-                rules = table.rules
-                self.best = Candidate(
-                    self.objective.name,
-                    self.sense,
-                    key,
-                    table.frame,
-                    n_layers,
-                    int(rules.attention[a]),
-                    int(rules.ffn[f]),
-                )
+                self.best = self.candidate(table, n_layers, a, f, key)
                 self._report()
             else:
                 self.counts.band += 1
@@ -197,50 +206,38 @@ class Search:
             model.forbid(*choice)
         return best
 
-    def _confirm(self, table: FrameTable, row: int, n_layers: int, before: float, found: float) -> None:
-        """Enumerate the slice in numpy: the same optimum, or no plan below the incumbent."""
+    def candidate(self, table: FrameTable, n_layers: int, a: int, f: int, key: float) -> Candidate:
+        """The plan of rows `a` and `f` of a table's kinds at one depth."""
+        kinds = int(table.rules.attention[a]), int(table.rules.ffn[f])
+        return Candidate(self.objective.name, self.sense, key, table.frame, n_layers, *kinds)
+
+    def _confirm(self, table: FrameTable, row: int, plans: SlicePlans, truth: float, found: float) -> None:
+        """The enumeration in numpy has the same optimum, or no plan below the incumbent either."""
         if self.any_plan and self.best:
             return
-        plans = slice_plans(table, row, self.objective, self.sense)
-        self.counts.enumerated += plans.key.size
-        close = abs(before) * _CLOSE if np.isfinite(before) else 0.0
-        truth = plans.best if plans.best < before - close else np.inf
+        self.counts.enumerated += plans.enumerated
         if np.isfinite(truth) != np.isfinite(found) or (
             np.isfinite(truth) and abs(truth - found) > 1e-9 * abs(truth)
         ):
             raise InternalMismatch(
-                f"slice d_model={table.frame.d_model}, n_layers={n_layers}: CP-SAT found {found:.9g}, "
-                f"enumeration {truth:.9g}; no answer is given"
+                f"slice d_model={table.frame.d_model}, n_layers={int(table.depths[row])}: CP-SAT found "
+                f"{found:.9g}, enumeration {truth:.9g}; no answer is given"
             )
         if np.isfinite(found):
-            self.best = self._tie_break(table, row, n_layers, plans.key, found)
+            self.best = self._tie_break(table, int(table.depths[row]), plans, found)
 
-    def _tie_break(
-        self, table: FrameTable, row: int, n_layers: int, key: np.ndarray, best: float
-    ) -> Candidate:
+    def _tie_break(self, table: FrameTable, n_layers: int, plans: SlicePlans, best: float) -> Candidate:
         """Among plans with the same objective: the best tile efficiency, then the smallest dimensions."""
-        a, f = np.nonzero(key <= best + abs(best) * _CLOSE)
+        equal = np.flatnonzero(plans.key <= best + abs(best) * _CLOSE)
+        a, f = plans.attention[equal], plans.ffn[equal]
         rules = table.rules
-        attention, ffn = (
-            self.space.attention.take(rules.attention[a]),
-            self.space.ffn.take(rules.ffn[f]),
-        )
+        attention = self.space.attention.take(rules.attention[a])
+        ffn = self.space.ffn.take(rules.ffn[f])
         score = np.broadcast_to(tile_efficiency(table.frame, attention, ffn), a.shape)
-        first = np.lexsort(
-            (
-                ffn.d_ff,
-                attention.n_kv_heads,
-                attention.d_head,
-                attention.n_heads,
-                -np.round(score, 9),
-            )
-        )[0]
-        return replace(
-            self.best or Candidate(self.objective.name, self.sense, best, table.frame, n_layers, 0, 0),
-            key=float(key[a[first], f[first]]),
-            attention=int(rules.attention[a[first]]),
-            ffn=int(rules.ffn[f[first]]),
-        )
+        dims = (ffn.d_ff, attention.n_kv_heads, attention.d_head, attention.n_heads)
+        first = np.lexsort((*dims, -np.round(score, 9)))[0]
+        key = float(plans.key[equal[first]])
+        return self.candidate(table, n_layers, int(a[first]), int(f[first]), key)
 
     def _give_up(self, table: FrameTable, n_layers: int) -> NoReturn:
         if self.deadline is not None and time.monotonic() >= self.deadline:
@@ -253,6 +250,14 @@ class Search:
     def _report(self) -> None:
         if self.progress and self.best:
             self.progress(f"{self.objective.name} {self.sense * self.best.key:.6g}")
+
+
+def _as_good(best: np.ndarray, limit: float) -> np.ndarray:
+    """Kinds whose best key is within the limit, and the next best up to a few: CP-SAT is to choose
+    among plans, not to be led to one."""
+    order = np.argsort(best, kind="stable")
+    kept = max(int(np.count_nonzero(best <= limit)), _KINDS)
+    return np.sort(order[:kept][np.isfinite(best[order[:kept]])])
 
 
 def tile_efficiency(frame: Frame, attention: object, ffn: object) -> np.ndarray:

@@ -65,8 +65,16 @@ class ReplicaSpace(Strict):
     decode_utilisation: Share = 1.0
     prefill_ttft_factor: Annotated[float, Field(ge=1, le=100)] = 1.0
     """TTFT under load over the prefill's own time, on prefill replicas."""
-    host_ms: Annotated[float, Field(ge=0, le=1000)] = 1.0
-    reserve_gib: Annotated[float, Field(ge=0, le=1024)] = 3.9
+    draft_tokens: Annotated[int, Field(ge=0, le=64)] = 0
+    """Tokens drafted for each sequence and verified together (speculative decoding, MTP)."""
+    draft_acceptance: Share = 0.8
+    draft_cost: Annotated[float, Field(ge=0, le=10)] = 0.05
+    """Cost of drafting one token, in plain decode steps."""
+    engine: str = "trtllm"
+    """An engine profile: one that ships, or a file of yours."""
+    host_ms: Annotated[float, Field(ge=0, le=1000)] | None = None
+    """In place of the engine's own."""
+    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
 
 
 class Traffic(Strict):
@@ -74,6 +82,8 @@ class Traffic(Strict):
 
     input_tokens: Positive
     output_tokens: Positive
+    prefix_tokens: Count0 = 0
+    """Tokens of the prompt that are in the cache already."""
     requests_per_s: PositiveFloat | None = None
     """The rate to serve; left out only when the rate is what is maximised."""
     percentile: Annotated[float, Field(gt=0, lt=100)] | None = None

@@ -107,8 +107,11 @@ class DeploymentSpace(Strict):
     weight_dtype: _choices(WeightDtype) = ("bf16",)  # type: ignore[valid-type]
     kv_dtype: _choices(KvDtype) = ("bf16",)  # type: ignore[valid-type]
     batch: Domain | None = None
-    host_ms: Annotated[float, Field(ge=0, le=1000)] = 1.0
-    reserve_gib: Annotated[float, Field(ge=0, le=1024)] = 3.9
+    engine: str = "trtllm"
+    """An engine profile: one that ships, or a file of yours."""
+    host_ms: Annotated[float, Field(ge=0, le=1000)] | None = None
+    """In place of the engine's own."""
+    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
 
 
 class Workload(Strict):

@@ -145,7 +145,7 @@ def _rates(operator: Operator, rates: Roofline, dtype: str) -> dict[str, Any]:
 def _sources(operator: Operator, frame: Frame) -> dict[str, str]:
     chip = frame.chip
     if isinstance(operator, Host):
-        return {"host_ms": "deployment.host_ms: a guess; throughput rows identify it weakly"}
+        return {name: frame.engine.source(name) for name in ("host_ms", "host_us_per_sequence")}
     named: dict[str, Callable[[], str]] = {
         "efficiency": lambda: chip.source("efficiency"),
         "hbm_bandwidth": lambda: chip.source("hbm_bandwidth"),

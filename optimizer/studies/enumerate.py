@@ -1,12 +1,13 @@
 """All plans near the optimum: the K best, or every plan within a share of it."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from optimizer.columns.compiled import symbol
 from optimizer.columns.space import resolve
-from optimizer.errors import InputError
+from optimizer.errors import InputError, nearest
 from optimizer.solver.listing import best_plans
 from optimizer.solver.queue import OutOfTime
 from optimizer.spec.plan import Result
@@ -17,6 +18,10 @@ from optimizer.studies.solve import Options, solve
 MOST = 20_000
 """Plans listed at most; a wider band should be narrowed, not printed."""
 _TOP = 10
+DISTINCT = (
+    *("n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff"),
+    *("hardware", "tensor_parallel", "weight_dtype", "kv_dtype", "batch"),
+)
 
 
 def enumerate_plans(
@@ -24,13 +29,19 @@ def enumerate_plans(
     top: int | None = None,
     within: float | None = None,
     options: Options = Options(),
+    distinct: Sequence[str] = (),
 ) -> Result:
     """Solve, then list plans, best first: the `top` best, or all within a share of the optimum.
 
     `within` 0.01 means 1 % of the first objective's optimal value. The listing is complete: every slice
-    whose bound lies in the band is enumerated. InputError if the band holds more than MOST plans.
+    whose bound lies in the band is enumerated. `distinct` lists only the best plan of each combination of
+    these dimensions or deployment choices. InputError if the band holds more than MOST plans.
     """
     start = time.monotonic()
+    for name in distinct:
+        if name not in DISTINCT:
+            hint = nearest(name, list(DISTINCT)) or f" Accepted: {', '.join(DISTINCT)}."
+            raise InputError(f"--distinct {name[:60]}: is no choice of a plan.{hint}")
     result = solve(problem, options)
     if result.status != "optimal" or result.objective.value is None:
         return result
@@ -40,7 +51,9 @@ def enumerate_plans(
     limit = np.inf if within is None else best + abs(best) * (within + 1e-12)
     most = top or (_TOP if within is None else MOST + 1)
     try:
-        found = best_plans(space, space.rules, symbol(name), sense, most, limit, options.deadline())
+        found = best_plans(
+            space, space.rules, symbol(name), sense, most, limit, options.deadline(), tuple(distinct)
+        )
     except OutOfTime:
         raise InputError("the time limit passed before all plans were listed; raise it") from None
     if len(found) > MOST:

@@ -33,8 +33,8 @@ def explain_conflict(space: Space, deadline: float | None = None) -> Conflict | 
     """
     try:
         names = _Conflicts(space, deadline).smallest()
-        relaxations = [_relax(space, name, deadline) for name in names]
-        relaxations += _relax_deployment(space, deadline)
+        relaxations = [relax(space, name, deadline) for name in names]
+        relaxations += relax_deployment(space, deadline)
     except OutOfTime:
         return None
     return Conflict(constraints=tuple(names), relaxations=tuple(relaxations))
@@ -50,20 +50,10 @@ class _Conflicts:
         """A smallest infeasible set of rules, in the order the problem lists them."""
         while True:
             trial = self._hitting_set()
-            kept = self._feasible(trial)
+            kept = feasible_around(self.space, trial, self.deadline)
             if kept is None:
                 return [name for name in self.space.rules.values if name in trial]
             self.corrections.append(frozenset(self.space.rules.values) - self._grow(kept))
-
-    def _feasible(self, trial: frozenset[str]) -> frozenset[str] | None:
-        """A feasible set around the trial, or None. With the rules on dimensions first: fewer kinds."""
-        structural = plugins("constraints")
-        dimensions = frozenset(n for n in self.space.rules.values if n in structural and n not in _COUPLING)
-        for rules in (trial | dimensions, trial):
-            plan = find_plan(self.space, self.space.rules.only(rules), self.deadline)
-            if plan is not None:
-                return rules | self._kept_by(plan)
-        return None
 
     def _grow(self, kept: frozenset[str]) -> frozenset[str]:
         """Add rules while a plan remains; rules the plan at hand keeps come free."""
@@ -72,16 +62,8 @@ class _Conflicts:
                 continue
             plan = find_plan(self.space, self.space.rules.only(kept | {name}), self.deadline)
             if plan is not None:
-                kept = kept | {name} | self._kept_by(plan)
+                kept = kept | {name} | kept_by(self.space, plan)
         return kept
-
-    def _kept_by(self, plan: Candidate) -> frozenset[str]:
-        attention, ffn = self.space.attention.take(plan.attention), self.space.ffn.take(plan.ffn)
-        if attention.n_heads % attention.n_kv_heads:
-            return frozenset()
-        architecture = self.space.architecture_of(plan.frame, plan.n_layers, attention, ffn)
-        broken = check(plan.frame, architecture, self.space.rules).broken
-        return frozenset(self.space.rules.values) - set(broken)
 
     def _hitting_set(self) -> frozenset[str]:
         names = list(self.space.rules.values)
@@ -90,6 +72,27 @@ class _Conflicts:
                 if all(correction & set(chosen) for correction in self.corrections):
                     return frozenset(chosen)
         return frozenset(names)
+
+
+def feasible_around(space: Space, trial: frozenset[str], deadline: float | None) -> frozenset[str] | None:
+    """A feasible set of rules around the trial, or None. With the rules on dimensions first: fewer kinds."""
+    structural = plugins("constraints")
+    dimensions = frozenset(n for n in space.rules.values if n in structural and n not in _COUPLING)
+    for rules in dict.fromkeys((trial | dimensions, trial)):
+        plan = find_plan(space, space.rules.only(rules), deadline)
+        if plan is not None:
+            return rules | kept_by(space, plan)
+    return None
+
+
+def kept_by(space: Space, plan: Candidate) -> frozenset[str]:
+    """The rules of a space that a plan keeps."""
+    attention, ffn = space.attention.take(plan.attention), space.ffn.take(plan.ffn)
+    if attention.n_heads % attention.n_kv_heads:
+        return frozenset()
+    architecture = space.architecture_of(plan.frame, plan.n_layers, attention, ffn)
+    broken = check(plan.frame, architecture, space.rules).broken
+    return frozenset(space.rules.values) - set(broken)
 
 
 def find_plan(space: Space, rules: Rules, deadline: float | None = None) -> Candidate | None:
@@ -107,7 +110,7 @@ def _search(
     return outcome.best
 
 
-def _relax(space: Space, name: str, deadline: float | None) -> Relaxation:
+def relax(space: Space, name: str, deadline: float | None) -> Relaxation:
     """The nearest change of one rule, all others kept, that leaves a plan."""
     if name == "parameter_window":
         return _relax_window(space, deadline)
@@ -182,7 +185,7 @@ def _relax_structural(space: Space, name: str, deadline: float | None) -> Relaxa
     return _none(name, old, "")
 
 
-def _relax_deployment(space: Space, deadline: float | None) -> list[Relaxation]:
+def relax_deployment(space: Space, deadline: float | None) -> list[Relaxation]:
     """Wider choices of deployment that leave a plan with every rule kept: more ranks, smaller weights."""
     domain = max(chip.scaleup.domain for chip in space.chips)
     deployment = space.problem.deployment

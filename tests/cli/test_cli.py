@@ -380,7 +380,7 @@ def test_home_of_nobody(run) -> None:
     ("arguments", "named"),
     [
         (["solv", "dense-8b-b200"], "Did you mean solve"),
-        (["frontier", "dense-8b-b200"], "invalid choice"),
+        (["pareto", "dense-8b-b200"], "invalid choice"),
         ([], "required"),
         (["solve"], "required"),
         (["solve", "dense-8b-b200", "--jsn"], "--jsn"),

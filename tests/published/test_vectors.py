@@ -8,7 +8,7 @@ Dense closed forms of the same collection that are not here, because nothing com
   mfu_megatron_*, act_mem_*, opt_mem_22B, zero_bytes_per_param, pp_bubble, fsdp_allgather_min_tokens,
       tp_limit_v5p: training and its parallelism
   cp_ring_hide_*, kv_transfer_70b_8k and the transfer time of mooncake_128k: other parallel forms
-  nccl_ring_ll_latency_*: NCCL's ring; the project models the one-shot and two-shot kernels of engines
+  nccl_ring_ll_latency_*: in tests/unit/test_collectives.py
   max_batch_70b_h200: a share of what weights leave free; the project bounds a share of all memory
   spec_*, mtp1_tokens, queue_*, erlang_c, little_law_decode, pd_ratio: serving dynamics
   cost_deepseek_day, joules_per_token, two_tier_weight_stream: no such metric
@@ -24,7 +24,7 @@ import samples
 
 from optimizer import catalog
 from optimizer.blocks import operators as ops
-from optimizer.cost.collectives import all_reduce_s
+from optimizer.cost.collectives import Group, all_gather_s, all_reduce_s
 from optimizer.cost.frame import Slice
 from optimizer.cost.memory import GIB, kv_bytes
 from optimizer.cost.quantisation import wave_efficiency
@@ -130,16 +130,16 @@ def bus_bandwidth(i: dict) -> float:
         "one_shot": {"latency": "1 s", "link": 1.0},
         "two_shot": {"latency": "1e-12 s", "link": 445 / 450},
     }
-    seconds, _ = all_reduce_s(i["S"], i["n"], chip(efficiency={"all_reduce": {i["n"]: shots}}))
+    seconds, _ = all_reduce_s(i["S"], Group(i["n"], i["n"]), chip(efficiency={"all_reduce": {i["n"]: shots}}))
     assert float(seconds) == pytest.approx(i["t_ms"] / 1e3, rel=1e-3)
     return i["S"] / float(seconds) * 2 * (i["n"] - 1) / i["n"] / 1e9
 
 
 def all_gather_us(i: dict) -> float:
-    """On a ring an all-reduce is two all-gathers; links are counted one way, so W_bidir is twice theirs."""
+    """Links are counted one way, so W_bidir is twice theirs."""
     ring = {"topology": "torus2d", "domain": 9, "axis": 3, "bandwidth": f"{i['W_bidir'] / 2!r} B/s"}
-    seconds, _ = all_reduce_s(i["V"], 3, chip(scaleup=ring))
-    return 1e6 * float(seconds) / 2
+    seconds, _ = all_gather_s(i["V"], Group(3, 3), chip(scaleup=ring))
+    return 1e6 * float(seconds)
 
 
 def decode_bound_ms(i: dict) -> float:
@@ -190,7 +190,9 @@ def all_reduce_us(i: dict) -> float:
         "two_shot": {"latency": f"{i['a2']!r} s", "link": i["e2"]},
     }
     link = {"topology": "switch", "domain": 8, "bandwidth": f"{i['W']!r} B/s"}
-    seconds, _ = all_reduce_s(i["S"], i["n"], chip(scaleup=link, efficiency={"all_reduce": {i["n"]: shots}}))
+    seconds, _ = all_reduce_s(
+        i["S"], Group(i["n"], i["n"]), chip(scaleup=link, efficiency={"all_reduce": {i["n"]: shots}})
+    )
     return 1e6 * float(seconds)
 
 

@@ -30,7 +30,13 @@ def test_all_batches_at_once_equal_one_by_one(model: str) -> None:
     table, _ = columns(model, "nvidia-h200-sxm", **space)
     rows = [table.row(i) for i in range(len(table))]
     for row in (r for r in rows if r["mode"] == "decode"):
-        setup = Setup(8, "fp8", "bf16", row["batch"], 2000, 400)
+        setup = Setup(
+            tensor_parallel=8,
+            weight_dtype="fp8",
+            batch=row["batch"],
+            input_tokens=2000,
+            output_tokens=400,
+        )
         alone = estimate(catalog.model(model), catalog.chip("nvidia-h200-sxm"), setup)
         if alone.status == "feasible":
             assert row["tpot_ms"] == pytest.approx(alone.metrics["tpot_ms"], rel=1e-12)
@@ -42,8 +48,9 @@ def test_aggregated_rows_are_the_mixed_step() -> None:
     table, _ = columns("meta-llama/Llama-3.1-8B", "nvidia-h100-sxm", tensor_parallel=2, batch=32)
     [row] = [table.row(i) for i in range(len(table))]
     model = catalog.model("meta-llama/Llama-3.1-8B")
+    engine = catalog.engine("trtllm")
     frame = samples.frame(
-        model, tensor_parallel=2, batch=32, input_tokens=2000, output_tokens=400, host_ms=1.0, reserve_gib=3.9
+        model, tensor_parallel=2, batch=32, input_tokens=2000, output_tokens=400, engine=engine
     )
     mixed = step_s(frame, model, step_of(frame, "mixed"))
     assert row["tpot_ms"] == pytest.approx(1e3 * mixed, rel=1e-12)
@@ -83,7 +90,12 @@ def test_the_memory_of_a_long_prompt_is_handed_over() -> None:
         ("meta-llama/Llama-3.1-8B", "nvidia-a100-80-sxm", {"weight_dtype": "fp8"}, "no fp8 arithmetic"),
         ("meta-llama/Llama-3.1-8B", "nvidia-h100-sxm", {"tensor_parallel": 16}, "wider than a node"),
         ("meta-llama/Llama-3.1-8B", "nvidia-h100-sxm", {"tensor_parallel": 3}, "breaks tensor_parallel_div"),
-        ("meta-llama/Llama-3.1-8B", "nvidia-h100-sxm", {"pipeline_parallel": 40}, "more than the layers"),
+        (
+            "meta-llama/Llama-3.1-8B",
+            "nvidia-h100-sxm",
+            {"pipeline_parallel": 40},
+            "more stages than the 32 layers",
+        ),
     ],
 )
 def test_what_cannot_run_is_refused_with_the_reason(model: str, chip: str, space: dict, words: str) -> None:

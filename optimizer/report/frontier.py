@@ -1,0 +1,154 @@
+"""A frontier for a person at a terminal: its points, what stands beside it, and why it is complete."""
+
+from collections.abc import Callable, Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from optimizer.report.chart import scatter
+from optimizer.report.numbers import count, short, signed, value_of
+from optimizer.report.parts import blank_between, conflict_part, new_table, titled_lines
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Aim, Frontier, Placed
+
+SHOWN = 40
+_STYLE = {"complete": "bold green", "partial": "bold yellow", "infeasible": "bold red", "unknown": "bold red"}
+_SAYS = {
+    "complete": "no plan of the lattice is missing",
+    "partial": "stopped before the end; every point shown is on the frontier",
+    "infeasible": "no plan",
+    "unknown": "stopped before any point was found",
+}
+
+
+def report(found: Frontier, verbose: bool = False) -> Group:
+    """The whole report of a frontier."""
+    return Group(*blank_between(_sections(found, verbose)))
+
+
+def _sections(found: Frontier, verbose: bool) -> Iterator[RenderableType]:
+    yield _headline(found)
+    if found.points:
+        if len(found.points) > 2:
+            yield _chart(found)
+        yield _points(found, verbose)
+    if found.gaps:
+        yield titled_lines("Not searched yet", _gaps(found))
+    if found.placed:
+        yield titled_lines("Beside it", [_placed(found, row) for row in found.placed])
+    if found.conflict:
+        yield conflict_part(found.conflict)
+    if found.notes:
+        yield titled_lines("Note", list(found.notes))
+    yield titled_lines("Proof", _proof(found))
+
+
+def _headline(found: Frontier) -> Text:
+    text = Text()
+    text.append(f"{found.problem['name']}\n", style="bold")
+    text.append(found.status.upper(), style=_STYLE[found.status])
+    names = " against ".join(f"{aim.sense} {aim.metric}" for aim in found.objectives)
+    text.append(f"  {len(found.points)} points, {names}: {_SAYS[found.status]}", style="bold")
+    return text
+
+
+def _chart(found: Frontier) -> Text:
+    x, y = found.objectives[0], found.objectives[1]
+    points = [(plan.metrics[x.metric], plan.metrics[y.metric]) for plan in found.points]
+    beside = [(row.metrics[x.metric], row.metrics[y.metric]) for row in found.placed]
+    marked = {"o": points, "x": beside}
+    title = f"{y.metric} ({y.unit}) over {x.metric} ({x.unit})" + ("; x: models beside it" if beside else "")
+    return Text(scatter(marked, title))
+
+
+def _points(found: Frontier, verbose: bool) -> Group:
+    aims = found.objectives
+    differ = [name for name in _WHERE if len({_WHERE[name](plan) for plan in found.points}) > 1]
+    table = new_table("#", *(aim.metric for aim in aims), *differ)
+    rows = list(enumerate(found.points, 1))
+    step = 1 if verbose or len(rows) <= SHOWN else (len(rows) - 1) / (SHOWN - 1)
+    chosen = rows if step == 1 else [rows[round(i * step)] for i in range(SHOWN)]
+    for number, plan in chosen:
+        cells = [value_of(aim.metric, plan.metrics[aim.metric]) for aim in aims]
+        table.add_row(str(number), *cells, *(_WHERE[name](plan) for name in differ))
+    title = "Points"
+    if len(chosen) < len(rows):
+        title += f": {len(chosen)} of {len(rows)}, evenly (-v and --json give all)"
+    return Group(Text(title, style="bold"), table)
+
+
+def _dimension(name: str) -> Callable[[Plan], str]:
+    return lambda plan: str(getattr(plan.architecture, name))
+
+
+def _split(name: str) -> Callable[[Plan], str]:
+    return lambda plan: str(getattr(plan.deployment.pools[0], name))
+
+
+_WHERE: dict[str, Callable[[Plan], str]] = {
+    "params": lambda plan: count(plan.architecture.n_params),
+    "layers": _dimension("n_layers"),
+    "d_model": _dimension("d_model"),
+    "heads": _dimension("n_heads"),
+    "kv": _dimension("n_kv_heads"),
+    "d_head": _dimension("d_head"),
+    "d_ff": _dimension("d_ff"),
+    "chip": _split("chip"),
+    "TP": _split("tensor_parallel"),
+    "batch": _split("batch"),
+    "weights": _split("weight_dtype"),
+    "cache": _split("kv_dtype"),
+}
+
+
+def _gaps(found: Frontier) -> list[str]:
+    units = {aim.metric: aim.unit for aim in found.objectives}
+    lines = []
+    for gap in found.gaps[:SHOWN]:
+        parts = [
+            f"{name} from {short(limit)} to {short(gap.beyond[name])} {units[name]}"
+            if name in gap.beyond
+            else f"{name} {short(limit)} {units[name]} or better"
+            for name, limit in gap.bounds.items()
+        ]
+        lines.append(" and ".join(parts) or "everything")
+    if len(found.gaps) > SHOWN:
+        lines.append(f"and {len(found.gaps) - SHOWN} more")
+    return lines
+
+
+def _placed(found: Frontier, row: Placed) -> str:
+    values = ", ".join(f"{a.metric} {value_of(a.metric, row.metrics[a.metric])}" for a in found.objectives)
+    if row.verdict == "dominated" and row.point is not None:
+        better = ", ".join(_better(aim, row) for aim in found.objectives)
+        says = f"dominated by point {row.point + 1}, which is better by {better}"
+    elif row.verdict == "on the frontier":
+        says = f"on the frontier, equal to point {(row.point or 0) + 1}"
+    elif row.verdict == "outside":
+        says = "no point dominates it: it is outside the lattice or breaks a rule"
+    else:
+        says = "not decided: the frontier is not complete"
+    breaks = f"; it breaks {', '.join(row.breaks)}" if row.breaks else ""
+    return f"{row.name} ({values}): {says}{breaks}"
+
+
+def _better(aim: Aim, row: Placed) -> str:
+    own = row.metrics[aim.metric]
+    difference = row.difference[aim.metric]
+    share = f" ({difference / own:+.2%})" if own else ""
+    return f"{aim.metric} {signed(difference)} {aim.unit}{share}"
+
+
+def _proof(found: Frontier) -> list[str]:
+    first, *later = found.objectives
+    exact = ", ".join(f"{aim.metric} at {aim.step:g} {aim.unit}" for aim in later)
+    return [
+        f"{found.lattice_points:.2e} lattice points; exact in {first.metric}, and {exact}",
+        *(f"by {line}" for line in found.confirmed_by),
+        f"archsat {found.version}",
+    ]
+
+
+def names_of(plan: Plan) -> dict[str, str]:
+    """A plan's dimensions and deployment, as text, for a table or a hover."""
+    return {name: read(plan) for name, read in _WHERE.items()}

@@ -1,0 +1,58 @@
+"""A sweep for a person at a terminal: one row a problem."""
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from optimizer.report.frontier import names_of
+from optimizer.report.numbers import value_of
+from optimizer.report.parts import blank_between, new_table, titled_lines
+from optimizer.spec.studies import Sweep
+
+_STYLE = {"complete": "bold green", "partial": "bold yellow"}
+SHOWN = 60
+_SWEPT = {"hardware": "chip", "tensor_parallel": "TP", "weight_dtype": "weights", "kv_dtype": "cache"}
+
+
+def report(found: Sweep, verbose: bool = False) -> Group:
+    """The whole report of a sweep."""
+    head = Text()
+    head.append(f"{found.problem['name']}\n", style="bold")
+    head.append(found.status.upper(), style=_STYLE[found.status])
+    aim = found.objective
+    head.append(f"  {len(found.rows)} problems, {aim.sense} {aim.metric} ({aim.unit})", style="bold")
+    plans = [names_of(row.plan) for row in found.rows if row.plan]
+    swept = {_SWEPT.get(last, last) for last in (name.split(".")[-1] for name in found.over)} | {
+        "params",
+        "d_head",
+        "kv",
+    }
+    differ = [n for n in (plans[0] if plans else {}) if n not in swept and len({p[n] for p in plans}) > 1]
+    shown = found.rows if verbose else found.rows[:SHOWN]
+    table = new_table(*(name.split(".")[-1] for name in found.over), aim.metric, *differ)
+    for row in shown:
+        at = [str(value) for value in row.at.values()]
+        if row.plan is None:
+            table.add_row(*at, row.status, *[""] * len(differ))
+            continue
+        own = names_of(row.plan)
+        table.add_row(*at, value_of(aim.metric, row.plan.metrics[aim.metric]), *(own[n] for n in differ))
+    parts: list[RenderableType] = [head, table]
+    if len(shown) < len(found.rows):
+        parts.append(
+            Text(f"{len(found.rows) - len(shown)} more (-v, --table and --json give all)", style="dim")
+        )
+    reasons = list(dict.fromkeys(row.reason for row in found.rows if row.reason))
+    if reasons:
+        parts.append(titled_lines("Not asked", reasons[:10]))
+    work = found.work
+    parts.append(
+        titled_lines(
+            "Proof",
+            [
+                f"{work.asked} optima, each proven by bounds in numpy and OR-Tools CP-SAT",
+                f"{work.solves} questions to CP-SAT, each answered with and without presolve",
+                f"archsat {found.version}",
+            ],
+        )
+    )
+    return Group(*blank_between(iter(parts)))

@@ -1,0 +1,244 @@
+"""An architecture problem as a `Question`: re-solves share what they learn of its space.
+
+One space is resolved once. A re-solve edits its rules; masks, shapes, floors and the columns of priced
+frames stay with the space (`Space.memo`), so that only the search itself is done again: some 10 ms.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from optimizer.check import check
+from optimizer.columns.compiled import symbol
+from optimizer.columns.rules import Reference, Rules, baseline_frame, lattice_only
+from optimizer.columns.space import Space, resolve
+from optimizer.cost.frame import Frame, Slice
+from optimizer.metrics import evaluate, metric, sign
+from optimizer.solver import equals
+from optimizer.solver.queue import OutOfTime
+from optimizer.solver.search import Search
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.plan import Conflict, Plan
+from optimizer.spec.problem import Problem
+from optimizer.spec.studies import Aim, Answer
+from optimizer.studies.explain import explain_conflict
+from optimizer.studies.moves import Move, can_be_dropped, is_tighter, moves_of
+from optimizer.studies.outcome import plan_of
+from optimizer.studies.question import Ask
+from optimizer.studies.solve import require_metrics
+from optimizer.studies.vary import HARDWARE, has_figure, number_at, scaled_chip, scaled_problem
+
+DIMENSIONS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
+DEPLOYMENT = ("tensor_parallel", "weight_dtype", "kv_dtype", "batch")
+STEPS = {
+    "ms": 1e-3,
+    "s": 1e-6,
+    "GiB": 2.0**-10,
+    "parameters": 1e6,
+    "nats": 1e-5,
+    "tokens/s": 0.1,
+    "USD": 1e-4,
+}
+"""Resolution by unit: microseconds, MiB, millions of parameters; finer than the cost model is right."""
+_STEP = 1e-6
+_SHARED = ("parts", "touched", "masks", "shapes", "windows")
+"""What spaces over one lattice that differ only in figures of their chips know in common."""
+_KEPT = 32
+
+
+@dataclass
+class ArchitectureQuestion:
+    """The `Question` of an architecture problem."""
+
+    problem: Problem
+
+    def __post_init__(self) -> None:
+        self._others: dict[str, ArchitectureQuestion] = {}
+
+    @cached_property
+    def space(self) -> Space:
+        """The problem resolved; InputError for what it asks and does not exist."""
+        space = resolve(self.problem)
+        require_metrics(space)
+        return space
+
+    @property
+    def lattice_points(self) -> int:
+        """Points before any rule."""
+        return self.space.lattice_points
+
+    def identity(self) -> str:
+        """The problem with its chips and baseline written out."""
+        parts = [self.problem, *self.space.chips, *([self.space.baseline] if self.space.baseline else [])]
+        return "\n".join(part.model_dump_json(exclude_unset=True) for part in parts)
+
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics that every plan has: those whose facts all chips state."""
+        frame = next(self.space.frames())
+        attention, ffn = self.space.attention.take(0), self.space.ffn.take(0)
+        model = self.space.architecture_of(frame, int(self.space.depths[0]), attention, ffn)
+        known = [evaluate(replace(frame, chip=chip), model) for chip in self.space.chips]
+        return tuple(name for name in known[0] if all(name in values for values in known))
+
+    def aim(self, metric_name: str, sense: int | None = None, step: float | None = None) -> Aim:
+        """A metric as an objective; InputError if it does not exist or a chip lacks a fact for it."""
+        module = metric(metric_name)
+        frame = replace(next(self.space.settings()), d_model=4096)
+        for chip in self.space.chips:
+            module.value(Slice(replace(frame, chip=chip), 32), 1e9)
+        return Aim(
+            metric=metric_name,
+            sense="min" if (sense or sign(metric_name)) > 0 else "max",
+            unit=module.UNIT,
+            step=step or STEPS.get(module.UNIT, _STEP),
+        )
+
+    def constraints(self) -> Mapping[str, Any]:
+        """Rules in force."""
+        return self.space.rules.values
+
+    def neighbours(self, constraint: str, plan: Plan) -> tuple[bool, list[Move]]:
+        """Whether a rule may be switched off, and values near its own."""
+        return can_be_dropped(constraint), moves_of(constraint, self.space.rules.values[constraint])
+
+    def domains(self) -> Mapping[str, tuple[Any, ...]]:
+        """Dimensions and deployment choices with more than one value."""
+        d, p = self.problem.deployment, self.problem
+        free: dict[str, tuple[Any, ...]] = {n: getattr(self.space.architecture, n) for n in DIMENSIONS}
+        free |= {"hardware": tuple(chip.name for chip in self.space.chips)}
+        free |= {n: getattr(d, n) for n in ("tensor_parallel", "weight_dtype", "kv_dtype")}
+        free |= {"batch": d.batch or (p.workload.batch,)}
+        return {name: values for name, values in free.items() if len(values) > 1}
+
+    def choices(self, plan: Plan) -> dict[str, Any]:
+        """Every dimension and deployment choice of a plan."""
+        pool = plan.deployment.pools[0]
+        found = {name: getattr(plan.architecture, name) for name in DIMENSIONS}
+        return found | {"hardware": pool.chip} | {name: getattr(pool, name) for name in DEPLOYMENT}
+
+    def alone(self, plan: Plan, name: str, value: Any) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+        """The plan with one choice changed and all else kept: its metrics, and the rules it breaks."""
+        chosen = self.choices(plan) | {name: value}
+        if chosen["n_heads"] % chosen["n_kv_heads"]:
+            return None, ("gqa_divisibility",)
+        frame = self._frame(chosen)
+        checked = check(frame, self._architecture(frame, chosen), self.space.rules)
+        return checked.metrics, checked.broken
+
+    def place(self, name: str, like: Plan) -> tuple[dict[str, float], tuple[str, ...]]:
+        """A published model where `like` runs."""
+        from optimizer import catalog
+
+        model = catalog.model(name)
+        frame = baseline_frame(self._frame(self.choices(like)), model)
+        shaping = [] if model.plain else [rule for rule in self.space.rules.values if lattice_only(rule)]
+        checked = check(frame, model, self.space.rules.without(*shaping))
+        return checked.metrics, checked.broken
+
+    def tighter(self, constraint: str, old: Any, new: Any) -> bool:
+        """Whether the new value of a rule allows no plan that the old one does not."""
+        return is_tighter(constraint, old, new)
+
+    def keeps(self, plan: Plan, constraint: str, value: Any) -> bool:
+        """Whether a plan keeps a rule at another value."""
+        chosen = self.choices(plan)
+        frame = self._frame(chosen)
+        rules = self.space.rules.only([constraint]).with_value(constraint, value)
+        return not check(frame, self._architecture(frame, chosen), rules).broken
+
+    def check_constant(self, path: str) -> None:
+        """InputError if neither the problem nor any of its chips has this number."""
+        if path.startswith(HARDWARE):
+            _with_figures(self.space, {path.removeprefix(HARDWARE): 1.0})
+        else:
+            number_at(self.problem, path)
+
+    def conflict(self, deadline: float | None = None) -> Conflict | None:
+        """The smallest conflict of a problem without a plan."""
+        return explain_conflict(self.space, deadline)
+
+    def optimum(self, asked: Ask, deadline: float | None = None) -> Answer:
+        """Search the space under the rules asked for; the plan is recomputed and checked."""
+        other = self._changed(asked)
+        space, rules = other.space, other._rules(asked)
+        first, *later = [equals.Aim(symbol(a.metric), a.sign, a.step) for a in asked.aims]
+        search = Search(
+            space,
+            rules,
+            first.symbol,
+            first.sense,
+            deadline=deadline,
+            any_plan=asked.any_plan,
+            also=tuple(aim.symbol.quantity for aim in later),
+        )
+        outcome = search.run()
+        if not outcome.finished:
+            raise OutOfTime if deadline and time.monotonic() >= deadline else KeyboardInterrupt
+        best = outcome.best
+        if best is not None and not asked.any_plan:
+            best = equals.chosen_among_equals(search, tuple(later))
+        plan = None if best is None else plan_of(_with_rules(space, rules), best)
+        counts = outcome.counts
+        return Answer(plan=plan, slices=counts.slices, solves=counts.solves, enumerated=counts.enumerated)
+
+    def _rules(self, asked: Ask) -> Rules:
+        rules = self.space.rules.without(*asked.without)
+        for name, value in asked.values.items():
+            rules = rules.with_value(name, value)
+        for name, limit in asked.bounds.items():
+            rule, tighter = (f"{name}_max", min) if sign(name) > 0 else (f"{name}_min", max)
+            rules = rules.with_value(rule, tighter(limit, rules.values.get(rule, limit)))
+        return rules
+
+    def _changed(self, asked: Ask) -> "ArchitectureQuestion":
+        """The question with other domains or constants; kept, for it may be asked again."""
+        if not asked.fixed and not asked.scaled:
+            return self
+        key = repr((sorted(asked.fixed.items()), sorted(asked.scaled.items())))
+        if key not in self._others:
+            if len(self._others) >= _KEPT:
+                self._others.clear()
+            own = {path: f for path, f in asked.scaled.items() if not path.startswith(HARDWARE)}
+            figures = {p.removeprefix(HARDWARE): f for p, f in asked.scaled.items() if p.startswith(HARDWARE)}
+            other = ArchitectureQuestion(scaled_problem(self.problem, own) if own else self.problem)
+            if not own:
+                other.space = self.space
+            if asked.fixed:
+                other.space = other.space.restricted(asked.fixed)
+            if figures:
+                other.space = _with_figures(other.space, figures)
+            self._others[key] = other
+        return self._others[key]
+
+    def _frame(self, chosen: Mapping[str, Any]) -> Frame:
+        chip = next(c for c in self.space.chips if c.name == chosen["hardware"])
+        split = {name: chosen[name] for name in DEPLOYMENT}
+        return replace(next(self.space.settings()), chip=chip, d_model=chosen["d_model"], **split)
+
+    def _architecture(self, frame: Frame, chosen: Mapping[str, Any]) -> Architecture:
+        space = self.space
+        dims = {name: chosen[name] for name in ("n_heads", "n_kv_heads", "d_head")}
+        attention = replace(space.attention, **dims)
+        ffn = replace(space.ffn, d_ff=chosen["d_ff"])
+        return space.architecture_of(frame, chosen["n_layers"], attention, ffn)
+
+
+def _with_rules(space: Space, rules: Rules) -> Space:
+    """The space under other rules, for a check; it learns nothing."""
+    return replace(space, rules=rules)
+
+
+def _with_figures(space: Space, figures: Mapping[str, float]) -> Space:
+    """The space on chips with some figures scaled; those a chip does not state stay as they are."""
+    if not any(has_figure(chip, path) for chip in space.chips for path in figures):
+        scaled_chip(space.chips[0], figures)  # says what is wrong
+    chips = tuple(
+        scaled_chip(chip, {path: f for path, f in figures.items() if has_figure(chip, path)})
+        for chip in space.chips
+    )
+    rules = replace(space.rules, reference=Reference(space.rules.reference.baseline))
+    changed = replace(space, chips=chips, rules=rules)
+    changed.memo.update({name: space.memo.setdefault(name, {}) for name in _SHARED})
+    return changed

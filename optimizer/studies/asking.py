@@ -1,0 +1,31 @@
+"""From a problem to its `Question`, and re-solves as plain functions of plain data, for any executor."""
+
+import time
+from functools import lru_cache
+
+from optimizer.spec.problem import Problem
+from optimizer.spec.studies import Answer
+from optimizer.studies.architecture_question import ArchitectureQuestion
+from optimizer.studies.question import Ask, Question
+
+
+def question_of(problem: Problem) -> Question:
+    """The question that a problem poses."""
+    return ArchitectureQuestion(problem)
+
+
+def ask(problem_json: str, asked: Ask, time_limit_s: float | None = None) -> Answer:
+    """Answer one re-solve; runs in any thread, process or machine. What a problem prepares is kept."""
+    deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+    return prepared(problem_json).optimum(asked, deadline)
+
+
+def text_of(problem: Problem) -> str:
+    """A problem as text from which `ask` makes the same problem."""
+    return problem.model_dump_json(exclude_unset=True)
+
+
+@lru_cache(maxsize=8)
+def prepared(problem_json: str) -> Question:
+    """The question of a problem, with what it has prepared so far in this process."""
+    return question_of(Problem.model_validate_json(problem_json))

@@ -1,0 +1,73 @@
+"""Values near a constraint's own: what `perturb` tries, each with the change in the constraint's unit."""
+
+from typing import Any
+
+from optimizer.columns.rules import split_bound
+from optimizer.plugins import plugins
+
+Move = tuple[str, Any, float | None]
+"""(in words, value, change of the number it bounds by; None where that is no number)."""
+
+STEPS = (-0.05, -0.01, 0.01, 0.05)
+"""Relative moves of a number."""
+_POINTS = (-0.005, -0.001, 0.001, 0.005)
+"""Absolute moves of a share that may be zero."""
+_DEFINING = ("gqa_divisibility",)
+"""Rules without which a plan has no meaning and no cost."""
+
+
+def can_be_dropped(constraint: str) -> bool:
+    """Whether a problem without the constraint still has plans that can be priced."""
+    return constraint not in _DEFINING
+
+
+def moves_of(constraint: str, value: Any) -> list[Move]:
+    """Looser and tighter values of one constraint."""
+    module = plugins("constraints").get(constraint)
+    if module is None and split_bound(constraint)[1] == "_increase_max":
+        return [(f"{100 * step:+.1f} points", value + step, step) for step in _POINTS]
+    if _is_number(value) and not isinstance(value, int):
+        return [(_percent(step), value * (1 + step), value * step) for step in STEPS if value]
+    if constraint == "parameter_window":
+        return _window(value)
+    weaker = module.weaker(value)[:2] if module is not None and hasattr(module, "weaker") else []
+    return [(f"= {_text(v)}", v, None) for v in (*_stronger(value), *weaker)]
+
+
+def is_tighter(constraint: str, old: Any, new: Any) -> bool:
+    """Whether every plan that keeps the new value keeps the old one; False where that is not known."""
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        return bool(new[0] >= old[0] and new[1] <= old[1])
+    if not _is_number(old) or not _is_number(new) or constraint == "tile_alignment":
+        return False
+    return bool(new >= old) if constraint.endswith("_min") else bool(new <= old)
+
+
+def _window(value: Any) -> list[Move]:
+    """Each edge of the window on its own."""
+    low, high = value
+    lower = [(f"low {_percent(s)}", [low * (1 + s), high], low * s) for s in STEPS if low * (1 + s) <= high]
+    upper = [(f"high {_percent(s)}", [low, high * (1 + s)], high * s) for s in STEPS if high * (1 + s) >= low]
+    return [*lower, *upper]
+
+
+def _stronger(value: Any) -> list[Any]:
+    if _is_number(value):
+        return [value // 2] if value >= 2 else []
+    if isinstance(value, list | tuple) and len(value) == 2:
+        low, high = value
+        narrower = [[low * by, high / by] for by in (1.05, 1.1)]
+        return [[round(a, 4), round(b, 4)] for a, b in narrower if a <= b]
+    return []
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _percent(step: float) -> str:
+    return f"{100 * step:+g} %"
+
+
+def _text(value: Any) -> str:
+    return " to ".join(f"{v:g}" for v in value) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,232 @@
+"""What each constraint, dimension and constant costs: the problem solved again with one thing changed.
+
+Every difference is between two proven optima. A constraint that is tightened without breaking the plan
+leaves the plan optimal, since there are only fewer others; such a move needs no solve.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optimizer.spec.plan import Plan
+from optimizer.spec.problem import Problem
+from optimizer.spec.studies import Bearing, Change, Critical, Perturbation
+from optimizer.studies.critical import critical_changes
+from optimizer.studies.executors import Here
+from optimizer.studies.question import Ask
+from optimizer.studies.resolves import Resolves, Stopped
+from optimizer.studies.solve import Options
+from optimizer.version import VERSION
+
+_TRIES = 6
+"""Neighbouring values of a dimension tried on each side until one leaves a plan."""
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A constant times a factor: 'hardware.hbm_bandwidth', 1.1."""
+
+    path: str
+    factor: float
+
+    @property
+    def words(self) -> str:
+        """As a person would write it."""
+        return f"{100 * (self.factor - 1):+g} %"
+
+
+def perturb(
+    problem: Problem,
+    vary: Sequence[Variation] = (),
+    executor: Executor | None = None,
+    journal: Path | None = None,
+    options: Options = Options(),
+) -> Perturbation:
+    """Move and drop every constraint, hold every dimension at its neighbours, scale the constants named.
+
+    Each is solved to its proven optimum; `alone` shows a dimension changed with all else kept. For each
+    constant of `vary` it is also bisected how far it may be wrong, either way, before the plan changes.
+    """
+    study = {"study": "perturb"}
+    resolves = Resolves(problem, study, executor or Here(), journal, options.time_limit_s, options.progress)
+    try:
+        return _Perturb(problem, resolves, tuple(vary)).run()
+    finally:
+        resolves.close()
+
+
+@dataclass(frozen=True)
+class _Try:
+    """One change to be solved."""
+
+    kind: str
+    name: str
+    move: str
+    old: Any
+    new: Any
+    ask: Ask
+    change: float | None = None
+
+
+class _Perturb:
+    """One perturbation study in the making."""
+
+    def __init__(self, problem: Problem, resolves: Resolves, vary: tuple[Variation, ...]) -> None:
+        self.problem, self.resolves, self.vary = problem, resolves, vary
+        self.question = resolves.question
+        name, sense = problem.objectives[0]
+        later = problem.objectives[1:]
+        self.aims = (
+            self.question.aim(name, sense),
+            *(self.question.aim(other, way) for other, way in later),
+        )
+        for variation in vary:
+            self.question.check_constant(variation.path)
+
+    def run(self) -> Perturbation:
+        """Solve, then every change; InputError for a constant that does not exist."""
+        changes: list[Change] = []
+        bearings: list[Bearing] = []
+        critical: list[Critical] = []
+        status = "complete"
+        base: Plan | None = None
+        try:
+            base = self.resolves.one(Ask(aims=self.aims)).plan
+            if base is not None:
+                for part in (self._constraints(base), self._constants(base)):
+                    changes += self._solved(base, part)
+                changes += self._dimensions(base)
+                critical = critical_changes(self.resolves, self.aims, base, [v.path for v in self.vary])
+        except Stopped:
+            status = "partial" if base is not None else "unknown"
+        conflict = None
+        if base is None and status == "complete":
+            status, conflict = "infeasible", self.question.conflict(self.resolves.deadline)
+        bearings = self._bearings(changes)
+        return Perturbation(
+            status=status,
+            objective=self.aims[0],
+            value=None if base is None else base.metrics[self.aims[0].metric],
+            plan=base,
+            bearings=tuple(bearings),
+            changes=tuple(sorted(changes, key=_effect)),
+            critical=tuple(critical),
+            conflict=conflict,
+            work=self.resolves.work,
+            version=VERSION,
+            problem=self.problem.model_dump(mode="json", exclude_unset=True),
+        )
+
+    def _constraints(self, base: Plan) -> list[_Try]:
+        tries = []
+        for name, value in self.question.constraints().items():
+            droppable, moves = self.question.neighbours(name, base)
+            for words, new, change in moves:
+                ask = Ask(aims=self.aims, values={name: new})
+                tries.append(_Try("constraint", name, words, value, new, ask, change))
+            if droppable:
+                ask = Ask(aims=self.aims, without=(name,))
+                tries.append(_Try("constraint", name, "dropped", value, None, ask))
+        return tries
+
+    def _constants(self, base: Plan) -> list[_Try]:
+        return [
+            _Try("constant", v.path, v.words, 1.0, v.factor, Ask(aims=self.aims, scaled={v.path: v.factor}))
+            for v in self.vary
+        ]
+
+    def _dimensions(self, base: Plan) -> list[Change]:
+        """Each free choice held at the nearest other values: numbers on both sides, others at every one."""
+        found: list[Change] = []
+        chosen = self.question.choices(base)
+        sides: list[tuple[str, list[Any]]] = []
+        for name, values in self.question.domains().items():
+            own = chosen[name]
+            if isinstance(own, str):
+                sides += [(name, [value]) for value in values if value != own]
+                continue
+            lower = [value for value in reversed(values) if value < own][:_TRIES]
+            higher = [value for value in values if value > own][:_TRIES]
+            sides += [(name, side) for side in (lower, higher) if side]
+        for depth in range(_TRIES):
+            live = [(name, values[depth]) for name, values in sides if len(values) > depth]
+            tries = [
+                _Try("dimension", n, f"= {v}", chosen[n], v, Ask(aims=self.aims, fixed={n: v}))
+                for n, v in live
+            ]
+            changes = self._solved(base, tries)
+            found += changes
+            done = {(c.name, c.to) for c in changes if c.objective is not None}
+            sides = [s for s in sides if len(s[1]) > depth + 1 and (s[0], s[1][depth]) not in done]
+        return found
+
+    def _solved(self, base: Plan, tries: list[_Try]) -> list[Change]:
+        live = [item for item in tries if not self._unchanged(base, item)]
+        answers = dict(zip(map(id, live), self.resolves.all([item.ask for item in live]), strict=True))
+        self.resolves.say(f"{self.resolves.work.asked} re-solves{self.resolves.pace(0)}")
+        return [
+            self._change(base, item, answers[id(item)].plan if id(item) in answers else base)
+            for item in tries
+        ]
+
+    def _unchanged(self, base: Plan, item: _Try) -> bool:
+        """Whether a tighter constraint that the plan keeps leaves it optimal, with no solve."""
+        return (
+            item.kind == "constraint"
+            and item.new is not None
+            and self.question.tighter(item.name, item.old, item.new)
+            and self.question.keeps(base, item.name, item.new)
+        )
+
+    def _change(self, base: Plan, item: _Try, plan: Plan | None) -> Change:
+        first = self.aims[0].metric
+        value = None if plan is None else plan.metrics[first]
+        difference = None if value is None else value - base.metrics[first]
+        alone: tuple[dict[str, float] | None, tuple[str, ...]] = None, ()
+        if item.kind == "dimension":
+            metrics, breaks = self.question.alone(base, item.name, item.new)
+            alone = None if metrics is None else _less(metrics, base.metrics), breaks
+        return Change(
+            kind=item.kind,
+            name=item.name,
+            move=item.move,
+            from_=item.old,
+            to=item.new,
+            objective=value,
+            difference=difference,
+            price=difference / item.change if item.change and difference is not None else None,
+            metrics={} if plan is None else _less(plan.metrics, base.metrics),
+            plan={} if plan is None else self._differences(base, plan),
+            alone=alone[0],
+            alone_breaks=alone[1],
+        )
+
+    def _differences(self, base: Plan, plan: Plan) -> dict[str, tuple[Any, Any]]:
+        return differences(self.question.choices(base), self.question.choices(plan))
+
+    def _bearings(self, changes: list[Change]) -> list[Bearing]:
+        dropped = {c.name: c for c in changes if c.kind == "constraint" and c.move == "dropped"}
+        found = []
+        for name, value in self.question.constraints().items():
+            change = dropped.get(name)
+            gain = None if change is None else change.difference
+            binds = None if gain is None else bool(abs(gain) > 1e-9 * abs(change.objective or 1.0))  # type: ignore[union-attr]
+            found.append(Bearing(constraint=name, value=value, binds=binds, gain=gain))
+        return found
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Choices that differ: name to (old, new)."""
+    return {name: (old[name], new[name]) for name in old if old[name] != new[name]}
+
+
+def _less(new: dict[str, float], old: dict[str, float]) -> dict[str, float]:
+    return {name: value - old[name] for name, value in new.items() if name in old}
+
+
+def _effect(change: Change) -> tuple[bool, float, str, str]:
+    """The largest effect first, what leaves no plan last."""
+    none = change.difference is None
+    return (none, -abs(change.difference or 0.0), change.name, change.move)

@@ -1,0 +1,100 @@
+"""A problem that can be solved again with something changed: what every study of many solves stands on.
+
+A study never sees a space, a lattice or a solver. It sees a `Question`: metrics, constraints with their
+values, free choices with their domains, and `optimum`, which proves an answer. A kind of problem joins all
+studies by one class with these methods and a line in `asking.question_of`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from optimizer.spec.base import Strict
+from optimizer.spec.plan import Conflict, Plan
+from optimizer.spec.problem import Problem
+from optimizer.spec.studies import Aim, Answer
+
+
+class Ask(Strict):
+    """One re-solve: what is optimised, and what is changed in the problem."""
+
+    aims: tuple[Aim, ...]
+    """The first is optimised; the later ones decide between equals, in whole steps first."""
+    bounds: dict[str, float] = {}
+    """Metric to the worst value wanted, beside the problem's own constraints."""
+    without: tuple[str, ...] = ()
+    """Constraints switched off."""
+    values: dict[str, Any] = {}
+    """Constraints with another value."""
+    fixed: dict[str, Any] = {}
+    """Free choices held at one value."""
+    scaled: dict[str, float] = {}
+    """Constants of the problem or its hardware, by dotted path, times a factor."""
+    any_plan: bool = False
+    """Any plan will do: the question is only whether there is one."""
+
+
+class Question(Protocol):
+    """What studies need of a problem."""
+
+    problem: Problem
+
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics that every plan has."""
+        ...
+
+    def aim(self, metric: str, sense: int | None = None, step: float | None = None) -> Aim:
+        """A metric with its better direction and its step, unless said otherwise."""
+        ...
+
+    def constraints(self) -> Mapping[str, Any]:
+        """Constraints in force, with their values."""
+        ...
+
+    def neighbours(self, constraint: str, plan: Plan) -> tuple[bool, list[tuple[str, Any, float | None]]]:
+        """Whether it may be switched off, and values near its own: (in words, value, change in its unit)."""
+        ...
+
+    def domains(self) -> Mapping[str, tuple[Any, ...]]:
+        """Free choices and their values, ascending where they have an order."""
+        ...
+
+    def choices(self, plan: Plan) -> dict[str, Any]:
+        """The value of every free choice in a plan."""
+        ...
+
+    def alone(self, plan: Plan, name: str, value: Any) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+        """The plan with one choice changed: its metrics, and the constraints it breaks."""
+        ...
+
+    def tighter(self, constraint: str, old: Any, new: Any) -> bool:
+        """Whether the new value allows no plan that the old one does not."""
+        ...
+
+    def keeps(self, plan: Plan, constraint: str, value: Any) -> bool:
+        """Whether a plan keeps a constraint at another value."""
+        ...
+
+    def check_constant(self, path: str) -> None:
+        """InputError if no constant has this dotted path."""
+        ...
+
+    def optimum(self, asked: Ask, deadline: float | None = None) -> Answer:
+        """The proven optimum. Raises OutOfTime at the deadline, InputError for what cannot be asked."""
+        ...
+
+    def place(self, name: str, like: Plan) -> tuple[dict[str, float], tuple[str, ...]]:
+        """A published model where `like` runs: its metrics, and the constraints it breaks."""
+        ...
+
+    def conflict(self, deadline: float | None = None) -> Conflict | None:
+        """Why there is no plan."""
+        ...
+
+    def identity(self) -> str:
+        """All that an answer follows from: the problem, its hardware and models, as text."""
+        ...
+
+    @property
+    def lattice_points(self) -> int:
+        """Plans before any rule."""
+        ...

@@ -1,0 +1,117 @@
+"""Many re-solves of one problem, side by side, journalled, counted and stoppable."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optimizer.solver.queue import OutOfTime
+from optimizer.spec.problem import Problem
+from optimizer.spec.studies import Answer, Work
+from optimizer.studies.asking import ask, prepared, text_of
+from optimizer.studies.executors import Here
+from optimizer.studies.journal import Journal, digest
+from optimizer.studies.question import Ask, Question
+
+Progress = Callable[[str], None]
+_POLL_S = 0.2
+
+
+class Stopped(Exception):
+    """The time limit passed or Ctrl-C was pressed; what was answered is kept."""
+
+
+@dataclass
+class Resolves:
+    """Answers re-solves of one problem: from the journal, or by the executor."""
+
+    problem: Problem
+    study: dict[str, Any]
+    """What tells this study from others, for its journal."""
+    executor: Executor = field(default_factory=Here)
+    journal_path: Path | None = None
+    time_limit_s: float | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        self.text = text_of(self.problem)
+        self.question: Question = prepared(self.text)
+        self.deadline = None if self.time_limit_s is None else time.monotonic() + self.time_limit_s
+        self.work = Work()
+        self._used: set[str] = set()
+        self._start = time.monotonic()
+        identity = {"problem": digest(self.question.identity()), **self.study}
+        self.journal = Journal(self.journal_path, identity)
+
+    def all(self, asks: Sequence[Ask]) -> list[Answer]:
+        """Answers in the order asked. Raises Stopped; then those that were done are in the journal."""
+        return self.each([(self.text, item) for item in asks])
+
+    def each(self, asks: Sequence[tuple[str, Ask]]) -> list[Answer]:
+        """The same for several problems, each given as text."""
+        keys = [f"{text}\n{item.model_dump_json()}" for text, item in asks]
+        missing = {k: pair for k, pair in zip(keys, asks, strict=True) if self.journal.get(k) is None}
+        if missing:
+            self._run(missing)
+        found = []
+        for key in keys:
+            answer = self.journal.get(key)
+            if answer is None:
+                raise Stopped
+            if key not in self._used:
+                self._used.add(key)
+                self.work = self.work.plus(answer)
+            found.append(answer)
+        return found
+
+    def one(self, item: Ask) -> Answer:
+        """One answer."""
+        return self.all([item])[0]
+
+    def say(self, message: str) -> None:
+        """Tell whoever watches."""
+        if self.progress:
+            self.progress(message)
+
+    def pace(self, left: int) -> str:
+        """How fast re-solves come, and the least time that so many more would take."""
+        done = len(self.journal.answers) - self.journal.found
+        spent = time.monotonic() - self._start
+        if not done:
+            return ""
+        return f", {1e3 * spent / done:.0f} ms each, at least {left * spent / done:.0f} s left"
+
+    def close(self) -> None:
+        """Close the journal."""
+        self.journal.close()
+
+    def _run(self, missing: dict[str, tuple[str, Ask]]) -> None:
+        running: dict[Future[Answer], str] = {}
+        try:
+            for key, (text, item) in missing.items():
+                future = self.executor.submit(ask, text, item, self._left())
+                if future.done():
+                    self._take(future, key)
+                else:
+                    running[future] = key
+            while running:
+                for future in wait(running, timeout=_POLL_S, return_when="FIRST_COMPLETED").done:
+                    self._take(future, running.pop(future))
+                self._left()
+        except (KeyboardInterrupt, OutOfTime):
+            for future in running:
+                future.cancel()
+            raise Stopped from None
+
+    def _take(self, future: "Future[Answer]", key: str) -> None:
+        self.journal.add(key, future.result())
+
+    def _left(self) -> float | None:
+        if self.deadline is None:
+            return None
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise OutOfTime
+        return left
