@@ -210,4 +210,4 @@ def _handover_s(a: Architecture, frame: Frame, parts: int, network: float) -> An
 
 def _network(supply: Supply) -> float:
     chip = supply.chip
-    return (chip.scaleout_bandwidth if chip else None) or _NETWORK
+    return (chip.scaleout_bandwidth if chip else None) or NETWORK

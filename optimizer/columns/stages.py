@@ -9,16 +9,23 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import Any
 
-from optimizer.blocks import block, embedding
-from optimizer.blocks.operators import Gemm, Operator, Step
+from optimizer.blocks.operators import Elementwise, Gemm, Host, Operator
 from optimizer.columns.replica_costs import NETWORK, Setup, frame_of, unrunnable
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import roofline, step_of
-from optimizer.spec.architecture import Architecture
+from optimizer.cost.quantities import (
+    JOINED,
+    QUANTITIES,
+    Quantity,
+    passes,
+    roofline,
+    shared_operators,
+    step_of,
+)
+from optimizer.spec.architecture import Architecture, Block
 from optimizer.spec.chip import Chip
-from optimizer.spec.deployment import Traffic
+from optimizer.spec.deployment import ReplicaSpace, Traffic
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.pipeline import PipelineProblem, StageGroup
 
@@ -123,42 +130,44 @@ def _one(a: Architecture, problem: PipelineProblem, setup: Setup, batch: int, st
     """Costs of one kind of stage."""
     d, w = problem.deployment, problem.workload
     size = Traffic(input_tokens=w.input_tokens, output_tokens=w.output_tokens)
-    frame = frame_of(a, setup, size, batch, d.host_ms, d.reserve_gib)
+    space = ReplicaSpace(engine=d.engine, host_ms=d.host_ms, reserve_gib=d.reserve_gib)
+    frame = frame_of(a, setup, space, size, batch)
     held = replace(frame, batch=batch * stages)
-    mixed = step_of(frame, "mixed")
-    whole = replace(mixed, prompts=1)
     table = frame.vocab_size * frame.d_model * BYTES["bf16"] / frame.tensor_parallel
     logits = 4.0 * batch * frame.vocab_size / frame.tensor_parallel
+    reserve = frame.engine.reserve_gib * memory.GIB
     return _Part(
-        layer_s=[_layer_s(frame, group.block, mixed) for group in a.layers],
-        prompt_layer_s=[_layer_s(frame, group.block, whole) for group in a.layers],
-        fixed=_fixed(frame, mixed),
-        prompt_fixed=_fixed(frame, whole),
+        layer_s=[_layer_s(QUANTITIES["mixed_s"], frame, group.block) for group in a.layers],
+        prompt_layer_s=[_layer_s(JOINED, frame, group.block) for group in a.layers],
+        fixed=_fixed(frame, "mixed", 1.0),
+        prompt_fixed=_fixed(frame, "joined", float(passes(frame))),
         layer_bytes=[_layer_bytes(held, group.block) for group in a.layers],
-        shared_bytes=float(memory.activation_bytes(frame) - logits + frame.reserve_gib * memory.GIB),
+        shared_bytes=float(memory.activation_bytes(frame) - logits + reserve),
         table_bytes=table + logits / 2,
     )
 
 
-def _layer_s(frame: Frame, layer: Any, step: Step) -> float:
-    parts = (layer.mixer, layer.ffn)
-    return float(sum(roofline(frame).seconds(block(part).operators(part, step)) for part in parts))
+def _layer_s(quantity: Quantity, frame: Frame, layer: Block) -> float:
+    own = replace(frame, n_norms=layer.n_norms, norm_bias=layer.norm_bias)
+    return float(quantity.mixer(own, layer.mixer) + quantity.ffn(own, layer.ffn))
 
 
-def _fixed(frame: Frame, step: Step) -> _Fixed:
-    outside: list[Operator] = embedding.operators(step, frame.vocab_size)
-    rates = roofline(frame)
+def _fixed(frame: Frame, phase: str, times: float) -> _Fixed:
+    """What is outside the layers: host, embeddings and logits."""
+    rates, step = roofline(frame), step_of(frame, phase)
+    outside = shared_operators(frame, phase)
     head: list[Operator] = [op for op in outside if isinstance(op, Gemm)]
-    rest: list[Operator] = [op for op in outside if not isinstance(op, Gemm)]
+    lookup: list[Operator] = [op for op in outside if isinstance(op, Elementwise)]
+    host: list[Operator] = [op for op in outside if isinstance(op, Host)]
     return _Fixed(
-        rows=float(step.rows),
-        host_s=frame.host_ms * 1e-3,
-        first_s=float(rates.seconds(rest)),
-        last_s=float(rates.seconds(head)),
+        rows=times * float(step.rows),
+        host_s=times * float(rates.seconds(host)),
+        first_s=times * float(rates.seconds(lookup)),
+        last_s=times * float(rates.seconds(head)),
     )
 
 
-def _layer_bytes(frame: Frame, layer: Any) -> float:
+def _layer_bytes(frame: Frame, layer: Block) -> float:
     own = replace(frame, n_norms=layer.n_norms, norm_bias=layer.norm_bias)
     mixer, ffn = memory.attention_bytes(layer.mixer, own), memory.ffn_bytes(layer.ffn, own)
     return float(mixer + memory.norm_bytes(own) + ffn)

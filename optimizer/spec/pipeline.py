@@ -34,8 +34,11 @@ class StageSpace(Strict):
     kv_dtype: KvDtype = "bf16"
     batch: Domain = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     """Sequences in one stage at a time; with p stages, p times as many are in flight."""
-    host_ms: Annotated[float, Field(ge=0, le=1000)] = 1.0
-    reserve_gib: Annotated[float, Field(ge=0, le=1024)] = 3.9
+    engine: str = "trtllm"
+    """An engine profile: one that ships, or a file of yours."""
+    host_ms: Annotated[float, Field(ge=0, le=1000)] | None = None
+    """In place of the engine's own."""
+    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
 
 
 class RequestSize(Strict):

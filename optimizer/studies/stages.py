@@ -242,11 +242,8 @@ class _Stages:
                     constraint=name, sentence=words, from_=bounds[name], to=to, unit="ms" * ("ms" in name)
                 )
             )
-        return Conflict(
-            constraints=tuple(c.constraint for c in changes if c.to is not None)
-            or tuple(c.constraint for c in changes),
-            relaxations=tuple(changes),
-        )
+        alone = [change for change in changes if change.to is not None] or changes
+        return Conflict(constraints=tuple(c.constraint for c in alone), relaxations=tuple(alone))
 
     def _needs(self, name: str, best: _Found) -> tuple[float, str]:
         if name == "memory_capacity":
