@@ -86,9 +86,10 @@ def fit(points: list[TrainingPoint]) -> Shares:
     """Shares of one family by coordinate descent, from dense rows where there are any."""
     dense = [p for p in points if p.model.family == "dense"] or points
     shares, best = dict(PRIOR), loss(dense, PRIOR)
-    for _ in range(4):
+    names = {"bf16", "attention"} | {p.chip.arithmetic(p.setups[0].dtype) for p in dense}
+    for _ in range(3):
         before = best
-        for name in PRIOR:
+        for name in sorted(names):
             for step in STEPS:
                 trial = shares | {name: min(1.0, shares[name] * step)}
                 if (value := loss(dense, trial)) < best:

@@ -33,7 +33,7 @@ def main() -> None:
     for model, chip, chips, batch, tokens, setup in JOBS:
         problem = TrainingProblem.model_validate(
             {
-                "name": Path(model).stem,
+                "name": model.split("/")[-1].removesuffix(".yaml"),
                 "train_model": model,
                 "hardware": chip,
                 "chips": chips,
@@ -47,8 +47,9 @@ def main() -> None:
         result = train_solve.solve(problem)
         wall, cpu = time.perf_counter() - start, time.process_time() - busy
         c = result.certificate
+        name = model.split("/")[-1].removesuffix(".yaml")
         print(
-            f"| {Path(model).stem} | {chips} {chip} | {c.settings:,} | {c.splits:,} | {c.splits_priced} | "
+            f"| {name} | {chips} {chip} | {c.settings:,} | {c.splits:,} | {c.splits_priced} | "
             f"{wall:.1f} | {cpu:.1f} | {result.objective.value:,.0f} | {result.metrics['mfu']:.1%} | "
             f"{setting(result.estimate.setup)} ({result.status}) |"
         )
