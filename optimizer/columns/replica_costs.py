@@ -38,7 +38,7 @@ BATCHES = tuple(sorted({*range(1, 65), *(round(64 * 2 ** (i / 16)) for i in rang
 _RULES = ("gqa_divisibility", "tensor_parallel_divisibility")
 _WEIGHT_ONLY = ("int8", "int4", "mxfp4")
 """Formats that engines de-quantise on the fly where a chip has no arithmetic for them."""
-_NETWORK = 50e9
+NETWORK = 50e9
 """Bytes per second and chip of a network nobody stated: 400 Gbit/s."""
 
 
@@ -67,7 +67,7 @@ def replica_columns(
     """Price every setup a problem allows; also count what was left out, by reason."""
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
-    network = min((_network(s) for s in supplies), default=_NETWORK)
+    network = min((_network(s) for s in supplies), default=NETWORK)
     for setup in setups(supplies, space):
         why = unrunnable(architecture, setup)
         if why:
@@ -210,4 +210,4 @@ def _handover_s(a: Architecture, frame: Frame, parts: int, network: float) -> An
 
 def _network(supply: Supply) -> float:
     chip = supply.chip
-    return (chip.scaleout_bandwidth if chip else None) or _NETWORK
+    return (chip.scaleout_bandwidth if chip else None) or NETWORK

@@ -53,9 +53,11 @@ def optimum(
     bounds: Mapping[str, float],
     settings: SolveSettings = SolveSettings(),
     deadline: float | None = None,
+    confirm: bool = True,
 ) -> Packed:
     """The optimum under `bounds`, by name; bounds left out do not hold, so that any can be lifted.
 
+    Without `confirm`, plans are verified and optimality is HiGHS's word alone: 'feasible', or 'unknown'.
     Names: the fields of `constraints`, `requests_per_s` (the demand) and `inventory:CHIP`.
     """
     usable = columns.within(bounds)
@@ -68,7 +70,8 @@ def optimum(
     for name, sense in objectives:
         goal = model.goal(name)
         model.m.objective = {i: sense * c for i, c in goal.items()}
-        proofs.append(prove(model.m, settings, deadline, Curves.witness(model, name, sense)))
+        witness = Curves.witness(model, name, sense)
+        proofs.append(prove(model.m, settings, deadline, witness, confirm))
         found = proofs[-1]
         if not found.values:
             break
@@ -188,7 +191,7 @@ class _Model:
                 self.m.row(terms, low=self.demand)
         if "requests_per_s" in self.wanted:
             most = min(sum(c * self.m.highs[i] for i, c in terms.items()) for terms in self.sums)
-            self.total = self.m.least_of(self.sums, most)
+            self.total = self.m.least_of([(terms, 0) for terms in self.sums], 0, most)
 
     def _pool(self, mode: str) -> dict[int, int]:
         return {i: c for i, c, own in zip(self.n, self.capacity, self.mode, strict=True) if own == mode}

@@ -38,6 +38,12 @@ KINDS = (
         "optimizer.studies.deploy",
         "deploy",
     ),
+    Kind(
+        ("train_model",),
+        "optimizer.spec.training_problem:TrainingProblem",
+        "optimizer.studies.train_solve",
+        "train_solve",
+    ),
     ARCHITECTURE,
 )
 """In order: the first row with a key in the file is its kind; the last row is for all others."""

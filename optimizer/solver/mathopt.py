@@ -1,10 +1,15 @@
-"""HiGHS through OR-Tools' MathOpt: fast on covering with large integers, in floating point.
+"""HiGHS and SCIP through OR-Tools' MathOpt: fast on covering with large integers, in floating point.
 
-Its answer is a proposal. Each row is scaled by its largest coefficient, so that the tolerance is relative;
+Their answers are proposals. Each row is scaled by its largest coefficient, so that the tolerance is relative;
 variables that stand for the least of sums are fractions here, and computed exactly afterwards.
 """
 
+import contextlib
+import ctypes
 import math
+import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,19 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What HiGHS says: 'optimal', 'feasible', 'infeasible' or 'unknown', rounded values and a bound."""
+    """What an engine says: 'optimal', 'feasible', 'infeasible' or 'unknown', rounded values and a bound."""
 
     status: str
     values: tuple[int, ...]
     bound: int | None
 
 
-def solve_highs(m: "Milp", time_limit_s: float | None = None) -> Proposal:
-    """Minimise a programme; the values are rounded to whole numbers and not yet verified."""
+def propose(m: "Milp", engine: str, time_limit_s: float | None = None) -> Proposal:
+    """Minimise a programme by 'HIGHS' or 'GSCIP'; values are rounded and not yet verified."""
     from ortools.math_opt.python import mathopt
 
     model = mathopt.Model()
-    units = [float(max(1, m.highs[i])) if i in m.least else 1.0 for i in range(len(m.lows))]
+    units = [
+        float(max(1, abs(m.lows[i]), abs(m.highs[i]))) if i in m.least else 1.0 for i in range(len(m.lows))
+    ]
     variables = [
         model.add_variable(lb=low / unit, ub=high / unit, is_integer=i not in m.least)
         for i, (low, high, unit) in enumerate(zip(m.lows, m.highs, units, strict=True))
@@ -47,8 +54,31 @@ def solve_highs(m: "Milp", time_limit_s: float | None = None) -> Proposal:
     parameters = mathopt.SolveParameters(
         relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0, time_limit=limit
     )
-    result: Any = mathopt.solve(model, mathopt.SolverType.HIGHS, params=parameters)
+    with _silent_stdout():
+        result: Any = mathopt.solve(model, mathopt.SolverType[engine], params=parameters)
     return _read(result, list(zip(variables, units, strict=True)), scale, mathopt.TerminationReason)
+
+
+@contextlib.contextmanager
+def _silent_stdout() -> Iterator[None]:
+    """HiGHS writes stray lines straight to the process's stdout, where only answers belong."""
+    try:
+        kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # no stdout to protect
+        yield
+        return
+    flush = ctypes.CDLL(None).fflush if os.name == "posix" else lambda _: None
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    flush(None)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        flush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _objective_scale(m: "Milp", units: list[float]) -> float:
