@@ -73,8 +73,12 @@ def replica_columns(
         if why:
             dropped[why] += 1
             continue
-        for mode in _modes(space):
-            tables.append(_priced(architecture, setup, mode, space, traffic, network))
+        try:
+            modes = [_priced(architecture, setup, m, space, traffic, network) for m in _modes(space)]
+        except InputError as error:  # a figure this setup needs is not known: a network, a topology
+            dropped[str(error)] += 1
+            continue
+        tables += modes
     if not tables:
         reasons = "; ".join(f"{why} ({n})" for why, n in dropped.most_common(4))
         raise InputError(f"deployment: no setup can run {architecture.name}: {reasons}")

@@ -124,6 +124,11 @@ def test_a_bound_on_a_replica_is_relaxed_to_the_nearest_that_does(run: Any, name
         ({"hardware": [{"chip": "nvidia-h900"}]}, 2, "unknown chip 'nvidia-h900'. Did you mean"),
         ({"hardware": [{"chip": "h100"}, {"chip": "nvidia-h100-sxm"}]}, 2, "same chip"),
         ({"hardware": []}, 2, "at least 1 item"),
+        (
+            {"workload": SMALL["workload"] | {"requests_per_s": 1e12}, "hardware": "h100"},
+            2,
+            "too much traffic",
+        ),
         ({"deployment": {"tensor_parallel": 16}}, 2, "wider than a node of nvidia-h100-sxm"),
         (
             {"hardware": [{"chip": "nvidia-a100-80-sxm"}], "deployment": {"weight_dtype": "fp8"}},
