@@ -22,6 +22,7 @@ from optimizer.columns.rules import frame_values
 from optimizer.columns.splits import unsplittable
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
+from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import aggregated, decode, most_scheduled, prefill
@@ -109,6 +110,9 @@ def unrunnable(architecture: Architecture, setup: Setup) -> str:
         return f"{chip.name} has no {wanted} arithmetic for {setup.weight_dtype} weights"
     if setup.tensor_parallel > (setup.supply.node or setup.tensor_parallel):
         return f"tensor_parallel {setup.tensor_parallel} is wider than a node of {chip.name}"
+    ranks = setup.tensor_parallel * setup.data_parallel
+    if not connected(group_of(ranks, chip), chip):
+        return f"{ranks} ranks leave the domain of {chip.name}, which states no network"
     frame = frame_of(architecture, setup, ReplicaSpace(), Traffic(input_tokens=1, output_tokens=1), 1)
     for name, why in unsplittable(architecture, frame).items():
         return f"{name} {getattr(setup, name)}: {why}"
