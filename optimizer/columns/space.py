@@ -94,6 +94,7 @@ class Space:
                 output_tokens=p.workload.output_tokens,
                 training_tokens=float(p.training_tokens),
                 engine=self.engine,
+                requests_per_s=p.workload.requests_per_s,
                 position_embeddings=a.position_embeddings,
                 n_norms=a.n_norms,
                 norm_bias=a.norm_bias,

@@ -36,6 +36,8 @@ class Frame:
     expert_parallel: int = 1
     expert_dtype: str = ""
     """Format of routed experts, if not that of all weights."""
+    requests_per_s: float | None = None
+    """Traffic that as many replicas as needed serve together."""
     prefix_tokens: int = 0
     """Tokens of the prompt whose cache is already there: attended to, not computed."""
     prefill_batch: Any = 1

@@ -50,6 +50,8 @@ KINDS = (
 
 def kind_of(data: Any) -> Kind:
     """The kind of a problem file by its keys."""
+    if isinstance(data, dict) and isinstance(data.get("architecture"), dict):
+        return ARCHITECTURE  # a free architecture, whatever its traffic
     return next((kind for kind in KINDS if any(_has(data, key) for key in kind.keys)), ARCHITECTURE)
 
 

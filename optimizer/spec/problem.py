@@ -121,6 +121,8 @@ class Workload(Strict):
     output_tokens: Positive
     batch: Positive = 1
     """Sequences decoded together on a replica, where the deployment does not choose it."""
+    requests_per_s: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """Traffic to serve with as many replicas as it takes: what chips, usd_per_hour and power_w are about."""
 
 
 class Problem(Strict):
