@@ -22,6 +22,7 @@ from optimizer.columns.rules import frame_values
 from optimizer.columns.splits import unsplittable
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
+from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import aggregated, decode, most_scheduled, prefill
@@ -73,8 +74,12 @@ def replica_columns(
         if why:
             dropped[why] += 1
             continue
-        for mode in _modes(space):
-            tables.append(_priced(architecture, setup, mode, space, traffic, network))
+        try:
+            modes = [_priced(architecture, setup, m, space, traffic, network) for m in _modes(space)]
+        except InputError as error:  # a figure this setup needs is not known: a network, a topology
+            dropped[str(error)] += 1
+            continue
+        tables += modes
     if not tables:
         reasons = "; ".join(f"{why} ({n})" for why, n in dropped.most_common(4))
         raise InputError(f"deployment: no setup can run {architecture.name}: {reasons}")
@@ -105,6 +110,9 @@ def unrunnable(architecture: Architecture, setup: Setup) -> str:
         return f"{chip.name} has no {wanted} arithmetic for {setup.weight_dtype} weights"
     if setup.tensor_parallel > (setup.supply.node or setup.tensor_parallel):
         return f"tensor_parallel {setup.tensor_parallel} is wider than a node of {chip.name}"
+    ranks = setup.tensor_parallel * setup.data_parallel
+    if not connected(group_of(ranks, chip), chip):
+        return f"{ranks} ranks leave the domain of {chip.name}, which states no network"
     frame = frame_of(architecture, setup, ReplicaSpace(), Traffic(input_tokens=1, output_tokens=1), 1)
     for name, why in unsplittable(architecture, frame).items():
         return f"{name} {getattr(setup, name)}: {why}"

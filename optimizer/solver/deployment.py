@@ -22,8 +22,8 @@ from optimizer.solver.nodes import pack_nodes
 SCALE = {"chips": 1, "nodes": 1, "usd_per_hour": 10**6, "power_w": 10**3, "requests_per_s": UNIT}
 LINEAR = ("chips", "usd_per_hour", "power_w")
 _ROUNDING = 1e-6
-_MOST = 10**6
-"""Replicas of one row at most, where nothing else limits them."""
+_MOST = 2**60
+"""Largest sum of a row that the engines' 64-bit arithmetic is trusted with."""
 
 Objectives = Sequence[tuple[str, int]]
 
@@ -140,6 +140,8 @@ class _Model:
         self.demand = self._demand()
         self.stock = self._stock()
         tops = [self._most(k) for k in range(len(rows))]
+        if sum(c * top for c, top in zip(self.capacity, tops, strict=True)) > _MOST:
+            raise InputError("requests_per_s: too much traffic, or too many chips, to plan exactly")
         self.n = [self.m.variable(0, top) for top in tops]
         self._flow()
         self._one_cache_format(tops)
@@ -180,7 +182,7 @@ class _Model:
                 f"hardware: nothing limits {self.supplies[self.kind[k]].name}; give max_count, "
                 "chips_max, usd_per_hour_max or power_w_max to ask for the most traffic"
             )
-        return min(*tops, _MOST)
+        return min(tops)
 
     def _flow(self) -> None:
         """Aggregated replicas serve whole requests; the others as many as the thinner of the two pools."""

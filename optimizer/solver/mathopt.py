@@ -4,15 +4,12 @@ Their answers are proposals. Each row is scaled by its largest coefficient, so t
 variables that stand for the least of sums are fractions here, and computed exactly afterwards.
 """
 
-import contextlib
-import ctypes
 import math
-import os
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from optimizer.solver.silence import silent_stdout
 
 if TYPE_CHECKING:
     from optimizer.solver.milp import Milp
@@ -54,31 +51,9 @@ def propose(m: "Milp", engine: str, time_limit_s: float | None = None) -> Propos
     parameters = mathopt.SolveParameters(
         relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0, time_limit=limit
     )
-    with _silent_stdout():
+    with silent_stdout():
         result: Any = mathopt.solve(model, mathopt.SolverType[engine], params=parameters)
     return _read(result, list(zip(variables, units, strict=True)), scale, mathopt.TerminationReason)
-
-
-@contextlib.contextmanager
-def _silent_stdout() -> Iterator[None]:
-    """HiGHS writes stray lines straight to the process's stdout, where only answers belong."""
-    try:
-        kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    except OSError:  # no stdout to protect
-        yield
-        return
-    flush = ctypes.CDLL(None).fflush if os.name == "posix" else lambda _: None
-    if sys.stdout is not None:
-        sys.stdout.flush()
-    flush(None)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        flush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _objective_scale(m: "Milp", units: list[float]) -> float:

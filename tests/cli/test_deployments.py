@@ -124,6 +124,11 @@ def test_a_bound_on_a_replica_is_relaxed_to_the_nearest_that_does(run: Any, name
         ({"hardware": [{"chip": "nvidia-h900"}]}, 2, "unknown chip 'nvidia-h900'. Did you mean"),
         ({"hardware": [{"chip": "h100"}, {"chip": "nvidia-h100-sxm"}]}, 2, "same chip"),
         ({"hardware": []}, 2, "at least 1 item"),
+        (
+            {"workload": SMALL["workload"] | {"requests_per_s": 1e12}, "hardware": "h100"},
+            2,
+            "too much traffic",
+        ),
         ({"deployment": {"tensor_parallel": 16}}, 2, "wider than a node of nvidia-h100-sxm"),
         (
             {"hardware": [{"chip": "nvidia-a100-80-sxm"}], "deployment": {"weight_dtype": "fp8"}},
@@ -184,9 +189,30 @@ def test_a_percentile_needs_more_chips(run: Any) -> None:
     assert late["metrics"]["requests_per_s"] >= 90
 
 
-def test_other_commands_refuse_a_deployment(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["enumerate", "llama-70b-chat", "--top", "3"]) == 2
-    assert "archsat solve" in capsys.readouterr().err
+OTHERS = (
+    ("enumerate", "--top", "3"),
+    ("frontier",),
+    ("perturb",),
+    ("explain",),
+    ("sweep", "--over", "workload.batch=1,2"),
+)
+
+
+@pytest.mark.parametrize("command", OTHERS, ids=lambda words: words[0])
+def test_other_commands_refuse_a_deployment(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    assert main([command[0], "llama-70b-chat", *command[1:]]) == 2
+    assert "archsat solve answers this one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_kind_has_a_schema(capsys: pytest.CaptureFixture[str], kind: Any) -> None:
+    assert main(["schema", kind.name]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert set(schema["properties"]) == set(kind.load().model_fields)
+    assert main(["schema", "poem"]) == 2
+    assert "architecture" in capsys.readouterr().err
 
 
 def test_kinds_are_known_by_their_keys() -> None:

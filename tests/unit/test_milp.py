@@ -1,5 +1,8 @@
 """Integer programmes: both engines agree with enumeration, and a wrong engine is not believed."""
 
+import os
+import threading
+import time
 from itertools import product
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from optimizer.solver import milp
 from optimizer.solver.mathopt import Proposal
 from optimizer.solver.milp import Milp, prove
+from optimizer.solver.silence import silent_stdout
 
 
 def covering() -> Milp:
@@ -94,6 +98,19 @@ def test_a_third_engine_confirms_where_cp_sat_is_slow(monkeypatch: pytest.Monkey
     assert (found.status, found.confirmed_by) == ("optimal", ("SCIP, which reaches the same optimum",))
 
 
-def test_engines_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    prove(covering())
-    assert capfd.readouterr().out == ""
+def test_stray_lines_of_a_library_are_not_seen(capfd: pytest.CaptureFixture[str]) -> None:
+    """Also with several threads, the first of which ends while others are inside; then stdout is back."""
+
+    def solve(seconds: float) -> None:
+        with silent_stdout():
+            os.write(1, b"stray line\n")
+            time.sleep(seconds)
+
+    print("before")
+    threads = [threading.Thread(target=solve, args=(s,)) for s in (0.01, 0.05, 0.03)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(1, b"after\n")
+    assert capfd.readouterr().out == "before\nafter\n"

@@ -7,7 +7,7 @@ import samples
 from optimizer import Setup, catalog, estimate
 from optimizer.columns.queueing import rate_at_percentile
 from optimizer.columns.replica_costs import replica_columns
-from optimizer.columns.supply import supplies
+from optimizer.columns.supply import Supply, supplies
 from optimizer.cost.quantities import step_of, step_s
 from optimizer.errors import InputError
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
@@ -111,3 +111,13 @@ def test_the_queue_of_a_percentile() -> None:
     assert rate[1] == 0
     looser = rate_at_percentile(np.array([10.0]), np.array([100.0]), 1200.0, 99.0)
     assert rate[0] < looser[0] < 10
+
+
+def test_a_setup_that_needs_an_unknown_network_is_left_out_alone() -> None:
+    """Experts over two domains of a chip without a network: that setup goes, the others stay."""
+    chip = samples.chip(scaleup={"topology": "switch", "domain": 8, "bandwidth": "450 GB/s"})
+    supply = Supply(chip.name, None, 1.0, 1.0, 8, 79.0, chip)
+    space = ReplicaSpace(tensor_parallel=(8,), data_parallel=(1, 2), expert_parallel=(1, 16), batch=(16,))
+    table, dropped = replica_columns(catalog.model("deepseek-ai/DeepSeek-V3"), (supply,), space, TRAFFIC)
+    assert set(table.expert_parallel.tolist()) == {1}
+    assert any("leave the domain" in why for why in dropped)
