@@ -39,7 +39,7 @@ def test_looser_never_hurts_and_tighter_never_helps(problem) -> None:
             assert sign * change.difference <= 1e-9 * abs(found.value)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(problems(), st.data())
 def test_each_perturbed_optimum_is_the_enumerated_one(problem, data) -> None:
     space = resolve(problem)
@@ -57,7 +57,7 @@ def test_each_perturbed_optimum_is_the_enumerated_one(problem, data) -> None:
         assert sense * plan.metrics[name] == pytest.approx(truth, rel=1e-9)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(problems(), st.data())
 def test_a_choice_held_and_a_figure_scaled_equal_a_problem_made_so(problem, data) -> None:
     """Shortcuts that share a space against spaces made from scratch."""
