@@ -27,6 +27,23 @@ def study_arguments(parser: argparse.ArgumentParser) -> None:
     loud.add_argument("-v", "--verbose", action="store_true", help="all operators and assumptions")
 
 
+def architecture_problem(arguments: argparse.Namespace) -> Any:
+    """The problem as typed; InputError if it is not about an architecture."""
+    from optimizer import catalog
+
+    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    require_architecture(arguments, problem)
+    return problem
+
+
+def require_architecture(arguments: argparse.Namespace, problem: Any) -> None:
+    """InputError for problems of other kinds, which only archsat solve answers."""
+    from optimizer.spec.kinds import ARCHITECTURE, kind_of_problem
+
+    if kind_of_problem(problem) is not ARCHITECTURE:
+        raise InputError(f"{arguments.problem}: this command is for architecture problems; use archsat solve")
+
+
 def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: str | None = None) -> int:
     """Solve, and show the result by `optimizer.report.<report>`; return the exit code.
 
@@ -36,11 +53,10 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
     from optimizer.spec.kinds import kind_of_problem
 
     check_out(arguments.out)
-    if report is None:
-        problem = catalog.problem(arguments.problem, overrides(arguments.set))
-    else:
-        problem = architecture_problem(arguments)
+    problem = catalog.problem(arguments.problem, overrides(arguments.set))
     kind = kind_of_problem(problem)
+    if report is not None:
+        require_architecture(arguments, problem)
     result = study(problem, options_of(arguments))
     if watched():
         progress("")

@@ -62,9 +62,10 @@ class TrainingPoint:
     setups: tuple[TrainingSetup, ...]
     """Settings the row leaves open; the fastest that fits is predicted."""
     measured: float
-    """Tokens a second on one chip; FLOP/s of one chip where `flops` says how they are counted."""
+    """Tokens a second on one chip; or FLOP/s or per cent, where `flops` says how they are counted."""
     flops: str
-    """'' for tokens, else 'full' or 'hardware': attention over all pairs, without and with repetitions."""
+    """'' for tokens; 'full' or 'hardware': attention over all pairs, without and with repetitions; 'mfu': per
+    cent of the bf16 peak, attention over all pairs."""
 
 
 def training_rows(path: Path) -> list[Row] | None:
@@ -116,6 +117,8 @@ def _measured(row: Row) -> tuple[float, str]:
         return count(row, "global_batch") * count(row, "seq_len") / value / count(row, "n_chips"), ""
     if metric == "tflops_per_chip":
         return value * 1e12, "hardware" if "hardware flops" in words(row, "notes") else "full"
+    if metric == "mfu":
+        return value, "mfu"
     raise UnreadableRow(f"metric '{metric[:30]}' is not predicted")
 
 

@@ -73,6 +73,8 @@ def predict_step(point: TrainingPoint) -> ScoredStep:
         rate *= best.flops.model(causal=False)
     elif point.flops == "hardware":
         rate *= best.flops.hardware(best.setup.recompute, causal=False)
+    elif point.flops == "mfu":
+        rate = 100 * best.mfu(point.chip.dense_flops["bf16"], causal=False)
     return ScoredStep(point, rate, best)
 
 

@@ -202,3 +202,10 @@ def test_the_wrong_direction_is_refused(run, problem) -> None:
     assert code == 2 and "maximize it" in err
     code, _, err = run("solve", problem(), "--set", "train_model=nobody/none")
     assert code == 2 and "unknown model" in err
+
+
+@pytest.mark.parametrize("command", ["frontier", "perturb", "explain", "enumerate"])
+def test_other_commands_send_training_problems_to_solve(run, problem, command: str) -> None:
+    code, out, err = run(command, problem())
+    assert (code, out) == (2, "")
+    assert "use archsat solve" in err

@@ -90,7 +90,8 @@ def _ffn(ffn: Any, d_model: int, at: Layout) -> Number:
     hidden = 2.0 * (2 + ffn.gated_ffn) - 2.0 * at.recompute_attention * at.flash_attention
     if ffn.kind == "dense_ffn":
         return _around(d_model, at) + hidden * ffn.d_ff / at.tensor_parallel
-    shared = ffn.n_shared_experts * (ffn.d_shared or ffn.d_expert) / at.tensor_parallel
+    width = ffn.d_expert if ffn.d_shared is None else ffn.d_shared
+    shared = ffn.n_shared_experts * width / at.tensor_parallel
     # Spread experts work on the tokens of one sequence shard, with their whole width.
     routed = ffn.n_active_experts * (
         hidden * ffn.d_expert / at.tensor_parallel + 4.0 * d_model / at.sequence_shards

@@ -130,6 +130,9 @@ def part_work(part: Any, d_model: Number, rates: Roofline, shape: Shape) -> Work
 def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, Number, Number]:
     """(kind, seconds without the fixed part, fixed seconds) of one forward operator."""
     match op:
+        case ForSome():
+            kind, seconds, fixed = _priced(op.operator, rates, shape)
+            return kind, seconds * op.present, fixed * op.present
         case AllReduce():
             return "reductions", 1.0, 0.0
         case Gemm():
@@ -149,9 +152,6 @@ def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, Number, N
                 cost.memory_s * constants.ENGINES[shape.engine].elementwise,
                 cost.overhead_s,
             )
-        case ForSome():
-            kind, seconds, fixed = _priced(op.operator, rates, shape)
-            return kind, op.present * seconds, op.present * fixed
     return "elementwise", 0.0, 0.0
 
 
@@ -173,8 +173,15 @@ def _spread(op: Experts, shape: Shape) -> Experts:
         return replace(op, launched=0.0)
     n_local = np.maximum(1.0, op.n_experts / e)
     n_active = np.minimum(op.n_active, n_local)
-    rows = op.rows / t * op.n_active / n_active
-    return Experts(op.name, rows, op.d_model, op.d_expert * t, n_local, n_active, n_local, op.gated)
+    return replace(
+        op,
+        rows=op.rows / t * op.n_active / n_active,
+        d_expert=op.d_expert * t,
+        n_experts=n_local,
+        n_active=n_active,
+        n_local=n_local,
+        launched=0.0,
+    )
 
 
 def _attention(op: PrefillAttention, rates: Roofline, shape: Shape) -> tuple[Number, Number]:
