@@ -153,6 +153,8 @@ def _figure(name: str, value: Any) -> str:
         return f"{value / 1e9:g} GB/s"
     if name == "scaleup":
         return f"{value.topology}, {value.domain} chips, {value.bandwidth / 1e9:g} GB/s"
+    if name == "second_tier":
+        return f"{value.kind}, {value.capacity / GIB:.4g} GiB, {value.bandwidth / 1e9:g} GB/s"
     if name in ("tdp", "power"):
         return f"{value:g} W"
     if name == "usd_per_chip_hour":

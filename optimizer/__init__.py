@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from optimizer.errors import ArchsatError, InputError, InternalMismatch
     from optimizer.spec.plan import Result
     from optimizer.spec.problem import Problem
+    from optimizer.studies.answer import solve
     from optimizer.studies.conflicts import explain
     from optimizer.studies.enumerate import enumerate_plans
     from optimizer.studies.estimate import Setup, estimate
     from optimizer.studies.frontier import frontier
     from optimizer.studies.perturb import Variation, perturb
-    from optimizer.studies.solve import Options, solve
+    from optimizer.studies.solve import Options
     from optimizer.studies.sweep import sweep
 
 _WHERE = {
     "load_problem": ("optimizer.catalog", "problem"),
-    "solve": ("optimizer.studies.solve", "solve"),
+    "solve": ("optimizer.studies.answer", "solve"),
     "estimate": ("optimizer.studies.estimate", "estimate"),
     "Setup": ("optimizer.studies.estimate", "Setup"),
     "enumerate_plans": ("optimizer.studies.enumerate", "enumerate_plans"),

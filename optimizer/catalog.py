@@ -1,5 +1,6 @@
 """Finds chips, systems, models and problems by name or alias, or as the path of a user's own file."""
 
+import logging
 import os
 from collections.abc import Callable
 from functools import cache
@@ -12,8 +13,10 @@ from optimizer.errors import InputError, nearest
 from optimizer.hugging_face import read_config
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, System
+from optimizer.spec.engine import Engine
+from optimizer.spec.kinds import kind_of
 from optimizer.spec.loading import read_yaml, validate
-from optimizer.spec.problem import Problem
+from optimizer.spec.smells import smells
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -56,6 +59,12 @@ def models() -> dict[str, Architecture]:
 
 
 @cache
+def engines() -> dict[str, Engine]:
+    """All engine profiles of the catalogue by name."""
+    return _load_all("engines", Engine)
+
+
+@cache
 def problem_files() -> dict[str, Path]:
     """The problems that ship, by name."""
     return {path.stem: path for path in sorted(data_folder("problems").glob("*.yaml"))}
@@ -63,7 +72,7 @@ def problem_files() -> dict[str, Path]:
 
 def is_path(name: str) -> bool:
     """Whether a name means a file of the user's."""
-    return name.endswith((".yaml", ".yml", ".json")) or name.startswith((".", "/", "~"))
+    return name.endswith((".yaml", ".yml", ".json", ".csv")) or name.startswith((".", "/", "~"))
 
 
 def _by_name(folder: str, model: type[M], name: str) -> M | None:
@@ -98,10 +107,19 @@ def chip(name: str) -> Chip:
     """A chip, or the chip of a system with the system's domain, by name, alias or path."""
     known_system = _by_name("hardware/systems", System, name.lower()) if not is_path(name) else None
     if known_system is None:
-        return _find(name, "chip", "hardware/chips", "chips", chips, Chip)
+        found = _find(name, "chip", "hardware/chips", "chips", chips, Chip)
+        if is_path(name):
+            _warn(name, found)
+        return found
     part = _find(known_system.chip, "chip", "hardware/chips", "chips", chips, Chip)
     wiring = part.scaleup.model_copy(update={"domain": known_system.scaleup_domain})
     return part.model_copy(update={"scaleup": wiring})
+
+
+def _warn(path: str, chip: Chip) -> None:
+    """Say what looks wrong in a user's own file; the logger prints to stderr unless told otherwise."""
+    for smell in smells(chip, chips().values()):
+        logging.getLogger("archsat").warning("archsat: warning: %s: %s", path, smell)
 
 
 def model(name: str) -> Architecture:
@@ -113,10 +131,17 @@ def model(name: str) -> Architecture:
     return _find(name, "model", "models", "models", models, Architecture)
 
 
-def problem(name: str, overrides: dict[str, Any] | None = None) -> Problem:
+def engine(name: str, **changes: float | None) -> Engine:
+    """An engine profile by name or path, with some figures replaced; None keeps the engine's own."""
+    found = _find(name, "engine", "engines", "engines", engines, Engine)
+    return found.model_copy(update={key: value for key, value in changes.items() if value is not None})
+
+
+def problem(name: str, overrides: dict[str, Any] | None = None) -> Any:
     """A problem that ships, by name, or a problem file by path, with some fields overridden.
 
-    `overrides` maps dotted field names ('workload.batch') to values. InputError names what is wrong.
+    The keys of the file say what kind of problem it is (`optimizer.spec.kinds`). `overrides` maps dotted
+    field names ('workload.batch') to values. InputError names what is wrong.
     """
     path = Path(os.path.expanduser(name))
     if not is_path(name) and not path.exists():
@@ -128,7 +153,7 @@ def problem(name: str, overrides: dict[str, Any] | None = None) -> Problem:
     data = _beside(read_yaml(path), path.parent)
     for key, value in (overrides or {}).items():
         _override(data, key, value)
-    return validate(Problem, data, str(path))
+    return validate(kind_of(data).load(), data, str(path))
 
 
 def _beside(data: Any, folder: Path) -> Any:
@@ -139,11 +164,17 @@ def _beside(data: Any, folder: Path) -> Any:
     def place(value: Any) -> Any:
         if isinstance(value, list):
             return [place(item) for item in value]
+        if isinstance(value, dict):
+            return value | {"chip": place(value["chip"])} if "chip" in value else value
         known = isinstance(value, str) and is_path(value) and (folder / value).exists()
         return str(folder / value) if known else value
 
-    named = ("hardware", "architecture", "baseline")
-    return {key: place(value) if key in named else value for key, value in data.items()}
+    named = ("hardware", "architecture", "baseline", "performance_table")
+    found = {key: place(value) if key in named else value for key, value in data.items()}
+    deployment = found.get("deployment")
+    if isinstance(deployment, dict) and "engine" in deployment:
+        found["deployment"] = deployment | {"engine": place(deployment["engine"])}
+    return found
 
 
 def _override(data: Any, key: str, value: Any) -> None:

@@ -25,9 +25,13 @@ def sign(name: str) -> int:
 
 def evaluate(frame: Frame, architecture: Architecture) -> dict[str, float]:
     """Every metric of an architecture in a frame; those that lack a fact (a price) are left out."""
-    at = Slice(frame, architecture.n_layers)
     totals = {name: q.total(frame, architecture) for name, q in QUANTITIES.items()}
-    found = {}
+    return values_of(frame, architecture.n_layers, totals)
+
+
+def values_of(frame: Frame, n_layers: int, totals: dict[str, float]) -> dict[str, float]:
+    """Every metric of the additive quantities of a plan."""
+    at, found = Slice(frame, n_layers), {}
     for name, module in plugins("objectives").items():
         try:
             found[name] = float(module.value(at, totals[module.QUANTITY]))

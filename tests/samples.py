@@ -4,9 +4,12 @@ from typing import Any
 
 from optimizer import catalog
 from optimizer.cost.frame import Frame
+from optimizer.cost.training.quantity import TrainingRun
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.engine import IDEAL
 from optimizer.spec.problem import Problem
+from optimizer.spec.training import TrainingSetup
 
 CHIP: dict[str, Any] = {
     "name": "sample",
@@ -36,6 +39,7 @@ PROBLEM: dict[str, Any] = {
     "hardware": "nvidia-h100-sxm",
     "workload": {"input_tokens": 1024, "output_tokens": 256, "batch": 8},
     "training_tokens": 2 * 10**12,
+    "training": {"hardware": "nvidia-h100-sxm"},
     "minimize": "tpot_ms",
 }
 
@@ -46,8 +50,9 @@ def chip(**fields: Any) -> Chip:
 
 
 def problem(**fields: Any) -> Problem:
-    """The sample problem, 192 points, with some fields of the caller's."""
-    return Problem.model_validate(PROBLEM | fields)
+    """The sample problem, 192 points, with some fields of the caller's, and traffic that takes many chips."""
+    traffic = {"workload": PROBLEM["workload"] | {"requests_per_s": 5000.0}}
+    return Problem.model_validate(PROBLEM | traffic | fields)
 
 
 def frame(model: str | Architecture, chip: str | Chip = "nvidia-h100-sxm", **fields: Any) -> Frame:
@@ -65,10 +70,10 @@ def frame(model: str | Architecture, chip: str | Chip = "nvidia-h100-sxm", **fie
         "input_tokens": 2048,
         "output_tokens": 1,
         "training_tokens": 15e12,
-        "host_ms": 0.0,
-        "reserve_gib": 0.0,
         "position_embeddings": own.position_embeddings,
         "n_norms": own.first.n_norms,
         "norm_bias": own.first.norm_bias,
+        "training": TrainingRun(TrainingSetup(), catalog.chip("nvidia-h100-sxm")),
     }
-    return Frame(**(values | fields))
+    engine = IDEAL.model_copy(update={k: fields.pop(k) for k in ("host_ms", "reserve_gib") if k in fields})
+    return Frame(**(values | {"engine": engine} | fields))

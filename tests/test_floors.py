@@ -40,6 +40,8 @@ ORDER = [
     "constraints",
     "columns",
     "check",
+    "check_deployment",
+    "check_fleet",
     "solver",
     "studies",
     "report",

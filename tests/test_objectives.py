@@ -19,7 +19,9 @@ RANGE = {"parameters": (1e8, 1e12), "bytes": (1e8, 1e12), "s": (1e-4, 1e3)}
 
 
 def at() -> Slice:
-    frame = samples.frame("meta-llama/Llama-3.1-8B", batch=16, output_tokens=256, tensor_parallel=2)
+    frame = samples.frame(
+        "meta-llama/Llama-3.1-8B", batch=16, output_tokens=256, tensor_parallel=2, requests_per_s=1e5
+    )
     return Slice(frame, 32)
 
 
@@ -47,7 +49,8 @@ def test_value_moves_as_declared(name: str) -> None:
     if module.RISES is None:
         assert (slope > 0).any() and (slope < 0).any(), "RISES could be stated"
     else:
-        assert (slope > 0).all() if module.RISES else (slope < 0).all()
+        assert (slope >= 0).all() if module.RISES else (slope <= 0).all()  # whole chips rise in steps
+        assert value[0] != value[-1]
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -60,9 +63,15 @@ def test_arrays_and_numbers_give_the_same(name: str) -> None:
 
 def test_metrics_of_one_plan_agree_with_each_other() -> None:
     model = catalog.model("meta-llama/Llama-3.1-8B")
-    frame = samples.frame(model, batch=16, output_tokens=256, tensor_parallel=2, host_ms=1.0)
+    frame = samples.frame(
+        model, batch=16, output_tokens=256, tensor_parallel=2, host_ms=1.0, requests_per_s=20.0
+    )
     m = evaluate(frame, model)
     assert sorted(m) == METRICS
+    assert m["chips"] == 2 * np.ceil(20 * 256 / m["output_tokens_per_s"])
+    assert m["usd_per_hour"] == pytest.approx(m["chips"] * frame.chip.usd_per_chip_hour)
+    assert m["power_w"] == pytest.approx(m["chips"] * frame.chip.power)
+    assert m["tpot_steady_ms"] == pytest.approx(16 / m["output_tokens_per_s"] * 1e3)
     apart = 16 * 256 / (16 * m["ttft_ms"] + 256 * m["tpot_ms"]) * 1e3  # prompts and answers in turn
     assert apart <= m["output_tokens_per_s"] <= 16 / m["tpot_ms"] * 1e3
     assert m["output_tokens_per_s_per_chip"] == pytest.approx(m["output_tokens_per_s"] / 2)
@@ -74,7 +83,8 @@ def test_metrics_of_one_plan_agree_with_each_other() -> None:
 def test_a_chip_without_a_price_has_no_cost_and_all_else() -> None:
     model = catalog.model("meta-llama/Llama-3.1-8B")
     frame = samples.frame(model, samples.chip())
-    assert sorted(evaluate(frame, model)) == [m for m in METRICS if m != "usd_per_million_tokens"]
+    known = set(evaluate(frame, model))
+    assert known == set(METRICS) - {"usd_per_million_tokens", "chips", "usd_per_hour", "power_w"}
     with pytest.raises(InputError, match="usd_per_chip_hour"):
         metric("usd_per_million_tokens").value(Slice(frame, 32), 1.0)
 

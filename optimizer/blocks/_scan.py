@@ -20,9 +20,9 @@ def operators(
     the scan's arithmetic: its output is the scan's, its depth whatever makes the FLOP right.
     """
     found: list[Operator] = []
-    if step.batch:
+    if step.decodes:
         found.append(Elementwise("state update", 2.0 * step.batch * fixed))
-    if step.prompts:
+    if step.prefills:
         tokens = step.prompts * step.prompt_tokens
         kept = 2.0 * STATE_BYTES * state / min(chunk, step.prompt_tokens)
         found.append(Elementwise("prompt scan, traffic", tokens * (2.0 * read + kept)))

@@ -82,13 +82,15 @@ def _queries(attention: Any) -> int:
 def _cores(a: Any, step: Step) -> list[Operator]:
     heads, kv = a.n_heads / step.tensor_parallel, kv_heads_per_rank(a, step.tensor_parallel)
     cores: list[Operator] = []
-    if step.batch:
+    if step.decodes:
         kept = _kept(a, step.context)
-        cores.append(DecodeAttention("attention", step.batch, kept, heads, kv, a.d_head))
-    if step.prompts:
+        cores.append(DecodeAttention("attention", step.batch, kept, heads, kv, a.d_head, step.queries))
+    if step.prefills:
         tokens = step.prompt_tokens
-        name = "prompt attention" if step.batch else "attention"
-        cores.append(PrefillAttention(name, tokens, _kept(a, tokens), heads, kv, a.d_head, step.prompts))
+        name = "prompt attention" if step.decodes else "attention"
+        window = _kept(a, step.prefix + step.chunks * tokens)
+        every = (step.prompts, step.prefix, step.chunks)
+        cores.append(PrefillAttention(name, tokens, window, heads, kv, a.d_head, *every))
     return cores
 
 

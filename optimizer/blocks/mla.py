@@ -27,7 +27,7 @@ def n_params(attention: Any, d_model: int) -> Number:
     """Parameters of the projections and the two latent norms (not the layer norms)."""
     a = attention
     d_query = a.n_heads * (a.d_nope + a.d_rope)
-    if a.d_q_latent:
+    if a.d_q_latent is not None:
         query = d_model * a.d_q_latent + a.d_q_latent + a.d_q_latent * d_query
     else:
         query = d_model * d_query
@@ -40,11 +40,11 @@ def weights(attention: Any, d_model: int, tensor_parallel: int) -> Weights:
     """Elements stored on one rank: heads are split, the down-projections are on every rank."""
     a, heads = attention, attention.n_heads / tensor_parallel
     d_query = heads * (a.d_nope + a.d_rope)
-    query = d_model * a.d_q_latent + a.d_q_latent * d_query if a.d_q_latent else d_model * d_query
+    query = d_model * a.d_q_latent + a.d_q_latent * d_query if a.d_q_latent is not None else d_model * d_query
     latent = d_model * (a.d_kv_latent + a.d_rope)
     rebuilt = a.d_kv_latent * heads * (a.d_nope + a.d_value)
     matrix = query + latent + rebuilt + heads * a.d_value * d_model
-    return Weights(matrix, a.d_kv_latent + (a.d_q_latent or 0))
+    return Weights(matrix, a.d_kv_latent + (0 if a.d_q_latent is None else a.d_q_latent))
 
 
 def kv_elements(attention: Any, tokens: int, tensor_parallel: int) -> Number:
@@ -57,8 +57,8 @@ def operators(attention: Any, step: Step) -> list[Operator]:
     a, rows = attention, step.rows
     heads = a.n_heads / step.tensor_parallel
     d_query = heads * (a.d_nope + a.d_rope)
-    down = a.d_kv_latent + a.d_rope + (a.d_q_latent or d_query)
-    query = [Gemm("query up-projection", rows, d_query, a.d_q_latent)] if a.d_q_latent else []
+    down = a.d_kv_latent + a.d_rope + (d_query if a.d_q_latent is None else a.d_q_latent)
+    query = [Gemm("query up-projection", rows, d_query, a.d_q_latent)] if a.d_q_latent is not None else []
     return [
         Elementwise("attention norm, residual", rows * 6 * step.d_model),
         Gemm("latent down-projection", rows, down, step.d_model),
@@ -72,29 +72,32 @@ def operators(attention: Any, step: Step) -> list[Operator]:
 
 
 def _decode(a: Any, heads: Number, step: Step) -> list[Operator]:
-    if not step.batch:
+    if not step.decodes:
         return []
+    rows = step.batch * step.queries
     return [
-        Gemm("query absorption", step.batch, heads * a.d_kv_latent, a.d_nope),
-        LatentAttention("attention", step.batch, step.context, heads, a.d_kv_latent, a.d_rope),
-        Gemm("value absorption", step.batch, heads * a.d_value, a.d_kv_latent),
+        Gemm("query absorption", rows, heads * a.d_kv_latent, a.d_nope),
+        LatentAttention("attention", step.batch, step.context, heads, a.d_kv_latent, a.d_rope, step.queries),
+        Gemm("value absorption", rows, heads * a.d_value, a.d_kv_latent),
     ]
 
 
 def _prompts(a: Any, heads: Number, step: Step) -> list[Operator]:
-    if not step.prompts:
+    if not step.prefills:
         return []
     tokens = step.prompt_tokens
     mean_width = (a.d_nope + a.d_rope + a.d_value) / 2  # queries and keys are wider than values
-    name = "prompt attention" if step.batch else "attention"
+    name = "prompt attention" if step.decodes else "attention"
+    everything = step.prefix + step.chunks * tokens
+    every = (step.prompts, step.prefix, step.chunks)
     return [
         Gemm(
             "key-value up-projection",
-            step.prompts * tokens,
+            step.prompts * step.attended,
             heads * (a.d_nope + a.d_value),
             a.d_kv_latent,
         ),
-        PrefillAttention(name, tokens, tokens, heads, heads, mean_width, step.prompts),
+        PrefillAttention(name, tokens, everything, heads, heads, mean_width, *every),
     ]
 
 

@@ -1,15 +1,22 @@
 """Mixture of experts: a router, n_experts feed-forward networks of which each token uses a few, shared ones.
 
-Experts are split along their width over the tensor-parallel ranks, so every rank touches every expert that
-a token chose, and the sum is one all-reduce, as in a dense layer. Expert parallelism is not modelled yet.
+With expert_parallel 1, experts are split along their width over all ranks of the stage, so every rank
+touches every expert that a token chose. Expert parallelism gives each of e groups of ranks n_experts / e
+whole experts, split along their width inside the group. One attention rank (data_parallel 1) needs one
+all-reduce, as in a dense layer; several exchange their tokens before and after. Router and shared experts
+belong to the attention ranks.
 """
 
 from typing import Any
 
+import numpy as np
+
 from optimizer.blocks.operators import (
     AllReduce,
     Elementwise,
+    ExpertExchange,
     Experts,
+    ForSome,
     Gemm,
     Number,
     Operator,
@@ -32,42 +39,102 @@ def n_active_params(ffn: Any, d_model: int) -> Number:
 
 
 def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
-    """Elements stored on one rank; the router is on every rank, in 16 bit."""
-    experts = ffn.n_experts * _expert(ffn, d_model) + _shared(ffn, d_model)
-    return Weights(experts / tensor_parallel, (d_model + ffn.router_bias) * ffn.n_experts)
+    """Elements stored on one rank of a replica with one attention rank."""
+    return rank_weights(ffn, d_model, tensor_parallel, 1)
+
+
+def rank_weights(ffn: Any, d_model: int, tensor_parallel: int, data_parallel: int) -> Weights:
+    """Elements stored on one rank: experts are spread over all ranks, however they are split.
+
+    The router is on every rank, in 16 bit; every attention rank has the shared experts.
+    """
+    experts = ffn.n_experts * _expert(ffn, d_model) / (tensor_parallel * data_parallel)
+    shared = _shared(ffn, d_model) / tensor_parallel
+    return Weights(shared, (d_model + ffn.router_bias) * ffn.n_experts, experts)
 
 
 def operators(ffn: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step. The router is part of the experts' fixed time."""
-    t, rows = step.tensor_parallel, step.rows
+    ranks = step.tensor_parallel * step.data_parallel
     routed = Experts(
         "experts",
-        rows,
+        step.rows * step.data_parallel,
         step.d_model,
-        ffn.d_expert / t,
+        ffn.d_expert * step.expert_parallel / ranks,
         ffn.n_experts,
         ffn.n_active_experts,
-        ffn.n_experts,
+        ffn.n_experts / step.expert_parallel,
         ffn.gated_ffn,
+        np.minimum(1.0, step.prompts),
+        _sent(ffn, step),
     )
     return [
-        Elementwise("ffn norm, residual", rows * 6 * step.d_model),
+        Elementwise("ffn norm, residual", step.rows * 6 * step.d_model),
+        *_exchange(ffn, step, outward=True),
         routed,
+        *_exchange(ffn, step, outward=False),
         *_shared_operators(ffn, step),
-        AllReduce("ffn all-reduce", rows * 2 * step.d_model),
+        *_reduce(ffn, step),
     ]
+
+
+def _sent(ffn: Any, step: Step) -> Number:
+    """Share of all tokens with an expert on a given rank; one attention rank has them all anyway."""
+    if step.data_parallel == 1:
+        return 1.0
+    return 1.0 - (1.0 - 1.0 / step.expert_parallel) ** ffn.n_active_experts
+
+
+def _exchange(ffn: Any, step: Step, outward: bool) -> list[Operator]:
+    """Tokens of several attention ranks to their experts, or back."""
+    if step.data_parallel == 1:
+        return []
+    name = "expert dispatch" if outward else "expert combine"
+    ranks = step.tensor_parallel * step.data_parallel
+    rows = step.rows / step.tensor_parallel
+    return [
+        ExpertExchange(
+            name,
+            rows,
+            step.d_model,
+            ffn.n_experts,
+            ffn.n_active_experts,
+            ranks,
+            step.expert_parallel,
+            outward,
+        ),
+    ]
+
+
+def _reduce(ffn: Any, step: Step) -> list[Operator]:
+    """The sum over tensor-parallel ranks; where tokens were exchanged, only the shared experts need it."""
+    reduce = AllReduce("ffn all-reduce", step.rows * 2 * step.d_model)
+    return [reduce] if step.data_parallel == 1 else _where(ffn.n_shared_experts, [reduce])
 
 
 def _shared_operators(ffn: Any, step: Step) -> list[Operator]:
-    shard = ffn.n_shared_experts * (ffn.d_shared or ffn.d_expert) / step.tensor_parallel
-    if not shard:
-        return []
-    wide = 1 + ffn.gated_ffn
-    return [
-        Gemm("shared experts, up", step.rows, wide * shard, step.d_model),
-        Elementwise("shared experts, activation", step.rows * 5 * shard),
-        Gemm("shared experts, down", step.rows, step.d_model, shard),
-    ]
+    shard, wide = _shared_width(ffn) / step.tensor_parallel, 1 + ffn.gated_ffn
+    return _where(
+        ffn.n_shared_experts,
+        [
+            Gemm("shared experts, up", step.rows, wide * shard, step.d_model),
+            Elementwise("shared experts, activation", step.rows * 5 * shard),
+            Gemm("shared experts, down", step.rows, step.d_model, shard),
+        ],
+    )
+
+
+def _where(count: Number, operators: list[Operator]) -> list[Operator]:
+    """The operators of the kinds of which there are any."""
+    if np.all(count):
+        return operators
+    present = np.asarray(count) > 0
+    return [ForSome(operator, present) for operator in operators] if np.any(present) else []
+
+
+def _shared_width(ffn: Any) -> Number:
+    width = ffn.d_expert if ffn.d_shared is None else ffn.d_shared
+    return ffn.n_shared_experts * width
 
 
 def _expert(ffn: Any, d_model: int) -> Number:
@@ -77,8 +144,7 @@ def _expert(ffn: Any, d_model: int) -> Number:
 
 
 def _shared(ffn: Any, d_model: int) -> Number:
-    width = ffn.n_shared_experts * (ffn.d_shared or ffn.d_expert)
-    return (2 + ffn.gated_ffn) * d_model * width + ffn.shared_gate * d_model
+    return (2 + ffn.gated_ffn) * d_model * _shared_width(ffn) + ffn.shared_gate * d_model
 
 
 def stands_for(ffn: Any) -> dict[str, int]:

@@ -7,6 +7,8 @@ costs in seconds is decided by `optimizer.cost.roofline`, never here.
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 Number = Any
 """An int, a float, or a numpy array of them."""
 
@@ -24,7 +26,11 @@ class Gemm:
 
 @dataclass(frozen=True, slots=True)
 class PrefillAttention:
-    """Causal attention inside `prompts` prompts of `tokens` tokens, over at most `window` of them."""
+    """Causal attention of one chunk of `tokens` tokens in each of `prompts` prompts.
+
+    A token attends to itself and what comes before it, at most `window` tokens in all. `prefix` cached tokens
+    come before the first of `chunks` chunks; the operator is their mean, so that `chunks` times it is exact.
+    """
 
     name: str
     tokens: Number
@@ -33,11 +39,28 @@ class PrefillAttention:
     n_kv_heads: Number
     d_head: Number
     prompts: Number = 1
+    prefix: Number = 0
+    chunks: Number = 1
+
+    @property
+    def pairs(self) -> Number:
+        """Pairs of a token and one it attends to, in the mean chunk of one prompt."""
+        end = self.prefix + self.chunks * self.tokens
+        return (self._pairs_up_to(end) - self._pairs_up_to(self.prefix)) / self.chunks
+
+    @property
+    def cached(self) -> Number:
+        """Tokens before the mean chunk whose keys and values are read again."""
+        return np.minimum(self.prefix + (self.chunks - 1) * self.tokens / 2, self.window)
+
+    def _pairs_up_to(self, tokens: Number) -> Number:
+        kept = np.minimum(tokens, self.window)
+        return tokens * kept - kept * (kept - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeAttention:
-    """One new token of each of `batch` sequences attends to `context` cached tokens."""
+    """`queries` new tokens of each of `batch` sequences attend to `context` cached tokens."""
 
     name: str
     batch: Number
@@ -45,6 +68,7 @@ class DecodeAttention:
     n_heads: Number
     n_kv_heads: Number
     d_head: Number
+    queries: Number = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +81,15 @@ class LatentAttention:
     n_heads: Number
     d_latent: Number
     d_rope: Number
+    queries: Number = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Experts:
     """The routed experts of one layer on one rank: `rows` tokens, each to `n_active` of `n_experts`.
 
-    `n_local` experts of the layer live on the rank; `d_expert` is what the rank holds of their width.
+    `n_local` experts of the layer live on the rank; `d_expert` is what the rank holds of their width. `sent`
+    is the share of the tokens that come to the rank where each is sent only to the ranks of its experts.
     """
 
     name: str
@@ -74,6 +100,9 @@ class Experts:
     n_active: Number
     n_local: Number
     gated: bool
+    launched: Number = 0.0
+    """Share of steps that carry prompts: those are launched kernel by kernel, not as one captured graph."""
+    sent: Number = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +122,33 @@ class AllReduce:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpertExchange:
+    """Tokens on their way between attention ranks and the ranks of their experts: `rows` of each rank.
+
+    `ranks` exchange; each token goes to `n_active` of `n_experts`, which lie on `groups` groups of ranks,
+    each expert split over its group. Outward it may be in 8 bit; the experts' sums come back in 16 bit.
+    """
+
+    name: str
+    rows: Number
+    d_model: Number
+    n_experts: Number
+    n_active: Number
+    ranks: int
+    groups: int
+    outward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StageTransfer:
+    """Activations of `bytes` handed from each pipeline stage to the next, `hops` times in a row."""
+
+    name: str
+    bytes: Number
+    hops: int
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """Time of the serving engine per step that no kernel hides."""
 
@@ -100,40 +156,91 @@ class Host:
     seconds: Number
 
 
+@dataclass(frozen=True, slots=True)
+class ForSome:
+    """An operator that only some of the layer kinds of its arrays have: `present` is 1 or 0 for each."""
+
+    operator: Any
+    present: Number
+
+    @property
+    def name(self) -> str:
+        """The operator's own."""
+        return str(self.operator.name)
+
+
 Operator = (
-    Gemm | PrefillAttention | DecodeAttention | LatentAttention | Experts | Elementwise | AllReduce | Host
+    Gemm
+    | PrefillAttention
+    | DecodeAttention
+    | LatentAttention
+    | Experts
+    | ExpertExchange
+    | Elementwise
+    | AllReduce
+    | StageTransfer
+    | Host
+    | ForSome
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One forward pass of a replica: one token of each of `batch` sequences, and some prompts.
+    """One forward pass of an attention rank: new tokens of `batch` sequences, and some prompts.
 
     A decode step has no prompts, a prefill no batch, a step of continuous batching both. `prompts` is a rate
-    and need not be whole.
+    and need not be whole. `data_parallel` such ranks, each on `tensor_parallel` chips, share the experts.
+    `batch` and `prompts` may be arrays: many steps at once.
     """
 
     d_model: Number
     tensor_parallel: int
-    batch: float
+    batch: Number
     context: float
-    prompts: float
-    prompt_tokens: int
+    prompts: Number
+    prompt_tokens: float
+    prefix: float = 0
+    """Cached tokens before each prompt."""
+    chunks: int = 1
+    """A prompt comes in so many chunks of `prompt_tokens`, in as many steps; this is their mean."""
+    queries: int = 1
+    """New tokens of each sequence: one, and those drafted."""
+    data_parallel: int = 1
+    expert_parallel: int = 1
 
     @property
-    def rows(self) -> float:
+    def decodes(self) -> bool:
+        """Whether sequences are decoded."""
+        return bool(np.any(self.batch))
+
+    @property
+    def prefills(self) -> bool:
+        """Whether prompts are prefilled."""
+        return bool(np.any(self.prompts))
+
+    @property
+    def rows(self) -> Number:
         """Tokens computed."""
-        return self.batch + self.prompts * self.prompt_tokens
+        return self.batch * self.queries + self.prompts * self.prompt_tokens
 
     @property
-    def sampled(self) -> float:
+    def attended(self) -> Number:
+        """Tokens of one prompt whose keys a step needs: those before the mean chunk, and its own."""
+        return self.prefix + (self.chunks + 1) * self.prompt_tokens / 2
+
+    @property
+    def sampled(self) -> Number:
         """Rows that need a next token."""
-        return self.batch + self.prompts
+        return self.batch * self.queries + self.prompts
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Elements on one rank: matrices take the weight dtype, vectors (norms, biases) stay 16 bit."""
+    """Elements on one rank: matrices take the weight dtype, vectors (norms, biases) stay 16 bit.
+
+    Routed experts may have a format of their own.
+    """
 
     matrix: Number
     vector: Number
+    experts: Number = 0

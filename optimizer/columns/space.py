@@ -14,12 +14,16 @@ import numpy as np
 
 from optimizer import catalog
 from optimizer.columns.rules import Reference, Rules, resolve_rules
+from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame
+from optimizer.cost.training.quantity import TrainingRun
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture, Block, DenseFeedForward
 from optimizer.spec.architecture import GroupedQueryAttention as Gqa
 from optimizer.spec.chip import Chip
+from optimizer.spec.engine import Engine
 from optimizer.spec.problem import ArchitectureSpace, DeploymentSpace, Problem
+from optimizer.spec.training import TrainingSetup
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,12 @@ class Space:
     architecture: ArchitectureSpace
     chips: tuple[Chip, ...]
     baseline: Architecture | None
+    engine: Engine
     depths: np.ndarray
     attention: AttentionKinds
     ffn: FfnKinds
     rules: Rules
+    training: TrainingRun | None = None
     memo: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
     """What searches over this space have worked out about its dimensions, for the next search."""
 
@@ -90,11 +96,12 @@ class Space:
                 input_tokens=p.workload.input_tokens,
                 output_tokens=p.workload.output_tokens,
                 training_tokens=float(p.training_tokens),
-                host_ms=p.deployment.host_ms,
-                reserve_gib=p.deployment.reserve_gib,
+                engine=self.engine,
+                requests_per_s=p.workload.requests_per_s,
                 position_embeddings=a.position_embeddings,
                 n_norms=a.n_norms,
                 norm_bias=a.norm_bias,
+                training=self.training,
             )
 
     def frames(self) -> Iterator[Frame]:
@@ -191,6 +198,8 @@ def resolve(problem: Problem) -> Space:
     )
     ffn = FfnKinds(np.array(free.d_ff, dtype=np.int64), free.gated_ffn, free.ffn_bias)
     rules = resolve_rules(problem, free, Reference(baseline), published=fixed)
+    if "scaleup_domain" not in rules.values:
+        _check_network(chips, problem.deployment.tensor_parallel)
     grouped = attention.n_heads % attention.n_kv_heads == 0
     if "gqa_divisibility" in rules.values and grouped.any():
         attention = attention.take(
@@ -201,11 +210,46 @@ def resolve(problem: Problem) -> Space:
         architecture=free,
         chips=chips,
         baseline=baseline,
+        engine=_engine(problem),
         depths=np.array(free.n_layers, dtype=np.int64),
         attention=attention,
         ffn=ffn,
         rules=rules,
+        training=_training(problem, chips),
     )
+
+
+def _training(problem: Problem, chips: tuple[Chip, ...]) -> TrainingRun | None:
+    """How the architectures are trained, where the problem says so."""
+    section = problem.training
+    if section is None:
+        return None
+    t = section.tensor_parallel
+    if any(split % t for split in problem.deployment.tensor_parallel):
+        raise InputError(
+            f"training.tensor_parallel: {t} must divide every deployment.tensor_parallel, whose rules keep "
+            "the heads and widths divisible"
+        )
+    if section.global_batch % (section.microbatch * section.data_parallel):
+        raise InputError("training.global_batch: must be a multiple of microbatch x data_parallel")
+    fields = section.model_dump(exclude={"hardware"})
+    chip = catalog.chip(section.hardware) if section.hardware else chips[0]
+    return TrainingRun(TrainingSetup(**fields), chip)
+
+
+def _engine(problem: Problem) -> Engine:
+    d = problem.deployment
+    return catalog.engine(d.engine, host_ms=d.host_ms, reserve_gib=d.reserve_gib)
+
+
+def _check_network(chips: tuple[Chip, ...], splits: tuple[int, ...]) -> None:
+    """Without the rule that keeps a group in its domain, its chips need a network to reach each other."""
+    for chip, t in product(chips, splits):
+        if not connected(group_of(t, chip), chip):
+            raise InputError(
+                f"deployment.tensor_parallel: {t} chips of {chip.name} leave its domain of "
+                f"{chip.scaleup.domain}, and the chip has no scaleout_bandwidth; leave scaleup_domain on"
+            )
 
 
 def _fixed(model: Architecture) -> ArchitectureSpace:

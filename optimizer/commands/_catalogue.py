@@ -12,9 +12,9 @@ def catalogue_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="show one of them in full")
 
 
-def item(arguments: argparse.Namespace, item: Any) -> int:
-    """One entry in full."""
-    data = item.model_dump(mode="json", exclude_unset=True)
+def item(arguments: argparse.Namespace, item: Any, derived: dict[str, Any] | None = None) -> int:
+    """One entry in full, and what follows from it."""
+    data = item.model_dump(mode="json", exclude_unset=True) | (derived or {})
     if arguments.json:
         return dump(arguments, data)
     from optimizer.report import catalogues

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from optimizer.commands._arguments import natural, overrides, positive, whole
 from optimizer.commands._output import check_out, progress, show, watched, write
+from optimizer.errors import InputError
 
 if TYPE_CHECKING:
     from optimizer.studies.solve import Options
@@ -26,12 +27,20 @@ def study_arguments(parser: argparse.ArgumentParser) -> None:
     loud.add_argument("-v", "--verbose", action="store_true", help="all operators and assumptions")
 
 
-def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: str) -> int:
-    """Solve, and show the result by `optimizer.report.<report>`; return the exit code."""
+def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: str | None = None) -> int:
+    """Solve, and show the result by `optimizer.report.<report>`; return the exit code.
+
+    Without a report the study answers problems of every kind, and the kind names the report.
+    """
     from optimizer import catalog
+    from optimizer.spec.kinds import kind_of_problem
 
     check_out(arguments.out)
-    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    if report is None:
+        problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    else:
+        problem = architecture_problem(arguments)
+    kind = kind_of_problem(problem)
     result = study(problem, options_of(arguments))
     if watched():
         progress("")
@@ -44,9 +53,22 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
         reached = "" if objective.value is None else f" {objective.value:.6g} {objective.unit}"
         write(arguments, f"{result.status} {objective.name}{reached}\n")
     else:
-        shown = import_module(f"optimizer.report.{report}").report
+        shown = import_module(f"optimizer.report.{report or kind.report}").report
         show(arguments, shown(result, verbose=arguments.verbose))
     return EXIT[result.status]
+
+
+def architecture_problem(arguments: argparse.Namespace) -> Any:
+    """The architecture problem that was named; InputError for a problem of another kind."""
+    from optimizer import catalog
+    from optimizer.spec.kinds import ARCHITECTURE, kind_of_problem
+
+    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    if kind_of_problem(problem) is not ARCHITECTURE:
+        raise InputError(
+            f"{arguments.problem}: this command answers architecture problems; archsat solve answers this one"
+        )
+    return problem
 
 
 def options_of(arguments: argparse.Namespace) -> "Options":

@@ -3,31 +3,66 @@
 import argparse
 from typing import Any
 
-from optimizer.commands._arguments import whole
+from optimizer.commands import _train
+from optimizer.commands._arguments import fraction, natural, positive, whole
 from optimizer.commands._output import check_out, show, write
+from optimizer.errors import InputError
 
 HELP = "the cost model alone: one model on one chip"
+
+
+_CHECKED = {
+    "DeploymentSpace": ("tensor_parallel", "weight_dtype", "kv_dtype", "batch"),
+    "Workload": ("input_tokens", "output_tokens"),
+}
+_DEGREES = {
+    "tensor-parallel": "ranks that share each layer (1)",
+    "pipeline-parallel": "stages of layers (1)",
+    "data-parallel": "attention ranks that share experts; with --phase train: replicas (1)",
+    "expert-parallel": "groups of ranks with whole experts (1)",
+}
+_SETUP: dict[str, tuple[Any, Any, str, str]] = {
+    "batch": (whole, 1, "N", "sequences decoded together on the replica (1)"),
+    "users": (whole, None, "N", "also what N clients in a closed loop see"),
+    "input-tokens": (whole, 1024, "N", "prompt (1024)"),
+    "output-tokens": (whole, 256, "N", "answer (256)"),
+    "prefix-tokens": (natural, 0, "N", "of the prompt, in the cache already (0)"),
+    "draft-tokens": (natural, 0, "N", "drafted and verified with each token (0)"),
+    "draft-acceptance": (fraction, 0.8, "A", "of a drafted token (0.8)"),
+    "draft-cost": (positive, 0.05, "C", "of drafting a token, in decode steps (0.05)"),
+    "weight-dtype": (str, "bf16", "D", "bf16, fp8, int4, nvfp4, ... (bf16)"),
+    "expert-dtype": (str, "", "D", "of routed experts, if not that of all weights"),
+    "kv-dtype": (str, "bf16", "D", "bf16 or fp8 (bf16)"),
+    "engine": (str, None, "E", "a catalogued engine, or a file of yours (trtllm; for training megatron)"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", required=True, metavar="M", help="a catalogued model, or a file of yours")
     parser.add_argument("--chip", required=True, metavar="C", help="a catalogued chip, or a file of yours")
-    parser.add_argument("--tensor-parallel", type=whole, default=1, metavar="N", help="ranks (1)")
-    parser.add_argument("--batch", type=whole, default=1, metavar="N", help="sequences decoded together (1)")
-    parser.add_argument("--input-tokens", type=whole, default=1024, metavar="N", help="prompt (1024)")
-    parser.add_argument("--output-tokens", type=whole, default=256, metavar="N", help="answer (256)")
-    parser.add_argument("--weight-dtype", default="bf16", metavar="D", help="bf16, fp8, int4, nvfp4, ...")
-    parser.add_argument("--kv-dtype", default="bf16", metavar="D", help="bf16 or fp8")
+    for name, text in _DEGREES.items():
+        parser.add_argument(f"--{name}", type=whole, default=1, metavar="N", help=text)
+    for name, (kind, default, shown, text) in _SETUP.items():
+        parser.add_argument(f"--{name}", type=kind, default=default, metavar=shown, help=text)
+    parser.add_argument(
+        "--second-tier", action="store_true", help="keep what does not fit in the chip's slower memory"
+    )
     parser.add_argument("--explain", metavar="OPERATOR", help="its formula, with numbers and sources")
     parser.add_argument(
-        "--phase", choices=("decode", "prefill", "mixed"), default="decode", help="of --explain"
+        "--phase",
+        choices=("decode", "prefill", "mixed", "train"),
+        default="decode",
+        help="of --explain; train: a training step",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="all operators and assumptions")
+    _train.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
+    if arguments.phase == "train":
+        return _train.run(arguments)
     from optimizer import catalog
     from optimizer.report import derivation
     from optimizer.report import estimate as estimates
@@ -36,20 +71,28 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.spec.problem import DeploymentSpace, Workload
     from optimizer.studies.derivation import derive
     from optimizer.studies.estimate import Setup, estimate, frame_of
+    from optimizer.studies.second_tier import estimate_two_tier
 
     check_out(arguments.out)
-    names = ("tensor_parallel", "weight_dtype", "kv_dtype", "batch")
-    validate(DeploymentSpace, {name: getattr(arguments, name) for name in names}, "estimate")
-    tokens = {"input_tokens": arguments.input_tokens, "output_tokens": arguments.output_tokens}
-    validate(Workload, tokens, "estimate")
+    given = {
+        name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in (*_DEGREES, *_SETUP)
+    }
+    given["engine"] = given["engine"] or Setup().engine
+    known = {name: given[name] for name in _CHECKED[DeploymentSpace.__name__]}
+    validate(DeploymentSpace, known, "estimate")
+    if given["expert_dtype"]:
+        validate(DeploymentSpace, {"weight_dtype": given["expert_dtype"]}, "estimate --expert-dtype")
+    validate(Workload, {name: given[name] for name in _CHECKED[Workload.__name__]}, "estimate")
+    if given["prefix_tokens"] >= given["input_tokens"]:
+        raise InputError("--prefix-tokens: must be less than --input-tokens; at least one token is computed")
     model, chip = catalog.model(arguments.model), catalog.chip(arguments.chip)
-    setup = Setup(**{name: getattr(arguments, name) for name in names}, **tokens)
+    setup = Setup(**given)
     answer: Any
     if arguments.explain:
         answer = derive(frame_of(model, chip, setup), model, arguments.explain, arguments.phase)
         report, code = derivation.report(answer), 0
     else:
-        answer = estimate(model, chip, setup)
+        answer = (estimate_two_tier if arguments.second_tier else estimate)(model, chip, setup)
         report, code = estimates.report(answer, arguments.verbose), 0 if not answer.breaks else 3
     if arguments.json:
         write(arguments, to_json(answer))

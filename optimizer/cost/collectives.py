@@ -1,49 +1,213 @@
-"""Seconds of an all-reduce over one tensor-parallel group.
+"""Seconds of the exchanges of a group of chips, inside a scale-up domain and across the network.
 
-On a switch the better of two measured algorithms (S bytes, n chips, W bytes/s one way per chip):
-    one shot: a1 + (n-1) S / (e1 W)        two shot: a2 + 2 (n-1)/n S / (e2 W)
-Constants were fitted on 1 KB-64 MB rows of TensorRT-LLM, SGLang and vLLM kernels in
-ai-dynamo/aiconfigurator @095f58a5 and live in the chip files. A mesh group of n chips owns n-1 direct
-links, not the whole domain's. On a torus: twice an all-gather, max(hops x 1 us, S / (W axes))
-(jax-ml/scaling-book @0819a7d8, sharding.md); a group shorter than the axis has no wrap-around.
+S is the full tensor (all-to-all: what one rank holds), n the chips, W the bandwidth one way per chip.
+On links inside a domain the fastest of the measured algorithms counts, each a latency and a share of W:
+
+    all-reduce, one shot       a + (n-1) S / (e W)
+    all-reduce, two shot       a + 2 (n-1)/n S / (e W)      also NCCL's, in the switch where it is
+    all-gather, reduce-scatter, all-to-all    a + (n-1)/n S / (e W)
+
+A mesh group of n chips owns n-1 direct links, not the whole domain's. A torus has forms of its own
+(`optimizer.cost.torus`). A group of m domains with g chips in each works rail by rail: a reduce-scatter
+inside, an exchange of S/g between the m chips of a rail, an all-gather inside. The stages overlap chunk by
+chunk, so the slowest one's bytes and all latencies count. Four nodes of eight H200 measured 22.8 ms for
+4 GiB (stas00/ml-engineering network/README.md @744d01e1); in series it would be 40 ms.
+
+Constants are in the chip files: one and two shot from TensorRT-LLM, SGLang and vLLM kernels, the rest from
+nccl-tests rows in ai-dynamo/aiconfigurator @095f58a5. Steps of rings and trees as in NVIDIA/nccl @5067397c
+src/graph/tuning.cc.
 """
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from optimizer.blocks.operators import Number
-from optimizer.spec.chip import AllReduce, Chip, Shot
+from optimizer.cost import torus
+from optimizer.errors import InputError
+from optimizer.spec import links
+from optimizer.spec.chip import Chip
+from optimizer.spec.links import AllReduce, Shot, Sizes
 
-# Used where no kernel was measured: the medians of the measured switch constants.
-_UNMEASURED = AllReduce.model_construct(
-    one_shot=Shot.model_construct(latency=6e-6, link=0.6),
-    two_shot=Shot.model_construct(latency=12e-6, link=0.65),
-)
-_HOP_S = 1e-6
+Time = tuple[Number, Number]
+"""Seconds, and how many of them do not depend on the size."""
+
+_RING_STEP_S = 0.6e-6  # one more chip in a ring over NVLink, protocol LL, NVIDIA/nccl tuning.cc
+_TREE_SHARE = 0.92  # of the bandwidth of a ring that a tree reaches, same file
 
 
-def all_reduce_s(size: Number, n_chips: int, chip: Chip) -> tuple[Number, Number]:
-    """Return (seconds, of which latency) to sum `size` bytes over `n_chips` chips of one domain."""
-    if n_chips == 1:
-        return 0.0 * size, 0.0 * size
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Chips that exchange data: `n_chips` in all, `per_domain` of them inside each scale-up domain."""
+
+    n_chips: int
+    per_domain: int
+
+    def __post_init__(self) -> None:
+        if self.per_domain < 1 or self.n_chips % self.per_domain:
+            raise InputError(
+                f"a group of {self.n_chips} chips cannot have {self.per_domain} of them in each domain"
+            )
+
+    @property
+    def domains(self) -> int:
+        """Domains that the group reaches into."""
+        return self.n_chips // self.per_domain
+
+
+def group_of(n_chips: int, chip: Chip, stride: int = 1) -> Group:
+    """How a group of every `stride`-th chip lies in the domains, filled evenly.
+
+    A data-parallel group across tensor-parallel groups of eight has stride 8. Where the domain does not
+    divide the group, each domain holds the largest equal part that fits.
+    """
+    reach = max(1, chip.scaleup.domain // stride)
+    return Group(n_chips, max(part for part in range(1, min(reach, n_chips) + 1) if n_chips % part == 0))
+
+
+def all_reduce_s(size: Number, group: Group, chip: Chip) -> Time:
+    """Seconds to sum `size` bytes over all chips of a group, the sum left on each; of which latency."""
+    if group.domains == 1:
+        return _all_reduce_inside(size, group.n_chips, chip)
+    inside = [_exchange(op, size, group.per_domain, chip) for op in ("reduce_scatter", "all_gather")]
+    return _pipelined(inside, _rails(size / group.per_domain, group, chip, passes=2))
+
+
+def all_gather_s(size: Number, group: Group, chip: Chip) -> Time:
+    """Seconds until each chip has all `size` bytes, of which it held one n-th; of which latency."""
+    return _gathered("all_gather", size, group, chip)
+
+
+def reduce_scatter_s(size: Number, group: Group, chip: Chip) -> Time:
+    """Seconds to sum `size` bytes over all chips, one n-th of the sum left on each; of which latency."""
+    return _gathered("reduce_scatter", size, group, chip)
+
+
+def all_to_all_s(size: Number, group: Group, chip: Chip) -> Time:
+    """Seconds until each chip has sent an n-th of its `size` bytes to each chip; of which latency.
+
+    Links inside the domain and the network work at the same time: the bytes of the slower of the two count.
+    """
+    n, g = group.n_chips, group.per_domain
+    inside = _exchange("all_to_all", size * (g / n), g, chip)
+    if group.domains == 1:
+        return inside
+    return _pipelined([inside], point_to_point_s(size * ((n - g) / n), chip, inside=False))
+
+
+def point_to_point_s(size: Number, chip: Chip, inside: bool) -> Time:
+    """Seconds of one message between two chips: over one link of the domain, or over the network."""
+    if not inside:
+        fit, width = chip.efficiency.scaleout, _network(chip)
+    else:
+        fit, width = chip.efficiency.point_to_point, _width(2, chip)
+    latency = fit.latency + 0.0 * size
+    return latency + size / (fit.link * width), latency
+
+
+def _gathered(operation: str, size: Number, group: Group, chip: Chip) -> Time:
+    inside = _exchange(operation, size, group.per_domain, chip)
+    if group.domains == 1:
+        return inside
+    return _pipelined([inside], _rails(size / group.per_domain, group, chip, passes=1))
+
+
+def _all_reduce_inside(size: Number, n: int, chip: Chip) -> Time:
+    if n == 1:
+        return _nothing(size)
+    if chip.scaleup.topology.startswith("torus"):
+        return torus.all_reduce_s(size, n, chip.scaleup)
+    fit = all_reduce_fit(chip, n)
+    ring = 2 * (n - 1) / n * size
+    shots = [(fit.one_shot, (n - 1) * size), (fit.two_shot, ring)]
+    if fit.large is not None:
+        shots.append((fit.large, ring))
+    return _fastest(shots, _width(n, chip))
+
+
+def _exchange(operation: str, size: Number, n: int, chip: Chip) -> Time:
+    """An all-gather, reduce-scatter or all-to-all inside one domain."""
+    if n == 1:
+        return _nothing(size)
+    if chip.scaleup.topology.startswith("torus"):
+        return torus.exchange_s(operation, size, n, chip.scaleup)
+    table = _table(chip, operation)
+    shots = table[_measured(table, n)]
+    seconds, latency = _fastest([(shot, (n - 1) / n * size) for shot in shots], _width(n, chip))
+    beyond = 0.0 if operation == "all_to_all" else max(0, n - max(table)) * _RING_STEP_S
+    return seconds + beyond, latency + beyond
+
+
+def _rails(size: Number, group: Group, chip: Chip, passes: int) -> Time:
+    """A ring or a tree over one chip of each domain; all rails work at once. An all-reduce passes twice."""
+    m, fit = group.domains, chip.efficiency.scaleout
+    moved = passes * (m - 1) / m * size
+    ring = Shot.model_construct(latency=passes * (m - 1) * fit.latency, link=fit.link)
+    depth = math.ceil(math.log2(m))
+    tree = Shot.model_construct(latency=passes * depth * fit.latency, link=fit.link * _TREE_SHARE)
+    return _fastest([(ring, moved), (tree, moved)], _network(chip))
+
+
+def _pipelined(inside: list[Time], outside: Time) -> Time:
+    """Stages that overlap chunk by chunk: every latency, and the bytes of the slower kind of link."""
+    latency = sum(stage[1] for stage in inside) + outside[1]
+    moving = sum(stage[0] - stage[1] for stage in inside)
+    return latency + np.maximum(moving, outside[0] - outside[1]), latency
+
+
+def _fastest(shots: Sequence[tuple[Shot, Number]], width: float) -> Time:
+    """The fastest of some algorithms, each with the bytes it moves through a chip's links."""
+    first, *others = [(shot.latency, shot.latency + moved / (shot.link * width)) for shot, moved in shots]
+    latency, best = first[0] + 0.0 * first[1], first[1]
+    for start, seconds in others:
+        latency = np.where(best <= seconds, latency, start)
+        best = np.minimum(best, seconds)
+    return best, latency
+
+
+def _width(n: int, chip: Chip) -> float:
+    """Bytes a second that a group of n chips moves out of each: in a mesh only its own links'."""
     link = chip.scaleup
-    if link.topology.startswith("torus"):
-        axes = 1 if n_chips < 4 else min(2, int(link.topology[5]))
-        length = n_chips ** (1 / axes)
-        ways = 2 if length >= link.axis else 1
-        latency = 2 * axes * (length - 1) * _HOP_S + 0.0 * size
-        return np.maximum(latency, 2 * size / (link.bandwidth * ways * axes)), latency
-    share = (n_chips - 1) / max(1, link.domain - 1) if link.topology == "mesh" else 1.0
-    width = link.bandwidth * min(1.0, share)
-    fit = _constants(chip, n_chips)
-    one = fit.one_shot.latency + (n_chips - 1) * size / (fit.one_shot.link * width)
-    two = fit.two_shot.latency + 2 * (n_chips - 1) / n_chips * size / (fit.two_shot.link * width)
-    latency = np.where(one <= two, fit.one_shot.latency, fit.two_shot.latency)
-    return np.minimum(one, two), latency
+    bandwidth: float = link.bandwidth
+    share = (n - 1) / max(1, link.domain - 1) if link.topology == "mesh" else 1.0
+    return bandwidth * min(1.0, share)
 
 
-def _constants(chip: Chip, n_chips: int) -> AllReduce:
-    """The measured row of the nearest group size at or above, else the largest."""
-    table = chip.efficiency.all_reduce
-    if not table:
-        return _UNMEASURED
-    return table[min((n for n in table if n >= n_chips), default=max(table))]
+def connected(group: Group, chip: Chip) -> bool:
+    """Whether the chips of a group reach each other: inside one domain, or over a known network."""
+    return group.domains == 1 or chip.scaleout_bandwidth is not None
+
+
+def _network(chip: Chip) -> float:
+    bandwidth: float | None = chip.scaleout_bandwidth
+    if bandwidth is None:
+        raise InputError(
+            f"{chip.name}: the group leaves the domain of {chip.scaleup.domain} chips, but the chip has no "
+            "scaleout_bandwidth; give one, such as '50 GB/s' (one way, per chip), or use fewer chips"
+        )
+    return bandwidth
+
+
+def _nothing(size: Number) -> Time:
+    return 0.0 * size, 0.0 * size
+
+
+def all_reduce_fit(chip: Chip, n: int) -> AllReduce:
+    """Constants of an all-reduce on n chips of one domain: the chip's own, or the fallback's."""
+    generic = links.PCIE_ALL_REDUCE if chip.scaleup.topology == "pcie" else links.UNMEASURED_ALL_REDUCE
+    table = chip.efficiency.all_reduce or generic
+    return table[_measured(table, n)]
+
+
+def _table(chip: Chip, operation: str) -> Sizes:
+    own: Sizes = getattr(chip.efficiency.collectives, operation)
+    generic = links.PCIE_COLLECTIVES if chip.scaleup.topology == "pcie" else links.UNMEASURED_COLLECTIVES
+    return own or getattr(generic, operation)
+
+
+def _measured(sizes: Iterable[int], n: int) -> int:
+    """The nearest measured number of chips at or above, else the largest."""
+    sizes = list(sizes)
+    return min((size for size in sizes if size >= n), default=max(sizes))

@@ -15,7 +15,8 @@ import numpy as np
 from optimizer.blocks.operators import AllReduce, DecodeAttention, Elementwise, Number
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import QUANTITIES, roofline, step_of
+from optimizer.cost.quantities import QUANTITIES, passes, roofline, step_of
+from optimizer.cost.training.quantity import floor_bytes, floor_s
 from optimizer.spec.dtypes import BYTES
 
 _PRODUCTS, _ELEMENTWISE, _ALL_REDUCES = 4, 4, 2  # kernels of one layer
@@ -51,7 +52,8 @@ def floors(frame: Frame, n_layers: Any, n_params: Any, narrowest: Narrowest) -> 
 
     def step(phase: str) -> Number:
         layers = _layers(frame, n_layers, shard, narrowest, step_of(frame, phase).rows)
-        return layers + QUANTITIES[f"{phase}_s"].base(frame)
+        times = passes(frame) if phase == "prefill" else 1.0
+        return times * layers + QUANTITIES[f"{phase}_s"].base(frame)
 
     decode, prefill = step("decode") + cached, step("prefill") + started
     mixed = step("mixed") + cached + started
@@ -64,6 +66,20 @@ def floors(frame: Frame, n_layers: Any, n_params: Any, narrowest: Narrowest) -> 
         "decode_s": decode,
         "prefill_s": prefill,
         "mixed_s": mixed,
+    } | _training(frame, n_layers, matrix, narrowest)
+
+
+def _training(frame: Frame, n_layers: Any, matrix: Any, narrowest: Narrowest) -> dict[str, Number]:
+    """The least a training step takes and keeps; 0 where nobody asked."""
+    run = frame.training
+    if run is None:
+        return {"train_s": 0.0, "train_bytes": 0.0}
+    width = narrowest.query_width * frame.tensor_parallel
+    seconds = floor_s(run, n_layers, matrix, frame.d_model, width, narrowest.attention_window)
+    kept = floor_bytes(run, n_layers, matrix, frame.d_model)
+    return {
+        "train_s": seconds + QUANTITIES["train_s"].base(frame),
+        "train_bytes": kept + QUANTITIES["train_bytes"].base(frame),
     }
 
 

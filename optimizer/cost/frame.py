@@ -4,18 +4,20 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from optimizer.spec.chip import Chip
+from optimizer.spec.engine import IDEAL, Engine
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Chip, split, formats, traffic and model width. Inside a frame every cost is a sum over layers.
 
-    `d_model` may be an array: many frames at once that differ in nothing else.
+    `d_model` or `batch` may be an array: many frames at once that differ in nothing else. `batch` counts
+    the sequences of the whole replica, all its attention ranks and pipeline stages together.
     """
 
     chip: Chip
     tensor_parallel: int
-    batch: int
+    batch: Any
     weight_dtype: str
     kv_dtype: str
     d_model: Any
@@ -24,16 +26,45 @@ class Frame:
     input_tokens: int
     output_tokens: int
     training_tokens: float
-    host_ms: float
-    reserve_gib: float
+    engine: Engine = IDEAL
     position_embeddings: int = 0
     n_norms: int = 2
     norm_bias: bool = False
+    training: Any = None
+    """A `cost.training.quantity.TrainingRun` where a problem asks how its architectures train."""
+    pipeline_parallel: int = 1
+    data_parallel: int = 1
+    """Attention ranks of one replica: each has its own sequences and cache, the experts are shared."""
+    expert_parallel: int = 1
+    expert_dtype: str = ""
+    """Format of routed experts, if not that of all weights."""
+    requests_per_s: float | None = None
+    """Traffic that as many replicas as needed serve together."""
+    prefix_tokens: int = 0
+    """Tokens of the prompt whose cache is already there: attended to, not computed."""
+    prefill_batch: Any = 1
+    """Prompts that each attention rank prefills together."""
+    draft_tokens: int = 0
+    """Tokens drafted for each sequence and verified together in one decode step."""
+    draft_acceptance: float = 0.8
+    draft_cost: float = 0.05
+    """Cost of drafting one token, in plain decode steps."""
 
     @property
     def n_chips(self) -> int:
         """Chips of one replica."""
-        return self.tensor_parallel
+        return self.tensor_parallel * self.data_parallel * self.pipeline_parallel
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Expected tokens each sequence gains in a decode step: (1 - a^(g+1)) / (1 - a) of g drafted."""
+        a, tokens = self.draft_acceptance, self.draft_tokens + 1
+        return float(tokens) if a == 1 else (1 - a**tokens) / (1 - a)
+
+    @property
+    def computed_tokens(self) -> int:
+        """Tokens of a prompt that are not in the cache yet."""
+        return max(1, self.input_tokens - self.prefix_tokens)
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -48,9 +79,9 @@ class Frame:
         return self.input_tokens + self.output_tokens / 2
 
     @property
-    def prompts_per_step(self) -> float:
+    def prompts_per_step(self) -> Any:
         """Prompts that must be prefilled per decode step to keep the batch full."""
-        return self.batch / self.output_tokens
+        return self.batch * self.tokens_per_step / self.output_tokens
 
 
 @dataclass(frozen=True, slots=True)

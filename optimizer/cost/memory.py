@@ -4,30 +4,46 @@ Sources: activation factor c of 2 T d_model c bytes and the reserve of the runti
 library from ai-dynamo/aiconfigurator @095f58a5 (backends); one layer's activations are alive at a time.
 """
 
+from dataclasses import is_dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import Number, Weights
 from optimizer.cost.frame import Frame
+from optimizer.spec.architecture import Architecture
 from optimizer.spec.dtypes import BYTES
 
 GIB = 2.0**30
-CHUNK_TOKENS = 8192
-"""Tokens an engine schedules in one step at most; bounds the activations."""
 _ACTIVATION_FACTOR = {1: 11.0, 2: 6.5}
 
 
 def attention_bytes(attention: Any, frame: Frame) -> Number:
     """Weights, full-length cache and state of one mixer layer on one rank."""
     stored = block(attention).weights(attention, frame.d_model, frame.tensor_parallel)
-    sequence = kv_bytes(attention, frame) + state_bytes(attention, frame)
-    return _stored(stored, frame) + frame.batch * sequence
+    return _stored(stored, frame) + sequence_bytes(attention, frame)
+
+
+def sequence_bytes(mixer: Any, frame: Frame) -> Number:
+    """Full-length cache and state of all sequences of one attention rank in one layer, on one rank."""
+    return frame.batch / frame.data_parallel * (kv_bytes(mixer, frame) + state_bytes(mixer, frame))
 
 
 def kv_bytes(attention: Any, frame: Frame) -> Number:
     """Cache of one sequence, prompt and answer, in one layer on one rank."""
     tokens = frame.input_tokens + frame.output_tokens
-    return block(attention).kv_elements(attention, tokens, frame.tensor_parallel) * BYTES[frame.kv_dtype]
+    kept = attention if frame.engine.window_cache else _unwindowed(attention)
+    return block(attention).kv_elements(kept, tokens, frame.tensor_parallel) * BYTES[frame.kv_dtype]
+
+
+def _unwindowed(attention: Any) -> Any:
+    """The layer without its window, where it has one."""
+    if getattr(attention, "attention_window", None) is None:
+        return attention
+    if is_dataclass(attention):
+        return replace(attention, attention_window=None)  # type: ignore[type-var]
+    return attention.model_copy(update={"attention_window": None})
 
 
 def state_bytes(mixer: Any, frame: Frame) -> Number:
@@ -36,14 +52,28 @@ def state_bytes(mixer: Any, frame: Frame) -> Number:
     return own(mixer, frame.tensor_parallel) if own else 0
 
 
+def cache_bytes(frame: Frame, architecture: Architecture) -> float:
+    """Cache and state of all sequences of one attention rank on one chip of the longest stage."""
+    layers = sum(g.count * sequence_bytes(g.block.mixer, frame) for g in architecture.layers)
+    return float(layers * stage_share(frame.pipeline_parallel, architecture.n_layers))
+
+
+def stage_share(n_stages: int, n_layers: int) -> float:
+    """Share of the layers on the longest of `n_stages` stages: stages need not be even."""
+    return -(-n_layers // n_stages) / n_layers
+
+
 def ffn_bytes(ffn: Any, frame: Frame) -> Number:
     """Weights of one feed-forward layer on one rank."""
+    spread = getattr(block(ffn), "rank_weights", None)
+    if spread:
+        return _stored(spread(ffn, frame.d_model, frame.tensor_parallel, frame.data_parallel), frame)
     return _stored(block(ffn).weights(ffn, frame.d_model, frame.tensor_parallel), frame)
 
 
 def shared_bytes(frame: Frame) -> Number:
     """Everything on a chip that does not grow with the number of layers."""
-    return embedding_bytes(frame) + activation_bytes(frame) + frame.reserve_gib * GIB
+    return embedding_bytes(frame) + activation_bytes(frame) + frame.engine.reserve_gib * GIB
 
 
 def embedding_bytes(frame: Frame) -> Number:
@@ -64,12 +94,14 @@ def norm_bytes(frame: Frame) -> Number:
 
 
 def activation_bytes(frame: Frame) -> Number:
-    """Working buffers of one layer on a scheduled chunk, and the logits of one decode step."""
-    rows = max(frame.batch, min(CHUNK_TOKENS, frame.input_tokens))
+    """Working buffers of one layer on a scheduled chunk, and the logits of a decode step with its drafts."""
+    decoded = frame.batch / frame.data_parallel * (1 + frame.draft_tokens)
+    rows = np.maximum(decoded, min(frame.engine.step_tokens, frame.input_tokens))
     factor = _ACTIVATION_FACTOR.get(frame.tensor_parallel, 5.0)
-    logits = 4.0 * frame.batch * frame.vocab_size / frame.tensor_parallel
+    logits = 4.0 * decoded * frame.vocab_size / frame.tensor_parallel
     return 2.0 * rows * frame.d_model * factor + logits
 
 
 def _stored(elements: Weights, frame: Frame) -> Number:
-    return BYTES[frame.weight_dtype] * elements.matrix + BYTES["bf16"] * elements.vector
+    matrices = BYTES[frame.weight_dtype] * elements.matrix + BYTES["bf16"] * elements.vector
+    return matrices + BYTES[frame.expert_dtype or frame.weight_dtype] * elements.experts

@@ -8,14 +8,20 @@ take one layer kind or arrays of kinds and return numbers or arrays to match.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from optimizer.blocks import block, embedding
-from optimizer.blocks.operators import Host, Number, Operator, Step
+from optimizer.blocks.operators import Host, Number, Operator, StageTransfer, Step
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.roofline import Roofline
+from optimizer.cost.training import quantity as training
 from optimizer.spec.architecture import Architecture
+
+CHUNKED = ("prefill", "joined")
+"""Phases that take a prompt in as many steps as its chunks."""
 
 
 @dataclass(frozen=True)
@@ -26,38 +32,74 @@ class Quantity:
     base: Callable[[Frame], Number]
     mixer: Callable[[Frame, Any], Number]
     ffn: Callable[[Frame, Any], Number]
+    stages: Literal["sum", "longest", "round"] = "sum"
+    """What counts of a pipeline: all layers, those of its longest stage, or a round of stages as long."""
 
-    def total(self, frame: Frame, architecture: Architecture) -> float:
-        """The quantity of a whole architecture in a frame."""
-        total = self.base(frame)
+    def total(self, frame: Frame, architecture: Architecture) -> Any:
+        """The quantity of a whole architecture in a frame; an array where `frame.batch` is one."""
+        layers: Number = 0.0
         for group in architecture.layers:
             block = group.block
             own = replace(frame, n_norms=block.n_norms, norm_bias=block.norm_bias)
-            total += group.count * (self.mixer(own, block.mixer) + self.ffn(own, block.ffn))
-        return float(total)
+            layers += group.count * (self.mixer(own, block.mixer) + self.ffn(own, block.ffn))
+        total = self.base(frame) + layers * self._pipelined(frame, architecture.n_layers)
+        return float(total) if np.ndim(total) == 0 else total
+
+    def _pipelined(self, frame: Frame, n_layers: int) -> float:
+        """Stages hold whole layers, so the longest may be longer than their mean."""
+        n = frame.pipeline_parallel
+        if n == 1 or self.stages == "sum":
+            return 1.0
+        return memory.stage_share(n, n_layers) * (n if self.stages == "round" else 1)
 
 
 def roofline(frame: Frame) -> Roofline:
     """The rates of one rank of the frame."""
-    return Roofline(frame.chip, frame.tensor_parallel, frame.weight_dtype, frame.kv_dtype)
+    return Roofline(
+        frame.chip,
+        frame.tensor_parallel,
+        frame.weight_dtype,
+        frame.kv_dtype,
+        frame.engine,
+        frame.expert_dtype,
+    )
 
 
 def step_of(frame: Frame, phase: str) -> Step:
-    """What a replica computes in a phase.
+    """What an attention rank computes in a phase: its share of the sequences of one microbatch.
 
-    'decode' is one token per sequence, 'prefill' one prompt, 'mixed' the steady state of continuous
-    batching: one token per sequence, and as many prompts as keep the batch full.
+    'decode' is one token per sequence (and the drafted ones), 'prefill' one chunk of one prompt, 'joined' the
+    two together, 'mixed' the steady state of continuous batching: one token per sequence, and as many prompts
+    as keep the batch full. A chunk of a long prompt is the mean of its chunks, so
+    that all of them together are exact.
     """
-    batch = 0 if phase == "prefill" else frame.batch
-    prompts = {"decode": 0.0, "prefill": 1.0, "mixed": frame.prompts_per_step}[phase]
+    lanes = frame.data_parallel * frame.pipeline_parallel
+    tokens = frame.computed_tokens
+    chunked = phase in CHUNKED
+    chunk = tokens / n_chunks(frame) if chunked else tokens
     return Step(
         d_model=frame.d_model,
         tensor_parallel=frame.tensor_parallel,
-        batch=batch,
+        batch=0 if phase == "prefill" else np.maximum(1.0, frame.batch / lanes),
         context=frame.decode_context,
-        prompts=prompts,
-        prompt_tokens=frame.input_tokens,
+        prompts={"decode": 0.0, "mixed": frame.prompts_per_step / lanes}.get(phase, frame.prefill_batch),
+        prompt_tokens=chunk,
+        prefix=frame.input_tokens - tokens,
+        chunks=n_chunks(frame) if chunked else 1,
+        queries=1 + frame.draft_tokens if phase in ("decode", "mixed") else 1,
+        data_parallel=frame.data_parallel,
+        expert_parallel=frame.expert_parallel,
     )
+
+
+def n_chunks(frame: Frame) -> Any:
+    """Steps that a prompt takes, or all prompts that are prefilled together."""
+    return np.ceil(frame.prefill_batch * frame.computed_tokens / frame.engine.step_tokens)
+
+
+def passes(frame: Frame) -> Any:
+    """Times of one chunk through all layers that a prompt takes: stages work on different chunks."""
+    return (n_chunks(frame) + frame.pipeline_parallel - 1) / frame.pipeline_parallel
 
 
 def shared_operators(frame: Frame, phase: str) -> list[Operator]:
@@ -66,16 +108,26 @@ def shared_operators(frame: Frame, phase: str) -> list[Operator]:
 
 
 def _outside(frame: Frame, step: Step) -> list[Operator]:
-    return [*embedding.operators(step, frame.vocab_size), Host("host", frame.host_ms * 1e-3)]
+    engine = frame.engine
+    host_s = engine.host_ms * 1e-3 + engine.host_us_per_sequence * 1e-6 * step.batch
+    return [*embedding.operators(step, frame.vocab_size), Host("host", host_s), *_stages(frame, step)]
+
+
+def _stages(frame: Frame, step: Step) -> list[Operator]:
+    """Hand-overs between the stages of a pipeline."""
+    if frame.pipeline_parallel == 1:
+        return []
+    return [StageTransfer("stage hand-over", step.rows * 2 * step.d_model, frame.pipeline_parallel - 1)]
 
 
 def step_s(frame: Frame, architecture: Architecture, step: Step) -> float:
     """Seconds of a step of any make-up."""
     rates = roofline(frame)
     layers = sum(
-        group.count * rates.seconds(block(part).operators(part, step))
+        group.count * np.maximum(rates.seconds(own), launch_s(frame) if own else 0.0)
         for group in architecture.layers
         for part in (group.block.mixer, group.block.ffn)
+        for own in [block(part).operators(part, step)]
     )
     return float(layers + rates.seconds(_outside(frame, step)))
 
@@ -86,14 +138,57 @@ def layer_operators(frame: Frame, part: Any, phase: str) -> list[Operator]:
     return found
 
 
-def _step(phase: str) -> Quantity:
-    return Quantity(
-        "s",
-        lambda f: roofline(f).seconds(shared_operators(f, phase)),
-        lambda f, a: roofline(f).seconds(layer_operators(f, a, phase)),
-        lambda f, k: roofline(f).seconds(layer_operators(f, k, phase)),
-    )
+def launch_s(frame: Frame) -> float:
+    """Seconds an eager engine needs to launch half a layer, however fast its kernels are."""
+    return frame.engine.launch_us_per_layer / 2 * 1e-6 / frame.chip.efficiency.host_speed
 
+
+def _nothing(f: Frame, part: Any) -> Number:
+    """Zero for each of the kinds that a part stands for."""
+    return 0.0 * block(part).n_params(part, f.d_model)
+
+
+def _trained(unit: str, base: Callable[..., Number], half: Callable[..., Number]) -> Quantity:
+    """A quantity of the training run; nothing where the frame has none."""
+
+    def whole(f: Frame) -> Number:
+        own = (f.d_model, f.vocab_size, f.tied_embeddings, f.position_embeddings)
+        return base(f.training, *own) if f.training else 0.0
+
+    def mixer(f: Frame, a: Any) -> Number:
+        norms = f.n_norms * f.d_model * (1 + f.norm_bias)
+        return half(f.training, a, f.d_model, norms) if f.training else _nothing(f, a)
+
+    def ffn(f: Frame, k: Any) -> Number:
+        return half(f.training, k, f.d_model) if f.training else _nothing(f, k)
+
+    return Quantity(unit, whole, mixer, ffn)
+
+
+def _seconds(
+    frame: Frame, phase: str, operators: Callable[[Step], list[Operator]], least: float = 0.0
+) -> Number:
+    """Seconds of a phase for the operators of one part: all chunks of a prompt, drafts, uneven ranks."""
+    rates, step = roofline(frame), step_of(frame, phase)
+    own = operators(step)
+    seconds = np.maximum(rates.seconds(own), least if own else 0.0)
+    if phase in CHUNKED:
+        seconds = seconds * passes(frame)
+    elif frame.draft_tokens:
+        plain = replace(step, queries=1, prompts=0.0)
+        seconds = seconds + frame.draft_tokens * frame.draft_cost * rates.seconds(operators(plain))
+    return seconds / (frame.engine.data_parallel_balance if frame.data_parallel > 1 else 1.0)
+
+
+def _step(phase: str) -> Quantity:
+    def layer(frame: Frame, part: Any) -> Number:
+        return _seconds(frame, phase, lambda step: block(part).operators(part, step), launch_s(frame))
+
+    return Quantity("s", lambda f: _seconds(f, phase, lambda step: _outside(f, step)), layer, layer, "round")
+
+
+JOINED = _step("joined")
+"""Seconds from the start of a prompt's first chunk to the end of its last, while the others decode on."""
 
 QUANTITIES: dict[str, Quantity] = {
     "n_params": Quantity(
@@ -109,8 +204,11 @@ QUANTITIES: dict[str, Quantity] = {
         memory.shared_bytes,
         lambda f, a: memory.attention_bytes(a, f) + memory.norm_bytes(f),
         lambda f, k: memory.ffn_bytes(k, f),
+        stages="longest",
     ),
     "decode_s": _step("decode"),
     "prefill_s": _step("prefill"),
     "mixed_s": _step("mixed"),
+    "train_s": _trained("s", training.base_s, training.half_s),
+    "train_bytes": _trained("bytes", training.base_bytes, training.half_bytes),
 }

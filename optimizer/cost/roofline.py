@@ -5,6 +5,7 @@ arithmetic of the products, which no engine achieves. Efficiencies are constants
 (chip, dtype, operator), in `hardware/chips`, never of a model.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,19 +14,32 @@ from optimizer.blocks.operators import (
     AllReduce,
     DecodeAttention,
     Elementwise,
+    ExpertExchange,
     Experts,
+    ForSome,
     Gemm,
     Host,
     LatentAttention,
     Number,
     Operator,
     PrefillAttention,
+    StageTransfer,
 )
-from optimizer.cost.collectives import all_reduce_s
-from optimizer.cost.experts import experts_cost
+from optimizer.cost.collectives import (
+    Group,
+    all_gather_s,
+    all_reduce_s,
+    all_to_all_s,
+    connected,
+    group_of,
+    point_to_point_s,
+    reduce_scatter_s,
+)
+from optimizer.cost.experts import copies_per_token, experts_cost
 from optimizer.cost.operator_cost import Cost
 from optimizer.spec.chip import Chip, Streaming
 from optimizer.spec.dtypes import BYTES
+from optimizer.spec.engine import IDEAL, Engine
 
 _OUTPUT_BYTES = 2.0  # products accumulate in 32 bit and write 16 bit, also when inputs are 8 or 4 bit
 
@@ -38,6 +52,9 @@ class Roofline:
     tensor_parallel: int
     weight_dtype: str
     kv_dtype: str
+    engine: Engine = IDEAL
+    expert_dtype: str = ""
+    """Format of routed experts, if not that of all weights."""
 
     def cost(self, operator: Operator) -> Cost:
         """Cost of one operator; arrays in, arrays out."""
@@ -49,7 +66,9 @@ class Roofline:
             case LatentAttention():
                 return self._latent_attention(operator)
             case Experts():
-                return experts_cost(operator, self.chip, self.weight_dtype)
+                return experts_cost(operator, self.chip, self.expert_dtype or self.weight_dtype, self.engine)
+            case ExpertExchange():
+                return self._exchange(operator)
             case PrefillAttention():
                 return self._prefill_attention(operator)
             case Elementwise():
@@ -58,10 +77,14 @@ class Roofline:
                 return Cost(0.0, operator.bytes, 0.0, 0.0, memory_s, 0.0, streaming.overhead)
             case AllReduce():
                 return self._all_reduce(operator)
+            case StageTransfer():
+                return self._stage_transfer(operator)
             case Host():
                 return Cost(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, operator.seconds)
+            case ForSome():
+                return self.cost(operator.operator).times(operator.present)
 
-    def seconds(self, operators: list[Operator]) -> Number:
+    def seconds(self, operators: Sequence[Operator]) -> Number:
         """Seconds of a series of operators."""
         return sum(self.cost(operator).seconds for operator in operators)
 
@@ -79,7 +102,7 @@ class Roofline:
             flops,
             moved,
             0.0,
-            flops / (peak * fit.compute),
+            flops / (peak * fit.compute * self.engine.compute),
             moved / (self.chip.hbm_bandwidth * fit.memory),
             0.0,
             fit.overhead,
@@ -88,40 +111,74 @@ class Roofline:
     def _decode_attention(self, op: DecodeAttention) -> Cost:
         fit = self._decode_fit()
         keys = 2.0 * op.n_kv_heads * op.d_head * op.context * BYTES[self.kv_dtype]
-        moved = op.batch * (keys + 4.0 * op.n_heads * op.d_head)
-        flops = 4.0 * op.batch * op.n_heads * op.d_head * op.context
+        moved = op.batch * (keys + 4.0 * op.queries * op.n_heads * op.d_head)
+        flops = 4.0 * op.batch * op.queries * op.n_heads * op.d_head * op.context
         compute_s = flops / (self.chip.dense_flops["bf16"] * _DECODE_COMPUTE)
-        memory_s = moved / (self.chip.hbm_bandwidth * fit.memory)
+        memory_s = moved / self._decode_bandwidth(fit)
         return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, fit.overhead)
 
     def _latent_attention(self, op: LatentAttention) -> Cost:
         fit = self._decode_fit()
         width = 2.0 * op.d_latent + op.d_rope
         cached = (op.d_latent + op.d_rope) * op.context * BYTES[self.kv_dtype]
-        moved = op.batch * (cached + 2.0 * op.n_heads * width)
-        flops = 2.0 * op.batch * op.n_heads * width * op.context
+        moved = op.batch * (cached + 2.0 * op.queries * op.n_heads * width)
+        flops = 2.0 * op.batch * op.queries * op.n_heads * width * op.context
         compute_s = flops / (self.chip.dense_flops["bf16"] * _DECODE_COMPUTE)
-        memory_s = moved / (self.chip.hbm_bandwidth * fit.memory)
+        memory_s = moved / self._decode_bandwidth(fit)
         return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, fit.overhead)
+
+    def _decode_bandwidth(self, fit: Streaming) -> float:
+        return float(self.chip.hbm_bandwidth * min(1.0, fit.memory * self.engine.attention_decode))
 
     def _decode_fit(self) -> Streaming:
         table = self.chip.efficiency.attention_decode
         return table.get(self.kv_dtype, table["bf16"])  # type: ignore[call-overload, no-any-return]
 
     def _prefill_attention(self, op: PrefillAttention) -> Cost:
-        kept = op.window
-        pairs = op.tokens * kept - kept * (kept - 1) / 2
-        flops = 4.0 * op.prompts * pairs * op.n_heads * op.d_head
-        moved = 2.0 * op.prompts * op.tokens * op.d_head * 2 * (op.n_heads + op.n_kv_heads)
+        flops = 4.0 * op.prompts * op.pairs * op.n_heads * op.d_head
+        moved = (
+            4.0
+            * op.prompts
+            * op.d_head
+            * (op.tokens * (op.n_heads + op.n_kv_heads) + op.cached * op.n_kv_heads)
+        )
         peak = self.chip.dense_flops["bf16"] * _prefill_share(self.chip, op.d_head, op.tokens)
         memory_s = moved / (self.chip.hbm_bandwidth * self.chip.efficiency.elementwise.memory)
         overhead = self.chip.efficiency.attention_decode["bf16"].overhead
-        return Cost(flops, moved, 0.0, flops / peak, memory_s, 0.0, overhead)
+        return Cost(flops, moved, 0.0, flops / (peak * self.engine.compute), memory_s, 0.0, overhead)
+
+    def _group(self, n_chips: int) -> Group:
+        group = group_of(n_chips, self.chip)
+        if not connected(group, self.chip):
+            return Group(n_chips, n_chips)  # a rule forbids it: the price only names the conflict
+        return group
+
+    def _exchange(self, op: ExpertExchange) -> Cost:
+        """Dispatch in the activation format, combine in 16 bit; see `collectives`."""
+        element = self.chip.activation_bytes(self.weight_dtype) if op.outward else BYTES["bf16"]
+        token = op.d_model * element
+        if self.engine.expert_exchange == "all_gather":
+            size = op.rows * op.ranks * token
+            gather = all_gather_s if op.outward else reduce_scatter_s
+            total, latency = gather(size, self._group(op.ranks), self.chip)
+        else:
+            size = op.rows * copies_per_token(op.ranks, op.groups, op.n_active) * token
+            total, latency = all_to_all_s(size, self._group(op.ranks), self.chip)
+        return Cost(0.0, 0.0, (op.ranks - 1) / op.ranks * size, 0.0, 0.0, total - latency, latency)
+
+    def _stage_transfer(self, op: StageTransfer) -> Cost:
+        """Stages lie in one domain while there is room; ranks send their shares side by side."""
+        inside = self.tensor_parallel * (op.hops + 1) <= self.chip.scaleup.domain
+        size = op.bytes / self.tensor_parallel
+        total, latency = point_to_point_s(size, self.chip, inside)
+        return Cost(0.0, 0.0, op.hops * size, 0.0, 0.0, op.hops * (total - latency), op.hops * latency)
 
     def _all_reduce(self, op: AllReduce) -> Cost:
         n = self.tensor_parallel
-        total, latency = all_reduce_s(op.bytes, n, self.chip)
-        return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, total - latency, latency)
+        total, latency = all_reduce_s(op.bytes, self._group(n), self.chip)
+        moving = (total - latency) / self.engine.all_reduce
+        latency = latency + (self.engine.all_reduce_us * 1e-6 if n > 1 else 0.0)
+        return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, moving, latency)
 
 
 _DECODE_COMPUTE = 0.55

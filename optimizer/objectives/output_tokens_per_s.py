@@ -14,4 +14,4 @@ QUANTITY, UNIT, BETTER, RISES = "mixed_s", "tokens/s", "higher", False
 
 def value(at: Slice, quantity: Number) -> Number:
     """Tokens per second of the replica."""
-    return at.frame.batch / quantity
+    return at.frame.batch * at.frame.tokens_per_step / quantity

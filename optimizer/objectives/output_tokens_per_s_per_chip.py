@@ -11,4 +11,4 @@ QUANTITY, UNIT, BETTER, RISES = "mixed_s", "tokens/s", "higher", False
 
 def value(at: Slice, quantity: Number) -> Number:
     """Tokens per second and chip."""
-    return at.frame.batch / quantity / at.frame.n_chips
+    return at.frame.batch * at.frame.tokens_per_step / quantity / at.frame.n_chips

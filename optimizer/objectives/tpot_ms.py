@@ -1,6 +1,7 @@
 """Time per output token after the first, of every sequence in the batch.
 
 tpot_ms = 1000 x seconds of one decode step at the mean context (prompt + half of the answer)
+          / tokens gained in it (1, more with drafted tokens)
 """
 
 from optimizer.blocks.operators import Number
@@ -11,4 +12,4 @@ QUANTITY, UNIT, BETTER, RISES = "decode_s", "ms", "lower", True
 
 def value(at: Slice, quantity: Number) -> Number:
     """Milliseconds of a decode step."""
-    return 1e3 * quantity
+    return 1e3 * quantity / at.frame.tokens_per_step

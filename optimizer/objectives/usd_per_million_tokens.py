@@ -19,4 +19,4 @@ def value(at: Slice, quantity: Number) -> Number:
             "to ask for usd_per_million_tokens"
         )
     per_second = frame.chip.usd_per_chip_hour * frame.n_chips / 3600.0
-    return per_second * quantity / frame.batch * 1e6
+    return per_second * quantity / (frame.batch * frame.tokens_per_step) * 1e6

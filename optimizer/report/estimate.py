@@ -8,21 +8,31 @@ from optimizer.report.numbers import short, value_of
 from optimizer.report.parts import assumptions_part, blank_between, new_table, operators_part
 from optimizer.spec.plan import Estimate
 
+_DEGREES = ("tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel")
+_SERVED = {
+    "ttft_ms": "ms",
+    "tpot_ms": "ms",
+    "requests_per_s": "requests/s",
+    "output_tokens_per_s": "tokens/s",
+}
+
 
 def report(estimate: Estimate, verbose: bool = False) -> Group:
     """One model on one replica: metrics, memory by part, operators."""
     pool = estimate.deployment.pools[0]
     plural = "s" if pool.chips > 1 else ""
+    degrees = [f"{name} {getattr(pool, name)}" for name in _DEGREES if getattr(pool, name) > 1]
+    split = ", ".join(degrees or ["one rank"])
     head = Text()
     head.append(f"{estimate.model}\n", style="bold")
     head.append(
-        f"on {pool.chips} {pool.chip} chip{plural}, tensor_parallel {pool.tensor_parallel},"
+        f"on {pool.chips} {pool.chip} chip{plural}, {split},"
         f" batch {pool.batch}, {pool.weight_dtype} weights, {pool.kv_dtype} cache"
     )
     parts: list[RenderableType] = [head]
     if estimate.breaks:
         parts.append(Text(f"CANNOT RUN: breaks {', '.join(estimate.breaks)}; no times given", "bold red"))
-    parts += [_metrics(estimate), _memory(estimate)]
+    parts += [_metrics(estimate), *_served(estimate), _memory(estimate)]
     if estimate.operators:
         parts += [operators_part(estimate.operators, phase, verbose) for phase in ("decode", "prefill")]
     parts.append(assumptions_part(estimate.assumptions, verbose))
@@ -37,10 +47,25 @@ def _metrics(estimate: Estimate) -> Group:
     return Group(Text("Metrics", style="bold"), table)
 
 
+def _served(estimate: Estimate) -> list[RenderableType]:
+    if not estimate.served:
+        return []
+    table = new_table("", "value", "unit")
+    for name, value in estimate.served.items():
+        table.add_row(name, value_of(name, value), _SERVED.get(name, ""))
+    return [Group(Text("Seen by clients, each sending its next request when answered", style="bold"), table)]
+
+
 def _memory(estimate: Estimate) -> Group:
     total = sum(estimate.memory_gib.values())
     table = new_table("part", "GiB", "share")
     for name, value in estimate.memory_gib.items():
         table.add_row(name, short(value), f"{value / total:.1%}")
     table.add_row("total", short(total), f"of {short(estimate.hbm_usable_gib)} usable", style="bold")
+    use = estimate.second_tier
+    if use is not None:
+        table.add_row(f"second tier, {use.kind}", short(use.memory_gib), f"of {short(use.capacity_gib)}")
+        for name, share in use.slow_share.items():
+            table.add_row(f"  of the {name}", "", f"{share:.1%}")
+        table.add_row("  streamed, ms a decode step", short(use.streamed_ms_per_step), "")
     return Group(Text("Memory on each chip", style="bold"), table)

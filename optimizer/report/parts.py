@@ -1,6 +1,7 @@
 """Parts that several reports share."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -9,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.report.numbers import short, value_of
-from optimizer.spec.plan import Assumption, Conflict, OperatorRow, Result
+from optimizer.spec.plan import TOGETHER, Assumption, Conflict, OperatorRow, Result
 
 _STYLE = {
     "optimal": "bold green",
@@ -31,7 +32,8 @@ def titled_lines(title: str, items: list[str]) -> Group:
     return Group(Text(title, style="bold"), *(Padding(Text(item), (0, 0, 0, 2)) for item in items))
 
 
-def headline(result: Result) -> Text:
+def headline(result: Any, better: str = "point of the lattice") -> Text:
+    """Name, question, status and objective of a result of any kind."""
     text = Text()
     text.append(f"{result.problem['name']}\n", style="bold")
     if result.problem.get("question"):
@@ -44,7 +46,7 @@ def headline(result: Result) -> Text:
         return text
     text.append(f"  {o.name} {value_of(o.name, o.value)} {o.unit}", style="bold")
     if result.status == "optimal":
-        text.append(", and no point of the lattice is better" if o.gap == 0 else "")
+        text.append(f", and no {better} is better" if o.gap == 0 else "")
     elif o.bound is not None and o.gap is not None:
         text.append(f", bound {short(o.bound)}, gap {o.gap:.2%}: stopped before the proof")
     else:
@@ -64,12 +66,21 @@ def new_table(*columns: str) -> Table:
     return table
 
 
+def _bounds(rows: list[OperatorRow], total: float) -> str:
+    """Share of the time by what bounds it, the bottleneck first."""
+    shares: dict[str, float] = {}
+    for row in rows:
+        shares[row.bound_by] = shares.get(row.bound_by, 0.0) + row.time_ms
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return "".join(f", {name} {ms / total:.0%}" for name, ms in ordered[:3] if ms >= 0.005 * total)
+
+
 def operators_part(operators: tuple[OperatorRow, ...], phase: str, verbose: bool) -> Group:
     rows = [row for row in operators if row.phase == phase]
     total = sum(row.time_ms for row in rows)
     what = "decode step" if phase == "decode" else "prefill of one prompt"
     table = new_table("operator", "times", "ms", "share", "GFLOP", "GB", "bound by")
-    title = f"Where the {what} goes ({short(total)} ms)"
+    title = f"Where the {what} goes ({short(total)} ms{_bounds(rows, total)})"
     ordered = sorted(rows, key=lambda row: -row.time_ms)
     shown = ordered if verbose else ordered[:6]
     for row in shown:
@@ -92,11 +103,10 @@ def operators_part(operators: tuple[OperatorRow, ...], phase: str, verbose: bool
 def conflict_part(conflict: Conflict) -> Group:
     names = ", ".join(conflict.constraints)
     how = "cannot hold on this lattice" if len(conflict.constraints) == 1 else "cannot hold together"
-    changes = [f"{r.constraint}: {r.sentence}" for r in conflict.relaxations]
-    return Group(
-        titled_lines("The conflict", [f"{names}: {how}"]),
-        titled_lines("Nearest changes, each enough by itself", changes),
-    )
+    joint = any(r.sentence.endswith(TOGETHER) for r in conflict.relaxations)
+    title = "Nearest changes, enough together" if joint else "Nearest changes, each enough by itself"
+    changes = [f"{r.constraint}: {r.sentence.removesuffix(TOGETHER)}" for r in conflict.relaxations]
+    return Group(titled_lines("The conflict", [f"{names}: {how}"]), titled_lines(title, changes))
 
 
 def proof(result: Result) -> Group:

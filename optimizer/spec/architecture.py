@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from optimizer.spec.base import Strict
+from optimizer.spec.dtypes import WeightDtype
 from optimizer.spec.quantity import Count
 
 Positive = Annotated[int, Field(ge=1, le=10**7)]
@@ -202,6 +203,8 @@ class Architecture(Strict):
     """Learned positions (GPT-3); rotary models have none."""
     layers: tuple[Layers, ...] = Field(min_length=1)
     aliases: tuple[str, ...] = ()
+    expert_dtype: WeightDtype | None = None
+    """Format of the routed experts, where the model is published in one only."""
     published_params: Count | None = None
     published_active_params: Count | None = None
     active_convention: ActiveConvention = "all"

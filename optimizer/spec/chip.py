@@ -1,11 +1,12 @@
 """A chip: dense peaks, memory, links, alignment, achieved efficiencies, price, each with its source."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from optimizer.spec.base import Strict
-from optimizer.spec.dtypes import ARITHMETIC, BYTES, ComputeDtype
+from optimizer.spec.dtypes import ARITHMETIC, BYTES, ComputeDtype, WeightDtype
+from optimizer.spec.links import POINT_TO_POINT, SCALEOUT, AllReduce, Collectives, Shot
 from optimizer.spec.quantity import Bytes, BytesPerSecond, FlopsPerSecond, Fraction, Seconds, Watts
 
 
@@ -37,11 +38,13 @@ class PrefillAttention(Strict):
 class ExpertKernel(Strict):
     """Constants of a fused mixture-of-experts kernel; the formula is in `optimizer.cost.experts`."""
 
+    arithmetic: ComputeDtype | None = None
+    """What its products run in, if not what the weight format does elsewhere on the chip."""
     compute: Fraction
     width_half: Annotated[float, Field(ge=0)]
     tile_half: Annotated[float, Field(ge=0)]
     memory: Fraction
-    activations: Annotated[float, Field(gt=0, le=5)]
+    activations: Annotated[float, Field(gt=0, le=20)]
     overhead: Seconds
     per_pair: Annotated[float, Field(ge=0, description="seconds per token and chosen expert")] = 0.0
     per_expert: Annotated[float, Field(ge=0, description="seconds per touched expert")] = 0.0
@@ -54,18 +57,29 @@ class Streaming(Strict):
     overhead: Seconds
 
 
-class Shot(Strict):
-    """One all-reduce algorithm: latency + traffic / (link * bandwidth)."""
+class SecondTier(Strict):
+    """A larger, slower memory of one chip: what HBM cannot hold waits there."""
 
-    latency: Seconds
-    link: Fraction
+    kind: Literal["lpddr", "ddr", "cxl", "host", "hbm"]
+    capacity: Bytes
+    bandwidth: BytesPerSecond
+    """Of the link or of the memory behind it, whichever is less, one way into the chip."""
+    share: Fraction = 0.8
+    """Of the bandwidth that long streams reach; an assumption unless a source says otherwise."""
+
+    @property
+    def achieved(self) -> float:
+        """Bytes a second that a stream reaches."""
+        rate: float = self.bandwidth * self.share
+        return rate
 
 
-class AllReduce(Strict):
-    """Measured constants of the two algorithms on one number of chips."""
+class Training(Strict):
+    """Shares of the peak sustained in training, fitted to steps (`optimizer.cost.training.rates`)."""
 
-    one_shot: Shot
-    two_shot: Shot
+    products: dict[ComputeDtype, Fraction]
+    attention: Fraction
+    """Share of the bf16 peak of flash attention, forward and backward together, on long sequences."""
 
 
 UNMEASURED_EXPERTS = ExpertKernel.model_construct(
@@ -95,7 +109,14 @@ class Efficiency(Strict):
     }
     elementwise: Streaming = Streaming.model_construct(memory=0.70, overhead=3e-6)
     all_reduce: dict[int, AllReduce] = {}
-    experts: dict[ComputeDtype, ExpertKernel] = {}
+    collectives: Collectives = Collectives()
+    point_to_point: Shot = POINT_TO_POINT
+    scaleout: Shot = SCALEOUT
+    experts: dict[ComputeDtype | WeightDtype, ExpertKernel] = {}
+    """By the format of the weights where that was measured, else by what they are multiplied in."""
+    host_speed: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """How fast the host of the chip's usual systems launches kernels, over that of an H100 system."""
+    training: Training | None = None
     measured: bool = False
     """False while the figures are the fallback and not fitted to kernels of this chip."""
 
@@ -114,6 +135,7 @@ class Chip(Strict):
     n_cores: Annotated[int, Field(ge=1)]
     scaleup: ScaleUp
     scaleout_bandwidth: BytesPerSecond | None = None
+    second_tier: SecondTier | None = None
     tdp: Watts | None = None
     power: Watts | None = None
     usd_per_chip_hour: Annotated[float, Field(gt=0)] | None = None
@@ -163,9 +185,12 @@ class Chip(Strict):
         return table.get(self.arithmetic(weight_dtype), table["bf16"])
 
     def experts(self, weight_dtype: str) -> ExpertKernel:
-        """Constants of the expert kernel for weights of this format; bf16's, then the fallback's."""
-        table = self.efficiency.experts
-        return table.get(self.arithmetic(weight_dtype), table.get("bf16", UNMEASURED_EXPERTS))
+        """Constants of the expert kernel: of this format, of its arithmetic, of bf16, the fallback's."""
+        table: dict[Any, ExpertKernel] = self.efficiency.experts
+        for dtype in (weight_dtype, self.arithmetic(weight_dtype), "bf16"):
+            if dtype in table:
+                return table[dtype]
+        return UNMEASURED_EXPERTS
 
     def aligned(self, weight_dtype: str) -> int:
         """Elements a shard must be a multiple of, for weights of this format."""

@@ -100,6 +100,10 @@ class Relaxation(Strict):
     unit: str
 
 
+TOGETHER = ", together with the other changes"
+"""Ends the sentence of a relaxation that is not enough by itself."""
+
+
 class Conflict(Strict):
     """A smallest set of constraints that cannot hold together, and what each would have to become."""
 
@@ -155,6 +159,19 @@ class Derivation(Strict):
     sources: dict[str, str]
 
 
+class SecondTierUse(Strict):
+    """What one chip keeps in its slower memory, and what streaming it takes."""
+
+    kind: str
+    slow_share: dict[str, float]
+    memory_gib: float
+    capacity_gib: float
+    streamed_ms_per_step: float
+    """Of a decode step; the step lasts at least this long."""
+    hiding_tokens: float
+    """Tokens in a step from which arithmetic takes as long as streaming all weights."""
+
+
 class Estimate(Strict):
     """What the cost model says of one model on one replica."""
 
@@ -164,8 +181,11 @@ class Estimate(Strict):
     """Rules the deployment breaks; then there are no times."""
     deployment: Deployment
     metrics: dict[str, float]
+    served: dict[str, float] = {}
+    """What clients in a closed loop see, if their number was given."""
     memory_gib: dict[str, float]
     hbm_usable_gib: float
+    second_tier: SecondTierUse | None = None
     operators: tuple[OperatorRow, ...]
     assumptions: tuple[Assumption, ...]
     version: str

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Discriminator, Field, StrictBool, Tag, mod
 from optimizer.spec.base import Strict
 from optimizer.spec.dtypes import KvDtype, WeightDtype
 from optimizer.spec.quantity import Count
+from optimizer.spec.training import TrainingSection
 
 Positive = Annotated[int, Field(ge=1, le=10**7, strict=True)]
 
@@ -107,8 +108,11 @@ class DeploymentSpace(Strict):
     weight_dtype: _choices(WeightDtype) = ("bf16",)  # type: ignore[valid-type]
     kv_dtype: _choices(KvDtype) = ("bf16",)  # type: ignore[valid-type]
     batch: Domain | None = None
-    host_ms: Annotated[float, Field(ge=0, le=1000)] = 1.0
-    reserve_gib: Annotated[float, Field(ge=0, le=1024)] = 3.9
+    engine: str = "trtllm"
+    """An engine profile: one that ships, or a file of yours."""
+    host_ms: Annotated[float, Field(ge=0, le=1000)] | None = None
+    """In place of the engine's own."""
+    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
 
 
 class Workload(Strict):
@@ -118,6 +122,8 @@ class Workload(Strict):
     output_tokens: Positive
     batch: Positive = 1
     """Sequences decoded together on a replica, where the deployment does not choose it."""
+    requests_per_s: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """Traffic to serve with as many replicas as it takes: what chips, usd_per_hour and power_w are about."""
 
 
 class Problem(Strict):
@@ -130,6 +136,7 @@ class Problem(Strict):
     deployment: DeploymentSpace = DeploymentSpace()
     workload: Workload
     training_tokens: Count = 15 * 10**12
+    training: TrainingSection | None = None
     baseline: str | None = None
     minimize: _choices(str) | None = None  # type: ignore[valid-type]
     maximize: _choices(str) | None = None  # type: ignore[valid-type]

@@ -1,13 +1,16 @@
 """The cost model alone: one architecture on one replica, operator by operator, with memory by part."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from optimizer import catalog
 from optimizer.check import check
 from optimizer.columns.rules import Reference, Rules, default_values
+from optimizer.columns.splits import unsplittable
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
+from optimizer.cost.serving import closed_loop
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.plan import Assumption, Estimate
@@ -17,17 +20,28 @@ from optimizer.version import VERSION
 
 @dataclass(frozen=True)
 class Setup:
-    """How and for what traffic a model is run; the fields of a problem's deployment and workload."""
+    """How and for what traffic a model is run; the fields of a problem's deployment and workload.
+
+    `batch` counts the sequences of the whole replica; `users` clients in a closed loop, if there are any.
+    """
 
     tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    data_parallel: int = 1
+    expert_parallel: int = 1
     weight_dtype: str = "bf16"
     kv_dtype: str = "bf16"
+    expert_dtype: str = ""
     batch: int = 1
     input_tokens: int = 1024
     output_tokens: int = 256
+    prefix_tokens: int = 0
+    draft_tokens: int = 0
+    draft_acceptance: float = 0.8
+    draft_cost: float = 0.05
     training_tokens: float = 15e12
-    host_ms: float = 1.0
-    reserve_gib: float = 3.9
+    engine: str = "trtllm"
+    users: int | None = None
 
 
 def frame_of(architecture: Architecture, chip: Chip, setup: Setup) -> Frame:
@@ -45,11 +59,18 @@ def frame_of(architecture: Architecture, chip: Chip, setup: Setup) -> Frame:
         input_tokens=setup.input_tokens,
         output_tokens=setup.output_tokens,
         training_tokens=setup.training_tokens,
-        host_ms=setup.host_ms,
-        reserve_gib=setup.reserve_gib,
+        engine=catalog.engine(setup.engine),
         position_embeddings=architecture.position_embeddings,
         n_norms=block.n_norms,
         norm_bias=block.norm_bias,
+        pipeline_parallel=setup.pipeline_parallel,
+        data_parallel=setup.data_parallel,
+        expert_parallel=setup.expert_parallel,
+        expert_dtype=setup.expert_dtype,
+        prefix_tokens=setup.prefix_tokens,
+        draft_tokens=setup.draft_tokens,
+        draft_acceptance=setup.draft_acceptance,
+        draft_cost=setup.draft_cost,
     )
 
 
@@ -61,7 +82,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     """
     frame = frame_of(architecture, chip, setup)
     checked = check(frame, architecture, Rules(default_values(published=True), Reference(None)))
-    broken, metrics = checked.broken, checked.metrics
+    broken, metrics = (*unsplittable(architecture, frame), *checked.broken), checked.metrics
     if architecture.family != "dense":
         metrics = {name: value for name, value in metrics.items() if name != "loss"}  # no law covers it
     runs = not broken
@@ -72,7 +93,8 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         model=architecture.name,
         breaks=broken,
         deployment=deployment(frame),
-        metrics=metrics | (_energy(frame, metrics) if runs else {}),
+        metrics=metrics | (energy(frame, metrics) if runs else {}),
+        served=served_metrics(frame, architecture, setup.users) if runs and setup.users else {},
         memory_gib=memory_parts(frame, architecture),
         hbm_usable_gib=chip.hbm_usable / memory.GIB,
         operators=operator_rows(frame, architecture) if runs else (),
@@ -85,8 +107,29 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     )
 
 
+def served_metrics(frame: Frame, architecture: Architecture, users: int) -> dict[str, float]:
+    """What so many clients in a closed loop see; `batch` is the most the engine runs together."""
+    slots = min(users, frame.batch)
+    full = replace(frame, batch=slots)
+    prefill, decode, mixed = (
+        QUANTITIES[name].total(full, architecture) for name in ("prefill_s", "decode_s", "mixed_s")
+    )
+    gained, lanes = frame.tokens_per_step, frame.data_parallel * frame.pipeline_parallel
+    served = closed_loop(
+        frame.engine, users, slots, prefill, decode / gained, mixed / gained, frame.output_tokens, lanes
+    )
+    return {
+        "users": float(users),
+        "sequences_together": float(slots),
+        "ttft_ms": 1e3 * float(served.ttft_s),
+        "tpot_ms": 1e3 * float(served.tpot_s),
+        "requests_per_s": float(served.requests_per_s),
+        "output_tokens_per_s": float(served.requests_per_s) * frame.output_tokens,
+    }
+
+
 _FAMILY = {
-    "moe": "experts split over all ranks, routing uniform, no host time per layer: too fast at large batches",
+    "moe": "uniform routing; with whole experts on ranks, the busiest has expert_skew x the mean",
     "mla": "latent attention with the constants of grouped-query attention",
     "hybrid": "state-space scans by formula, not measured",
     "ssm": "state-space scans by formula, not measured",
@@ -115,11 +158,13 @@ def _model_assumption(architecture: Architecture) -> tuple[Assumption, ...]:
 def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, float]:
     """GiB per chip by part; the parts add up to the metric memory_gib."""
     layers = architecture.layers
-    cache = frame.batch * sum(g.count * memory.kv_bytes(g.block.mixer, frame) for g in layers)
-    state = frame.batch * sum(g.count * memory.state_bytes(g.block.mixer, frame) for g in layers)
+    held = frame.batch / frame.data_parallel
+    held *= memory.stage_share(frame.pipeline_parallel, architecture.n_layers)
+    state = held * sum(g.count * memory.state_bytes(g.block.mixer, frame) for g in layers)
+    cache = memory.cache_bytes(frame, architecture) - state
     total = QUANTITIES["memory_bytes"].total(frame, architecture)
     activations = memory.activation_bytes(frame)
-    reserve = frame.reserve_gib * memory.GIB
+    reserve = frame.engine.reserve_gib * memory.GIB
     parts: dict[str, Any] = {
         "weights": total - cache - state - activations - reserve,
         "cache": cache,
@@ -130,7 +175,7 @@ def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, float]:
     return {name: float(value) / memory.GIB for name, value in parts.items()}
 
 
-def _energy(frame: Frame, metrics: dict[str, float]) -> dict[str, float]:
+def energy(frame: Frame, metrics: dict[str, float]) -> dict[str, float]:
     """Joules per output token at the chip's all-in power, or its design power where that is unknown."""
     power = frame.chip.power or frame.chip.tdp
     if power is None:

@@ -5,12 +5,12 @@ from typing import Any
 from optimizer.check import check
 from optimizer.columns.rules import baseline_frame, lattice_only
 from optimizer.columns.space import Space
-from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quality import NOISE
 from optimizer.cost.quantities import (
     QUANTITIES,
     layer_operators,
+    n_chunks,
     roofline,
     shared_operators,
 )
@@ -83,6 +83,9 @@ def deployment(frame: Frame) -> Deployment:
         chip=frame.chip.name,
         replicas=1,
         tensor_parallel=frame.tensor_parallel,
+        pipeline_parallel=frame.pipeline_parallel,
+        data_parallel=frame.data_parallel,
+        expert_parallel=frame.expert_parallel,
         batch=frame.batch,
         weight_dtype=frame.weight_dtype,
         kv_dtype=frame.kv_dtype,
@@ -116,6 +119,7 @@ def operator_rows(frame: Frame, architecture: Architecture) -> tuple[OperatorRow
     rows = []
     for phase in ("decode", "prefill"):
         counted: dict[str, tuple[int, list[Any]]] = {}
+        chunks = int(n_chunks(frame)) if phase == "prefill" else 1
         for group in architecture.layers:
             operators = [
                 *layer_operators(frame, group.block.mixer, phase),
@@ -124,9 +128,10 @@ def operator_rows(frame: Frame, architecture: Architecture) -> tuple[OperatorRow
             for operator in operators:
                 count, costs = counted.get(operator.name, (0, []))
                 cost = roofline(frame).cost(operator)
-                counted[operator.name] = (count + group.count, [*costs, (group.count, cost)])
+                n = chunks * group.count
+                counted[operator.name] = (count + n, [*costs, (n, cost)])
         for operator in shared_operators(frame, phase):
-            counted[operator.name] = (1, [(1, roofline(frame).cost(operator))])
+            counted[operator.name] = (chunks, [(chunks, roofline(frame).cost(operator))])
         rows += [_row(phase, name, count, costs) for name, (count, costs) in counted.items()]
     return tuple(row for row in rows if row.time_ms > 0)
 
@@ -157,18 +162,11 @@ def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float
     def add(name: str, value: str, source: str) -> None:
         found.append(Assumption(name=name, value=value, source=source))
 
-    if "host_ms" not in given:
-        add(
-            "deployment.host_ms",
-            f"{frame.host_ms:g} ms a step",
-            "a guess; throughput rows identify it weakly",
-        )
-    if "reserve_gib" not in given:
-        add(
-            "deployment.reserve_gib",
-            f"{frame.reserve_gib:g} GiB a chip",
-            "aiconfigurator @095f58a5",
-        )
+    engine = frame.engine
+    add("engine", engine.name, "the problem's" if "engine" in given else "default of archsat")
+    for name in ("host_ms", "reserve_gib"):
+        if name not in given:
+            add(f"{engine.name} {name}", f"{getattr(engine, name):g}", engine.source(name))
     if "training_tokens" not in given:
         add("training_tokens", f"{frame.training_tokens:.3g}", "default of archsat")
     kind = "fitted to kernels" if chip.efficiency.measured else "NOT measured on this chip"
@@ -194,8 +192,8 @@ def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float
     add("decode context", f"{frame.decode_context:g} tokens", "prompt and half of the answer")
     add(
         "prefill chunk",
-        f"{memory.CHUNK_TOKENS} tokens",
-        "bounds activations; TensorRT-LLM's default",
+        f"{engine.step_tokens} tokens",
+        engine.source("step_tokens"),
     )
     add("loss proxy", f"differences below {NOISE:.2%} are noise", "optimizer.cost.quality")
     if metrics.get("n_params", 0.0) > _LAW_RANGE:

@@ -17,6 +17,8 @@ from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import BYTES
+from optimizer.spec.engine import Engine
+from optimizer.studies.estimate import Setup
 
 Item = TypeVar("Item", bound=Architecture | Chip)
 
@@ -37,13 +39,7 @@ class Point:
     source: str
     model: Architecture
     chip: Chip
-    tensor_parallel: int
-    weight_dtype: str
-    kv_dtype: str
-    batch: int | None
-    """Sequences together; None where the engine took as many as fit."""
-    input_tokens: int
-    output_tokens: int
+    setup: Setup
     regime: str
     metric: str
     measured: float
@@ -66,6 +62,16 @@ def read_points(path: Path) -> list[Point | Unscored]:
 
     InputError if the file cannot be read or has the columns of neither kind.
     """
+    columns, rows = read_rows(path)
+    if not (columns >= _INFERENCE or columns >= _SERVING):
+        missing = ", ".join(sorted(_INFERENCE - columns))
+        raise InputError(f"{path}: not a file of points; inference points need {missing} too")
+    serving = columns >= _SERVING
+    return [p for i, row in enumerate(rows, 2) for p in _points(i, row, serving)]
+
+
+def read_rows(path: Path) -> tuple[set[str], list[dict[str, str]]]:
+    """The columns and the rows of a CSV file, the first on line 2. InputError if it cannot be read."""
     if path.is_dir() or not path.exists():
         raise InputError(f"{path}: {'is a directory' if path.is_dir() else 'no such file'}; name a CSV file")
     if path.stat().st_size > MAX_BYTES:
@@ -73,12 +79,7 @@ def read_points(path: Path) -> list[Point | Unscored]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
-            columns = set(reader.fieldnames or ())
-            if not (columns >= _INFERENCE or columns >= _SERVING):
-                missing = ", ".join(sorted(_INFERENCE - columns))
-                raise InputError(f"{path}: not a file of points; inference points need {missing} too")
-            serving = columns >= _SERVING
-            return [p for i, row in enumerate(reader, 2) for p in _points(i, row, serving)]
+            return set(reader.fieldnames or ()), list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
     except OSError as error:
@@ -99,22 +100,25 @@ def _inference(number: int, row: dict[str, str]) -> Point:
         raise _Unreadable(f"point_type '{regime[:30]}' is not predicted")
     if row["metric"] not in METRICS:
         raise _Unreadable(f"metric '{row['metric'][:30]}' is not predicted")
-    for name in ("pp", "ep", "dp"):
-        if row.get(name, "1") not in ("1", "", None):
-            raise _Unreadable("pipeline, expert or data parallelism is not predicted yet")
-    batch = None if regime == "saturation" else _count(row, "batch_or_concurrency")
     weight_dtype = _format(row["weight_dtype"])
+    model = _model(row["model"])
+    experts = model.expert_dtype if model.expert_dtype and weight_dtype != "bf16" else ""
+    setup = Setup(
+        **_split(row, model, regime),
+        weight_dtype="bf16" if experts else weight_dtype,
+        expert_dtype=experts,
+        kv_dtype=_cache_format(row.get("kv_dtype", ""), weight_dtype),
+        batch=1 if regime == "saturation" else _count(row, "batch_or_concurrency"),
+        input_tokens=_count(row, "isl"),
+        output_tokens=_count(row, "osl"),
+        engine=_engine(row.get("engine") or row.get("source_key", ""), row.get("engine_version", ""), regime),
+    )
     return Point(
         row=number,
         source=row.get("source_key") or "unnamed",
-        model=_model(row["model"]),
+        model=model,
         chip=_chip(row["chip"]),
-        tensor_parallel=_count(row, "tp"),
-        weight_dtype=weight_dtype,
-        kv_dtype=_cache_format(row.get("kv_dtype", ""), weight_dtype),
-        batch=batch,
-        input_tokens=_count(row, "isl"),
-        output_tokens=_count(row, "osl"),
+        setup=setup,
         regime=regime,
         metric=row["metric"],
         measured=_number(row, "value"),
@@ -131,22 +135,54 @@ def _serving_tpot(number: int, row: dict[str, str]) -> Point:
 
 def _serving(number: int, row: dict[str, str], metric: str) -> Point:
     weight_dtype = _format(row.get("precision", ""))
-    batch = row.get("batch_size") or row["concurrency"]
+    users = row.get("batch_size") or row["concurrency"]
+    setup = Setup(
+        tensor_parallel=_count(row, "tp_size"),
+        weight_dtype=weight_dtype,
+        kv_dtype="bf16",
+        batch=_count({"batch": users}, "batch"),
+        input_tokens=_count(row, "isl"),
+        output_tokens=_count(row, "osl"),
+        engine=_engine(row.get("backend", ""), row.get("backend_version", ""), "concurrency"),
+    )
     return Point(
         row=number,
         source=row.get("backend") or "unnamed",
         model=_model(row["model"]),
         chip=_chip(row["system"]),
-        tensor_parallel=_count(row, "tp_size"),
-        weight_dtype=weight_dtype,
-        kv_dtype="bf16",
-        batch=_count({"batch": batch}, "batch"),
-        input_tokens=_count(row, "isl"),
-        output_tokens=_count(row, "osl"),
+        setup=setup,
         regime="concurrency",
         metric=metric,
         measured=_number(row, f"silicon_{metric}"),
     )
+
+
+def _split(row: dict[str, str], model: Architecture, regime: str) -> dict[str, int]:
+    """Degrees of parallelism. A saturated mixture of experts for which a source names tensor parallelism
+    only is read as attention ranks with shared experts on those chips: what its engines run for throughput.
+    """
+    tp, pp = _count(row, "tp"), _count(row, "pp") if row.get("pp") else 1
+    experts = any(group.block.ffn.kind == "moe" for group in model.layers)
+    if regime == "saturation" and experts and tp > 1 and not row.get("ep") and not row.get("dp"):
+        return {"tensor_parallel": 1, "pipeline_parallel": pp, "data_parallel": tp, "expert_parallel": tp}
+    dp, ep = (_count(row, name) if row.get(name) else 1 for name in ("dp", "ep"))
+    return {"tensor_parallel": tp, "pipeline_parallel": pp, "data_parallel": dp, "expert_parallel": ep}
+
+
+def _engine(name: str, version: str, regime: str) -> str:
+    """The profile of an engine by the name and version a source gives; `ideal` where there is none."""
+    spelled = _word(re.sub(r"\(.*?\)", "", name) + version)
+    profiles = catalog.engines()
+    known = {_word(alias): engine.name for engine in profiles.values() for alias in engine.aliases}
+    found = max((alias for alias in known if spelled.startswith(alias)), key=len, default=None)
+    if found is None:
+        return "ideal"
+    served = f"{known[found]}-serve"
+    return served if regime == "concurrency" and served in profiles else known[found]
+
+
+def _word(name: str) -> str:
+    return re.sub(r"[^a-z0-9.]", "", name.lower())
 
 
 def _number(row: dict[str, str], name: str) -> float:
@@ -199,6 +235,17 @@ def _chip(name: str) -> Chip:
     if found is None:
         raise _Unreadable(f"chip '{name[:40]}' is not in the catalogue")
     return found
+
+
+def same_name(name: str, item: Architecture | Chip) -> bool:
+    """Whether a source's spelling means this model or chip."""
+    return _key(name) in map(_key, (item.name, *item.aliases))
+
+
+def same_engine(profile: str, engine: Engine) -> bool:
+    """Whether rows read with the profile of this name are of that engine, or of one spelled like it."""
+    known = catalog.engines().get(profile)
+    return profile == engine.name or (known is not None and bool(set(known.aliases) & set(engine.aliases)))
 
 
 def _spelled(items: Iterable[Item]) -> dict[str, Item]:

@@ -5,16 +5,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, median
 
+from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES, step_of, step_s
+from optimizer.cost.serving import closed_loop, most_scheduled
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Validation, ValidationGroup
-from optimizer.studies.estimate import Setup, estimate, frame_of
+from optimizer.studies.estimate import estimate, frame_of
 from optimizer.studies.points import Point, Unscored, read_points
+from optimizer.studies.train_points import training_rows
+from optimizer.studies.train_validate import validate_training
 
 GROUPS = ("source", "model", "chip", "metric", "regime")
-MOST_SEQUENCES = 2048
-"""Sequences an engine runs together at most, where a source does not say."""
 _NEAR = 0.25
 
 
@@ -32,7 +34,10 @@ class Scored:
 
 
 def validate_points(path: Path) -> Validation:
-    """Score a CSV of measured points (columns: `optimizer.studies.points`)."""
+    """Score a CSV of measured points (columns: `optimizer.studies.points`, for training `.train_points`)."""
+    steps = training_rows(path)
+    if steps is not None:
+        return validate_training(path.name, steps)
     scored: list[Scored] = []
     skipped: Counter[str] = Counter()
     for point in read_points(path):
@@ -57,69 +62,95 @@ def validate_points(path: Path) -> Validation:
 
 def predict(point: Point) -> float | str:
     """The metric of a point, or the reason why it has no prediction."""
-    setup = Setup(
-        tensor_parallel=point.tensor_parallel,
-        weight_dtype=point.weight_dtype,
-        kv_dtype=point.kv_dtype,
-        batch=point.batch or 1,
-        input_tokens=point.input_tokens,
-        output_tokens=point.output_tokens,
-    )
-    broken = estimate(point.model, point.chip, setup).breaks
+    frame = frame_of(point.model, point.chip, point.setup)
+    if reason := unpredictable(point, frame):
+        return reason
+    slots = largest_batch(frame, point.model)
+    return metric_of(point, frame, slots, seconds_of(point, frame, slots))
+
+
+def unpredictable(point: Point, frame: Frame) -> str:
+    """Why a point has no prediction, or ''."""
+    broken = estimate(point.model, point.chip, replace(point.setup, batch=1)).breaks
     if broken:
         return f"the setup breaks {', '.join(broken)}"
-    frame = frame_of(point.model, point.chip, setup)
-    if point.regime == "saturation":
-        frame = replace(frame, batch=_largest_batch(frame, point.model))
-    return _METRIC[point.regime](point, frame)
+    if point.regime == "fixed_batch" and largest_batch(frame, point.model) < frame.batch:
+        return "the setup breaks memory_capacity"
+    if point.regime == "saturation" and point.metric == "ttft_ms":
+        return "the first token of a saturated replica waits for a queue of unknown length"
+    return ""
 
 
-def _fixed_batch(point: Point, frame: Frame) -> float:
+def seconds_of(point: Point, frame: Frame, slots: int) -> tuple[float, ...]:
+    """The seconds that a prediction is made of, whatever the clients do: kernels, links and host."""
+    if point.regime == "fixed_batch":  # all prompts together, then all answers step by step
+        stages = frame.pipeline_parallel
+        parts = min(stages, frame.batch)  # each stage works on another part of the batch
+        each = frame.batch / (parts * frame.data_parallel)
+        prefill = _seconds(frame, point.model, batch=0, prompts=each) * (parts + stages - 1) / stages
+        return prefill, _seconds(frame, point.model, batch=each, prompts=0)
+    full = point.regime == "saturation"
+    held = replace(frame, batch=slots if full else min(frame.batch, slots))
+    names = ("mixed_s",) if full else ("prefill_s", "decode_s", "mixed_s")
+    return tuple(QUANTITIES[name].total(held, point.model) for name in names)
+
+
+def metric_of(point: Point, frame: Frame, slots: int, seconds: tuple[float, ...]) -> float:
+    """The metric of a point from `seconds_of` it."""
+    return _METRIC[point.regime](frame, slots, seconds)[point.metric]
+
+
+def _fixed_batch(frame: Frame, slots: int, seconds: tuple[float, ...]) -> dict[str, float]:
     """All prompts prefilled together, then all answers step by step."""
-    prefill = _seconds(frame, point.model, batch=0, prompts=frame.batch)
-    decode = _seconds(frame, point.model, batch=frame.batch, prompts=0)
+    prefill, decode = seconds
     whole = prefill + (frame.output_tokens - 1) * decode
-    tokens = frame.batch * frame.output_tokens
+    return _metrics(frame, prefill, decode, frame.batch / whole)
+
+
+def _saturated(frame: Frame, slots: int, seconds: tuple[float, ...]) -> dict[str, float]:
+    """As many sequences as fit, always full; a rate has no latency of its own."""
+    requests = slots / seconds[0] / frame.output_tokens
+    return _metrics(frame, float("nan"), seconds[0], requests)
+
+
+def _closed_loop(frame: Frame, slots: int, seconds: tuple[float, ...]) -> dict[str, float]:
+    """A fixed number of clients, each sending its next request when the last is answered."""
+    held, (prefill, decode, mixed) = min(frame.batch, slots), seconds
+    lanes = frame.data_parallel * frame.pipeline_parallel
+    served = closed_loop(frame.engine, frame.batch, held, prefill, decode, mixed, frame.output_tokens, lanes)
+    return _metrics(frame, float(served.ttft_s), float(served.tpot_s), float(served.requests_per_s))
+
+
+def _metrics(frame: Frame, ttft_s: float, tpot_s: float, requests_per_s: float) -> dict[str, float]:
     return {
-        "ttft_ms": 1e3 * prefill,
-        "tpot_ms": 1e3 * decode,
-        "output_tok_s_total": tokens / whole,
-        "total_tok_s": (tokens + frame.batch * frame.input_tokens) / whole,
-    }[point.metric]
+        "ttft_ms": 1e3 * ttft_s,
+        "tpot_ms": 1e3 * tpot_s,
+        "output_tok_s_total": requests_per_s * frame.output_tokens,
+        "total_tok_s": requests_per_s * (frame.input_tokens + frame.output_tokens),
+    }
 
 
-def _steady(point: Point, frame: Frame) -> float:
-    """Continuous batching: users see steps that carry prompts; a prompt waits half a step for its own.
-
-    No queue: a closed loop of many users waits several prefills more, which is not predicted.
-    """
-    mixed = QUANTITIES["mixed_s"].total(frame, point.model)
-    first = _seconds(frame, point.model, batch=frame.batch, prompts=1) + mixed / 2
-    rate = frame.batch / mixed
-    return {
-        "ttft_ms": 1e3 * first,
-        "tpot_ms": 1e3 * mixed,
-        "output_tok_s_total": rate,
-        "total_tok_s": rate * (1 + frame.input_tokens / frame.output_tokens),
-    }[point.metric]
+_METRIC = {"fixed_batch": _fixed_batch, "saturation": _saturated, "concurrency": _closed_loop}
 
 
-_METRIC = {"fixed_batch": _fixed_batch, "saturation": _steady, "concurrency": _steady}
-
-
-def _seconds(frame: Frame, model: Architecture, batch: int, prompts: int) -> float:
+def _seconds(frame: Frame, model: Architecture, batch: float, prompts: float) -> float:
     """Seconds of a step that decodes `batch` sequences and prefills `prompts` whole prompts."""
     return step_s(frame, model, replace(step_of(frame, "mixed"), batch=batch, prompts=prompts))
 
 
-def _largest_batch(frame: Frame, model: Architecture) -> int:
+def largest_batch(frame: Frame, model: Architecture) -> int:
     """The most sequences whose full-length cache fits beside the weights."""
-    low, high = 1, MOST_SEQUENCES + 1
+    low, high = 1, most_scheduled(frame) + 1
     while high - low > 1:
         middle = (low + high) // 2
-        used = QUANTITIES["memory_bytes"].total(replace(frame, batch=middle), model)
-        low, high = (middle, high) if used <= frame.chip.hbm_usable else (low, middle)
+        low, high = (middle, high) if _fits(replace(frame, batch=middle), model) else (low, middle)
     return low
+
+
+def _fits(frame: Frame, model: Architecture) -> bool:
+    engine, cache = frame.engine, memory.cache_bytes(frame, model)
+    rest = QUANTITIES["memory_bytes"].total(frame, model) - cache
+    return bool(cache <= engine.cache_share * (engine.memory_share * frame.chip.hbm_usable - rest))
 
 
 def _value(point: Point, group: str) -> str:

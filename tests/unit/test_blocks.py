@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from optimizer.blocks import block
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import QUANTITIES, layer_operators, roofline
+from optimizer.cost.quantities import QUANTITIES, layer_operators, passes, roofline
 from optimizer.plugins import plugins
 from optimizer.spec import architecture as spec
 from optimizer.spec.architecture import Architecture
@@ -55,7 +55,9 @@ def frame(tensor_parallel: int = 1, **fields: Any) -> Frame:
 
 
 def seconds(part: Any, at: Frame, phase: str) -> float:
-    return float(roofline(at).seconds(layer_operators(at, part, phase)))
+    """Of one layer; a long prompt is prefilled in chunks."""
+    times = passes(at) if phase == "prefill" else 1
+    return float(times * roofline(at).seconds(layer_operators(at, part, phase)))
 
 
 def test_every_kind_is_tried() -> None:
@@ -65,12 +67,13 @@ def test_every_kind_is_tried() -> None:
 @pytest.mark.parametrize("name", PARTS)
 def test_stored_elements_are_the_parameters(name: str) -> None:
     stored = block(PARTS[name]).weights(PARTS[name], D_MODEL, 1)
-    assert stored.matrix + stored.vector == block(PARTS[name]).n_params(PARTS[name], D_MODEL)
+    assert stored.matrix + stored.vector + stored.experts == block(PARTS[name]).n_params(PARTS[name], D_MODEL)
 
 
 @pytest.mark.parametrize("name", sorted(set(PARTS) - EMPTY))
 def test_ranks_share_the_weights_and_miss_none(name: str) -> None:
-    whole, share = (block(PARTS[name]).weights(PARTS[name], D_MODEL, t).matrix for t in (1, 4))
+    one, four = (block(PARTS[name]).weights(PARTS[name], D_MODEL, t) for t in (1, 4))
+    whole, share = (stored.matrix + stored.experts for stored in (one, four))
     assert whole / 4 <= share < whole
 
 

@@ -204,8 +204,8 @@ def test_a_published_model_can_be_the_fixed_architecture() -> None:
         input_tokens=1024,
         output_tokens=256,
         training_tokens=2e12,
-        host_ms=1.0,
-        reserve_gib=3.9,
+        engine=catalog.engine("trtllm"),
+        requests_per_s=5000.0,
     )
     assert result.metrics == pytest.approx(evaluate(frame, own), rel=1e-12)
 

@@ -33,7 +33,8 @@ def test_every_row_is_scored_or_has_a_reason():
 def test_a_prediction_is_the_cost_models_own():
     first = next(item for item in read_points(POINTS) if isinstance(item, Point))
     model, chip = catalog.model("meta-llama/Llama-2-70b-hf"), catalog.chip("h100")
-    frame = frame_of(model, chip, Setup(tensor_parallel=2, input_tokens=512, output_tokens=128))
+    setup = Setup(tensor_parallel=2, input_tokens=512, output_tokens=128, engine=first.setup.engine)
+    frame = frame_of(model, chip, setup)
     assert (first.model, first.chip) == (model, chip)
     assert predict(first) == pytest.approx(1e3 * QUANTITIES["decode_s"].total(frame, model), rel=1e-12)
 

@@ -1,0 +1,124 @@
+"""A deployment question as columns: which replica configurations may be used, and what each is good for.
+
+Bounds can be changed without pricing a column again: `within(bounds)` filters, prunes and counts.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optimizer.columns.queueing import rate_at_percentile
+from optimizer.columns.replicas import Replicas
+from optimizer.columns.supply import Supply
+
+UNIT = 10**8
+"""Rates are whole numbers of 1e-8 requests/s: six decimals of a measurement times two of a factor."""
+_ROUNDING = 1e-3
+_BOUND_NOISE = 1e-12
+
+
+@dataclass(frozen=True)
+class Usable:
+    """The rows that count under some bounds."""
+
+    rows: Any
+    """Indices into the table."""
+    capacity: Any
+    """Planned rate of each, in 1e-8 requests/s."""
+    dropped: Mapping[str, int]
+    """Reason to number of rows; 'dominated' rows cannot be part of a better plan."""
+
+
+@dataclass(frozen=True, eq=False)
+class DeploymentColumns:
+    """Everything a planner needs, priced once."""
+
+    replicas: Replicas
+    supplies: tuple[Supply, ...]
+    demand: float | None
+    same: bool
+    factors: Mapping[str, float]
+    """Share of the rate planned with, by mode."""
+    percentile: float | None
+    dropped: Mapping[str, int]
+    """Rows that no bound can bring back, by reason."""
+
+    def chip_index(self, rows: Any) -> Any:
+        """Which supply each row uses."""
+        names = np.array([s.name for s in self.supplies])
+        order = np.argsort(names)
+        return order[np.searchsorted(names[order], self.replicas.chip[rows])]
+
+    def rates(self, bounds: Mapping[str, float]) -> Any:
+        """Requests per second planned with for every row."""
+        r = self.replicas
+        rate = r.requests_per_s
+        if self.percentile is not None and "ttft_ms_max" in bounds:
+            queued = rate_at_percentile(rate, r.ttft_ms, bounds["ttft_ms_max"], self.percentile)
+            rate = np.where(r.mode == "decode", rate, queued)
+        for mode, share in self.factors.items():
+            rate = np.where(r.mode == mode, rate * share, rate)
+        return rate * bounds.get("utilisation_max", 1.0)
+
+    def memory_share(self) -> Any:
+        """Share of the usable memory each row fills; 0 where unknown."""
+        usable = np.array([s.usable_gib or np.inf for s in self.supplies])
+        return self.replicas.memory_gib / usable[self.chip_index(slice(None))]
+
+    def within(self, bounds: Mapping[str, float], prune: bool = True) -> Usable:
+        """The rows that keep the bounds on one replica, without those that others dominate."""
+        r = self.replicas
+        share = self.memory_share()
+        broken = {
+            "ttft_ms_max": (r.mode != "decode") & _above(r.ttft_ms, bounds.get("ttft_ms_max")),
+            "tpot_ms_max": (r.mode != "prefill") & _above(r.tpot_ms, bounds.get("tpot_ms_max")),
+            "memory_capacity": _above(share, bounds.get("memory_capacity")),
+        }
+        capacity = np.floor(self.rates(bounds) * UNIT + _ROUNDING).astype(np.int64)
+        broken["no rate left at the percentile"] = capacity <= 0
+        keep = np.ones(len(r), dtype=bool)
+        dropped: Counter[str] = Counter()
+        for name, mask in broken.items():
+            dropped[name] += int((keep & mask).sum())
+            keep &= ~mask
+        rows = np.flatnonzero(keep)
+        if prune:
+            best = self._undominated(rows, capacity[rows])
+            dropped["dominated"] = len(rows) - len(best)
+            rows = best
+        return Usable(rows, capacity[rows], +dropped)
+
+    def _undominated(self, rows: Any, capacity: Any) -> Any:
+        """Rows for which no other of the same mode, chip and cache format has fewer or equal chips, an equal
+        or finer tensor-parallel group (it packs at least as well) and at least the rate."""
+        r = self.replicas
+        group = np.unique([r.mode[rows], r.chip[rows], r.kv_dtype[rows]], axis=1, return_inverse=True)[1]
+        group = group.ravel()
+        order = np.lexsort((-capacity, r.chips[rows], r.tensor_parallel[rows], group))
+        kept: list[int] = []
+        kept_by_group: dict[int, list[int]] = {}
+        best: dict[tuple[int, int], int] = {}
+        for i in order.tolist():
+            key = (int(group[i]), int(r.tensor_parallel[rows[i]]))
+            if capacity[i] <= best.get(key, 0):
+                continue
+            best[key] = int(capacity[i])
+            others = kept_by_group.setdefault(key[0], [])
+            if not any(self._covers(rows[j], rows[i], capacity[j], capacity[i]) for j in others):
+                others.append(i)
+                kept.append(i)
+        return rows[np.sort(np.array(kept, dtype=np.int64))]
+
+    def _covers(self, a: int, b: int, capacity_a: int, capacity_b: int) -> bool:
+        r = self.replicas
+        finer = r.tensor_parallel[b] % r.tensor_parallel[a] == 0
+        return bool(finer and r.chips[a] <= r.chips[b] and capacity_a >= capacity_b)
+
+
+def _above(values: Any, limit: float | None) -> Any:
+    if limit is None:
+        return np.zeros(len(values), dtype=bool)
+    return values > limit * (1 + _BOUND_NOISE)

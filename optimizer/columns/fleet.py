@@ -1,0 +1,132 @@
+"""A fleet as columns: for every service and phase, what each setup makes of each size of request.
+
+A setup (chip, split, formats) runs each bucket at the batch that gives the highest rate within the service's
+bounds. A replica that gets x_b requests/s of bucket b is busy for sum_b x_b / rate_b of its time (Melange,
+Griggs et al., arXiv 2404.14527): one replica is full at 1.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.replicas import Replicas
+from optimizer.columns.supply import Supply
+
+_SETUP = (
+    "mode",
+    "chip",
+    "tensor_parallel",
+    "pipeline_parallel",
+    "expert_parallel",
+    "data_parallel",
+    "weight_dtype",
+    "kv_dtype",
+    "chips",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """The setups of one phase of one service."""
+
+    service: int
+    phase: str
+    setups: Replicas
+    """One row per setup; batch, rate and latencies are those of its first bucket that it can serve."""
+    rates: Any
+    """Requests per second of one replica, bucket by setup; 0 where a bucket's bounds cannot be kept."""
+    rows: Any
+    """The row of the bucket's table behind each rate."""
+
+
+@dataclass(frozen=True, eq=False)
+class FleetColumns:
+    """Everything a planner of a fleet needs."""
+
+    supplies: tuple[Supply, ...]
+    names: tuple[str, ...]
+    demands: tuple[tuple[float, ...], ...]
+    """Requests per second of every bucket of every service."""
+    items: tuple[Item, ...]
+    dropped: dict[str, int]
+
+    def kinds(self, item: Item) -> list[int]:
+        """Which supply each setup of an item uses."""
+        order = {s.name: j for j, s in enumerate(self.supplies)}
+        return [order[name] for name in item.setups.chip.tolist()]
+
+
+def items_of(
+    service: int, buckets: Sequence[DeploymentColumns], bounds: dict[str, float]
+) -> tuple[list[Item], Counter[str]]:
+    """The phases of one service from the priced replicas of each of its buckets."""
+    best: list[dict[tuple[Any, ...], tuple[float, int]]] = []
+    dropped: Counter[str] = Counter()
+    for columns in buckets:
+        usable = columns.within(bounds, prune=False)
+        dropped.update(usable.dropped)
+        best.append(_best_rows(columns, usable.rows))
+    items = []
+    for phase in ("aggregated", "prefill", "decode"):
+        keys = sorted({key for found in best for key in found if key[0] == phase})
+        if keys:
+            items.append(_item(service, phase, keys, best, buckets))
+    return [_undominated(item) for item in items], dropped
+
+
+def _best_rows(columns: DeploymentColumns, rows: Any) -> dict[tuple[Any, ...], tuple[float, int]]:
+    """For each setup its highest rate, and the row that has it."""
+    r = columns.replicas
+    rates = columns.rates({})[rows]
+    order = np.argsort(rates, kind="stable")
+    keys = zip(*(getattr(r, name)[rows][order].tolist() for name in _SETUP), strict=True)
+    return {
+        key: (rate, row)
+        for key, rate, row in zip(keys, rates[order].tolist(), rows[order].tolist(), strict=True)
+    }
+
+
+def _item(
+    service: int,
+    phase: str,
+    keys: list[tuple[Any, ...]],
+    best: Sequence[dict[tuple[Any, ...], tuple[float, int]]],
+    buckets: Sequence[DeploymentColumns],
+) -> Item:
+    rates = np.array([[found.get(key, (0.0, -1))[0] for key in keys] for found in best])
+    rows = np.array([[found.get(key, (0.0, -1))[1] for key in keys] for found in best])
+    shown = []
+    for j in range(len(keys)):
+        b = int(np.flatnonzero(rates[:, j])[0])
+        shown.append(buckets[b].replicas.row(int(rows[b, j])))
+    return Item(service, phase, Replicas.of(shown), rates, rows)
+
+
+def _undominated(item: Item) -> Item:
+    """Setups for which no other of the chip has as few chips, as fine a group and every rate as high."""
+    r, kept = item.setups, list[int]()
+    order = np.lexsort((-item.rates.sum(axis=0), r.chips, r.tensor_parallel))
+    for j in order.tolist():
+        if not any(_covers(item, i, j) for i in kept):
+            kept.append(j)
+    rows = np.sort(np.array(kept, dtype=np.int64))
+    return Item(item.service, item.phase, r.take(rows), item.rates[:, rows], item.rows[:, rows])
+
+
+def _covers(item: Item, i: int, j: int) -> bool:
+    r = item.setups
+    return bool(
+        r.chip[i] == r.chip[j]
+        and r.chips[i] <= r.chips[j]
+        and r.tensor_parallel[j] % r.tensor_parallel[i] == 0
+        and (item.rates[:, i] >= item.rates[:, j]).all()
+    )
+
+
+def setup_fields() -> tuple[str, ...]:
+    """What makes a setup, beside the batch."""
+    return tuple(f.name for f in fields(Replicas) if f.name in _SETUP)

@@ -1,0 +1,221 @@
+"""Replica configurations from the cost model: every split, format and batch a deployment may choose.
+
+One setup (chip, split, formats) is priced for all its batches at once. A split the model cannot run is left
+out with the reason, and what needs no price to be ruled out is never priced.
+
+Times and rates are those of `optimizer.cost.serving`; a prefill replica hands its cache over the slowest
+network on offer before the first token counts.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from optimizer import catalog
+from optimizer.blocks import rule_words
+from optimizer.columns.replicas import Replicas
+from optimizer.columns.rules import frame_values
+from optimizer.columns.splits import unsplittable
+from optimizer.columns.supply import Supply
+from optimizer.cost import memory
+from optimizer.cost.collectives import connected, group_of
+from optimizer.cost.frame import Frame
+from optimizer.cost.quantities import QUANTITIES
+from optimizer.cost.serving import aggregated, decode, most_scheduled, prefill
+from optimizer.errors import InputError
+from optimizer.plugins import plugins
+from optimizer.scope import Scope, holds
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.chip import Chip
+from optimizer.spec.deployment import ReplicaSpace, Traffic
+from optimizer.spec.dtypes import ARITHMETIC
+
+BATCHES = tuple(sorted({*range(1, 65), *(round(64 * 2 ** (i / 16)) for i in range(1, 81))}))
+"""Sequences in flight that are tried where a problem names none: all to 64, then steps of 4 % to 2048."""
+_RULES = ("gqa_divisibility", "tensor_parallel_divisibility")
+_WEIGHT_ONLY = ("int8", "int4", "mxfp4")
+"""Formats that engines de-quantise on the fly where a chip has no arithmetic for them."""
+NETWORK = 50e9
+"""Bytes per second and chip of a network nobody stated: 400 Gbit/s."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How one replica is split, and its formats."""
+
+    supply: Supply
+    chip: Chip
+    tensor_parallel: int
+    pipeline_parallel: int
+    expert_parallel: int
+    data_parallel: int
+    weight_dtype: str
+    kv_dtype: str
+
+    @property
+    def chips(self) -> int:
+        """Chips of the replica; experts are spread over chips it has anyway."""
+        return self.tensor_parallel * self.pipeline_parallel * self.data_parallel
+
+
+def replica_columns(
+    architecture: Architecture, supplies: Sequence[Supply], space: ReplicaSpace, traffic: Traffic
+) -> tuple[Replicas, Counter[str]]:
+    """Price every setup a problem allows; also count what was left out, by reason."""
+    dropped: Counter[str] = Counter()
+    tables: list[Replicas] = []
+    network = min((_network(s) for s in supplies), default=NETWORK)
+    for setup in setups(supplies, space):
+        why = unrunnable(architecture, setup)
+        if why:
+            dropped[why] += 1
+            continue
+        try:
+            modes = [_priced(architecture, setup, m, space, traffic, network) for m in _modes(space)]
+        except InputError as error:  # a figure this setup needs is not known: a network, a topology
+            dropped[str(error)] += 1
+            continue
+        tables += modes
+    if not tables:
+        reasons = "; ".join(f"{why} ({n})" for why, n in dropped.most_common(4))
+        raise InputError(f"deployment: no setup can run {architecture.name}: {reasons}")
+    return Replicas.together(tables), dropped
+
+
+def _modes(space: ReplicaSpace) -> Iterator[str]:
+    if "aggregated" in space.mode:
+        yield "aggregated"
+    if "disaggregated" in space.mode:
+        yield from ("prefill", "decode")
+
+
+def setups(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Setup]:
+    """Every combination of chip, split and formats."""
+    degrees = (space.tensor_parallel, space.pipeline_parallel, space.expert_parallel, space.data_parallel)
+    for supply in supplies:
+        if supply.chip is None:
+            raise InputError(f"hardware: {supply.name} is not in the catalogue, and there is no table of it")
+        for split in product(*degrees, space.weight_dtype, space.kv_dtype):
+            yield Setup(supply, supply.chip, *split)
+
+
+def unrunnable(architecture: Architecture, setup: Setup) -> str:
+    """Why a setup cannot run a model at all; '' if it can."""
+    chip, wanted = setup.chip, ARITHMETIC[setup.weight_dtype]
+    if wanted not in chip.dense_flops and setup.weight_dtype not in _WEIGHT_ONLY:
+        return f"{chip.name} has no {wanted} arithmetic for {setup.weight_dtype} weights"
+    if setup.tensor_parallel > (setup.supply.node or setup.tensor_parallel):
+        return f"tensor_parallel {setup.tensor_parallel} is wider than a node of {chip.name}"
+    ranks = setup.tensor_parallel * setup.data_parallel
+    if not connected(group_of(ranks, chip), chip):
+        return f"{ranks} ranks leave the domain of {chip.name}, which states no network"
+    frame = frame_of(architecture, setup, ReplicaSpace(), Traffic(input_tokens=1, output_tokens=1), 1)
+    for name, why in unsplittable(architecture, frame).items():
+        return f"{name} {getattr(setup, name)}: {why}"
+    broken = next((name for name in _RULES if not _keeps(name, architecture, frame)), "")
+    return f"tensor_parallel {setup.tensor_parallel} breaks {broken}" if broken else ""
+
+
+def _keeps(name: str, architecture: Architecture, frame: Frame) -> bool:
+    facts = {**frame_values(frame), "n_layers": architecture.n_layers}
+    groups = [rule_words(g.block.mixer) | rule_words(g.block.ffn) for g in architecture.layers]
+    anywhere = {word: value for group in reversed(groups) for word, value in group.items()}
+    rule = plugins("constraints")[name].rule
+    return all(
+        bool(holds(rule(Scope(facts | anywhere | group, facts.__getitem__), True)).all()) for group in groups
+    )
+
+
+def frame_of(a: Architecture, setup: Setup, space: ReplicaSpace, traffic: Traffic, batch: Any) -> Frame:
+    """The frame one setup runs in, for one batch or an array of them."""
+    return Frame(
+        chip=setup.chip,
+        tensor_parallel=setup.tensor_parallel,
+        pipeline_parallel=setup.pipeline_parallel,
+        data_parallel=setup.data_parallel,
+        expert_parallel=setup.expert_parallel,
+        batch=batch,
+        weight_dtype=setup.weight_dtype,
+        kv_dtype=setup.kv_dtype,
+        expert_dtype=_expert_dtype(a, setup.weight_dtype),
+        d_model=a.d_model,
+        vocab_size=a.vocab_size,
+        tied_embeddings=a.tied_embeddings,
+        input_tokens=traffic.input_tokens,
+        output_tokens=traffic.output_tokens,
+        training_tokens=0.0,
+        engine=catalog.engine(space.engine, host_ms=space.host_ms, reserve_gib=space.reserve_gib),
+        position_embeddings=a.position_embeddings,
+        n_norms=a.first.n_norms,
+        norm_bias=a.first.norm_bias,
+        prefix_tokens=traffic.prefix_tokens,
+        draft_tokens=space.draft_tokens,
+        draft_acceptance=space.draft_acceptance,
+        draft_cost=space.draft_cost,
+    )
+
+
+def _priced(
+    a: Architecture, setup: Setup, mode: str, space: ReplicaSpace, traffic: Traffic, network: float
+) -> Replicas:
+    """All batches of one setup in one mode, those that no chip could hold left to the memory rule."""
+    lanes = setup.pipeline_parallel * setup.data_parallel
+    if mode == "prefill":
+        together = np.array(space.prefill_batch)
+        batch = lanes * together
+        frame = replace(frame_of(a, setup, space, traffic, batch), prefill_batch=together)
+    else:
+        batch = np.array(space.batch or [lanes * b for b in BATCHES])
+        batch = batch[batch % lanes == 0]
+        frame = frame_of(a, setup, space, traffic, batch)
+        batch = batch[batch <= most_scheduled(frame)] if mode == "aggregated" else batch
+        frame = replace(frame, batch=batch)
+    served = _SERVED[mode](frame, a)
+    ttft = served.ttft_s
+    if mode == "prefill":
+        ttft = ttft + _handover_s(a, frame, setup.pipeline_parallel, network)
+    n = len(batch)
+    return Replicas(
+        mode=np.full(n, mode),
+        chip=np.full(n, setup.chip.name),
+        tensor_parallel=np.full(n, setup.tensor_parallel),
+        pipeline_parallel=np.full(n, setup.pipeline_parallel),
+        expert_parallel=np.full(n, setup.expert_parallel),
+        data_parallel=np.full(n, setup.data_parallel),
+        batch=batch,
+        weight_dtype=np.full(n, setup.weight_dtype),
+        kv_dtype=np.full(n, setup.kv_dtype),
+        chips=np.full(n, setup.chips),
+        requests_per_s=served.requests_per_s + np.zeros(n),
+        ttft_ms=1e3 * ttft + np.zeros(n),
+        tpot_ms=1e3 * served.tpot_s + np.zeros(n),
+        memory_gib=QUANTITIES["memory_bytes"].total(frame, a) / memory.GIB + np.zeros(n),
+        label=np.full(n, "cost model"),
+    )
+
+
+_SERVED = {"aggregated": aggregated, "prefill": prefill, "decode": decode}
+
+
+def _expert_dtype(a: Architecture, weight_dtype: str) -> str:
+    """A model published with experts in one format keeps it under 16-bit weights."""
+    return a.expert_dtype if a.expert_dtype and weight_dtype == "bf16" else ""
+
+
+def _handover_s(a: Architecture, frame: Frame, parts: int, network: float) -> Any:
+    """Seconds to hand a prompt's cache to a decode replica; every chip sends its own share."""
+    prompt = replace(frame, output_tokens=0)
+    cached = sum(
+        g.count * (memory.kv_bytes(g.block.mixer, prompt) + memory.state_bytes(g.block.mixer, prompt))
+        for g in a.layers
+    )
+    return cached / parts / network
+
+
+def _network(supply: Supply) -> float:
+    chip = supply.chip
+    return (chip.scaleout_bandwidth if chip else None) or NETWORK

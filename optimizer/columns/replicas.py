@@ -1,0 +1,80 @@
+"""Replica configurations as a table of numpy columns: one row is one way to run one replica, or one phase.
+
+Everything nonlinear about a deployment ends in these columns: rate, latencies, memory, chips. Planning is
+then linear in the number of replicas of each row.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+MODES = ("aggregated", "prefill", "decode")
+FORMATS: dict[str, Any] = {
+    "mode": str,
+    "chip": str,
+    "tensor_parallel": np.int64,
+    "pipeline_parallel": np.int64,
+    "expert_parallel": np.int64,
+    "data_parallel": np.int64,
+    "batch": np.int64,
+    "weight_dtype": str,
+    "kv_dtype": str,
+    "chips": np.int64,
+    "requests_per_s": np.float64,
+    "ttft_ms": np.float64,
+    "tpot_ms": np.float64,
+    "memory_gib": np.float64,
+    "label": str,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Replicas:
+    """Columns of equal length; 0 where a figure has no meaning (TPOT of a prefill replica).
+
+    `requests_per_s` is the rate of one replica as measured or predicted, `memory_gib` of one chip, 0 where
+    unknown, `label` the row's name in its source.
+    """
+
+    mode: Any
+    chip: Any
+    tensor_parallel: Any
+    pipeline_parallel: Any
+    expert_parallel: Any
+    data_parallel: Any
+    batch: Any
+    weight_dtype: Any
+    kv_dtype: Any
+    chips: Any
+    requests_per_s: Any
+    ttft_ms: Any
+    tpot_ms: Any
+    memory_gib: Any
+    label: Any
+
+    def __len__(self) -> int:
+        return len(self.mode)
+
+    def take(self, rows: Any) -> "Replicas":
+        """The rows of a mask or of indices."""
+        return Replicas(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def row(self, index: int) -> dict[str, Any]:
+        """One row as plain Python values."""
+        return {f.name: np.asarray(getattr(self, f.name))[index].item() for f in fields(self)}
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Replicas":
+        """A table from rows of plain values."""
+        return cls(**{name: _column([row[name] for row in rows], kind) for name, kind in FORMATS.items()})
+
+    @classmethod
+    def together(cls, tables: Sequence["Replicas"]) -> "Replicas":
+        """Tables one below the other."""
+        return cls(**{name: np.concatenate([getattr(t, name) for t in tables]) for name in FORMATS})
+
+
+def _column(values: list[Any], kind: Any) -> Any:
+    return np.array(values, dtype=np.str_ if kind is str else kind)

@@ -1,0 +1,62 @@
+"""The chips on offer: how many, at what price and power, wired how."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from optimizer import catalog
+from optimizer.errors import InputError
+from optimizer.spec.chip import Chip
+from optimizer.spec.deployment import Offer
+
+GIB = 2.0**30
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Chips of one kind; None where a figure is unknown, or a count unlimited."""
+
+    name: str
+    count: int | None
+    usd_per_hour: float | None
+    power_w: float | None
+    node: int | None
+    usable_gib: float | None
+    chip: Chip | None
+
+    def each(self, quantity: str) -> float:
+        """What one chip adds to a quantity; InputError if nobody said."""
+        value = {"chips": 1.0, "usd_per_hour": self.usd_per_hour, "power_w": self.power_w}[quantity]
+        if value is None:
+            field = "usd_per_chip_hour" if quantity == "usd_per_hour" else quantity
+            raise InputError(f"hardware: {self.name} has no known {quantity}; give {field} beside the chip")
+        return value
+
+
+def supplies(offers: Iterable[Offer], known_only: bool = True) -> tuple[Supply, ...]:
+    """The offers with what the catalogue knows of them.
+
+    A chip the catalogue does not know is accepted where a performance table stands in for the cost model.
+    """
+    found = []
+    for offer in offers:
+        try:
+            chip = catalog.chip(offer.chip)
+        except InputError:
+            if known_only:
+                raise
+            chip = None
+        found.append(
+            Supply(
+                name=chip.name if chip else offer.chip,
+                count=offer.max_count,
+                usd_per_hour=offer.usd_per_chip_hour or (chip.usd_per_chip_hour if chip else None),
+                power_w=offer.power_w or (chip.power or chip.tdp if chip else None),
+                node=offer.node or (chip.scaleup.domain if chip else None),
+                usable_gib=chip.hbm_usable / GIB if chip else None,
+                chip=chip,
+            )
+        )
+    names = [s.name for s in found]
+    if len(set(names)) < len(names):
+        raise InputError("hardware: two entries are the same chip; give it one max_count")
+    return tuple(found)

@@ -1,0 +1,84 @@
+"""The training half of archsat estimate: its options, and the command."""
+
+import argparse
+import contextlib
+from typing import Any
+
+from optimizer.commands._arguments import natural, positive, whole
+from optimizer.commands._output import check_out, show, write
+
+_OPTIONS: dict[str, tuple[Any, str, str]] = {
+    "pipeline-parallel": (whole, "N", "stages (1)"),
+    "pipeline-interleave": (whole, "N", "model chunks on each stage (1)"),
+    "data-parallel": (whole, "N", "replicas (1)"),
+    "context-parallel": (whole, "N", "ranks that share a sequence (1)"),
+    "expert-parallel": (whole, "N", "ranks that share the experts (1)"),
+    "microbatch": (whole, "N", "sequences of a pass (1)"),
+    "global-batch": (whole, "N", "sequences of a step (one microbatch on each replica)"),
+    "sequence-length": (whole, "N", "tokens (4096)"),
+    "recompute": (str, "HOW", "none, selective or full"),
+    "zero": (natural, "N", "0-3: shards nothing, optimizer, gradients, weights (1)"),
+    "zero-group": (whole, "N", "ranks that share one shard set (all replicas)"),
+    "dtype": (str, "D", "of the products: bf16, fp8, mxfp8, nvfp4"),
+    "engine": (str, "E", "whose kernels: megatron, pytorch, xla"),
+    "training-tokens": (positive, "N", "also days and USD for this many tokens"),
+    "setup": (str, "FILE", "a YAML file of these fields"),
+}
+_FIELD = {"zero": "zero_stage"}
+_FLAGS = {
+    "no-sequence-parallel": ("sequence_parallel", "norms whole on each tensor-parallel rank"),
+    "no-flash-attention": ("flash_attention", "scores go through memory"),
+    "no-overlap": ("overlap", "nothing travels while chips compute"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what --phase train takes beside the model, the chip and --tensor-parallel."""
+    group = parser.add_argument_group("with --phase train")
+    for name, (kind, shown, text) in _OPTIONS.items():
+        with contextlib.suppress(argparse.ArgumentError):  # another phase has declared it already
+            group.add_argument(f"--{name}", type=kind, metavar=shown, help=text)
+    for name, (_, text) in _FLAGS.items():
+        group.add_argument(f"--{name}", action="store_true", help=text)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; return the exit code."""
+    from optimizer import catalog
+    from optimizer.report.json import to_json
+    from optimizer.report.train_estimate import report
+    from optimizer.studies.train_estimate import train_estimate
+
+    check_out(arguments.out)
+    answer = train_estimate(
+        catalog.model(arguments.model),
+        catalog.chip(arguments.chip),
+        setup_of(arguments),
+        arguments.training_tokens,
+    )
+    if arguments.json:
+        write(arguments, to_json(answer))
+    else:
+        show(arguments, report(answer, arguments.verbose))
+    return 3 if answer.breaks else 0
+
+
+def setup_of(arguments: argparse.Namespace) -> Any:
+    """The setup as typed: fields of --setup FILE, with the options over them."""
+    from pathlib import Path
+
+    from optimizer.spec.loading import read_yaml, validate
+    from optimizer.spec.training import TrainingSetup
+
+    data = read_yaml(Path(arguments.setup)) if arguments.setup else {}
+    for name in _OPTIONS:
+        value = getattr(arguments, name.replace("-", "_"))
+        if value is not None and name not in ("setup", "training-tokens"):
+            data[_FIELD.get(name, name.replace("-", "_"))] = value
+    for name, (field, _) in _FLAGS.items():
+        if getattr(arguments, name.replace("-", "_")):
+            data[field] = False
+    if arguments.tensor_parallel != 1:
+        data["tensor_parallel"] = arguments.tensor_parallel
+    data.setdefault("global_batch", data.get("microbatch", 1) * data.get("data_parallel", 1))
+    return validate(TrainingSetup, data, arguments.setup or "estimate --phase train")

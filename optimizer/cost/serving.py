@@ -1,0 +1,99 @@
+"""What users of a replica see: first token, tokens after it, and the rate, from the seconds of its steps.
+
+Two kinds of clients:
+- a closed loop: `users` clients, each sending its next request when the last is answered (benchmarks);
+- open arrivals at a rate (traffic): see `queueing`.
+
+In a closed loop of a continuous-batching engine, with p = seconds to prefill one prompt alone, d = a decode
+step, m = a steady step that carries the prompts which keep the batch full, s = sequences that fit:
+
+    tpot = d + (1 - b/2) (m - d)
+    ttft = b (s + 1)/2 p + (1 - b) min(s, c) p + m/2 + (users - s) L tpot / s
+
+b is the share of prompts that arrive in bursts of all clients at once: they queue behind each other, and
+their neighbours' prefills are over before most of their tokens are made. c is how many prompts meet in the
+engine otherwise. Users beyond s wait for a place. b and c belong to the engine and its clients
+(`spec.engine`); the form and both constants were fitted to 330 published rows of three engines.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.frame import Frame
+from optimizer.cost.quantities import JOINED, QUANTITIES, n_chunks, passes
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Mean seconds to the first token, between later ones, and requests per second, of one replica."""
+
+    ttft_s: Number
+    tpot_s: Number
+    requests_per_s: Number
+
+
+def most_scheduled(frame: Frame) -> int:
+    """Sequences that a replica decodes together at most, memory apart.
+
+    Each step has room for `step_tokens` tokens a rank, and a full batch needs input / output new prompt
+    tokens for each token it decodes; pipelines have one step in flight per stage.
+    """
+    per_sequence = frame.tokens_per_step * (1 + frame.computed_tokens / frame.output_tokens)
+    tokens = frame.engine.step_tokens * frame.pipeline_parallel / per_sequence
+    return max(1, int(min(tokens, frame.engine.max_sequences))) * frame.data_parallel
+
+
+def aggregated(frame: Frame, architecture: Architecture) -> Served:
+    """One replica that prefills and decodes, its `frame.batch` sequences always full; an array of batches.
+
+    A prompt arrives in the middle of a step, and then takes its own chunks while the others decode on.
+    """
+    mixed = QUANTITIES["mixed_s"].total(frame, architecture)
+    ttft = mixed / 2 + JOINED.total(frame, architecture)
+    tokens_per_s = frame.batch * frame.tokens_per_step / mixed
+    return Served(ttft, mixed / frame.tokens_per_step, tokens_per_s / frame.output_tokens)
+
+
+def prefill(frame: Frame, architecture: Architecture) -> Served:
+    """One replica that only prefills, `frame.prefill_batch` prompts at a time on each attention rank."""
+    busy = QUANTITIES["prefill_s"].total(frame, architecture)
+    stage_s = busy * n_chunks(frame) / passes(frame) / frame.pipeline_parallel
+    return Served(busy, 0.0, frame.prefill_batch * frame.data_parallel / stage_s)
+
+
+def decode(frame: Frame, architecture: Architecture) -> Served:
+    """One replica that only decodes, from caches that others have filled."""
+    step = QUANTITIES["decode_s"].total(frame, architecture)
+    tokens_per_s = frame.batch * frame.tokens_per_step / step
+    return Served(0.0, step / frame.tokens_per_step, tokens_per_s / frame.output_tokens)
+
+
+def closed_loop(
+    engine: Engine,
+    users: Number,
+    slots: Number,
+    prefill_s: Number,
+    decode_s: Number,
+    mixed_s: Number,
+    output_tokens: int,
+    lanes: int = 1,
+) -> Served:
+    """Latencies and rate of `users` clients on a replica that runs `slots` of their sequences together.
+
+    Prompts are spread over `lanes` that prefill side by side: attention ranks and pipeline stages.
+
+    `prefill_s` is one prompt alone; `decode_s` and `mixed_s` are seconds per token of each of the `slots`
+    sequences, in steps without and with prompts.
+    """
+    burst = engine.arrival_burst
+    tpot = decode_s + (1 - burst / 2) * (mixed_s - decode_s)
+    each = np.maximum(1.0, slots / lanes)
+    queued = burst * (each + 1) / 2 + (1 - burst) * np.minimum(each, engine.arrival_clump)
+    answer_s = (output_tokens - 1) * tpot
+    place_s = (users - slots) * answer_s / slots
+    ttft = queued * prefill_s + mixed_s / 2 + place_s
+    return Served(ttft, tpot, users / (ttft + answer_s))

@@ -1,0 +1,87 @@
+"""A training setup as numbers, or as arrays that stand for many setups at once.
+
+Every formula of this package takes a Layout, so the scalar estimate and the search over millions of
+settings are the same arithmetic.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from optimizer.blocks.operators import Number
+from optimizer.spec.training import TrainingSetup
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The fields of a `TrainingSetup` that may vary; choices are 0 or 1."""
+
+    tensor_parallel: Number
+    sequence_parallel: Number
+    pipeline_parallel: Number
+    pipeline_interleave: Number
+    data_parallel: Number
+    context_parallel: Number
+    expert_parallel: Number
+    microbatch: Number
+    global_batch: Number
+    sequence_length: int
+    recompute_attention: Number
+    """1 where the attention core is computed again, alone or with the whole layer."""
+    recompute_layers: Number
+    """1 where whole layers are."""
+    zero_stage: Number
+    zero_group: Number
+    """Ranks that share one copy of what is sharded."""
+    gradient_bytes: float
+    optimizer_bytes: float
+    zero_bubble: Number
+    flash_attention: bool
+    dropout: bool
+    overlap: bool
+    engine: str
+
+    @property
+    def n_microbatches(self) -> Number:
+        """Microbatches each pipeline runs in a step; the last may be part full."""
+        return np.ceil(self.global_batch / (self.microbatch * self.data_parallel))
+
+    @property
+    def tokens(self) -> Number:
+        """Tokens of a microbatch on one rank, before sequence parallelism."""
+        return self.sequence_length * self.microbatch / self.context_parallel
+
+    @property
+    def sequence_shards(self) -> Number:
+        """Ranks over which norms and residuals are split."""
+        return np.where(self.sequence_parallel, self.tensor_parallel, 1)
+
+    @property
+    def replicas(self) -> Number:
+        """Ranks with the same weights before ZeRO: data and context parallel."""
+        return self.data_parallel * self.context_parallel
+
+    @property
+    def expert_replicas(self) -> Number:
+        """Ranks with the same experts: experts are not split over tensor-parallel ranks once they spread."""
+        spread = self.replicas * self.tensor_parallel / self.expert_parallel
+        return np.where(self.expert_parallel > 1, np.maximum(spread, 1), self.replicas)
+
+    @property
+    def expert_tensor_parallel(self) -> Number:
+        """Ranks over which one expert's width is split."""
+        return np.where(self.expert_parallel > 1, 1, self.tensor_parallel)
+
+
+def layout_of(setup: TrainingSetup) -> Layout:
+    """The numbers of one setup."""
+    own = setup.model_dump()
+    known = {field.name for field in fields(Layout)}
+    replicas = setup.data_parallel * setup.context_parallel
+    return Layout(
+        **{name: value for name, value in own.items() if name in known and name != "zero_group"},
+        recompute_attention=int(setup.recompute != "none"),
+        recompute_layers=int(setup.recompute == "full"),
+        zero_group=min(setup.zero_group or replicas, replicas),
+        zero_bubble=int(setup.schedule == "zero_bubble"),
+    )

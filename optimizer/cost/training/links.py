@@ -1,0 +1,45 @@
+"""Seconds of the messages between ranks.
+
+Ranks are numbered tensor, context, data, pipeline from the inside out, and expert groups are neighbours, as
+in Megatron: a group of n ranks `stride` apart lies in as many scale-up domains as it must. Arrays of group
+sizes are priced once per distinct group.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.collectives import Group, Time, group_of, point_to_point_s
+from optimizer.spec.chip import Chip
+
+_WIDE = 1 << 31
+Collective = Callable[[Number, Group, Chip], Time]
+
+
+def exchange_s(
+    collective: Collective, size: Number, n_chips: Number, chip: Chip, stride: Number = 1
+) -> Number:
+    """Seconds of a collective of `size` bytes over groups of `n_chips` ranks `stride` apart."""
+    if np.ndim(n_chips) == 0 and np.ndim(stride) == 0:
+        return _one(collective, size, int(n_chips), chip, int(stride))
+    sizes, groups = np.broadcast_arrays(size, np.int64(n_chips) * _WIDE + np.int64(stride))
+    seconds = np.zeros(sizes.shape)
+    for group in np.unique(groups):
+        rows = groups == group
+        n, apart = divmod(int(group), _WIDE)
+        seconds[rows] = _one(collective, sizes[rows], n, chip, apart)
+    return seconds
+
+
+def _one(collective: Collective, size: Number, n: int, chip: Chip, stride: int) -> Number:
+    return collective(size, group_of(n, chip, stride), chip)[0] if n > 1 else 0.0 * size
+
+
+def message_s(size: Number, chip: Chip, inside: Number, sent: Number) -> Number:
+    """Seconds of one message, over the domain's links where `inside`, nothing where none is `sent`."""
+    if not np.any(sent):
+        return 0.0 * size
+    near = point_to_point_s(size, chip, inside=True)[0] if np.any(inside) else 0.0
+    far = point_to_point_s(size, chip, inside=False)[0] if not np.all(inside) else 0.0
+    return np.where(sent, np.where(inside, near, far), 0.0)

@@ -1,0 +1,92 @@
+"""Seconds of the messages of a training step, by the kind of parallelism that sends them.
+
+Per pass over all layers (a forward, a backward, or a forward computed again):
+
+    tensor     an all-reduce of the microbatch's activations for each layer half, or, with sequence
+               parallelism, an all-gather and a reduce-scatter (arXiv 2205.05198)
+    expert     each token's activations to its k experts and back: two all-to-alls for each mixture
+    context    keys and values around a ring, as far as attention does not hide them; twice as much backward
+
+and per step, or per microbatch with ZeRO 3: weights gathered, gradients summed (arXiv 1910.02054).
+"""
+
+import numpy as np
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.collectives import all_gather_s, all_reduce_s, all_to_all_s, reduce_scatter_s
+from optimizer.cost.training.constants import ENGINES, LEAK
+from optimizer.cost.training.layout import Layout
+from optimizer.cost.training.links import exchange_s, message_s
+from optimizer.cost.training.memory import WEIGHT_BYTES, Parameters
+from optimizer.cost.training.work import Work
+from optimizer.spec.chip import Chip
+
+
+def hidden(messages: Number, behind: Number, overlap: bool, leak: float = LEAK) -> Number:
+    """Seconds that messages add to computing that may hide them; `leak` of what is hidden still costs."""
+    if not overlap:
+        return messages
+    return np.maximum(0.0, messages - behind) + leak * np.minimum(messages, behind)
+
+
+def tensor_s(own: Work, at: Layout, chip: Chip) -> Number:
+    """Exposed tensor-parallel messages of one pass over all layers."""
+    t, size = at.tensor_parallel, own.reduced_bytes
+    whole = exchange_s(all_reduce_s, size, t, chip)
+    split = exchange_s(all_gather_s, size, t, chip) + exchange_s(reduce_scatter_s, size, t, chip)
+    exposed = ENGINES[at.engine].tensor_exposed if at.overlap else 1.0
+    return own.reductions * np.where(at.sequence_shards > 1, exposed * split, whole)
+
+
+def expert_s(own: Work, at: Layout, chip: Chip) -> Number:
+    """Exposed tokens to their experts and back, in one pass over all layers."""
+    exposed = ENGINES[at.engine].expert_exposed if at.overlap else 1.0
+    one = exchange_s(all_to_all_s, own.routed_bytes, at.expert_parallel, chip)
+    return exposed * 2 * own.routed_layers * one
+
+
+def context_s(own: Work, at: Layout, chip: Chip) -> Number:
+    """Keys and values around the ring, both passes over all layers, that attention does not hide."""
+    c, t = at.context_parallel, at.tensor_parallel
+    inside = c * t <= chip.scaleup.domain
+    ring = own.attention_layers * (c - 1) * message_s(own.key_value_bytes / c, chip, inside, c > 1)
+    forward = hidden(ring, own.attention, at.overlap)
+    return forward + hidden(2 * ring, 2 * own.attention, at.overlap)
+
+
+def boundary_s(own: Work, at: Layout, chip: Chip) -> Number:
+    """Messages between stages, both ways, in a whole step; interleaved pipelines hide them."""
+    p, v = at.pipeline_parallel, at.pipeline_interleave
+    ranks = at.tensor_parallel * at.context_parallel * at.data_parallel
+    split = at.tensor_parallel if ENGINES[at.engine].split_boundary else at.sequence_shards
+    one = message_s(own.reduced_bytes / split, chip, ranks * p <= chip.scaleup.domain, p > 1)
+    every = at.n_microbatches * v * 2 * one
+    return hidden(every, np.where(v > 1, every, 0.0), at.overlap)
+
+
+def gather_s(held: Parameters, at: Layout, chip: Chip) -> Number:
+    """Gathering the weights of a rank once from the ranks that share them."""
+    shared, spread = WEIGHT_BYTES * (held.layers + held.tables), WEIGHT_BYTES * held.experts
+    few = np.minimum(at.expert_replicas, at.zero_group)
+    dense = exchange_s(all_gather_s, shared, at.zero_group, chip, at.tensor_parallel)
+    return dense + exchange_s(all_gather_s, spread, few, chip, _apart(at))
+
+
+def sum_s(held: Parameters, at: Layout, chip: Chip) -> Number:
+    """Summing the gradients of a rank once: an all-reduce, or half of one where ZeRO shards."""
+    shared, spread = at.gradient_bytes * (held.layers + held.tables), at.gradient_bytes * held.experts
+    dense = exchange_s(reduce_scatter_s, shared, at.replicas, chip, at.tensor_parallel)
+    both = dense + exchange_s(reduce_scatter_s, spread, at.expert_replicas, chip, _apart(at))
+    return np.where(at.zero_stage == 0, 2 * both, both)
+
+
+def broadcast_s(held: Parameters, at: Layout, chip: Chip) -> Number:
+    """New weights from the rank that updated them to all others of its group, one rank after the other."""
+    size = WEIGHT_BYTES * (held.layers + held.tables + held.experts)
+    inside = at.zero_group * at.tensor_parallel <= chip.scaleup.domain
+    return message_s(size, chip, inside, at.zero_group > 1)
+
+
+def _apart(at: Layout) -> Number:
+    """Distance of two ranks with the same experts."""
+    return at.expert_parallel * at.expert_tensor_parallel

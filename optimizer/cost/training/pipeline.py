@@ -1,0 +1,42 @@
+"""Pipeline stages: their layers, how many microbatches they hold, how long they wait.
+
+Stages need not be equal: the largest has ceil(L / p) layers, and what is missing to p equal ones is taken
+from the last stage, which has the head as well. (Llama-3.1-405B has 126 = 8 x 16 - 2 layers for this.) With m
+microbatches and v chunks on each stage, 1F1B waits (p - 1) / v mean stages (Narayanan et al. 2021, arXiv
+2104.04473), a zero-bubble schedule a third of that (Qi et al. 2023, arXiv 2401.10241).
+"""
+
+import numpy as np
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.training.layout import Layout
+
+_ZERO_BUBBLE = 1 / 3
+
+
+def stage_layers(n_layers: int, at: Layout) -> Number:
+    """Layers of the largest pipeline stage."""
+    return np.ceil(n_layers / at.pipeline_parallel)
+
+
+def layers_in_flight(n_layers: int, at: Layout) -> Number:
+    """Layers times microbatches whose activations the first stage holds at once.
+
+    It holds min(m, p) microbatches, times 1 + (p - 1)/(p v) when chunks are interleaved (arXiv 2205.05198).
+    """
+    p, v = at.pipeline_parallel, at.pipeline_interleave
+    held = np.minimum(at.n_microbatches, p) * np.where(v > 1, 1 + (p - 1) / (p * v), 1.0)
+    return stage_layers(n_layers, at) * np.minimum(held, at.n_microbatches)
+
+
+def slowest_stage(n_layers: int, at: Layout, layer: Number, head: Number) -> Number:
+    """Seconds of the slowest stage for one microbatch: the largest, or the last with the head."""
+    largest = stage_layers(n_layers, at)
+    missing = at.pipeline_parallel * largest - n_layers
+    return np.maximum(largest * layer, np.maximum(largest - missing, 0) * layer + head)
+
+
+def bubble_stages(at: Layout) -> Number:
+    """Mean stages that a rank waits in a step."""
+    wait = (at.pipeline_parallel - 1) / at.pipeline_interleave
+    return wait * np.where(at.zero_bubble, _ZERO_BUBBLE, 1.0)

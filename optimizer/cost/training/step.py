@@ -1,0 +1,127 @@
+"""Seconds of a training step by part.
+
+    step = m x slowest stage + bubble + pipeline messages + exposed data-parallel messages + optimizer
+
+for m microbatches (`optimizer.cost.training.pipeline`). A stage's time has its share of the layers' forward
+and backward computing, what is computed again, and the messages of tensor, expert and context parallelism
+that nothing hides.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.training import messages
+from optimizer.cost.training.constants import ELEMENTWISE_BACKWARD, ENGINES, EXPERTS, FLASH_BACKWARD
+from optimizer.cost.training.layout import Layout
+from optimizer.cost.training.memory import WEIGHT_BYTES, Parameters
+from optimizer.cost.training.messages import hidden
+from optimizer.cost.training.pipeline import bubble_stages, slowest_stage, stage_layers
+from optimizer.cost.training.work import Work
+from optimizer.spec.chip import Chip
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Seconds of one step, by part; they add up to the step."""
+
+    forward: Number
+    backward: Number
+    recompute: Number
+    head: Number
+    """What the head and the loss add to the slowest stage."""
+    tensor_parallel: Number
+    expert_parallel: Number
+    context_parallel: Number
+    bubble: Number
+    pipeline: Number
+    data_parallel: Number
+    optimizer: Number
+
+    @property
+    def total(self) -> Number:
+        """The step."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Seconds of computing all layers for one microbatch: forward, backward, and again."""
+
+    forward: Number
+    backward: Number
+    again: Number
+
+
+def passes(own: Work, at: Layout) -> Passes:
+    """The passes over all layers. Backward: twice the products, a flash kernel two and a half times."""
+    norms = own.norms / at.sequence_shards
+    products = own.products + EXPERTS * own.experts
+    light = norms + own.elementwise + own.kernels
+    forward = products + own.attention + light
+    core = FLASH_BACKWARD if at.flash_attention else 2.0
+    backward = 2 * products + core * own.attention + ELEMENTWISE_BACKWARD * light
+    parts = own.attention + norms + own.elementwise + ENGINES[at.engine].selective_products * products
+    again = np.where(at.recompute_layers, forward, np.where(at.recompute_attention, parts, 0.0))
+    return Passes(forward, backward, again)
+
+
+def step_times(n_layers: int, chip: Chip, at: Layout, own: Work, held: Parameters) -> StepTimes:
+    """The step, from the work of one microbatch over all layers and the parameters of a rank."""
+    m, share = at.n_microbatches, stage_layers(n_layers, at) / n_layers
+    computing = passes(own, at)
+    repeated = 2 + at.recompute_layers  # passes that send messages: a layer computed again sends its own
+    tensor = repeated * messages.tensor_s(own, at, chip)
+    expert = repeated * messages.expert_s(own, at, chip)
+    context = messages.context_s(own, at, chip)
+    layers = computing.forward + computing.backward + computing.again + tensor + expert + context
+    head = 3 * own.head
+    slowest = slowest_stage(n_layers, at, layers / n_layers, head)
+    each, once = data_parallel_s(chip, at, held, computing, share)
+    return StepTimes(
+        forward=m * share * computing.forward,
+        backward=m * share * computing.backward,
+        recompute=m * share * computing.again,
+        head=m * (slowest - share * layers),
+        tensor_parallel=m * share * tensor,
+        expert_parallel=m * share * expert,
+        context_parallel=m * share * context,
+        bubble=bubble_stages(at) * ((layers + head) / at.pipeline_parallel + each),
+        pipeline=messages.boundary_s(own, at, chip),
+        data_parallel=m * each + once,
+        optimizer=optimizer_s(held, at, chip),
+    )
+
+
+def data_parallel_s(
+    chip: Chip, at: Layout, held: Parameters, computing: Passes, share: Number
+) -> tuple[Number, Number]:
+    """Exposed seconds of weights and gradients: (each microbatch, once a step).
+
+    Sharded gradients (ZeRO 2) must be summed in each microbatch, sharded weights (3) gathered for each pass.
+    """
+    engine = ENGINES[at.engine]
+    gather, total = messages.gather_s(held, at, chip), messages.sum_s(held, at, chip)
+    forward, backward = share * computing.forward, share * (computing.backward + computing.again)
+
+    def exposed(sent: Number, behind: Number) -> Number:
+        return hidden(sent, behind, at.overlap, engine.data_exposed)
+
+    summing = exposed(total, backward)
+    updated = messages.broadcast_s(held, at, chip) if engine.broadcasts else exposed(gather, forward)
+    updated = np.where(at.zero_stage > 0, updated, 0.0)
+    all_sharded = exposed(gather, forward) + exposed(gather + total, backward)
+    stage = at.zero_stage
+    each = np.where(stage == 3, all_sharded, np.where(stage == 2, summing, 0.0))
+    once = np.where(stage == 3, 0.0, np.where(stage == 2, updated, updated + summing))
+    return each, once
+
+
+def optimizer_s(held: Parameters, at: Layout, chip: Chip) -> Number:
+    """Gradients read, states read and written, weights written, at memory speed."""
+    moved = at.gradient_bytes + 2 * at.optimizer_bytes + WEIGHT_BYTES
+    shared, spread = held.layers + held.tables, held.experts
+    few = np.maximum(1, np.minimum(at.expert_replicas, at.zero_group))
+    own = np.where(at.zero_stage >= 1, shared / at.zero_group + spread / few, shared + spread)
+    return moved * own / (chip.hbm_bandwidth * chip.efficiency.elementwise.memory)

@@ -1,0 +1,15 @@
+"""Chips of the fewest equal replicas that serve the traffic.
+
+chips = n_chips x ceil(requests_per_s x output_tokens / output_tokens_per_s)
+"""
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.fleet import chips_needed
+from optimizer.cost.frame import Slice
+
+QUANTITY, UNIT, BETTER, RISES = "mixed_s", "chips", "lower", True
+
+
+def value(at: Slice, quantity: Number) -> Number:
+    """Whole chips."""
+    return chips_needed(at.frame, quantity)

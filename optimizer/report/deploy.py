@@ -1,0 +1,120 @@
+"""The report of a solved deployment for a person at a terminal; good in 80 columns."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from optimizer.report.numbers import exact, short
+from optimizer.report.parts import (
+    assumptions_part,
+    blank_between,
+    conflict_part,
+    headline,
+    new_table,
+    titled_lines,
+)
+from optimizer.spec.deployment_plan import DeploymentResult, ReplicaPool
+
+_SHORT = {"tensor": "tp", "pipeline": "pp", "expert": "ep", "data": "dp"}
+
+
+def report(result: DeploymentResult, verbose: bool = False) -> Group:
+    """The whole report of one result."""
+    return Group(*blank_between(_sections(result, verbose)))
+
+
+def _sections(result: DeploymentResult, verbose: bool) -> Iterator[RenderableType]:
+    yield headline(result, "deployment")
+    if result.deployment:
+        yield _pools(result, result.deployment.pools)
+        yield _totals(result)
+        yield titled_lines("What binds", _binding(result))
+    if result.conflict:
+        yield conflict_part(result.conflict)
+    yield proof(result)
+    if result.assumptions:
+        yield assumptions_part(result.assumptions, verbose)
+
+
+def _pools(result: DeploymentResult, pools: tuple[ReplicaPool, ...]) -> Group:
+    table = new_table("pool", "of", "n", "split", "batch", "formats", "GiB", "TTFT", "TPOT", "used")
+    for pool in pools:
+        memory = "-" if pool.memory_gib is None else f"{pool.memory_gib:.0f}"
+        if pool.memory_gib is not None and pool.hbm_usable_gib is not None:
+            memory += f"/{pool.hbm_usable_gib:.0f}"
+        table.add_row(
+            pool.phase,
+            pool.chip.partition("-")[2] or pool.chip,
+            str(pool.replicas),
+            split(pool),
+            str(pool.batch),
+            f"{pool.weight_dtype}/{pool.kv_dtype}",
+            memory,
+            *(("-" if value is None else short(value)) for value in (pool.ttft_ms, pool.tpot_ms)),
+            f"{pool.utilisation:.0%}",
+        )
+    model = f"{result.architecture} on " if result.architecture else ""
+    kinds: dict[str, int] = {}
+    for pool in pools:
+        kinds[pool.chip] = kinds.get(pool.chip, 0) + pool.chips
+    chips = ", ".join(f"{n} {name}" for name, n in kinds.items())
+    return Group(Text(f"{model}{chips}", style="bold"), table)
+
+
+def split(pool: Any) -> str:
+    """Parallel degrees above one, in short."""
+    degrees = {short_name: getattr(pool, f"{name}_parallel") for name, short_name in _SHORT.items()}
+    return " ".join(f"{name}{n}" for name, n in degrees.items() if n > 1) or "-"
+
+
+def _totals(result: DeploymentResult) -> Group:
+    m = result.metrics
+    bounds = result.problem.get("constraints", {})
+    items = []
+    for name in ("ttft_ms", "tpot_ms"):
+        if name in m:
+            limit = bounds.get(f"{name}_max")
+            items.append(f"{name} {exact(m[name])}" + (f" of at most {exact(limit)} ms" if limit else " ms"))
+    demand = result.problem.get("workload", {}).get("requests_per_s")
+    wanted = f" for {demand:g} asked" if demand else ""
+    items.append(f"{exact(m['requests_per_s'])} requests/s of capacity{wanted}, {m['utilisation']:.1%} used")
+    money = [f"{short(m['usd_per_hour'])} USD/h"] if "usd_per_hour" in m else []
+    if "usd_per_million_tokens" in m:
+        money.append(f"{short(m['usd_per_million_tokens'])} USD per million output tokens")
+    if "power_w" in m:
+        money.append(f"{short(m['power_w'] / 1e3)} kW")
+    if "nodes" in m:
+        money.append(f"{short(m['nodes'])} node{'s' if m['nodes'] != 1 else ''}")
+    return titled_lines("Totals", [*items, ", ".join(money)] if money else items)
+
+
+def _binding(result: DeploymentResult) -> list[str]:
+    items = [
+        f"{row.constraint}: {exact(row.value)} against {exact(row.bound)} {row.unit}; "
+        "a better plan exists without it"
+        for row in result.binding
+    ]
+    if result.next_better:
+        items.append(result.next_better)
+    return items or ["no bound: the traffic and the configurations do"]
+
+
+def proof(result: Any) -> Group:
+    """Why a deployment of any kind can be believed."""
+    c = result.certificate
+    dropped = ", ".join(f"{n} {why}" for why, n in c.dropped.items())
+    o = result.objective
+    items = [f"{c.columns} configurations, {c.columns_solved} left to choose from"]
+    if dropped:
+        items.append(f"left out: {dropped}")
+    if o.value is not None and o.bound is not None:
+        items.append(f"value {exact(o.value)}, proven bound {exact(o.bound)} {o.unit}")
+    items += [
+        f"{c.engine} {c.engine_version}, seed {c.seed}: {c.solves} solves",
+        *(f"confirmed by {line}" for line in c.confirmed_by),
+        f"checker: {c.checker}",
+        f"{result.wall_s:.2f} s, archsat {result.version}",
+    ]
+    return titled_lines("Proof", items)

@@ -1,0 +1,65 @@
+"""The report of a solved fleet for a person at a terminal; good in 80 columns."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from optimizer.report.deploy import proof, split
+from optimizer.report.numbers import exact, short
+from optimizer.report.parts import blank_between, conflict_part, headline, new_table, titled_lines
+from optimizer.spec.fleet_plan import FleetResult, ServicePool
+
+_SHOWN = 30
+
+
+def report(result: FleetResult, verbose: bool = False) -> Group:
+    """The whole report of one result."""
+    return Group(*blank_between(_sections(result, verbose)))
+
+
+def _sections(result: FleetResult, verbose: bool) -> Iterator[RenderableType]:
+    yield headline(result, "fleet")
+    if result.deployment:
+        yield _pools(result, result.deployment.pools, verbose)
+        yield _totals(result)
+        yield titled_lines("What binds", _binding(result))
+    if result.conflict:
+        yield conflict_part(result.conflict)
+    yield proof(result)
+
+
+def _pools(result: FleetResult, pools: tuple[ServicePool, ...], verbose: bool) -> Group:
+    table = new_table("service", "phase", "of", "n", "split", "formats", "req/s", "used")
+    shown = pools if verbose else pools[:_SHOWN]
+    for pool in shown:
+        table.add_row(
+            pool.service,
+            pool.phase,
+            pool.chip.partition("-")[2] or pool.chip,
+            str(pool.replicas),
+            split(pool),
+            f"{pool.weight_dtype}/{pool.kv_dtype}",
+            short(sum(part.requests_per_s for part in pool.parts)),
+            f"{pool.utilisation:.0%}",
+        )
+    rest = len(pools) - len(shown)
+    chips = ", ".join(f"{n} {name}" for name, n in result.chips.items())
+    more = [Text(f"{rest} more pools (-v shows them)", style="dim")] if rest else []
+    return Group(Text(chips, style="bold"), table, *more)
+
+
+def _totals(result: FleetResult) -> Group:
+    m = result.metrics
+    items = [f"{exact(m['requests_per_s'])} of {exact(m['requests_per_s_asked'])} requests/s served"]
+    money = [f"{short(m['usd_per_hour'])} USD/h"] if "usd_per_hour" in m else []
+    money += [f"{short(m['power_w'] / 1e3)} kW"] if "power_w" in m else []
+    return titled_lines("Totals", [*items, ", ".join([f"{short(m['chips'])} chips", *money])])
+
+
+def _binding(result: FleetResult) -> list[str]:
+    return [
+        f"{row.constraint}: {exact(row.value)} against {exact(row.bound)} {row.unit}; "
+        "a better fleet exists without it"
+        for row in result.binding
+    ] or ["no bound: the traffic and the setups do"]

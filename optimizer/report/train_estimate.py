@@ -1,0 +1,64 @@
+"""One training setup: rates, the step by part, memory by part."""
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from optimizer.report.numbers import short
+from optimizer.report.parts import assumptions_part, blank_between, new_table, titled_lines
+from optimizer.spec.training_plan import TrainingEstimate
+
+_UNITS = {
+    "step_s": "s",
+    "tokens_per_s": "tokens/s",
+    "train_tokens_per_s_per_chip": "tokens/s",
+    "train_days": "days",
+    "train_usd": "USD",
+}
+_NAMES = {
+    "mfu": "mfu, causal attention, of the bf16 peak",
+    "mfu_full_attention": "mfu, full attention, of the bf16 peak",
+    "hfu": "hfu, causal attention, of the bf16 peak",
+    "mfu_of_format_peak": "mfu, causal attention, of the format's peak",
+}
+
+
+def report(estimate: TrainingEstimate, verbose: bool = False) -> Group:
+    """Rates, the step by part, memory by part; or what breaks."""
+    shown = ", ".join(f"{name} {value}" for name, value in estimate.shown().items())
+    plural = "s" if estimate.n_chips > 1 else ""
+    head = Text()
+    head.append(f"{estimate.model}\n", style="bold")
+    head.append(f"trained on {estimate.n_chips} {estimate.chip} chip{plural}: {shown or 'all defaults'}")
+    parts: list[RenderableType] = [head]
+    if estimate.breaks:
+        lines = [f"{name}: {why}" for name, why in estimate.breaks.items()]
+        parts += [Text("CANNOT RUN; no times given", "bold red"), titled_lines("What breaks", lines)]
+    parts += [*body(estimate), assumptions_part(estimate.assumptions, verbose)]
+    return Group(*blank_between(iter(parts)))
+
+
+def body(estimate: TrainingEstimate) -> list[RenderableType]:
+    """Rates, the step by part, memory by part."""
+    usable = f"of {short(estimate.hbm_usable_gib)} usable"
+    memory = _parts("Memory on the fullest chip", "GiB", estimate.memory_gib, usable)
+    if not estimate.metrics:
+        return [memory]
+    return [_metrics(estimate), _parts("Step", "ms", estimate.step_ms, ""), memory]
+
+
+def _metrics(estimate: TrainingEstimate) -> Group:
+    table = new_table("", "value", "unit")
+    for name, value in estimate.metrics.items():
+        share = name in _NAMES
+        table.add_row(_NAMES.get(name, name), f"{value:.1%}" if share else short(value), _UNITS.get(name, ""))
+    return Group(Text("Metrics", style="bold"), table)
+
+
+def _parts(title: str, unit: str, parts: dict[str, float], last: str) -> Group:
+    total = sum(parts.values())
+    table = new_table("part", unit, "share")
+    for name, value in parts.items():
+        if value > 0.0005 * total:
+            table.add_row(name, short(value), f"{value / total:.1%}")
+    table.add_row("total", short(total), last, style="bold")
+    return Group(Text(title, style="bold"), table)

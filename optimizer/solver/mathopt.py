@@ -1,0 +1,75 @@
+"""HiGHS and SCIP through OR-Tools' MathOpt: fast on covering with large integers, in floating point.
+
+Their answers are proposals. Each row is scaled by its largest coefficient, so that the tolerance is relative;
+variables that stand for the least of sums are fractions here, and computed exactly afterwards.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from optimizer.solver.silence import silent_stdout
+
+if TYPE_CHECKING:
+    from optimizer.solver.milp import Milp
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What an engine says: 'optimal', 'feasible', 'infeasible' or 'unknown', rounded values and a bound."""
+
+    status: str
+    values: tuple[int, ...]
+    bound: int | None
+
+
+def propose(m: "Milp", engine: str, time_limit_s: float | None = None) -> Proposal:
+    """Minimise a programme by 'HIGHS' or 'GSCIP'; values are rounded and not yet verified."""
+    from ortools.math_opt.python import mathopt
+
+    model = mathopt.Model()
+    units = [
+        float(max(1, abs(m.lows[i]), abs(m.highs[i]))) if i in m.least else 1.0 for i in range(len(m.lows))
+    ]
+    variables = [
+        model.add_variable(lb=low / unit, ub=high / unit, is_integer=i not in m.least)
+        for i, (low, high, unit) in enumerate(zip(m.lows, m.highs, units, strict=True))
+    ]
+    for row in m.rows:
+        scale = float(max((abs(c) * units[i] for i, c in row.terms.items()), default=1.0))
+        low = -math.inf if row.low is None else row.low / scale
+        high = math.inf if row.high is None else row.high / scale
+        constraint = model.add_linear_constraint(lb=low, ub=high)
+        for i, coefficient in row.terms.items():
+            constraint.set_coefficient(variables[i], coefficient * units[i] / scale)
+    scale = _objective_scale(m, units)
+    model.objective.is_maximize = False
+    for i, coefficient in m.objective.items():
+        model.objective.set_linear_coefficient(variables[i], coefficient * units[i] / scale)
+    limit = None if time_limit_s is None else timedelta(seconds=time_limit_s)
+    parameters = mathopt.SolveParameters(
+        relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0, time_limit=limit
+    )
+    with silent_stdout():
+        result: Any = mathopt.solve(model, mathopt.SolverType[engine], params=parameters)
+    return _read(result, list(zip(variables, units, strict=True)), scale, mathopt.TerminationReason)
+
+
+def _objective_scale(m: "Milp", units: list[float]) -> float:
+    """The common divisor where all is whole, so that HiGHS can round its bounds; else the largest."""
+    if not set(m.objective) & set(m.least):
+        return float(max(1, math.gcd(*m.objective.values())))
+    return max(abs(c) * units[i] for i, c in m.objective.items())
+
+
+def _read(result: Any, variables: list[tuple[Any, float]], scale: float, reason: Any) -> Proposal:
+    names = {reason.OPTIMAL: "optimal", reason.FEASIBLE: "feasible", reason.INFEASIBLE: "infeasible"}
+    status = names.get(result.termination.reason, "unknown")
+    values: tuple[int, ...] = ()
+    if status in ("optimal", "feasible") and result.has_primal_feasible_solution():
+        found = result.variable_values()
+        values = tuple(round(found[variable] * unit) for variable, unit in variables)
+    dual = result.termination.objective_bounds.dual_bound
+    bound = math.floor(dual * scale) if math.isfinite(dual) else None
+    return Proposal(status, values, bound)

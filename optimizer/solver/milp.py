@@ -1,0 +1,230 @@
+"""Integer programmes stated once in whole numbers, and put to engines that share no code.
+
+CP-SAT is weak on covering with large integers; HiGHS and SCIP are floating-point solvers. None is believed
+alone: a solution is accepted only after its rows were added up in Python integers, and an optimum only if
+something other than the engine that found it says that nothing is better. OR-Tools carries all three and is
+imported late.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from optimizer.solver import engine
+from optimizer.solver.mathopt import Proposal, propose
+
+_CONFIRM_WORK = 0.5
+"""CP-SAT's deterministic time to confirm an answer, a second or so, before SCIP is asked."""
+_SCIP_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """low <= sum of coefficient x variable <= high, in whole numbers."""
+
+    terms: dict[int, int]
+    low: int | None = None
+    high: int | None = None
+
+    def holds(self, values: Sequence[int]) -> bool:
+        """Whether the row holds, in exact arithmetic."""
+        total = sum(c * values[i] for i, c in self.terms.items())
+        return (self.low is None or total >= self.low) and (self.high is None or total <= self.high)
+
+
+@dataclass
+class Milp:
+    """Bounded whole-number variables, rows, and one linear quantity to minimise."""
+
+    lows: list[int] = field(default_factory=list)
+    highs: list[int] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    objective: dict[int, int] = field(default_factory=dict)
+    least: dict[int, list[tuple[dict[int, int], int]]] = field(default_factory=dict)
+    """Variables that stand for the least of some sums, each with a constant."""
+
+    def variable(self, low: int, high: int) -> int:
+        """A new variable; its index."""
+        self.lows.append(low)
+        self.highs.append(high)
+        return len(self.lows) - 1
+
+    def row(self, terms: Mapping[int, int], low: int | None = None, high: int | None = None) -> None:
+        """A new row; terms with coefficient 0 are dropped."""
+        self.rows.append(Row({i: int(c) for i, c in terms.items() if c}, low, high))
+
+    def least_of(self, sums: Sequence[tuple[Mapping[int, int], int]], low: int, high: int) -> int:
+        """A new variable for the least of some sums plus constants, between bounds."""
+        variable = self.variable(low, high)
+        self.least[variable] = [(dict(terms), constant) for terms, constant in sums]
+        for terms, constant in sums:
+            self.row({variable: 1} | {i: -c for i, c in terms.items()}, high=constant)
+        return variable
+
+    def complete(self, values: Sequence[int]) -> tuple[int, ...]:
+        """A proposal with the variables of `least_of` computed exactly from the others."""
+        whole = list(values)
+        for variable, sums in self.least.items():
+            totals = [sum(c * whole[i] for i, c in terms.items()) + constant for terms, constant in sums]
+            whole[variable] = min(*totals, self.highs[variable])
+        return tuple(whole)
+
+    def value(self, values: Sequence[int]) -> int:
+        """The objective of a solution."""
+        return sum(c * values[i] for i, c in self.objective.items())
+
+    def holds(self, values: Sequence[int]) -> bool:
+        """Whether a solution keeps every row and bound, in exact arithmetic."""
+        inside = all(low <= v <= high for low, v, high in zip(self.lows, values, self.highs, strict=True))
+        return inside and all(row.holds(values) for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Proved:
+    """What is known of a programme: status, the best solution, a bound, and who says so."""
+
+    status: str
+    """'optimal', 'feasible', 'infeasible' or 'unknown'."""
+    values: tuple[int, ...]
+    objective: int | None
+    bound: int | None
+    solves: int
+    confirmed_by: tuple[str, ...]
+
+
+Witness = Callable[[int], bool]
+"""Whether a computation that rests on neither engine finds nothing below this objective."""
+
+
+def prove(
+    m: Milp,
+    settings: engine.SolveSettings = engine.SolveSettings(),
+    deadline: float | None = None,
+    witness: Witness | None = None,
+    confirm: bool = True,
+) -> Proved:
+    """Minimise, and confirm the optimum (or that there is none) by a second, different computation.
+
+    HiGHS proposes, Python integers verify, and `witness`, else CP-SAT, is asked for anything better. What
+    nobody confirms is 'feasible' or 'unknown', never 'optimal'. Without `confirm`, HiGHS alone is asked: a
+    solution is still verified, its bound is not.
+    """
+    proof = _Proof(m, settings, deadline, witness)
+    return proof.run() if confirm else proof.quick()
+
+
+@dataclass
+class _Proof:
+    m: Milp
+    settings: engine.SolveSettings
+    deadline: float | None
+    witness: Witness | None
+    solves: int = 0
+    values: tuple[int, ...] = ()
+    bound: int | None = None
+
+    def run(self) -> Proved:
+        proposal = self._propose()
+        if self._witnessed():
+            return self._proved("an exact computation in whole numbers, outside both engines")
+        while True:
+            answer = self._ask(self.settings)
+            if answer.values and self.m.holds(answer.values):
+                self.values = answer.values
+                continue
+            if answer.status == "infeasible":
+                return self._settled(proposal)
+            return self._by_scip()
+
+    def _by_scip(self) -> Proved:
+        """The third engine, where CP-SAT has no answer in time: whole-number covering is its ground."""
+        found = propose(self.m, "GSCIP", _least(_left(self.deadline), _SCIP_S))
+        self.solves += 1
+        values = self.m.complete(found.values) if found.values else ()
+        best = self._best()
+        if values and self.m.holds(values) and (best is None or self.m.value(values) < best):
+            self.values = values  # better than HiGHS's: the two disagree
+            return self._unanswered()
+        if found.status == "optimal" and values and best == self.m.value(values):
+            return self._proved("SCIP, which reaches the same optimum")
+        return self._unanswered()
+
+    def quick(self) -> Proved:
+        """HiGHS's word, its solution verified."""
+        proposal = self._propose()
+        if proposal.values and not self.values:
+            return self.run()  # rounding broke a row: not an answer
+        return self._unanswered()
+
+    def _best(self) -> int | None:
+        return self.m.value(self.values) if self.values else None
+
+    def _witnessed(self) -> bool:
+        best = self._best()
+        return best is not None and self.witness is not None and self.witness(best)
+
+    def _propose(self) -> Proposal:
+        found = propose(self.m, "HIGHS", _left(self.deadline))
+        self.solves += 1
+        self.bound = found.bound
+        if found.values and self.m.holds(values := self.m.complete(found.values)):
+            self.values = values
+        return found
+
+    def _ask(self, settings: engine.SolveSettings) -> engine.Solve:
+        self.solves += 1
+        return _better(self.m, self._best(), settings, _left(self.deadline))
+
+    def _settled(self, proposal: Proposal) -> Proved:
+        """CP-SAT finds nothing better: believed if HiGHS says so too, else after a second, plain look."""
+        said = "CP-SAT, which finds nothing better" if self.values else "CP-SAT, which finds no plan either"
+        agreed = proposal.status == ("optimal" if self.values else "infeasible")
+        if agreed and (not self.values or self.m.complete(proposal.values) == self.values):
+            return self._proved(said)
+        if self._ask(_plain(self.settings)).status == "infeasible":
+            return self._proved("CP-SAT with and without presolve; HiGHS did not agree or had no answer")
+        return self._unanswered()
+
+    def _unanswered(self) -> Proved:
+        best = self._best()
+        status = "unknown" if best is None else "feasible"
+        return Proved(status, self.values, best, self.bound, self.solves, ())
+
+    def _proved(self, said: str) -> Proved:
+        best = self._best()
+        status = "infeasible" if best is None else "optimal"
+        return Proved(status, self.values, best, best, self.solves, (said,))
+
+
+def _better(m: Milp, than: int | None, settings: engine.SolveSettings, limit: float | None) -> engine.Solve:
+    """Ask CP-SAT for the best solution whose objective is below `than`."""
+    model = engine.cp_model().CpModel()
+    variables = [
+        model.new_int_var(low, high, f"v{i}")
+        for i, (low, high) in enumerate(zip(m.lows, m.highs, strict=True))
+    ]
+    expression = engine.cp_model().LinearExpr.weighted_sum
+    bound = 2**62
+    for row in m.rows:
+        total = expression([variables[i] for i in row.terms], list(row.terms.values()))
+        low = -bound if row.low is None else row.low
+        model.add_linear_constraint(total, low, bound if row.high is None else row.high)
+    goal = expression([variables[i] for i in m.objective], list(m.objective.values()))
+    if than is not None and m.objective:
+        model.add_linear_constraint(goal, -bound, than - 1)
+    elif than is not None:
+        return engine.Solve("infeasible", None, None, (), 0.0)  # nothing to improve
+    model.minimize(goal)
+    return engine.solve(model, settings, limit, _CONFIRM_WORK)
+
+
+def _plain(settings: engine.SolveSettings) -> engine.SolveSettings:
+    return engine.SolveSettings(settings.seed, settings.workers, presolve=False)
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.01, deadline - time.monotonic())
+
+
+def _least(left: float | None, most: float) -> float:
+    return most if left is None else min(left, most)

@@ -1,0 +1,137 @@
+"""Brute force over replica counts: the same question as `solver.deployment`, with none of its models.
+
+Every combination of counts is tried, rates are added as fractions of the table's decimals, and groups are
+put into nodes one by one in every way. For tests on small instances.
+"""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+from optimizer.columns.deployment import DeploymentColumns
+
+_LATENCY = {"ttft_ms": "decode", "tpot_ms": "prefill"}
+
+
+def brute_force(
+    columns: DeploymentColumns, name: str, sense: int, bounds: Mapping[str, float], most: int
+) -> Fraction | None:
+    """The best value of an objective over all plans with at most `most` replicas of a row; None if none."""
+    best: Fraction | None = None
+    for counts in _plans(columns, bounds, most):
+        value = _value(columns, counts, name, bounds)
+        if value is not None and (best is None or sense * value < sense * best):
+            best = value
+    return best
+
+
+def _plans(columns: DeploymentColumns, bounds: Mapping[str, float], most: int) -> Iterator[dict[int, int]]:
+    rows = [columns.replicas.row(i) for i in range(len(columns.replicas))]
+    usable = [i for i, row in enumerate(rows) if _keeps(row, columns, bounds)]
+    for numbers in product(range(most + 1), repeat=len(usable)):
+        counts = {i: n for i, n in zip(usable, numbers, strict=True) if n}
+        if _allowed(columns, rows, counts, bounds):
+            yield counts
+
+
+def _keeps(row: Mapping[str, Any], columns: DeploymentColumns, bounds: Mapping[str, float]) -> bool:
+    for name, without in _LATENCY.items():
+        if row["mode"] != without and row[name] > bounds.get(f"{name}_max", float("inf")):
+            return False
+    usable = next(s.usable_gib for s in columns.supplies if s.name == row["chip"]) or float("inf")
+    return bool(row["memory_gib"] <= bounds.get("memory_capacity", float("inf")) * usable)
+
+
+def _allowed(
+    columns: DeploymentColumns,
+    rows: list[dict[str, Any]],
+    counts: dict[int, int],
+    bounds: Mapping[str, float],
+) -> bool:
+    phases = [rows[i]["mode"] for i in counts]
+    if columns.same and (len(phases) > len(set(phases)) or ("aggregated" in phases and len(phases) > 1)):
+        return False
+    formats = {rows[i]["kv_dtype"] for i in counts if rows[i]["mode"] != "aggregated"}
+    if len(formats) > 1:
+        return False
+    if "requests_per_s" in bounds and _served(columns, rows, counts, bounds) < _f(bounds["requests_per_s"]):
+        return False
+    for quantity in ("chips", "usd_per_hour", "power_w", "nodes"):
+        if f"{quantity}_max" in bounds:
+            value = _value(columns, counts, quantity, bounds)
+            if value is None or value > _f(bounds[f"{quantity}_max"]):
+                return False
+    return all(_stocked(rows, counts, s, bounds.get(f"inventory:{s.name}")) for s in columns.supplies)
+
+
+def _stocked(rows: list[dict[str, Any]], counts: dict[int, int], supply: Any, stock: float | None) -> bool:
+    if stock is None:
+        return True
+    groups = _groups(rows, counts, supply.name)
+    if sum(groups) > stock or supply.node is None:
+        return sum(groups) <= stock
+    full, rest = divmod(int(stock), supply.node)
+    return _fit(groups, tuple([supply.node] * full + [rest]))
+
+
+def _groups(rows: list[dict[str, Any]], counts: dict[int, int], chip: str) -> tuple[int, ...]:
+    sizes = [
+        rows[i]["tensor_parallel"]
+        for i, n in counts.items()
+        if rows[i]["chip"] == chip
+        for _ in range(n * rows[i]["chips"] // rows[i]["tensor_parallel"])
+    ]
+    return tuple(sorted(sizes, reverse=True))
+
+
+def _fit(groups: tuple[int, ...], free: tuple[int, ...]) -> bool:
+    """Whether groups fit into what is free of each node, trying every place for each."""
+    if not groups:
+        return True
+    head, rest = groups[0], groups[1:]
+    return any(
+        _fit(rest, tuple(sorted((*free[:j], f - head, *free[j + 1 :]))))
+        for j, f in enumerate(free)
+        if f >= head and f not in free[:j]
+    )
+
+
+def _served(
+    columns: DeploymentColumns,
+    rows: list[dict[str, Any]],
+    counts: dict[int, int],
+    bounds: Mapping[str, float],
+) -> Fraction:
+    pool = dict.fromkeys(("aggregated", "prefill", "decode"), Fraction(0))
+    share = _f(bounds.get("utilisation_max", 1.0))
+    for i, n in counts.items():
+        mode = rows[i]["mode"]
+        pool[mode] += n * _f(rows[i]["requests_per_s"]) * _f(columns.factors.get(mode, 1.0)) * share
+    return pool["aggregated"] + min(pool["prefill"], pool["decode"])
+
+
+def _value(
+    columns: DeploymentColumns, counts: dict[int, int], name: str, bounds: Mapping[str, float]
+) -> Fraction | None:
+    rows = [columns.replicas.row(i) for i in range(len(columns.replicas))]
+    if name == "requests_per_s":
+        return _served(columns, rows, counts, bounds)
+    used = {j: sum(_groups(rows, counts, s.name)) for j, s in enumerate(columns.supplies)}
+    if name == "nodes":
+        return _nodes(columns, rows, counts)
+    return sum((used[j] * _f(s.each(name)) for j, s in enumerate(columns.supplies) if used[j]), Fraction(0))
+
+
+def _nodes(columns: DeploymentColumns, rows: list[dict[str, Any]], counts: dict[int, int]) -> Fraction | None:
+    total = 0
+    for s in columns.supplies:
+        groups = _groups(rows, counts, s.name)
+        if groups and s.node is None:
+            return None
+        total += next((n for n in range(len(groups) + 1) if _fit(groups, (s.node or 0,) * n)), 0)
+    return Fraction(total)
+
+
+def _f(number: float) -> Fraction:
+    return Fraction(repr(float(number)))

@@ -1,0 +1,75 @@
+"""The answer to a deployment question: pools of replicas, totals, proof; keys as in other results."""
+
+from typing import Any, Literal
+
+from optimizer.spec.base import Strict
+from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
+
+
+class ReplicaPool(Strict):
+    """Equal replicas of one phase. Figures that a phase has not, or nobody stated, are null."""
+
+    phase: Literal["aggregated", "prefill", "decode"]
+    chip: str
+    replicas: int
+    tensor_parallel: int
+    pipeline_parallel: int
+    expert_parallel: int
+    data_parallel: int
+    batch: int
+    weight_dtype: str
+    kv_dtype: str
+    chips: int
+    requests_per_s: float
+    """Rate of all its replicas as measured or predicted."""
+    utilisation: float
+    """Share of that rate in use at the demand."""
+    ttft_ms: float | None
+    tpot_ms: float | None
+    memory_gib: float | None
+    hbm_usable_gib: float | None
+    usd_per_hour: float | None
+    power_w: float | None
+    source: str
+
+
+class Pools(Strict):
+    """How the plan runs."""
+
+    pools: tuple[ReplicaPool, ...]
+
+
+class DeploymentCertificate(Strict):
+    """Why the answer can be believed."""
+
+    columns: int
+    """Replica configurations priced or read."""
+    columns_solved: int
+    """Those left after bounds and dominance."""
+    dropped: dict[str, int]
+    """Reason to number of configurations."""
+    engine: str
+    engine_version: str
+    solves: int
+    confirmed_by: tuple[str, ...]
+    checker: str
+    seed: int
+
+
+class DeploymentResult(Strict):
+    """What a deployment study returns; `wall_s` is the only field that differs between two equal runs."""
+
+    status: Status
+    objective: Objective
+    architecture: str | None
+    deployment: Pools | None = None
+    metrics: dict[str, float] = {}
+    binding: tuple[Binding, ...] = ()
+    next_better: str = ""
+    """Why the next better value of the objective is out of reach."""
+    conflict: Conflict | None = None
+    assumptions: tuple[Assumption, ...] = ()
+    certificate: DeploymentCertificate
+    wall_s: float
+    version: str
+    problem: dict[str, Any]

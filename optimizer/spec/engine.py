@@ -1,0 +1,67 @@
+"""A serving engine as the cost model sees it: what it adds to the kernels, each figure with its source."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from optimizer.spec.base import Strict
+from optimizer.spec.quantity import Fraction
+
+Small = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class Engine(Strict):
+    """Software that runs a replica. `ideal` adds nothing; the others were fitted to published points."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    title: str
+    aliases: tuple[str, ...] = ()
+    """How sources spell it, versions left out."""
+    host_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Time per step that no kernel hides: scheduling, sampling, launching."""
+    host_us_per_sequence: Small = 0.0
+    """The same for every sequence of the step: detokenising, streaming, bookkeeping."""
+    host_us_per_expert_layer: Small = 0.0
+    """The same for every mixture-of-experts layer of a step that carries prompts (no captured graph)."""
+    launch_us_per_layer: Small = 0.0
+    """Eager engines: time to launch the kernels of a layer, on the host of an H100 system. The longer of
+    this and the kernels counts."""
+    reserve_gib: Annotated[float, Field(ge=0, le=1024)] = 0.0
+    """Memory of the runtime and the collective library on each chip."""
+    memory_share: Fraction = 1.0
+    """Share of a chip's usable memory that weights, cache and working buffers may take."""
+    cache_share: Fraction = 1.0
+    """Share of what weights and buffers leave free that the engine gives to the cache."""
+    window_cache: bool = True
+    """Whether layers with a window keep only its tokens."""
+    step_tokens: Annotated[int, Field(ge=1, le=10**7)] = 8192
+    """Most tokens scheduled in one step: longer prompts are prefilled in chunks."""
+    max_sequences: Annotated[int, Field(ge=1, le=10**6)] = 2048
+    """Most sequences decoded together on one attention rank."""
+    expert_exchange: Literal["all_to_all", "all_gather"] = "all_to_all"
+    """How tokens reach experts on other ranks: only to their experts, or to every rank."""
+    expert_skew: Annotated[float, Field(ge=1, le=64)] = 1.0
+    """Tokens on the busiest expert-parallel rank over the mean."""
+    data_parallel_balance: Fraction = 1.0
+    """Mean over longest step of the attention ranks, which wait for each other."""
+    compute: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Arithmetic speed of its kernels over that measured on the chip with today's."""
+    all_reduce_us: Small = 0.0
+    """Time that each of its all-reduces takes beyond the fastest kernels, whatever the size."""
+    all_reduce: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Bandwidth of its all-reduce over that of the fastest kernels."""
+    attention_decode: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Decode attention's share of the chip's measured bandwidth with this engine's kernels."""
+    arrival_burst: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Closed-loop clients: share of prompts that arrive with all others at once."""
+    arrival_clump: Annotated[float, Field(ge=1, le=1e4)] = 1.0
+    """Closed-loop clients: prompts that reach the engine together, bursts apart."""
+    sources: dict[str, str]
+    notes: str = ""
+
+    def source(self, figure: str) -> str:
+        """Where a figure of this engine comes from."""
+        return self.sources.get(figure, self.sources.get("default", "not stated"))
+
+
+IDEAL = Engine.model_construct(name="ideal", title="no engine", sources={"default": "by definition"})

@@ -1,0 +1,33 @@
+"""What is said of a training setup: time, memory and arithmetic, part by part."""
+
+from typing import Any, Literal
+
+from optimizer.spec.base import Strict
+from optimizer.spec.plan import Assumption
+from optimizer.spec.training import TrainingSetup
+
+
+class TrainingEstimate(Strict):
+    """One architecture trained on one kind of chip in one way."""
+
+    status: Literal["feasible", "infeasible"]
+    model: str
+    chip: str
+    n_chips: int
+    setup: TrainingSetup
+    breaks: dict[str, str]
+    """Rules the setup breaks, each with the numbers; then there are no times."""
+    metrics: dict[str, float]
+    peaks: dict[str, float]
+    """FLOP/s of one chip that each utilisation is a share of."""
+    step_ms: dict[str, float]
+    """Milliseconds of the step by part."""
+    memory_gib: dict[str, float]
+    hbm_usable_gib: float
+    flops_per_token: dict[str, float]
+    assumptions: tuple[Assumption, ...]
+    version: str
+
+    def shown(self) -> dict[str, Any]:
+        """The setup without what it leaves at its default."""
+        return self.setup.model_dump(exclude_defaults=True)

@@ -1,0 +1,79 @@
+"""From a deployment problem to its columns and named bounds: what a planner needs, priced or read once."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from optimizer import catalog
+from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.performance_table import read_table
+from optimizer.columns.replica_costs import replica_columns
+from optimizer.columns.replicas import Replicas
+from optimizer.columns.supply import Supply, supplies
+from optimizer.errors import InputError
+from optimizer.spec.deployment import DeploymentProblem
+
+
+def prepare(problem: DeploymentProblem) -> DeploymentColumns:
+    """Everything a planner needs, priced or read once; bounds are applied later."""
+    space, table = problem.deployment, problem.performance_table
+    offered = supplies(problem.hardware, known_only=table is None)
+    if table is not None:
+        replicas, dropped = _from_tables(problem, offered)
+    else:
+        model = catalog.model(problem.architecture or "")
+        replicas, dropped = replica_columns(model, offered, space, problem.workload)
+    factor = space.prefill_ttft_factor
+    late = np.where(replicas.mode == "prefill", replicas.ttft_ms * factor, replicas.ttft_ms)
+    return DeploymentColumns(
+        replicas=_with_ttft(replicas, late),
+        supplies=offered,
+        demand=problem.demand,
+        same=space.mix == "same",
+        factors={"prefill": space.prefill_utilisation, "decode": space.decode_utilisation},
+        percentile=problem.workload.percentile,
+        dropped=dropped,
+    )
+
+
+def _with_ttft(replicas: Replicas, ttft_ms: object) -> Replicas:
+    return Replicas(**{**vars(replicas), "ttft_ms": ttft_ms})
+
+
+def _from_tables(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> tuple[Replicas, Counter[str]]:
+    """The rows of the problem's tables that its hardware and modes allow."""
+    tables = [
+        read_table(Path(name), problem.performance_table_rows) for name in problem.performance_table or ()
+    ]
+    rows = Replicas.together(tables)
+    nodes = {s.name: s.node or np.iinfo(np.int64).max for s in offered}
+    wanted = {"aggregated"} & set(problem.deployment.mode)
+    if "disaggregated" in problem.deployment.mode:
+        wanted |= {"prefill", "decode"}
+    other_chip = ~np.isin(rows.chip, list(nodes))
+    too_wide = rows.tensor_parallel > np.array([nodes.get(c, 0) for c in rows.chip.tolist()])
+    dropped: Counter[str] = Counter()
+    keep = np.ones(len(rows), dtype=bool)
+    for why, mask in (
+        ("a chip that hardware does not offer", other_chip),
+        ("a mode that deployment.mode does not name", ~np.isin(rows.mode, sorted(wanted))),
+        ("tensor_parallel wider than a node", too_wide),
+    ):
+        dropped[why] = int((keep & mask).sum())
+        keep &= ~mask
+    if not keep.any():
+        reasons = ", ".join(f"{why} ({n})" for why, n in dropped.items() if n)
+        raise InputError(f"performance_table: no row is left: {reasons}")
+    return rows.take(keep), +dropped
+
+
+def all_bounds(problem: DeploymentProblem, columns: DeploymentColumns) -> dict[str, float]:
+    """Every bound of a problem by name: its constraints, the demand and the inventories."""
+    bounds = problem.constraints.given()
+    bounds.pop("requests_per_s_min", None)
+    ordered = {"memory_capacity": bounds.pop("memory_capacity")}  # the plainest reason is looked for first
+    ordered |= {f"inventory:{s.name}": float(s.count) for s in columns.supplies if s.count is not None}
+    if problem.demand is not None:
+        ordered["requests_per_s"] = problem.demand
+    return ordered | bounds

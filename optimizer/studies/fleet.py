@@ -1,0 +1,276 @@
+"""The cheapest fleet for several services, or the most traffic it can serve, with its proof."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from optimizer.check_fleet import FleetCheck
+from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.fleet import FleetColumns, Item, items_of
+from optimizer.columns.supply import supplies
+from optimizer.errors import InputError, InternalMismatch
+from optimizer.solver.deployment import SCALE
+from optimizer.solver.engine import engine_version
+from optimizer.solver.fleet import FleetPlan, plan_fleet
+from optimizer.spec.deployment import DeploymentProblem, Traffic
+from optimizer.spec.deployment_plan import DeploymentCertificate
+from optimizer.spec.fleet import Bucket, FleetProblem, Service
+from optimizer.spec.fleet_plan import FleetDeployment, FleetResult, Part, ServicePool
+from optimizer.spec.plan import Binding, Conflict, Objective, Relaxation
+from optimizer.studies.conflict import smallest_conflict
+from optimizer.studies.deploy import UNITS
+from optimizer.studies.deploy_columns import prepare
+from optimizer.studies.deploy_explain import outward, sentence
+from optimizer.studies.solve import Options
+from optimizer.version import VERSION
+
+
+@dataclass(frozen=True)
+class PricedFleet:
+    """The columns of a fleet, and the priced replicas of each bucket behind them."""
+
+    columns: FleetColumns
+    buckets: tuple[tuple[DeploymentColumns, ...], ...]
+
+
+def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
+    """Solve a fleet to proven optimality, or name the smallest conflict.
+
+    Raises InputError for what cannot be asked, InternalMismatch if an answer fails its own check.
+    """
+    start = time.monotonic()
+    study = _FleetStudy(problem, price(problem), options, options.deadline())
+    plan = study.plan(study.bounds)
+    study.require(plan)
+    solved = plan.proved.status
+    return FleetResult(
+        status=solved,
+        objective=study.objective(plan),
+        deployment=FleetDeployment(pools=study.pools(plan)) if plan.replicas else None,
+        chips=study.check(plan).chips(),
+        metrics=study.metrics(plan) if plan.replicas else {},
+        binding=study.binding(plan) if solved == "optimal" else (),
+        conflict=study.explain() if solved == "infeasible" else None,
+        certificate=study.certificate(plan),
+        wall_s=time.monotonic() - start,
+        version=VERSION,
+        problem=problem.model_dump(mode="json", exclude_unset=True),
+    )
+
+
+def price(problem: FleetProblem) -> PricedFleet:
+    """Price every setup of every service on every bucket, once."""
+    items: list[Item] = []
+    dropped: Counter[str] = Counter()
+    buckets = []
+    for j, service in enumerate(problem.services):
+        priced = tuple(prepare(_single(problem, service, bucket)) for bucket in service.traffic)
+        found, lost = items_of(j, priced, service.constraints.given())
+        items += found
+        dropped += lost
+        buckets.append(priced)
+    known_only = all(service.performance_table is None for service in problem.services)
+    columns = FleetColumns(
+        supplies=supplies(problem.hardware, known_only),
+        names=tuple(service.name for service in problem.services),
+        demands=tuple(tuple(b.requests_per_s for b in s.traffic) for s in problem.services),
+        items=tuple(items),
+        dropped=dict(dropped),
+    )
+    return PricedFleet(columns, tuple(buckets))
+
+
+def _single(problem: FleetProblem, service: Service, bucket: Bucket) -> DeploymentProblem:
+    """One bucket of one service as a deployment question of its own."""
+    space = service.deployment or problem.deployment
+    if "disaggregated" in space.mode and len(space.kv_dtype) > 1:
+        raise InputError(f"services: {service.name}: a fleet's disaggregated service takes one kv_dtype")
+    return DeploymentProblem(
+        name=service.name,
+        architecture=service.architecture,
+        performance_table=service.performance_table,
+        performance_table_rows=bucket.rows,
+        hardware=problem.hardware,
+        deployment=space,
+        workload=Traffic(**bucket.model_dump(exclude={"rows"})),
+        minimize=("chips",),
+    )
+
+
+@dataclass
+class _FleetStudy:
+    problem: FleetProblem
+    priced: PricedFleet
+    options: Options
+    deadline: float | None
+
+    def __post_init__(self) -> None:
+        self.columns = self.priced.columns
+        self.same = any(
+            (s.deployment or self.problem.deployment).mix == "same" for s in self.problem.services
+        )
+        if self.same and self.problem.maximize:
+            raise InputError("maximize: needs deployment.mix any; one setup each serves all traffic or none")
+        self.slices = 1 if self.same else self.problem.slices
+        stock = {f"inventory:{s.name}": float(s.count) for s in self.columns.supplies if s.count is not None}
+        self.bounds = self.problem.constraints.given() | stock
+        self.solves = 0
+
+    def plan(
+        self,
+        bounds: Mapping[str, float],
+        goal: tuple[str, int] | None = None,
+        services: frozenset[int] | None = None,
+    ) -> FleetPlan:
+        """One question to the solver."""
+        found = plan_fleet(
+            self.columns,
+            goal or self.problem.goal,
+            bounds,
+            self.slices,
+            self.same,
+            services,
+            self.options.settings,
+            self.deadline,
+        )
+        self.solves += found.proved.solves
+        return found
+
+    def check(self, plan: FleetPlan) -> FleetCheck:
+        """The independent computation of a plan."""
+        return FleetCheck(self.columns, plan.replicas, plan.slices, self.slices)
+
+    def require(self, plan: FleetPlan) -> None:
+        """InternalMismatch unless the plan holds and has the value it claims."""
+        if not plan.proved.values:
+            return
+        checked = self.check(plan)
+        broken = checked.broken(self.bounds, everything=self.problem.maximize is None)
+        if broken:
+            raise InternalMismatch(f"the plan found breaks {', '.join(broken)} when recomputed")
+        name, sense = self.problem.goal
+        value = checked.requests_per_s() if name == "requests_per_s" else checked.total(name)
+        claimed = sense * (plan.proved.objective or 0) / SCALE[name]
+        if value is None or abs(value - claimed) > 1e-9 * abs(claimed) + 1e-5:
+            raise InternalMismatch(f"{name}: the solver says {claimed:.9g}, the check {value}")
+
+    def objective(self, plan: FleetPlan) -> Objective:
+        """What was optimised, reached and proven."""
+        name, sense = self.problem.goal
+        value, bound = (
+            None if v is None else sense * v / SCALE[name] for v in (plan.proved.objective, plan.proved.bound)
+        )
+        direction: Literal["min", "max"] = "min" if sense > 0 else "max"
+        gap = abs(value - bound) / abs(value) if value and bound is not None else None
+        return Objective(name=name, sense=direction, value=value, unit=UNITS[name], bound=bound, gap=gap)
+
+    def pools(self, plan: FleetPlan) -> tuple[ServicePool, ...]:
+        """The pools, service by service."""
+        checked = self.check(plan)
+        return tuple(self._pool(checked, plan, j, k) for j, k in sorted(plan.replicas))
+
+    def _pool(self, checked: FleetCheck, plan: FleetPlan, j: int, k: int) -> ServicePool:
+        item, n = self.columns.items[j], plan.replicas[j, k]
+        row = item.setups.row(k)
+        supply = next(s for s in self.columns.supplies if s.name == row["chip"])
+        chips = n * row["chips"]
+        return ServicePool(
+            service=self.columns.names[item.service],
+            phase=row["mode"],
+            chip=row["chip"],
+            replicas=n,
+            **{f"{d}_parallel": row[f"{d}_parallel"] for d in ("tensor", "pipeline", "expert", "data")},
+            weight_dtype=row["weight_dtype"],
+            kv_dtype=row["kv_dtype"],
+            chips=chips,
+            utilisation=float(checked.utilisation(j, k)),
+            usd_per_hour=None if supply.usd_per_hour is None else chips * supply.usd_per_hour,
+            parts=tuple(self._part(checked, key) for key in sorted(plan.slices) if key[:2] == (j, k)),
+        )
+
+    def _part(self, checked: FleetCheck, key: tuple[int, int, int]) -> Part:
+        j, k, b = key
+        item = self.columns.items[j]
+        bucket = self.problem.services[item.service].traffic[b]
+        row = self.priced.buckets[item.service][b].replicas.row(int(item.rows[b, k]))
+        return Part(
+            input_tokens=bucket.input_tokens,
+            output_tokens=bucket.output_tokens,
+            requests_per_s=float(checked.share(key)),
+            batch=row["batch"],
+            ttft_ms=row["ttft_ms"] or None,
+            tpot_ms=row["tpot_ms"] or None,
+        )
+
+    def metrics(self, plan: FleetPlan) -> dict[str, float]:
+        """Totals of the fleet."""
+        checked = self.check(plan)
+        totals = {name: checked.total(name) for name in ("chips", "usd_per_hour", "power_w")}
+        asked = sum(map(sum, self.columns.demands))
+        served = {"requests_per_s": checked.requests_per_s(), "requests_per_s_asked": asked}
+        return {name: value for name, value in totals.items() if value is not None} | served
+
+    def binding(self, plan: FleetPlan) -> tuple[Binding, ...]:
+        """Bounds without which a better fleet exists."""
+        checked, rows = self.check(plan), []
+        for bound, limit in self.bounds.items():
+            again = self.plan({key: value for key, value in self.bounds.items() if key != bound})
+            if (again.proved.objective or 0) >= (plan.proved.objective or 0):
+                continue
+            chip = bound.partition(":")[2]
+            value = checked.chips().get(chip, 0) if chip else checked.total(bound.removesuffix("_max"))
+            unit = "chips" if chip else UNITS[bound.removesuffix("_max")]
+            rows.append(Binding(constraint=bound, bound=limit, value=float(value or 0), unit=unit))
+        return tuple(rows)
+
+    def explain(self) -> Conflict:
+        """The smallest conflict of bounds and services, with the nearest change of each."""
+        services = {f"service:{name}": j for j, name in enumerate(self.columns.names)}
+
+        def feasible(names: frozenset[str]) -> bool:
+            chosen = frozenset(services[name] for name in names if name in services)
+            kept = {name: value for name, value in self.bounds.items() if name in names}
+            goal = (self.problem.minimize or "chips", 1)
+            return not chosen or self.plan(kept, goal, chosen).proved.status != "infeasible"
+
+        names = smallest_conflict([*services, *self.bounds], feasible)
+        return Conflict(
+            constraints=tuple(names),
+            relaxations=tuple(self._relax(name, services) for name in names),
+        )
+
+    def _relax(self, name: str, services: Mapping[str, int]) -> Relaxation:
+        """The nearest change of one bound, all others kept; of a service, the fleet without it."""
+        if name in services:
+            rest = frozenset(services.values()) - {services[name]}
+            does = bool(rest) and self.plan(self.bounds, ("chips", 1), rest).proved.status != "infeasible"
+            words = "without it the others fit" if does else "no fleet without it either"
+            return Relaxation(constraint=name, sentence=words, from_=None, to=None, unit="")
+        others = {key: value for key, value in self.bounds.items() if key != name}
+        quantity = name if name.startswith("inventory:") else name.removesuffix("_max")
+        found = self.plan(others, (quantity, 1)).proved
+        to = None if found.objective is None else found.objective / SCALE.get(quantity, 1)
+        if to is not None and quantity in ("usd_per_hour", "power_w"):
+            to = outward(to, 1)
+        if to is not None and self.plan({**others, name: to}, (quantity, 1)).proved.status == "infeasible":
+            to = None
+        words = "no change of it alone is enough" if to is None else sentence(name, to)
+        return Relaxation(constraint=name, sentence=words, from_=self.bounds[name], to=to, unit="")
+
+    def certificate(self, plan: FleetPlan) -> DeploymentCertificate:
+        """Why the answer can be believed."""
+        return DeploymentCertificate(
+            columns=sum(len(c.replicas) for row in self.priced.buckets for c in row),
+            columns_solved=sum(len(item.setups) for item in self.columns.items),
+            dropped=self.columns.dropped,
+            engine="HiGHS and CP-SAT through OR-Tools",
+            engine_version=engine_version(),
+            solves=self.solves,
+            confirmed_by=plan.proved.confirmed_by,
+            checker="loads, stock and totals recomputed in fractions"
+            if plan.replicas
+            else "no plan to check",
+            seed=self.options.settings.seed,
+        )

@@ -1,0 +1,132 @@
+"""`archsat estimate --second-tier`: what does not fit waits in a slower memory and is streamed in."""
+
+from typing import Any
+
+from optimizer.cost import memory
+from optimizer.cost.frame import Frame
+from optimizer.cost.quantities import QUANTITIES
+from optimizer.cost.two_tier import Placement, Tensor, hiding_tokens, place
+from optimizer.errors import InputError
+from optimizer.metrics import values_of
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.chip import Chip, SecondTier
+from optimizer.spec.dtypes import BYTES
+from optimizer.spec.plan import Assumption, Estimate, SecondTierUse
+from optimizer.studies.estimate import Setup, energy, estimate, frame_of, memory_parts
+from optimizer.studies.outcome import operator_rows
+
+_RULE = "memory_capacity"
+
+
+def estimate_two_tier(architecture: Architecture, chip: Chip, setup: Setup) -> Estimate:
+    """The estimate with the weights and the cache that do not fit in the chip's second tier.
+
+    All rules but the capacity of the fast memory hold as before. InputError if the chip has no second tier,
+    or not enough of it, or if the layers of a replica are spread over chips.
+    """
+    frame = frame_of(architecture, chip, setup)
+    tier = _tier(frame)
+    plain = estimate(architecture, chip, setup)
+    placed = placement(frame, architecture, tier)
+    broken = tuple(name for name in plain.breaks if name != _RULE)
+    update: dict[str, Any] = {
+        "status": "infeasible" if broken else "feasible",
+        "breaks": broken,
+        "memory_gib": _in_fast_memory(plain.memory_gib, placed),
+        "second_tier": _use(frame, tier, placed),
+        "assumptions": (*plain.assumptions, _assumption(chip, tier)),
+    }
+    if not broken:
+        update["metrics"] = _metrics(frame, architecture, tier, placed)
+        update["operators"] = operator_rows(frame, architecture)
+    return plain.model_copy(update=update)
+
+
+def _tier(frame: Frame) -> SecondTier:
+    if frame.chip.second_tier is None:
+        raise InputError(
+            f"--second-tier: {frame.chip.name} has none; give the chip file one, such as "
+            "second_tier: {capacity: 240 GiB, bandwidth: 225 GB/s, kind: lpddr}"
+        )
+    if frame.pipeline_parallel > 1 or frame.data_parallel > 1:
+        raise InputError("--second-tier: modelled for tensor parallelism alone; use one stage and one rank")
+    return frame.chip.second_tier
+
+
+def placement(frame: Frame, architecture: Architecture, tier: SecondTier) -> Placement:
+    """Which share of weights and cache of one chip waits in the second tier."""
+    parts = {name: gib * memory.GIB for name, gib in memory_parts(frame, architecture).items()}
+    fixed = float(memory.embedding_bytes(frame))  # the vocabulary is used in every step: it stays
+    weights = parts["weights"] - fixed
+    others = sum(size for name, size in parts.items() if name not in ("weights", "cache"))
+    tensors = (
+        Tensor("weights", weights, weights),
+        Tensor("cache", parts["cache"], parts["cache"] * _read_share(frame)),
+    )
+    free = frame.chip.hbm_usable - fixed - others
+    return place(tensors, free, architecture.n_layers, tier.capacity)
+
+
+def _read_share(frame: Frame) -> float:
+    """Mean share of a full-length cache that a decode step reads."""
+    return frame.decode_context / (frame.input_tokens + frame.output_tokens)
+
+
+def _streams(frame: Frame, architecture: Architecture, placed: Placement) -> dict[str, float]:
+    """Bytes a step of each phase moves over the slow link: a prompt's cache goes out, all else comes in."""
+    parts = memory_parts(frame, architecture)
+    layers = parts["weights"] * memory.GIB - float(memory.embedding_bytes(frame))
+    weights = layers * placed.slow_share["weights"]
+    prompt = frame.input_tokens / (frame.input_tokens + frame.output_tokens) / frame.batch
+    written = parts["cache"] * memory.GIB * placed.slow_share["cache"] * prompt
+    chunks = -(-frame.input_tokens // frame.engine.step_tokens)
+    return {
+        "decode_s": placed.slow_read,
+        "prefill_s": max(chunks * weights, written),
+        "mixed_s": max(placed.slow_read, frame.prompts_per_step * written),
+    }
+
+
+def _metrics(
+    frame: Frame, architecture: Architecture, tier: SecondTier, placed: Placement
+) -> dict[str, float]:
+    totals = {name: quantity.total(frame, architecture) for name, quantity in QUANTITIES.items()}
+    for name, streamed in _streams(frame, architecture, placed).items():
+        totals[name] = max(totals[name], streamed / tier.achieved)
+    totals["memory_bytes"] += placed.buffer_bytes - placed.slow_bytes
+    found = values_of(frame, architecture.n_layers, totals)
+    if architecture.family != "dense":
+        found.pop("loss", None)
+    return found | energy(frame, found)
+
+
+def _in_fast_memory(parts: dict[str, float], placed: Placement) -> dict[str, float]:
+    """The table of the fast tier: what moved out is gone, its buffer has come."""
+    sizes = _moved(parts, placed)
+    kept = {name: size - sizes.get(name, 0.0) for name, size in parts.items()}
+    return kept | ({"prefetch buffer": placed.buffer_bytes / memory.GIB} if placed.slow_bytes else {})
+
+
+def _moved(parts: dict[str, float], placed: Placement) -> dict[str, float]:
+    cache = placed.slow_share["cache"] * parts["cache"]
+    return {"weights": placed.slow_bytes / memory.GIB - cache, "cache": cache}
+
+
+def _use(frame: Frame, tier: SecondTier, placed: Placement) -> SecondTierUse:
+    stored = placed.slow_bytes / memory.GIB
+    peak = frame.chip.dense_flops[frame.chip.arithmetic(frame.weight_dtype)]
+    return SecondTierUse(
+        kind=tier.kind,
+        slow_share=placed.slow_share,
+        memory_gib=stored,
+        capacity_gib=tier.capacity / memory.GIB,
+        streamed_ms_per_step=1e3 * placed.slow_read / tier.achieved,
+        hiding_tokens=hiding_tokens(
+            peak * frame.chip.gemm(frame.weight_dtype).compute, BYTES[frame.weight_dtype], tier.achieved
+        ),
+    )
+
+
+def _assumption(chip: Chip, tier: SecondTier) -> Assumption:
+    value = f"{tier.achieved / 1e9:.4g} GB/s reached, streams overlap with computing, all experts streamed"
+    return Assumption(name="second tier", value=value, source=chip.source("second_tier"))

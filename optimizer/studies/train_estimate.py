@@ -1,0 +1,111 @@
+"""The cost model of training alone: one architecture, one chip, one setup."""
+
+from dataclasses import fields
+
+from optimizer.cost.memory import GIB
+from optimizer.cost.training.job import Job, job
+from optimizer.cost.training.rates import attention_share, products_share
+from optimizer.cost.training.rules import SENTENCES, facts_of, kept
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.chip import Chip
+from optimizer.spec.plan import Assumption
+from optimizer.spec.training import TrainingSetup
+from optimizer.spec.training_plan import TrainingEstimate
+from optimizer.version import VERSION
+
+
+def train_estimate(
+    architecture: Architecture, chip: Chip, setup: TrainingSetup, training_tokens: float | None = None
+) -> TrainingEstimate:
+    """Predict the step of a training setup: time by part, memory by part, rates and utilisation.
+
+    A split that cannot run or does not fit gives status 'infeasible' with what breaks and the memory needed,
+    and no times. `training_tokens` adds days and, where the chip has a price, USD for that many tokens.
+    """
+    own = job(architecture, chip, setup)
+    broken = broken_rules(own, architecture, chip)
+    runs = not broken
+    memory = {f.name: float(getattr(own.memory, f.name)) / GIB for f in fields(own.memory)}
+    peaks = {dtype: chip.dense_flops[dtype] for dtype in {"bf16", chip.arithmetic(setup.dtype)}}
+    return TrainingEstimate(
+        status="feasible" if runs else "infeasible",
+        model=architecture.name,
+        chip=chip.name,
+        n_chips=setup.n_chips,
+        setup=setup,
+        breaks=broken,
+        metrics=metrics_of(own, chip, training_tokens) if runs else {},
+        peaks=dict(sorted(peaks.items())),
+        step_ms={f.name: 1e3 * float(getattr(own.times, f.name)) for f in fields(own.times)} if runs else {},
+        memory_gib=memory,
+        hbm_usable_gib=chip.hbm_usable / GIB,
+        flops_per_token={
+            "model_causal": own.flops.model(True),
+            "model_full": own.flops.model(False),
+            "hardware_causal": own.flops.hardware(setup.recompute, True),
+        },
+        assumptions=_assumptions(chip, setup),
+        version=VERSION,
+    )
+
+
+def broken_rules(own: Job, architecture: Architecture, chip: Chip) -> dict[str, str]:
+    """Rules a setup breaks, with the numbers."""
+    rules = kept(facts_of(architecture), own.layout)
+    broken = {name: SENTENCES[name] for name, holds in rules.items() if not bool(holds)}
+    need, have = float(own.memory.total) / GIB, chip.hbm_usable / GIB
+    if need > have:
+        broken["memory_capacity"] = f"needs {need:.1f} GiB on a chip, {have:.1f} GiB are usable"
+    return broken
+
+
+def metrics_of(own: Job, chip: Chip, training_tokens: float | None = None) -> dict[str, float]:
+    """Rates and utilisation; MFU in both conventions of attention, of the bf16 and of the format's peak."""
+    setup, peak = own.setup, chip.dense_flops["bf16"]
+    format_peak = chip.dense_flops[chip.arithmetic(setup.dtype)]
+    rate = own.tokens_per_s
+    found = {
+        "step_s": own.step_s,
+        "tokens_per_s": rate,
+        "train_tokens_per_s_per_chip": rate / setup.n_chips,
+        "mfu": own.mfu(peak, causal=True),
+        "mfu_full_attention": own.mfu(peak, causal=False),
+        "hfu": rate / setup.n_chips * own.flops.hardware(setup.recompute, True) / peak,
+    }
+    if format_peak != peak:
+        found["mfu_of_format_peak"] = own.mfu(format_peak, causal=True)
+    if training_tokens:
+        seconds = training_tokens / rate
+        found["train_days"] = seconds / 86400
+        if chip.usd_per_chip_hour is not None:
+            found["train_usd"] = seconds / 3600 * setup.n_chips * chip.usd_per_chip_hour
+    return found
+
+
+def _assumptions(chip: Chip, setup: TrainingSetup) -> tuple[Assumption, ...]:
+    dtype = chip.arithmetic(setup.dtype)
+    fitted = chip.efficiency.training
+    found = [
+        Assumption(
+            name=f"{chip.name} products",
+            value=f"{products_share(chip, dtype):.0%} of the {dtype} peak sustained",
+            source="fitted to measured training steps"
+            if fitted and dtype in fitted.products
+            else "fallback: no training step of it was fitted",
+        ),
+        Assumption(
+            name=f"{chip.name} flash attention",
+            value=f"{attention_share(chip):.0%} of the bf16 peak, both passes",
+            source="fitted to measured training steps" if fitted else "fallback",
+        ),
+        Assumption(name="engine", value=setup.engine, source="optimizer/cost/training/constants.py"),
+    ]
+    if setup.dtype != "bf16" and dtype == "bf16":
+        found.append(
+            Assumption(
+                name=f"{setup.dtype} products",
+                value="run in bf16",
+                source=f"{chip.name} has no such arithmetic",
+            )
+        )
+    return tuple(found)
