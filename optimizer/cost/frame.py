@@ -1,6 +1,6 @@
 """A frame: everything that all layers of one plan share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from optimizer.spec.chip import Chip
@@ -67,10 +67,11 @@ class Frame:
         return max(1, self.input_tokens - self.prefix_tokens)
 
     @property
-    def identity(self) -> tuple[str, int, int, str, str, int]:
-        """What tells the frames of one space apart; `d_model` must be one number."""
-        split = (self.chip.name, self.tensor_parallel, self.batch)
-        return (*split, self.weight_dtype, self.kv_dtype, int(self.d_model))
+    def identity(self) -> tuple[Any, ...]:
+        """What tells the frames of one space apart: the chip's name and every plain field."""
+        plain = (str, int, float, type(None))
+        values = (getattr(self, field.name) for field in fields(self))
+        return (self.chip.name, *(value for value in values if isinstance(value, plain)))
 
     @property
     def decode_context(self) -> float:

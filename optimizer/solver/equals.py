@@ -70,5 +70,5 @@ def _equals(
     first = np.lexsort(order[::-1])[0]
     a, f = int(plans.attention[first]), int(plans.ffn[first])
     candidate = search.candidate(table, queued.n_layers, a, f, float(plans.key[first]))
-    rank = (*(float(column[first]) for column in order), queued.n_layers, table.frame.identity)
+    rank = (*(float(column[first]) for column in order), queued.n_layers, repr(table.frame.identity))
     return [(rank, candidate)]

@@ -5,7 +5,8 @@
 3. Enumerate the slice's plans in numpy. Drop the kinds that are in no plan as good as the best of them,
    and leave the rest to CP-SAT, which is not told that plan: it solves, its answer is re-ranked by the
    float model, everything not better is cut off, and it solves again until it says there is nothing
-   left: that is the enumeration of the rounding band.
+   left: that is the enumeration of the rounding band. Plans that the enumeration knows to be equal to
+   CP-SAT's are cut off with it.
 4. The two must name the same optimum, or no plan. Disagreement is an error, never an answer.
 """
 
