@@ -68,14 +68,15 @@ def test_examples_give_what_the_page_shows(page: Path, monkeypatch: pytest.Monke
     assert result.failed == 0, "".join(said)
 
 
-@pytest.mark.parametrize("page", ["cost-model", "proof", "quality", "problem-files"])
+@pytest.mark.parametrize("page", ["cost-model", "serving", "proof", "quality", "problem-files"])
 def test_pages_with_numbers_have_examples(page: str) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     assert examples_only(text).count(">>>") >= 5
 
 
-def test_generated_pages_are_current() -> None:
-    command = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
+@pytest.mark.parametrize("script", ["generate.py", "accuracy.py"])
+def test_generated_pages_are_current(script: str) -> None:
+    command = [sys.executable, str(ROOT / "docs" / script), "--check"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
 
