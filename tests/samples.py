@@ -47,8 +47,9 @@ def chip(**fields: Any) -> Chip:
 
 
 def problem(**fields: Any) -> Problem:
-    """The sample problem, 192 points, with some fields of the caller's."""
-    return Problem.model_validate(PROBLEM | fields)
+    """The sample problem, 192 points, with some fields of the caller's, and traffic that takes many chips."""
+    traffic = {"workload": PROBLEM["workload"] | {"requests_per_s": 5000.0}}
+    return Problem.model_validate(PROBLEM | traffic | fields)
 
 
 def frame(model: str | Architecture, chip: str | Chip = "nvidia-h100-sxm", **fields: Any) -> Frame:

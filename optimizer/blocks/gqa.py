@@ -88,9 +88,9 @@ def _cores(a: Any, step: Step) -> list[Operator]:
     if step.prefills:
         tokens = step.prompt_tokens
         name = "prompt attention" if step.decodes else "attention"
-        kept = _kept(a, tokens)
-        prefix = _kept(a, step.prefix + tokens) - kept
-        cores.append(PrefillAttention(name, tokens, kept, heads, kv, a.d_head, step.prompts, prefix))
+        window = _kept(a, step.prefix + step.chunks * tokens)
+        every = (step.prompts, step.prefix, step.chunks)
+        cores.append(PrefillAttention(name, tokens, window, heads, kv, a.d_head, *every))
     return cores
 
 

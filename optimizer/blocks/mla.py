@@ -27,7 +27,7 @@ def n_params(attention: Any, d_model: int) -> Number:
     """Parameters of the projections and the two latent norms (not the layer norms)."""
     a = attention
     d_query = a.n_heads * (a.d_nope + a.d_rope)
-    if a.d_q_latent:
+    if a.d_q_latent is not None:
         query = d_model * a.d_q_latent + a.d_q_latent + a.d_q_latent * d_query
     else:
         query = d_model * d_query
@@ -40,11 +40,11 @@ def weights(attention: Any, d_model: int, tensor_parallel: int) -> Weights:
     """Elements stored on one rank: heads are split, the down-projections are on every rank."""
     a, heads = attention, attention.n_heads / tensor_parallel
     d_query = heads * (a.d_nope + a.d_rope)
-    query = d_model * a.d_q_latent + a.d_q_latent * d_query if a.d_q_latent else d_model * d_query
+    query = d_model * a.d_q_latent + a.d_q_latent * d_query if a.d_q_latent is not None else d_model * d_query
     latent = d_model * (a.d_kv_latent + a.d_rope)
     rebuilt = a.d_kv_latent * heads * (a.d_nope + a.d_value)
     matrix = query + latent + rebuilt + heads * a.d_value * d_model
-    return Weights(matrix, a.d_kv_latent + (a.d_q_latent or 0))
+    return Weights(matrix, a.d_kv_latent + (0 if a.d_q_latent is None else a.d_q_latent))
 
 
 def kv_elements(attention: Any, tokens: int, tensor_parallel: int) -> Number:
@@ -57,8 +57,8 @@ def operators(attention: Any, step: Step) -> list[Operator]:
     a, rows = attention, step.rows
     heads = a.n_heads / step.tensor_parallel
     d_query = heads * (a.d_nope + a.d_rope)
-    down = a.d_kv_latent + a.d_rope + (a.d_q_latent or d_query)
-    query = [Gemm("query up-projection", rows, d_query, a.d_q_latent)] if a.d_q_latent else []
+    down = a.d_kv_latent + a.d_rope + (d_query if a.d_q_latent is None else a.d_q_latent)
+    query = [Gemm("query up-projection", rows, d_query, a.d_q_latent)] if a.d_q_latent is not None else []
     return [
         Elementwise("attention norm, residual", rows * 6 * step.d_model),
         Gemm("latent down-projection", rows, down, step.d_model),
@@ -88,14 +88,16 @@ def _prompts(a: Any, heads: Number, step: Step) -> list[Operator]:
     tokens = step.prompt_tokens
     mean_width = (a.d_nope + a.d_rope + a.d_value) / 2  # queries and keys are wider than values
     name = "prompt attention" if step.decodes else "attention"
+    everything = step.prefix + step.chunks * tokens
+    every = (step.prompts, step.prefix, step.chunks)
     return [
         Gemm(
             "key-value up-projection",
-            step.prompts * (step.prefix + tokens),
+            step.prompts * step.attended,
             heads * (a.d_nope + a.d_value),
             a.d_kv_latent,
         ),
-        PrefillAttention(name, tokens, tokens, heads, heads, mean_width, step.prompts, step.prefix),
+        PrefillAttention(name, tokens, everything, heads, heads, mean_width, *every),
     ]
 
 

@@ -16,6 +16,7 @@ from optimizer.blocks.operators import (
     Elementwise,
     ExpertExchange,
     Experts,
+    ForSome,
     Gemm,
     Number,
     Operator,
@@ -65,6 +66,7 @@ def operators(ffn: Any, step: Step) -> list[Operator]:
         ffn.n_experts / step.expert_parallel,
         ffn.gated_ffn,
         np.minimum(1.0, step.prompts),
+        _sent(ffn, step),
     )
     return [
         Elementwise("ffn norm, residual", step.rows * 6 * step.d_model),
@@ -76,6 +78,13 @@ def operators(ffn: Any, step: Step) -> list[Operator]:
     ]
 
 
+def _sent(ffn: Any, step: Step) -> Number:
+    """Share of all tokens with an expert on a given rank; one attention rank has them all anyway."""
+    if step.data_parallel == 1:
+        return 1.0
+    return 1.0 - (1.0 - 1.0 / step.expert_parallel) ** ffn.n_active_experts
+
+
 def _exchange(ffn: Any, step: Step, outward: bool) -> list[Operator]:
     """Tokens of several attention ranks to their experts, or back."""
     if step.data_parallel == 1:
@@ -84,27 +93,48 @@ def _exchange(ffn: Any, step: Step, outward: bool) -> list[Operator]:
     ranks = step.tensor_parallel * step.data_parallel
     rows = step.rows / step.tensor_parallel
     return [
-        ExpertExchange(name, rows, step.d_model, ffn.n_experts, ffn.n_active_experts, ranks, outward),
+        ExpertExchange(
+            name,
+            rows,
+            step.d_model,
+            ffn.n_experts,
+            ffn.n_active_experts,
+            ranks,
+            step.expert_parallel,
+            outward,
+        ),
     ]
 
 
 def _reduce(ffn: Any, step: Step) -> list[Operator]:
     """The sum over tensor-parallel ranks; where tokens were exchanged, only the shared experts need it."""
-    if step.data_parallel > 1 and not ffn.n_shared_experts:
-        return []
-    return [AllReduce("ffn all-reduce", step.rows * 2 * step.d_model)]
+    reduce = AllReduce("ffn all-reduce", step.rows * 2 * step.d_model)
+    return [reduce] if step.data_parallel == 1 else _where(ffn.n_shared_experts, [reduce])
 
 
 def _shared_operators(ffn: Any, step: Step) -> list[Operator]:
-    shard = ffn.n_shared_experts * (ffn.d_shared or ffn.d_expert) / step.tensor_parallel
-    if not shard:
-        return []
-    wide = 1 + ffn.gated_ffn
-    return [
-        Gemm("shared experts, up", step.rows, wide * shard, step.d_model),
-        Elementwise("shared experts, activation", step.rows * 5 * shard),
-        Gemm("shared experts, down", step.rows, step.d_model, shard),
-    ]
+    shard, wide = _shared_width(ffn) / step.tensor_parallel, 1 + ffn.gated_ffn
+    return _where(
+        ffn.n_shared_experts,
+        [
+            Gemm("shared experts, up", step.rows, wide * shard, step.d_model),
+            Elementwise("shared experts, activation", step.rows * 5 * shard),
+            Gemm("shared experts, down", step.rows, step.d_model, shard),
+        ],
+    )
+
+
+def _where(count: Number, operators: list[Operator]) -> list[Operator]:
+    """The operators of the kinds of which there are any."""
+    if np.all(count):
+        return operators
+    present = np.asarray(count) > 0
+    return [ForSome(operator, present) for operator in operators] if np.any(present) else []
+
+
+def _shared_width(ffn: Any) -> Number:
+    width = ffn.d_expert if ffn.d_shared is None else ffn.d_shared
+    return ffn.n_shared_experts * width
 
 
 def _expert(ffn: Any, d_model: int) -> Number:
@@ -114,8 +144,7 @@ def _expert(ffn: Any, d_model: int) -> Number:
 
 
 def _shared(ffn: Any, d_model: int) -> Number:
-    width = ffn.n_shared_experts * (ffn.d_shared or ffn.d_expert)
-    return (2 + ffn.gated_ffn) * d_model * width + ffn.shared_gate * d_model
+    return (2 + ffn.gated_ffn) * d_model * _shared_width(ffn) + ffn.shared_gate * d_model
 
 
 def stands_for(ffn: Any) -> dict[str, int]:

@@ -26,7 +26,11 @@ class Gemm:
 
 @dataclass(frozen=True, slots=True)
 class PrefillAttention:
-    """Causal attention inside `prompts` prompts of `tokens` tokens, over at most `window` of them."""
+    """Causal attention of one chunk of `tokens` tokens in each of `prompts` prompts.
+
+    A token attends to itself and what comes before it, at most `window` tokens in all. `prefix` cached tokens
+    come before the first of `chunks` chunks; the operator is their mean, so that `chunks` times it is exact.
+    """
 
     name: str
     tokens: Number
@@ -36,7 +40,22 @@ class PrefillAttention:
     d_head: Number
     prompts: Number = 1
     prefix: Number = 0
-    """Cached tokens before the prompt that its tokens attend to as well."""
+    chunks: Number = 1
+
+    @property
+    def pairs(self) -> Number:
+        """Pairs of a token and one it attends to, in the mean chunk of one prompt."""
+        end = self.prefix + self.chunks * self.tokens
+        return (self._pairs_up_to(end) - self._pairs_up_to(self.prefix)) / self.chunks
+
+    @property
+    def cached(self) -> Number:
+        """Tokens before the mean chunk whose keys and values are read again."""
+        return np.minimum(self.prefix + (self.chunks - 1) * self.tokens / 2, self.window)
+
+    def _pairs_up_to(self, tokens: Number) -> Number:
+        kept = np.minimum(tokens, self.window)
+        return tokens * kept - kept * (kept - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +88,8 @@ class LatentAttention:
 class Experts:
     """The routed experts of one layer on one rank: `rows` tokens, each to `n_active` of `n_experts`.
 
-    `n_local` experts of the layer live on the rank; `d_expert` is what the rank holds of their width.
+    `n_local` experts of the layer live on the rank; `d_expert` is what the rank holds of their width. `sent`
+    is the share of the tokens that come to the rank where each is sent only to the ranks of its experts.
     """
 
     name: str
@@ -82,6 +102,7 @@ class Experts:
     gated: bool
     launched: Number = 0.0
     """Share of steps that carry prompts: those are launched kernel by kernel, not as one captured graph."""
+    sent: Number = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +125,8 @@ class AllReduce:
 class ExpertExchange:
     """Tokens on their way between attention ranks and the ranks of their experts: `rows` of each rank.
 
-    `ranks` exchange; each token goes to `n_active` of `n_experts`. Outward it may be in 8 bit; the experts'
-    sums come back in 16 bit.
+    `ranks` exchange; each token goes to `n_active` of `n_experts`, which lie on `groups` groups of ranks,
+    each expert split over its group. Outward it may be in 8 bit; the experts' sums come back in 16 bit.
     """
 
     name: str
@@ -114,6 +135,7 @@ class ExpertExchange:
     n_experts: Number
     n_active: Number
     ranks: int
+    groups: int
     outward: bool
 
 
@@ -134,6 +156,19 @@ class Host:
     seconds: Number
 
 
+@dataclass(frozen=True, slots=True)
+class ForSome:
+    """An operator that only some of the layer kinds of its arrays have: `present` is 1 or 0 for each."""
+
+    operator: Any
+    present: Number
+
+    @property
+    def name(self) -> str:
+        """The operator's own."""
+        return str(self.operator.name)
+
+
 Operator = (
     Gemm
     | PrefillAttention
@@ -145,6 +180,7 @@ Operator = (
     | AllReduce
     | StageTransfer
     | Host
+    | ForSome
 )
 
 
@@ -165,6 +201,8 @@ class Step:
     prompt_tokens: float
     prefix: float = 0
     """Cached tokens before each prompt."""
+    chunks: int = 1
+    """A prompt comes in so many chunks of `prompt_tokens`, in as many steps; this is their mean."""
     queries: int = 1
     """New tokens of each sequence: one, and those drafted."""
     data_parallel: int = 1
@@ -184,6 +222,11 @@ class Step:
     def rows(self) -> Number:
         """Tokens computed."""
         return self.batch * self.queries + self.prompts * self.prompt_tokens
+
+    @property
+    def attended(self) -> Number:
+        """Tokens of one prompt whose keys a step needs: those before the mean chunk, and its own."""
+        return self.prefix + (self.chunks + 1) * self.prompt_tokens / 2
 
     @property
     def sampled(self) -> Number:

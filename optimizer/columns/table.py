@@ -1,14 +1,19 @@
 """Columns of one frame: every additive quantity in use, as a base and arrays over layer kinds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from optimizer.columns.compiled import FrameRules
-from optimizer.columns.space import Space
+from optimizer.columns.space import Kinds, Space
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.quantities import QUANTITIES
+
+BLOCK = 3072
+"""Kinds priced at once. Larger arrays leave the cache, and the allocator returns them to the system after
+each operation: 20 000 at once took three to ten times as long a kind (benchmarks/columns.py)."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,17 @@ def frame_table(space: Space, frame: Frame, rules: FrameRules, quantities: list[
     columns = {
         name: Column(
             float(QUANTITIES[name].base(frame)),
-            np.asarray(QUANTITIES[name].mixer(frame, attention), dtype=float),
-            np.asarray(QUANTITIES[name].ffn(frame, ffn), dtype=float),
+            priced(QUANTITIES[name].mixer, frame, attention),
+            priced(QUANTITIES[name].ffn, frame, ffn),
         )
         for name in quantities
     }
     return FrameTable(frame, rules, space.depths[rules.depths], columns)
+
+
+def priced(price: Callable[[Frame, Any], Any], frame: Frame, kinds: Kinds) -> np.ndarray:
+    """A layer part of a quantity, block by block: a block's arrays stay in the cache and the heap."""
+    if len(kinds) <= BLOCK:
+        return np.asarray(price(frame, kinds), dtype=float)
+    starts = range(0, len(kinds), BLOCK)
+    return np.concatenate([price(frame, kinds.take(slice(at, at + BLOCK))) for at in starts]).astype(float)

@@ -94,11 +94,11 @@ def norm_bytes(frame: Frame) -> Number:
 
 
 def activation_bytes(frame: Frame) -> Number:
-    """Working buffers of one layer on a scheduled chunk, and the logits of one decode step."""
-    sequences = frame.batch / frame.data_parallel
-    rows = np.maximum(sequences, min(frame.engine.step_tokens, frame.input_tokens))
+    """Working buffers of one layer on a scheduled chunk, and the logits of a decode step with its drafts."""
+    decoded = frame.batch / frame.data_parallel * (1 + frame.draft_tokens)
+    rows = np.maximum(decoded, min(frame.engine.step_tokens, frame.input_tokens))
     factor = _ACTIVATION_FACTOR.get(frame.tensor_parallel, 5.0)
-    logits = 4.0 * sequences * frame.vocab_size / frame.tensor_parallel
+    logits = 4.0 * decoded * frame.vocab_size / frame.tensor_parallel
     return 2.0 * rows * frame.d_model * factor + logits
 
 

@@ -69,8 +69,8 @@ def step_of(frame: Frame, phase: str) -> Step:
 
     'decode' is one token per sequence (and the drafted ones), 'prefill' one chunk of one prompt, 'joined' the
     two together, 'mixed' the steady state of continuous batching: one token per sequence, and as many prompts
-    as keep the batch full. A chunk of a long prompt attends to the mean of what comes before it, which counts
-    all its pairs exactly.
+    as keep the batch full. A chunk of a long prompt is the mean of its chunks, so
+    that all of them together are exact.
     """
     lanes = frame.data_parallel * frame.pipeline_parallel
     tokens = frame.computed_tokens
@@ -83,7 +83,8 @@ def step_of(frame: Frame, phase: str) -> Step:
         context=frame.decode_context,
         prompts={"decode": 0.0, "mixed": frame.prompts_per_step / lanes}.get(phase, frame.prefill_batch),
         prompt_tokens=chunk,
-        prefix=frame.input_tokens - tokens + (tokens - chunk) / 2,
+        prefix=frame.input_tokens - tokens,
+        chunks=n_chunks(frame) if chunked else 1,
         queries=1 + frame.draft_tokens if phase in ("decode", "mixed") else 1,
         data_parallel=frame.data_parallel,
         expert_parallel=frame.expert_parallel,

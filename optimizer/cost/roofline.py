@@ -5,6 +5,7 @@ arithmetic of the products, which no engine achieves. Efficiencies are constants
 (chip, dtype, operator), in `hardware/chips`, never of a model.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from optimizer.blocks.operators import (
     Elementwise,
     ExpertExchange,
     Experts,
+    ForSome,
     Gemm,
     Host,
     LatentAttention,
@@ -33,7 +35,7 @@ from optimizer.cost.collectives import (
     point_to_point_s,
     reduce_scatter_s,
 )
-from optimizer.cost.experts import distinct_ranks, experts_cost
+from optimizer.cost.experts import copies_per_token, experts_cost
 from optimizer.cost.operator_cost import Cost
 from optimizer.spec.chip import Chip, Streaming
 from optimizer.spec.dtypes import BYTES
@@ -79,8 +81,10 @@ class Roofline:
                 return self._stage_transfer(operator)
             case Host():
                 return Cost(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, operator.seconds)
+            case ForSome():
+                return self.cost(operator.operator).times(operator.present)
 
-    def seconds(self, operators: list[Operator]) -> Number:
+    def seconds(self, operators: Sequence[Operator]) -> Number:
         """Seconds of a series of operators."""
         return sum(self.cost(operator).seconds for operator in operators)
 
@@ -131,14 +135,12 @@ class Roofline:
         return table.get(self.kv_dtype, table["bf16"])  # type: ignore[call-overload, no-any-return]
 
     def _prefill_attention(self, op: PrefillAttention) -> Cost:
-        kept = op.window
-        pairs = op.tokens * (kept + op.prefix) - kept * (kept - 1) / 2
-        flops = 4.0 * op.prompts * pairs * op.n_heads * op.d_head
+        flops = 4.0 * op.prompts * op.pairs * op.n_heads * op.d_head
         moved = (
             4.0
             * op.prompts
             * op.d_head
-            * (op.tokens * (op.n_heads + op.n_kv_heads) + op.prefix * op.n_kv_heads)
+            * (op.tokens * (op.n_heads + op.n_kv_heads) + op.cached * op.n_kv_heads)
         )
         peak = self.chip.dense_flops["bf16"] * _prefill_share(self.chip, op.d_head, op.tokens)
         memory_s = moved / (self.chip.hbm_bandwidth * self.chip.efficiency.elementwise.memory)
@@ -160,7 +162,7 @@ class Roofline:
             gather = all_gather_s if op.outward else reduce_scatter_s
             total, latency = gather(size, self._group(op.ranks), self.chip)
         else:
-            size = op.rows * distinct_ranks(op.ranks, op.n_active) * token
+            size = op.rows * copies_per_token(op.ranks, op.groups, op.n_active) * token
             total, latency = all_to_all_s(size, self._group(op.ranks), self.chip)
         return Cost(0.0, 0.0, (op.ranks - 1) / op.ranks * size, 0.0, 0.0, total - latency, latency)
 

@@ -7,12 +7,14 @@ from optimizer.blocks.operators import (
     AllReduce,
     DecodeAttention,
     Elementwise,
+    ExpertExchange,
     Experts,
     Gemm,
     Host,
     LatentAttention,
     Operator,
     PrefillAttention,
+    StageTransfer,
 )
 from optimizer.cost.experts import touched_experts
 from optimizer.cost.frame import Frame
@@ -59,7 +61,20 @@ _FORMULAS: dict[type, _Formulas] = {
         "touched experts": "{n_local} x (1 - (1 - {n_active} / {n_experts})^{rows})",
         "seconds": "t_0 + t_e x touched + t_pair x pairs + activations + sqrt(compute^2 + weights^2)",
     },
+    ExpertExchange: {
+        "link bytes": "({ranks} - 1) / {ranks} x {rows} x {bytes_per_token}",
+        "seconds": "latency + link bytes / (share x {link})",
+    },
+    StageTransfer: {
+        "link bytes": "{hops} x {bytes} / {tensor_parallel}",
+        "seconds": "{hops} x (latency + bytes / (share x link))",
+    },
     Host: {"seconds": "{seconds}"},
+}
+_CHUNKED: _Formulas = {
+    "FLOP": "4 x {prompts} x {pairs} x {n_heads} x {d_head}",
+    "bytes": "4 x {prompts} x {d_head} x ({tokens} x ({n_heads} + {n_kv_heads}) + {cached} x {n_kv_heads})",
+    "seconds": _ROOFLINE,
 }
 
 
@@ -79,7 +94,7 @@ def derive(frame: Frame, architecture: Architecture, name: str, phase: str) -> D
     operator, rates = found[wanted], roofline(frame)
     cost = rates.cost(operator)
     values = _values(operator, rates)
-    formulas = _FORMULAS[type(operator)]
+    formulas = _formulas_of(operator)
     reached = {
         "FLOP": cost.flops,
         "bytes": cost.bytes,
@@ -104,6 +119,13 @@ def derive(frame: Frame, architecture: Architecture, name: str, phase: str) -> D
     )
 
 
+def _formulas_of(operator: Operator) -> _Formulas:
+    """A chunk, or a prompt behind a prefix, shows the pairs that were counted."""
+    if isinstance(operator, PrefillAttention) and (operator.prefix or operator.chunks > 1):
+        return _CHUNKED
+    return _FORMULAS[type(operator)]
+
+
 def _values(operator: Operator, rates: Roofline) -> dict[str, str]:
     """Every name of the formulas with its number, as text."""
     chip = rates.chip
@@ -114,10 +136,16 @@ def _values(operator: Operator, rates: Roofline) -> dict[str, str]:
         "b_a": chip.activation_bytes(dtype),
         "b_kv": BYTES[rates.kv_dtype],
         "bandwidth": chip.hbm_bandwidth,
-        "ranks": rates.tensor_parallel,
+        "ranks": getattr(operator, "ranks", rates.tensor_parallel),
+        "tensor_parallel": rates.tensor_parallel,
         "link": chip.scaleup.bandwidth,
     }
     values |= _rates(operator, rates, dtype)
+    if isinstance(operator, PrefillAttention):
+        values |= {"pairs": operator.pairs, "cached": operator.cached}
+    if isinstance(operator, ExpertExchange):
+        sent = rates.cost(operator).link_bytes * operator.ranks / (operator.ranks - 1)
+        values["bytes_per_token"] = sent / operator.rows
     if isinstance(operator, Experts):
         values["matrices"] = 2 + operator.gated
         values["pairs"] = operator.rows * operator.n_active * operator.n_local / operator.n_experts
@@ -150,7 +178,7 @@ def _sources(operator: Operator, frame: Frame) -> dict[str, str]:
         "efficiency": lambda: chip.source("efficiency"),
         "hbm_bandwidth": lambda: chip.source("hbm_bandwidth"),
     }
-    if isinstance(operator, AllReduce):
+    if isinstance(operator, AllReduce | ExpertExchange | StageTransfer):
         named = {"efficiency": named["efficiency"], "scaleup": lambda: chip.source("scaleup")}
     elif not isinstance(operator, Elementwise):
         named["dense_flops"] = lambda: chip.source("dense_flops")

@@ -4,15 +4,13 @@ Guards the equations themselves: a factor two, a missing term or a mixed-up GB a
 `exact` rows of vectors.json follow from arithmetic; `calibrated` rows are the fitted formula with the
 constants stated in the row, not with those of today's chip files.
 
-Dense closed forms of the same collection that are not here, because nothing computes them yet:
-  mfu_megatron_*, act_mem_*, opt_mem_22B, zero_bytes_per_param, pp_bubble, fsdp_allgather_min_tokens,
-      tp_limit_v5p: training and its parallelism
-  cp_ring_hide_*, kv_transfer_70b_8k and the transfer time of mooncake_128k: other parallel forms
-  nccl_ring_ll_latency_*: in tests/unit/test_collectives.py
-  max_batch_70b_h200: a share of what weights leave free; the project bounds a share of all memory
-  spec_*, mtp1_tokens, queue_*, erlang_c, little_law_decode, pd_ratio: serving dynamics
-  cost_deepseek_day, joules_per_token, two_tier_weight_stream: no such metric
-  kv_bytes_swa_hybrid_*: layers that differ
+Rows about mixtures, latents, states, parallel forms and serving are computed in `serving_vectors`. Of the
+collection of 203 these are not here:
+  mfu_*, train_flops_per_token_dsv3, act_mem_*, opt_mem_22B, zero_bytes_per_param, pp_bubble,
+      fsdp_allgather_min_tokens, cp_ring_hide_*, tp_limit_v5p: training and its parallelism
+  nccl_ring_ll_latency_allreduce8: NCCL's ring is not priced, faster measured kernels are
+  offline_* (107 rows), lowbatch_* (5): what another model with other constants predicts of measured rows; the
+      measurements themselves are held against this model in test_throughput.py
 """
 
 import json
@@ -21,12 +19,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import samples
+from serving_vectors import SERVING
 
 from optimizer import catalog
 from optimizer.blocks import operators as ops
 from optimizer.cost.collectives import Group, all_gather_s, all_reduce_s
 from optimizer.cost.frame import Slice
-from optimizer.cost.memory import GIB, kv_bytes
+from optimizer.cost.memory import kv_bytes
 from optimizer.cost.quantisation import wave_efficiency
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.roofline import Roofline
@@ -109,13 +108,6 @@ def capacity(i: dict) -> float:
     return parse_quantity(f"{i['gib']} GiB", "bytes")
 
 
-def cache_128k(i: dict) -> dict:
-    own = model({"L": 80, "n_kv": 8, "d_h": 128})
-    f = samples.frame(own, input_tokens=i["s"], output_tokens=0)
-    size = own.n_layers * kv_bytes(own.first.mixer, f)
-    return {"GB": size / 1e9, "GiB": size / GIB}
-
-
 def price(i: dict) -> float:
     own = model({"L": 32, "n_kv": 8, "d_h": 128})
     c = samples.chip(usd_per_chip_hour=i["usd_gpu_h"])
@@ -196,7 +188,7 @@ def all_reduce_us(i: dict) -> float:
     return 1e6 * float(seconds)
 
 
-COMPUTED_BY = {
+COMPUTED_BY = SERVING | {
     "params_": parameters,
     "kv_bytes_": cache_per_token,
     "gqa_tp_replication": cache_per_token,
@@ -204,7 +196,6 @@ COMPUTED_BY = {
     "gemm_ridge": ridge_tokens,
     "swa_exact_pairs": window_pairs,
     "cap_gib": capacity,
-    "mooncake": cache_128k,
     "cost_per_mtok": price,
     "busbw": bus_bandwidth,
     "tpu_allgather": all_gather_us,

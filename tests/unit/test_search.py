@@ -205,6 +205,7 @@ def test_a_published_model_can_be_the_fixed_architecture() -> None:
         output_tokens=256,
         training_tokens=2e12,
         engine=catalog.engine("trtllm"),
+        requests_per_s=5000.0,
     )
     assert result.metrics == pytest.approx(evaluate(frame, own), rel=1e-12)
 
