@@ -89,6 +89,17 @@ def test_yaml_files_of_the_reference_load(kind: str, model: type[BaseModel]) -> 
         validate(model, parse_yaml(text, "problem-files.md"), "problem-files.md")
 
 
+def test_engine_of_the_reference_is_used(tmp_path: Path) -> None:
+    [(_, text)] = marked("docs/serving.md", "engine")
+    (tmp_path / "engine.yaml").write_text(text, encoding="utf-8")
+    own, usual = (
+        solve(small(architecture="llama-3.1-8b", deployment={"engine": engine})).metrics["tpot_ms"]
+        for engine in (str(tmp_path / "engine.yaml"), "trtllm")
+    )
+    shorter = (1.0 - 0.6) + (3 - 5) * 1e-3 * 8  # host_ms and host_us_per_sequence of 8 sequences
+    assert usual - own == pytest.approx(shorter, rel=1e-6)
+
+
 def test_own_chip_and_own_baseline_of_the_reference_answer(tmp_path: Path) -> None:
     """The recipe as a reader would follow it: files of their own, and a solved problem."""
     for _, text in marked("docs/problem-files.md", "chip"):
