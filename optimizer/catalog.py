@@ -170,7 +170,11 @@ def _beside(data: Any, folder: Path) -> Any:
         return str(folder / value) if known else value
 
     named = ("hardware", "architecture", "baseline", "performance_table")
-    return {key: place(value) if key in named else value for key, value in data.items()}
+    found = {key: place(value) if key in named else value for key, value in data.items()}
+    deployment = found.get("deployment")
+    if isinstance(deployment, dict) and "engine" in deployment:
+        found["deployment"] = deployment | {"engine": place(deployment["engine"])}
+    return found
 
 
 def _override(data: Any, key: str, value: Any) -> None:

@@ -4,10 +4,12 @@ from typing import Any
 
 from optimizer import catalog
 from optimizer.cost.frame import Frame
+from optimizer.cost.training.quantity import TrainingRun
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import IDEAL
 from optimizer.spec.problem import Problem
+from optimizer.spec.training import TrainingSetup
 
 CHIP: dict[str, Any] = {
     "name": "sample",
@@ -37,6 +39,7 @@ PROBLEM: dict[str, Any] = {
     "hardware": "nvidia-h100-sxm",
     "workload": {"input_tokens": 1024, "output_tokens": 256, "batch": 8},
     "training_tokens": 2 * 10**12,
+    "training": {"hardware": "nvidia-h100-sxm"},
     "minimize": "tpot_ms",
 }
 
@@ -70,6 +73,7 @@ def frame(model: str | Architecture, chip: str | Chip = "nvidia-h100-sxm", **fie
         "position_embeddings": own.position_embeddings,
         "n_norms": own.first.n_norms,
         "norm_bias": own.first.norm_bias,
+        "training": TrainingRun(TrainingSetup(), catalog.chip("nvidia-h100-sxm")),
     }
     engine = IDEAL.model_copy(update={k: fields.pop(k) for k in ("host_ms", "reserve_gib") if k in fields})
     return Frame(**(values | {"engine": engine} | fields))

@@ -22,6 +22,7 @@ from optimizer.columns.rules import frame_values
 from optimizer.columns.splits import unsplittable
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
+from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import aggregated, decode, most_scheduled, prefill
@@ -38,7 +39,7 @@ BATCHES = tuple(sorted({*range(1, 65), *(round(64 * 2 ** (i / 16)) for i in rang
 _RULES = ("gqa_divisibility", "tensor_parallel_divisibility")
 _WEIGHT_ONLY = ("int8", "int4", "mxfp4")
 """Formats that engines de-quantise on the fly where a chip has no arithmetic for them."""
-_NETWORK = 50e9
+NETWORK = 50e9
 """Bytes per second and chip of a network nobody stated: 400 Gbit/s."""
 
 
@@ -67,14 +68,18 @@ def replica_columns(
     """Price every setup a problem allows; also count what was left out, by reason."""
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
-    network = min((_network(s) for s in supplies), default=_NETWORK)
+    network = min((_network(s) for s in supplies), default=NETWORK)
     for setup in setups(supplies, space):
         why = unrunnable(architecture, setup)
         if why:
             dropped[why] += 1
             continue
-        for mode in _modes(space):
-            tables.append(_priced(architecture, setup, mode, space, traffic, network))
+        try:
+            modes = [_priced(architecture, setup, m, space, traffic, network) for m in _modes(space)]
+        except InputError as error:  # a figure this setup needs is not known: a network, a topology
+            dropped[str(error)] += 1
+            continue
+        tables += modes
     if not tables:
         reasons = "; ".join(f"{why} ({n})" for why, n in dropped.most_common(4))
         raise InputError(f"deployment: no setup can run {architecture.name}: {reasons}")
@@ -105,6 +110,9 @@ def unrunnable(architecture: Architecture, setup: Setup) -> str:
         return f"{chip.name} has no {wanted} arithmetic for {setup.weight_dtype} weights"
     if setup.tensor_parallel > (setup.supply.node or setup.tensor_parallel):
         return f"tensor_parallel {setup.tensor_parallel} is wider than a node of {chip.name}"
+    ranks = setup.tensor_parallel * setup.data_parallel
+    if not connected(group_of(ranks, chip), chip):
+        return f"{ranks} ranks leave the domain of {chip.name}, which states no network"
     frame = frame_of(architecture, setup, ReplicaSpace(), Traffic(input_tokens=1, output_tokens=1), 1)
     for name, why in unsplittable(architecture, frame).items():
         return f"{name} {getattr(setup, name)}: {why}"
@@ -210,4 +218,4 @@ def _handover_s(a: Architecture, frame: Frame, parts: int, network: float) -> An
 
 def _network(supply: Supply) -> float:
     chip = supply.chip
-    return (chip.scaleout_bandwidth if chip else None) or _NETWORK
+    return (chip.scaleout_bandwidth if chip else None) or NETWORK

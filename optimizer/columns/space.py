@@ -16,12 +16,14 @@ from optimizer import catalog
 from optimizer.columns.rules import Reference, Rules, resolve_rules
 from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame
+from optimizer.cost.training.quantity import TrainingRun
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture, Block, DenseFeedForward
 from optimizer.spec.architecture import GroupedQueryAttention as Gqa
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
 from optimizer.spec.problem import ArchitectureSpace, DeploymentSpace, Problem
+from optimizer.spec.training import TrainingSetup
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Space:
     attention: AttentionKinds
     ffn: FfnKinds
     rules: Rules
+    training: TrainingRun | None = None
     memo: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
     """What searches over this space have worked out about its dimensions, for the next search."""
 
@@ -98,6 +101,7 @@ class Space:
                 position_embeddings=a.position_embeddings,
                 n_norms=a.n_norms,
                 norm_bias=a.norm_bias,
+                training=self.training,
             )
 
     def frames(self) -> Iterator[Frame]:
@@ -211,7 +215,26 @@ def resolve(problem: Problem) -> Space:
         attention=attention,
         ffn=ffn,
         rules=rules,
+        training=_training(problem, chips),
     )
+
+
+def _training(problem: Problem, chips: tuple[Chip, ...]) -> TrainingRun | None:
+    """How the architectures are trained, where the problem says so."""
+    section = problem.training
+    if section is None:
+        return None
+    t = section.tensor_parallel
+    if any(split % t for split in problem.deployment.tensor_parallel):
+        raise InputError(
+            f"training.tensor_parallel: {t} must divide every deployment.tensor_parallel, whose rules keep "
+            "the heads and widths divisible"
+        )
+    if section.global_batch % (section.microbatch * section.data_parallel):
+        raise InputError("training.global_batch: must be a multiple of microbatch x data_parallel")
+    fields = section.model_dump(exclude={"hardware"})
+    chip = catalog.chip(section.hardware) if section.hardware else chips[0]
+    return TrainingRun(TrainingSetup(**fields), chip)
 
 
 def _engine(problem: Problem) -> Engine:

@@ -48,6 +48,8 @@ def check_out(out: str | None) -> None:
         raise InputError(f"--out {out}: is a directory; name a file")
     if not path.parent.is_dir():
         raise InputError(f"--out {out}: the folder {path.parent} does not exist")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"--out {out}: may not be written; name a file in a folder of yours")
 
 
 def write(arguments: argparse.Namespace, text: str) -> None:

@@ -33,13 +33,14 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
     Without a report the study answers problems of every kind, and the kind names the report.
     """
     from optimizer import catalog
-    from optimizer.spec.kinds import ARCHITECTURE, kind_of_problem
+    from optimizer.spec.kinds import kind_of_problem
 
     check_out(arguments.out)
-    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    if report is None:
+        problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    else:
+        problem = architecture_problem(arguments)
     kind = kind_of_problem(problem)
-    if report is not None and kind is not ARCHITECTURE:
-        raise InputError(f"{arguments.problem}: this command is for architecture problems; use archsat solve")
     result = study(problem, options_of(arguments))
     if watched():
         progress("")
@@ -55,6 +56,19 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
         shown = import_module(f"optimizer.report.{report or kind.report}").report
         show(arguments, shown(result, verbose=arguments.verbose))
     return EXIT[result.status]
+
+
+def architecture_problem(arguments: argparse.Namespace) -> Any:
+    """The architecture problem that was named; InputError for a problem of another kind."""
+    from optimizer import catalog
+    from optimizer.spec.kinds import ARCHITECTURE, kind_of_problem
+
+    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    if kind_of_problem(problem) is not ARCHITECTURE:
+        raise InputError(
+            f"{arguments.problem}: this command answers architecture problems; archsat solve answers this one"
+        )
+    return problem
 
 
 def options_of(arguments: argparse.Namespace) -> "Options":

@@ -2,9 +2,9 @@
 
 import argparse
 
-from optimizer.commands._arguments import overrides, whole
+from optimizer.commands._arguments import whole
 from optimizer.commands._output import check_out, progress, show, watched, write
-from optimizer.commands._study import options_of, study_arguments
+from optimizer.commands._study import architecture_problem, options_of, study_arguments
 
 HELP = "why nothing is feasible, and every single change that would do"
 _EXIT = {"infeasible": 3, "feasible": 0, "unknown": 4}
@@ -18,13 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
-    from optimizer import catalog
     from optimizer.report.explain import report
     from optimizer.report.json import to_json
     from optimizer.studies.conflicts import explain
 
     check_out(arguments.out)
-    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    problem = architecture_problem(arguments)
     found = explain(problem, arguments.limit, options_of(arguments))
     if watched():
         progress("")

@@ -2,9 +2,9 @@
 
 import argparse
 
-from optimizer.commands._arguments import overrides, whole
+from optimizer.commands._arguments import whole
 from optimizer.commands._many import finish, journal_path, many_arguments, plot_argument, study_context
-from optimizer.commands._study import options_of, study_arguments
+from optimizer.commands._study import architecture_problem, options_of, study_arguments
 from optimizer.errors import InputError
 
 HELP = "the complete Pareto set in two or three metrics"
@@ -34,10 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
-    from optimizer import catalog
     from optimizer.studies.frontier import frontier
 
-    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    problem = architecture_problem(arguments)
     with study_context(arguments) as executor:
         found = frontier(
             problem,

@@ -3,9 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from optimizer.commands._arguments import overrides
 from optimizer.commands._many import finish, journal_path, many_arguments, plot_argument, study_context
-from optimizer.commands._study import options_of, study_arguments
+from optimizer.commands._study import architecture_problem, options_of, study_arguments
 from optimizer.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,10 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
-    from optimizer import catalog
     from optimizer.studies.perturb import perturb
 
-    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    problem = architecture_problem(arguments)
     vary = [_variation(text) for text in arguments.vary]
     with study_context(arguments) as executor:
         found = perturb(problem, vary, executor, journal_path(arguments), options_of(arguments))

@@ -3,7 +3,6 @@
 import argparse
 from typing import Any
 
-from optimizer.commands._arguments import overrides
 from optimizer.commands._many import (
     check_table,
     finish,
@@ -12,7 +11,7 @@ from optimizer.commands._many import (
     plot_argument,
     study_context,
 )
-from optimizer.commands._study import options_of, study_arguments
+from optimizer.commands._study import architecture_problem, options_of, study_arguments
 from optimizer.errors import InputError
 
 HELP = "the cross product of problems, each solved to its optimum"
@@ -35,11 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
-    from optimizer import catalog
     from optimizer.studies.sweep import sweep
 
     check_table(arguments.table)
-    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    problem = architecture_problem(arguments)
     over = dict(_values(text) for text in arguments.over)
     with study_context(arguments) as executor:
         found = sweep(problem, over, executor, journal_path(arguments), options_of(arguments))

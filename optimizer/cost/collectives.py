@@ -119,7 +119,7 @@ def _all_reduce_inside(size: Number, n: int, chip: Chip) -> Time:
         return _nothing(size)
     if chip.scaleup.topology.startswith("torus"):
         return torus.all_reduce_s(size, n, chip.scaleup)
-    fit = _all_reduce_fit(chip, n)
+    fit = all_reduce_fit(chip, n)
     ring = 2 * (n - 1) / n * size
     shots = [(fit.one_shot, (n - 1) * size), (fit.two_shot, ring)]
     if fit.large is not None:
@@ -194,7 +194,8 @@ def _nothing(size: Number) -> Time:
     return 0.0 * size, 0.0 * size
 
 
-def _all_reduce_fit(chip: Chip, n: int) -> AllReduce:
+def all_reduce_fit(chip: Chip, n: int) -> AllReduce:
+    """Constants of an all-reduce on n chips of one domain: the chip's own, or the fallback's."""
     generic = links.PCIE_ALL_REDUCE if chip.scaleup.topology == "pcie" else links.UNMEASURED_ALL_REDUCE
     table = chip.efficiency.all_reduce or generic
     return table[_measured(table, n)]

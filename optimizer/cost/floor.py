@@ -16,6 +16,7 @@ from optimizer.blocks.operators import AllReduce, DecodeAttention, Elementwise, 
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES, passes, roofline, step_of
+from optimizer.cost.training.quantity import floor_bytes, floor_s
 from optimizer.spec.dtypes import BYTES
 
 _PRODUCTS, _ELEMENTWISE, _ALL_REDUCES = 4, 4, 2  # kernels of one layer
@@ -65,6 +66,20 @@ def floors(frame: Frame, n_layers: Any, n_params: Any, narrowest: Narrowest) -> 
         "decode_s": decode,
         "prefill_s": prefill,
         "mixed_s": mixed,
+    } | _training(frame, n_layers, matrix, narrowest)
+
+
+def _training(frame: Frame, n_layers: Any, matrix: Any, narrowest: Narrowest) -> dict[str, Number]:
+    """The least a training step takes and keeps; 0 where nobody asked."""
+    run = frame.training
+    if run is None:
+        return {"train_s": 0.0, "train_bytes": 0.0}
+    width = narrowest.query_width * frame.tensor_parallel
+    seconds = floor_s(run, n_layers, matrix, frame.d_model, width, narrowest.attention_window)
+    kept = floor_bytes(run, n_layers, matrix, frame.d_model)
+    return {
+        "train_s": seconds + QUANTITIES["train_s"].base(frame),
+        "train_bytes": kept + QUANTITIES["train_bytes"].base(frame),
     }
 
 

@@ -30,6 +30,8 @@ class Frame:
     position_embeddings: int = 0
     n_norms: int = 2
     norm_bias: bool = False
+    training: Any = None
+    """A `cost.training.quantity.TrainingRun` where a problem asks how its architectures train."""
     pipeline_parallel: int = 1
     data_parallel: int = 1
     """Attention ranks of one replica: each has its own sequences and cache, the experts are shared."""

@@ -17,6 +17,7 @@ from optimizer.blocks.operators import Host, Number, Operator, StageTransfer, St
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.roofline import Roofline
+from optimizer.cost.training import quantity as training
 from optimizer.spec.architecture import Architecture
 
 CHUNKED = ("prefill", "joined")
@@ -142,6 +143,28 @@ def launch_s(frame: Frame) -> float:
     return frame.engine.launch_us_per_layer / 2 * 1e-6 / frame.chip.efficiency.host_speed
 
 
+def _nothing(f: Frame, part: Any) -> Number:
+    """Zero for each of the kinds that a part stands for."""
+    return 0.0 * block(part).n_params(part, f.d_model)
+
+
+def _trained(unit: str, base: Callable[..., Number], half: Callable[..., Number]) -> Quantity:
+    """A quantity of the training run; nothing where the frame has none."""
+
+    def whole(f: Frame) -> Number:
+        own = (f.d_model, f.vocab_size, f.tied_embeddings, f.position_embeddings)
+        return base(f.training, *own) if f.training else 0.0
+
+    def mixer(f: Frame, a: Any) -> Number:
+        norms = f.n_norms * f.d_model * (1 + f.norm_bias)
+        return half(f.training, a, f.d_model, norms) if f.training else _nothing(f, a)
+
+    def ffn(f: Frame, k: Any) -> Number:
+        return half(f.training, k, f.d_model) if f.training else _nothing(f, k)
+
+    return Quantity(unit, whole, mixer, ffn)
+
+
 def _seconds(
     frame: Frame, phase: str, operators: Callable[[Step], list[Operator]], least: float = 0.0
 ) -> Number:
@@ -186,4 +209,6 @@ QUANTITIES: dict[str, Quantity] = {
     "decode_s": _step("decode"),
     "prefill_s": _step("prefill"),
     "mixed_s": _step("mixed"),
+    "train_s": _trained("s", training.base_s, training.half_s),
+    "train_bytes": _trained("bytes", training.base_bytes, training.half_bytes),
 }

@@ -1,4 +1,4 @@
-"""Tables of the catalogues: chips, models, problems."""
+"""Tables of the catalogues: chips, engines, models, problems."""
 
 from typing import Any
 
@@ -50,6 +50,34 @@ def chips_table(chips: Any) -> Table:
             str(chip.scaleup.domain),
             f"{chip.usd_per_chip_hour:.2f}" if chip.usd_per_chip_hour else "-",
             "yes" if chip.efficiency.measured else "no",
+        )
+    return table
+
+
+def engines_table(engines: Any) -> Table:
+    """One row per engine: what a step waits for beside kernels, what memory it leaves, how clients arrive."""
+    table = _table(
+        "engine",
+        "step\nms",
+        "sequence\nus",
+        "layer\nus",
+        "kept\nGiB",
+        "cache\nshare",
+        "burst",
+        "clump",
+        "fit",
+    )
+    for engine in engines:
+        table.add_row(
+            engine.name,
+            short(engine.host_ms),
+            short(engine.host_us_per_sequence),
+            short(engine.launch_us_per_layer),
+            short(engine.reserve_gib),
+            short(engine.memory_share * engine.cache_share),
+            short(engine.arrival_burst),
+            short(engine.arrival_clump),
+            "yes" if engine.sources.keys() - {"default"} else "no",
         )
     return table
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.report.numbers import short, value_of
-from optimizer.spec.plan import Assumption, Conflict, OperatorRow, Result
+from optimizer.spec.plan import TOGETHER, Assumption, Conflict, OperatorRow, Result
 
 _STYLE = {
     "optimal": "bold green",
@@ -103,11 +103,10 @@ def operators_part(operators: tuple[OperatorRow, ...], phase: str, verbose: bool
 def conflict_part(conflict: Conflict) -> Group:
     names = ", ".join(conflict.constraints)
     how = "cannot hold on this lattice" if len(conflict.constraints) == 1 else "cannot hold together"
-    changes = [f"{r.constraint}: {r.sentence}" for r in conflict.relaxations]
-    return Group(
-        titled_lines("The conflict", [f"{names}: {how}"]),
-        titled_lines("Nearest changes, each enough by itself", changes),
-    )
+    joint = any(r.sentence.endswith(TOGETHER) for r in conflict.relaxations)
+    title = "Nearest changes, enough together" if joint else "Nearest changes, each enough by itself"
+    changes = [f"{r.constraint}: {r.sentence.removesuffix(TOGETHER)}" for r in conflict.relaxations]
+    return Group(titled_lines("The conflict", [f"{names}: {how}"]), titled_lines(title, changes))
 
 
 def proof(result: Result) -> Group:

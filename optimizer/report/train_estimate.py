@@ -33,12 +33,17 @@ def report(estimate: TrainingEstimate, verbose: bool = False) -> Group:
     if estimate.breaks:
         lines = [f"{name}: {why}" for name, why in estimate.breaks.items()]
         parts += [Text("CANNOT RUN; no times given", "bold red"), titled_lines("What breaks", lines)]
-    if estimate.metrics:
-        parts += [_metrics(estimate), _parts("Step", "ms", estimate.step_ms, "")]
-    usable = f"of {short(estimate.hbm_usable_gib)} usable"
-    parts.append(_parts("Memory on the fullest chip", "GiB", estimate.memory_gib, usable))
-    parts.append(assumptions_part(estimate.assumptions, verbose))
+    parts += [*body(estimate), assumptions_part(estimate.assumptions, verbose)]
     return Group(*blank_between(iter(parts)))
+
+
+def body(estimate: TrainingEstimate) -> list[RenderableType]:
+    """Rates, the step by part, memory by part."""
+    usable = f"of {short(estimate.hbm_usable_gib)} usable"
+    memory = _parts("Memory on the fullest chip", "GiB", estimate.memory_gib, usable)
+    if not estimate.metrics:
+        return [memory]
+    return [_metrics(estimate), _parts("Step", "ms", estimate.step_ms, ""), memory]
 
 
 def _metrics(estimate: TrainingEstimate) -> Group:

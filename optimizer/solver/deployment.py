@@ -22,8 +22,8 @@ from optimizer.solver.nodes import pack_nodes
 SCALE = {"chips": 1, "nodes": 1, "usd_per_hour": 10**6, "power_w": 10**3, "requests_per_s": UNIT}
 LINEAR = ("chips", "usd_per_hour", "power_w")
 _ROUNDING = 1e-6
-_MOST = 10**6
-"""Replicas of one row at most, where nothing else limits them."""
+_MOST = 2**60
+"""Largest sum of a row that the engines' 64-bit arithmetic is trusted with."""
 
 Objectives = Sequence[tuple[str, int]]
 
@@ -53,9 +53,11 @@ def optimum(
     bounds: Mapping[str, float],
     settings: SolveSettings = SolveSettings(),
     deadline: float | None = None,
+    confirm: bool = True,
 ) -> Packed:
     """The optimum under `bounds`, by name; bounds left out do not hold, so that any can be lifted.
 
+    Without `confirm`, plans are verified and optimality is HiGHS's word alone: 'feasible', or 'unknown'.
     Names: the fields of `constraints`, `requests_per_s` (the demand) and `inventory:CHIP`.
     """
     usable = columns.within(bounds)
@@ -68,7 +70,8 @@ def optimum(
     for name, sense in objectives:
         goal = model.goal(name)
         model.m.objective = {i: sense * c for i, c in goal.items()}
-        proofs.append(prove(model.m, settings, deadline, Curves.witness(model, name, sense)))
+        witness = Curves.witness(model, name, sense)
+        proofs.append(prove(model.m, settings, deadline, witness, confirm))
         found = proofs[-1]
         if not found.values:
             break
@@ -137,6 +140,8 @@ class _Model:
         self.demand = self._demand()
         self.stock = self._stock()
         tops = [self._most(k) for k in range(len(rows))]
+        if sum(c * top for c, top in zip(self.capacity, tops, strict=True)) > _MOST:
+            raise InputError("requests_per_s: too much traffic, or too many chips, to plan exactly")
         self.n = [self.m.variable(0, top) for top in tops]
         self._flow()
         self._one_cache_format(tops)
@@ -177,7 +182,7 @@ class _Model:
                 f"hardware: nothing limits {self.supplies[self.kind[k]].name}; give max_count, "
                 "chips_max, usd_per_hour_max or power_w_max to ask for the most traffic"
             )
-        return min(*tops, _MOST)
+        return min(tops)
 
     def _flow(self) -> None:
         """Aggregated replicas serve whole requests; the others as many as the thinner of the two pools."""
@@ -188,7 +193,7 @@ class _Model:
                 self.m.row(terms, low=self.demand)
         if "requests_per_s" in self.wanted:
             most = min(sum(c * self.m.highs[i] for i, c in terms.items()) for terms in self.sums)
-            self.total = self.m.least_of(self.sums, most)
+            self.total = self.m.least_of([(terms, 0) for terms in self.sums], 0, most)
 
     def _pool(self, mode: str) -> dict[int, int]:
         return {i: c for i, c, own in zip(self.n, self.capacity, self.mode, strict=True) if own == mode}

@@ -43,8 +43,13 @@ def engine_version() -> str:
     return version("ortools")
 
 
-def solve(model: Any, settings: SolveSettings = SolveSettings(), time_limit_s: float | None = None) -> Solve:
-    """Solve once."""
+def solve(
+    model: Any,
+    settings: SolveSettings = SolveSettings(),
+    time_limit_s: float | None = None,
+    work_limit: float | None = None,
+) -> Solve:
+    """Solve once. `work_limit` is in CP-SAT's deterministic time: it stops at the same point on every run."""
     cp = cp_model()
     solver = cp.CpSolver()
     solver.parameters.num_workers = settings.workers
@@ -53,6 +58,8 @@ def solve(model: Any, settings: SolveSettings = SolveSettings(), time_limit_s: f
     solver.parameters.catch_sigint_signal = False  # Ctrl-C is Python's, or it would be lost here
     if time_limit_s is not None:
         solver.parameters.max_time_in_seconds = max(0.01, time_limit_s)
+    if work_limit is not None:
+        solver.parameters.max_deterministic_time = work_limit
     status = solver.solve(model)
     names = {cp.OPTIMAL: "optimal", cp.FEASIBLE: "feasible", cp.INFEASIBLE: "infeasible"}
     name = names.get(status, "unknown")

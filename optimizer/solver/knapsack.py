@@ -43,6 +43,8 @@ def _nothing_below(model: "_Model", name: str, sense: int, best: int) -> bool:
             return False
         return int(most_traffic(model.mode, model.chips, model.capacity, stock)[stock]) <= sense * best
     each = next(iter({model.goal(name)[i] // g for i, g in zip(model.n, model.chips, strict=True)}), 1)
+    if each == 0:
+        return False
     fewer = best // each - (best % each == 0)
     if model.demand is None or fewer > _MOST_STATES:
         return False

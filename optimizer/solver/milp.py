@@ -1,9 +1,9 @@
-"""Integer programmes stated once in whole numbers, and put to two engines that share no code.
+"""Integer programmes stated once in whole numbers, and put to engines that share no code.
 
-CP-SAT is weak on covering with large integers and HiGHS is a floating-point solver, so neither is believed
+CP-SAT is weak on covering with large integers; HiGHS and SCIP are floating-point solvers. None is believed
 alone: a solution is accepted only after its rows were added up in Python integers, and an optimum only if
-something other than the engine that found it says that nothing is better. OR-Tools carries both engines
-and is imported late.
+something other than the engine that found it says that nothing is better. OR-Tools carries all three and is
+imported late.
 """
 
 import time
@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from optimizer.solver import engine
-from optimizer.solver.highs import Proposal, solve_highs
+from optimizer.solver.mathopt import Proposal, propose
 
-_CONFIRM_S = 5.0
-"""Seconds CP-SAT gets to confirm an answer."""
+_CONFIRM_WORK = 0.5
+"""CP-SAT's deterministic time to confirm an answer, a second or so, before SCIP is asked."""
+_SCIP_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Milp:
     highs: list[int] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     objective: dict[int, int] = field(default_factory=dict)
-    least: dict[int, list[dict[int, int]]] = field(default_factory=dict)
-    """Variables that stand for the least of some sums, and those sums."""
+    least: dict[int, list[tuple[dict[int, int], int]]] = field(default_factory=dict)
+    """Variables that stand for the least of some sums, each with a constant."""
 
     def variable(self, low: int, high: int) -> int:
         """A new variable; its index."""
@@ -52,19 +53,19 @@ class Milp:
         """A new row; terms with coefficient 0 are dropped."""
         self.rows.append(Row({i: int(c) for i, c in terms.items() if c}, low, high))
 
-    def least_of(self, sums: Sequence[Mapping[int, int]], high: int) -> int:
-        """A new variable for the least of some sums, at most `high`."""
-        variable = self.variable(0, high)
-        self.least[variable] = [dict(terms) for terms in sums]
-        for terms in sums:
-            self.row({variable: 1} | {i: -c for i, c in terms.items()}, high=0)
+    def least_of(self, sums: Sequence[tuple[Mapping[int, int], int]], low: int, high: int) -> int:
+        """A new variable for the least of some sums plus constants, between bounds."""
+        variable = self.variable(low, high)
+        self.least[variable] = [(dict(terms), constant) for terms, constant in sums]
+        for terms, constant in sums:
+            self.row({variable: 1} | {i: -c for i, c in terms.items()}, high=constant)
         return variable
 
     def complete(self, values: Sequence[int]) -> tuple[int, ...]:
         """A proposal with the variables of `least_of` computed exactly from the others."""
         whole = list(values)
         for variable, sums in self.least.items():
-            totals = [sum(c * whole[i] for i, c in terms.items()) for terms in sums]
+            totals = [sum(c * whole[i] for i, c in terms.items()) + constant for terms, constant in sums]
             whole[variable] = min(*totals, self.highs[variable])
         return tuple(whole)
 
@@ -100,13 +101,16 @@ def prove(
     settings: engine.SolveSettings = engine.SolveSettings(),
     deadline: float | None = None,
     witness: Witness | None = None,
+    confirm: bool = True,
 ) -> Proved:
     """Minimise, and confirm the optimum (or that there is none) by a second, different computation.
 
     HiGHS proposes, Python integers verify, and `witness`, else CP-SAT, is asked for anything better. What
-    nobody confirms is 'feasible' or 'unknown', never 'optimal'.
+    nobody confirms is 'feasible' or 'unknown', never 'optimal'. Without `confirm`, HiGHS alone is asked: a
+    solution is still verified, its bound is not.
     """
-    return _Proof(m, settings, deadline, witness).run()
+    proof = _Proof(m, settings, deadline, witness)
+    return proof.run() if confirm else proof.quick()
 
 
 @dataclass
@@ -122,7 +126,7 @@ class _Proof:
     def run(self) -> Proved:
         proposal = self._propose()
         if self._witnessed():
-            return self._proved("exact dynamic programming in whole numbers")
+            return self._proved("an exact computation in whole numbers, outside both engines")
         while True:
             answer = self._ask(self.settings)
             if answer.values and self.m.holds(answer.values):
@@ -130,7 +134,27 @@ class _Proof:
                 continue
             if answer.status == "infeasible":
                 return self._settled(proposal)
+            return self._by_scip()
+
+    def _by_scip(self) -> Proved:
+        """The third engine, where CP-SAT has no answer in time: whole-number covering is its ground."""
+        found = propose(self.m, "GSCIP", _least(_left(self.deadline), _SCIP_S))
+        self.solves += 1
+        values = self.m.complete(found.values) if found.values else ()
+        best = self._best()
+        if values and self.m.holds(values) and (best is None or self.m.value(values) < best):
+            self.values = values  # better than HiGHS's: the two disagree
             return self._unanswered()
+        if found.status == "optimal" and values and best == self.m.value(values):
+            return self._proved("SCIP, which reaches the same optimum")
+        return self._unanswered()
+
+    def quick(self) -> Proved:
+        """HiGHS's word, its solution verified."""
+        proposal = self._propose()
+        if proposal.values and not self.values:
+            return self.run()  # rounding broke a row: not an answer
+        return self._unanswered()
 
     def _best(self) -> int | None:
         return self.m.value(self.values) if self.values else None
@@ -140,7 +164,7 @@ class _Proof:
         return best is not None and self.witness is not None and self.witness(best)
 
     def _propose(self) -> Proposal:
-        found = solve_highs(self.m, _left(self.deadline))
+        found = propose(self.m, "HIGHS", _left(self.deadline))
         self.solves += 1
         self.bound = found.bound
         if found.values and self.m.holds(values := self.m.complete(found.values)):
@@ -149,7 +173,7 @@ class _Proof:
 
     def _ask(self, settings: engine.SolveSettings) -> engine.Solve:
         self.solves += 1
-        return _better(self.m, self._best(), settings, _least(_left(self.deadline), _CONFIRM_S))
+        return _better(self.m, self._best(), settings, _left(self.deadline))
 
     def _settled(self, proposal: Proposal) -> Proved:
         """CP-SAT finds nothing better: believed if HiGHS says so too, else after a second, plain look."""
@@ -191,7 +215,7 @@ def _better(m: Milp, than: int | None, settings: engine.SolveSettings, limit: fl
     elif than is not None:
         return engine.Solve("infeasible", None, None, (), 0.0)  # nothing to improve
     model.minimize(goal)
-    return engine.solve(model, settings, limit)
+    return engine.solve(model, settings, limit, _CONFIRM_WORK)
 
 
 def _plain(settings: engine.SolveSettings) -> engine.SolveSettings:

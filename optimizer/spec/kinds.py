@@ -21,6 +21,11 @@ class Kind:
     study: str
     report: str
 
+    @property
+    def name(self) -> str:
+        """What a person calls it: architecture, deployment, fleet, pipeline."""
+        return self.model.partition(":")[2].removesuffix("Problem").lower() or "architecture"
+
     def load(self) -> type[BaseModel]:
         """The pydantic model of such a file."""
         module, name = self.model.split(":")
@@ -37,6 +42,12 @@ KINDS = (
         "optimizer.spec.deployment:DeploymentProblem",
         "optimizer.studies.deploy",
         "deploy",
+    ),
+    Kind(
+        ("train_model",),
+        "optimizer.spec.training_problem:TrainingProblem",
+        "optimizer.studies.train_solve",
+        "train_solve",
     ),
     ARCHITECTURE,
 )

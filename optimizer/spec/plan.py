@@ -100,6 +100,10 @@ class Relaxation(Strict):
     unit: str
 
 
+TOGETHER = ", together with the other changes"
+"""Ends the sentence of a relaxation that is not enough by itself."""
+
+
 class Conflict(Strict):
     """A smallest set of constraints that cannot hold together, and what each would have to become."""
 

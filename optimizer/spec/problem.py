@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Discriminator, Field, StrictBool, Tag, mod
 from optimizer.spec.base import Strict
 from optimizer.spec.dtypes import KvDtype, WeightDtype
 from optimizer.spec.quantity import Count
+from optimizer.spec.training import TrainingSection
 
 Positive = Annotated[int, Field(ge=1, le=10**7, strict=True)]
 
@@ -135,6 +136,7 @@ class Problem(Strict):
     deployment: DeploymentSpace = DeploymentSpace()
     workload: Workload
     training_tokens: Count = 15 * 10**12
+    training: TrainingSection | None = None
     baseline: str | None = None
     minimize: _choices(str) | None = None  # type: ignore[valid-type]
     maximize: _choices(str) | None = None  # type: ignore[valid-type]

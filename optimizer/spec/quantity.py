@@ -9,7 +9,7 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, SerializationInfo
 
 SI = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -57,6 +57,22 @@ def parse_quantity(text: Any, dimension: str) -> float:
     return value
 
 
+def format_quantity(value: float, dimension: str) -> str:
+    """Write a float in the base unit of `dimension` as text that `parse_quantity` reads back exactly.
+
+    Numbers from 1 to 1000 are preferred, then short texts, so 7.7e12 bytes/s is '7.7 TB/s'.
+    """
+    units = sorted(UNITS[dimension].items(), key=lambda unit: -unit[1])
+    numbers = [(value / scale, unit) for unit, scale in units]
+    texts = [
+        (not 1 <= number < 1000, len(text := f"{number:.{digits}g} {unit}"), text)
+        for number, unit in numbers
+        for digits in (4, 15, 17)
+    ]
+    exact = [text for text in texts if parse_quantity(text[-1], dimension) == value]
+    return min(exact)[-1] if exact else f"{value!r} {dimension}"
+
+
 def parse_count(value: Any) -> int:
     """Read 8030000000, 8.03e9, '8.03B' or '15T' as an integer; refuse fractions of one."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -81,8 +97,12 @@ def _shown(value: Any) -> str:
 
 
 def _quantity(dimension: str) -> Any:
+    def serialize(value: float, info: SerializationInfo) -> Any:
+        return format_quantity(value, dimension) if (info.context or {}).get("units") else value
+
     return Annotated[
         float,
+        PlainSerializer(serialize),
         BeforeValidator(lambda text: parse_quantity(text, dimension), json_schema_input_type=str),
         Field(
             gt=0,

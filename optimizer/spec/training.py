@@ -61,3 +61,10 @@ class TrainingSetup(Strict):
     def n_microbatches(self) -> int:
         """Microbatches each pipeline runs in a step; the last may be part full."""
         return -(-self.global_batch // (self.microbatch * self.data_parallel))
+
+
+class TrainingSection(TrainingSetup):
+    """How the architectures of a problem are trained: a setup, on a chip that may be another than serves."""
+
+    hardware: str | None = None
+    """The first chip of the problem where not given."""

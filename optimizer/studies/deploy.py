@@ -42,7 +42,7 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     """
     start = time.monotonic()
     study = _Study(problem, prepare(problem), options, options.deadline())
-    found = study.optimum(problem.objectives, {"requests_per_s": ANY_TRAFFIC} | study.bounds)
+    found = study.optimum(problem.objectives, {"requests_per_s": ANY_TRAFFIC} | study.bounds, True)
     plan = study.settle(found) if found.counts else found
     study.require(plan)
     _, sense = problem.objectives[0]
@@ -77,9 +77,9 @@ class _Study:
         self.bounds = all_bounds(self.problem, self.columns)
         self.solves = 0
 
-    def optimum(self, objectives: Objectives, bounds: Mapping[str, float]) -> Packed:
+    def optimum(self, objectives: Objectives, bounds: Mapping[str, float], confirm: bool = False) -> Packed:
         """One question to the solver."""
-        found = optimum(self.columns, objectives, bounds, self.options.settings, self.deadline)
+        found = optimum(self.columns, objectives, bounds, self.options.settings, self.deadline, confirm)
         self.solves += found.solves
         return found
 
@@ -208,7 +208,7 @@ class _Study:
         return name in again.values and sense * again.values[name] < sense * found.values[name] - step
 
     def next_better(self, found: Packed) -> str:
-        """What the next smaller value of the objective would reach."""
+        """What the next smaller value of the objective would reach, by HiGHS alone."""
         name, _ = self.problem.objectives[0]
         value, demand = found.values[name], self.columns.demand or 0.0
         less = value - 1 / SCALE[name]

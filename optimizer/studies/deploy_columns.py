@@ -72,6 +72,8 @@ def all_bounds(problem: DeploymentProblem, columns: DeploymentColumns) -> dict[s
     """Every bound of a problem by name: its constraints, the demand and the inventories."""
     bounds = problem.constraints.given()
     bounds.pop("requests_per_s_min", None)
+    ordered = {"memory_capacity": bounds.pop("memory_capacity")}  # the plainest reason is looked for first
+    ordered |= {f"inventory:{s.name}": float(s.count) for s in columns.supplies if s.count is not None}
     if problem.demand is not None:
-        bounds["requests_per_s"] = problem.demand
-    return bounds | {f"inventory:{s.name}": float(s.count) for s in columns.supplies if s.count is not None}
+        ordered["requests_per_s"] = problem.demand
+    return ordered | bounds

@@ -15,7 +15,7 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InputError
 from optimizer.solver.deployment import Packed, optimum
 from optimizer.spec.deployment import DeploymentProblem
-from optimizer.spec.plan import Conflict, Relaxation
+from optimizer.spec.plan import TOGETHER, Conflict, Relaxation
 from optimizer.studies.conflict import smallest_conflict
 
 _DIGITS = 4
@@ -40,7 +40,11 @@ def explain_deployment(
     """The smallest conflict of an infeasible deployment, and verified changes that would do."""
     search = _Explanation(columns, bounds, deadline)
     names = search.smallest()
+    if not names:
+        raise InputError("deployment.mode: no whole replica: a prefill and a decode configuration are needed")
     changes = [search.relax(name) for name in names]
+    if all(change.to is None for change in changes):
+        names, changes = search.together(names)
     changes += list(_wider(problem, bounds, prepare, deadline))
     return Conflict(constraints=tuple(names), relaxations=tuple(changes))
 
@@ -62,7 +66,8 @@ class _Explanation:
         """Whether a plan exists under these bounds."""
         if "requests_per_s" not in bounds:
             return self._serves_anything(bounds)
-        return bool(self._best("chips", 1, bounds).counts)
+        quick = optimum(self.columns, (("chips", 1),), bounds, deadline=self.deadline, confirm=False)
+        return bool(quick.counts or self._best("chips", 1, bounds).counts)
 
     def _serves_anything(self, bounds: Bounds) -> bool:
         """Without a demand a plan is one replica, or a pair."""
@@ -79,6 +84,26 @@ class _Explanation:
             to = None
         words = "no change of it alone is enough" if to is None else sentence(name, to)
         return Relaxation(constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=_unit(name))
+
+    def together(self, names: list[str]) -> tuple[list[str], list[Relaxation]]:
+        """Several conflicts at once: a bound of each must give way, and these values do so together."""
+        lifted, kept = list(names), dict(self.bounds)
+        while True:
+            kept = {key: value for key, value in self.bounds.items() if key not in lifted}
+            if self.feasible(kept):
+                break
+            lifted += smallest_conflict(list(kept), lambda some: self.feasible(self._only(some)))
+        changes = []
+        for name in lifted:
+            to = self._nearest(name, kept)
+            to = self.bounds[name] if to is None else _looser(name, self.bounds[name], to)
+            kept[name] = to
+            words = sentence(name, to) + TOGETHER
+            change = Relaxation(
+                constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=_unit(name)
+            )
+            changes += [change] if to != self.bounds[name] else []
+        return [change.constraint for change in changes], changes
 
     def _nearest(self, name: str, others: dict[str, float]) -> float | None:
         if name == "requests_per_s":
@@ -115,6 +140,8 @@ class _Explanation:
             "tpot_ms_max": r.tpot_ms[r.mode != "prefill"],
             "memory_capacity": self.columns.memory_share(),
         }[name]
+        if self.feasible({**others, name: self.bounds[name]}):
+            return self.bounds[name]
         steps = np.unique(values[values > self.bounds[name]])
         if self.columns.percentile is not None and name == "ttft_ms_max" and len(steps):
             steps = np.unique(np.concatenate([steps, self.bounds[name] * np.geomspace(1.01, 100, 200)]))
@@ -154,6 +181,11 @@ def _wider(
             yield Relaxation(
                 constraint=f"deployment.{field}", sentence=words, from_=list(now), to=to, unit=""
             )
+
+
+def _looser(name: str, now: float, needed: float) -> float:
+    """The bound that is needed, or the present one if that already does."""
+    return min(now, needed) if name == "requests_per_s" else max(now, needed)
 
 
 def outward(value: float, direction: int) -> float:

@@ -17,6 +17,7 @@ from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import BYTES
+from optimizer.spec.engine import Engine
 from optimizer.studies.estimate import Setup
 
 Item = TypeVar("Item", bound=Architecture | Chip)
@@ -61,6 +62,16 @@ def read_points(path: Path) -> list[Point | Unscored]:
 
     InputError if the file cannot be read or has the columns of neither kind.
     """
+    columns, rows = read_rows(path)
+    if not (columns >= _INFERENCE or columns >= _SERVING):
+        missing = ", ".join(sorted(_INFERENCE - columns))
+        raise InputError(f"{path}: not a file of points; inference points need {missing} too")
+    serving = columns >= _SERVING
+    return [p for i, row in enumerate(rows, 2) for p in _points(i, row, serving)]
+
+
+def read_rows(path: Path) -> tuple[set[str], list[dict[str, str]]]:
+    """The columns and the rows of a CSV file, the first on line 2. InputError if it cannot be read."""
     if path.is_dir() or not path.exists():
         raise InputError(f"{path}: {'is a directory' if path.is_dir() else 'no such file'}; name a CSV file")
     if path.stat().st_size > MAX_BYTES:
@@ -68,12 +79,7 @@ def read_points(path: Path) -> list[Point | Unscored]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
-            columns = set(reader.fieldnames or ())
-            if not (columns >= _INFERENCE or columns >= _SERVING):
-                missing = ", ".join(sorted(_INFERENCE - columns))
-                raise InputError(f"{path}: not a file of points; inference points need {missing} too")
-            serving = columns >= _SERVING
-            return [p for i, row in enumerate(reader, 2) for p in _points(i, row, serving)]
+            return set(reader.fieldnames or ()), list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
     except OSError as error:
@@ -229,6 +235,17 @@ def _chip(name: str) -> Chip:
     if found is None:
         raise _Unreadable(f"chip '{name[:40]}' is not in the catalogue")
     return found
+
+
+def same_name(name: str, item: Architecture | Chip) -> bool:
+    """Whether a source's spelling means this model or chip."""
+    return _key(name) in map(_key, (item.name, *item.aliases))
+
+
+def same_engine(profile: str, engine: Engine) -> bool:
+    """Whether rows read with the profile of this name are of that engine, or of one spelled like it."""
+    known = catalog.engines().get(profile)
+    return profile == engine.name or (known is not None and bool(set(known.aliases) & set(engine.aliases)))
 
 
 def _spelled(items: Iterable[Item]) -> dict[str, Item]:

@@ -69,12 +69,17 @@ def _same(model: Architecture, row: Row) -> bool:
         return False
     if getattr(mixer, "n_heads", 0) != count(row, "heads"):
         return False
+    kv = getattr(mixer, "n_kv_heads", 0)
+    if kv and kv != count(row, "kv_heads", kv):
+        return False
     experts = count(row, "experts", 0, least=0)
     if ffn.kind == "moe":
         return bool(experts and (ffn.n_experts, ffn.n_active_experts) == (experts, count(row, "topk")))
     if experts or ffn.kind != "dense_ffn" or ffn.d_ff != count(row, "ffn"):
         return False
-    vocab = count(row, "vocab", model.vocab_size)
+    if not row.get("vocab"):  # a size that others share: the name must say the same
+        return re.split(r"[^a-z]+", words(row, "model"))[0] in model.name.lower()
+    vocab = count(row, "vocab")
     return abs(model.vocab_size - vocab) <= _PADDED * vocab  # sources pad it
 
 

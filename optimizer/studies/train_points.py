@@ -43,7 +43,9 @@ _BEFORE_FLASH = {"bigscience", "korthikanti-2022", "megatron-sc21", "megatron-20
 _SITES = {"jean zay": 6.25e9}
 """Bytes/s of network for each chip of a site whose network is not the usual one: four Omni-Path ports of
 100 Gbit/s for eight A100 (bigscience-workshop/bigscience train/tr11-176B-ml)."""
-_GROUP = re.compile(r"zero[^0-9;,]{0,20}(?:group|size|shard|within)[^0-9;,]{0,20}(\d+)")
+_GROUP = re.compile(
+    r"zero-?[0-3]?(?:[^0-9;,]{0,20}(?:group|size|shard|within)[^0-9;,]{0,20}|\s*[=:]\s*)(\d+)"
+)
 MAX_BYTES = 64 << 20
 
 

@@ -62,57 +62,72 @@ def validate_points(path: Path) -> Validation:
 
 def predict(point: Point) -> float | str:
     """The metric of a point, or the reason why it has no prediction."""
+    frame = frame_of(point.model, point.chip, point.setup)
+    if reason := unpredictable(point, frame):
+        return reason
+    slots = largest_batch(frame, point.model)
+    return metric_of(point, frame, slots, seconds_of(point, frame, slots))
+
+
+def unpredictable(point: Point, frame: Frame) -> str:
+    """Why a point has no prediction, or ''."""
     broken = estimate(point.model, point.chip, replace(point.setup, batch=1)).breaks
     if broken:
         return f"the setup breaks {', '.join(broken)}"
-    frame = frame_of(point.model, point.chip, point.setup)
-    slots = largest_batch(frame, point.model)
-    if point.regime == "fixed_batch" and slots < frame.batch:
+    if point.regime == "fixed_batch" and largest_batch(frame, point.model) < frame.batch:
         return "the setup breaks memory_capacity"
-    return _METRIC[point.regime](point, frame, slots)
+    if point.regime == "saturation" and point.metric == "ttft_ms":
+        return "the first token of a saturated replica waits for a queue of unknown length"
+    return ""
 
 
-def _fixed_batch(point: Point, frame: Frame, slots: int) -> float:
+def seconds_of(point: Point, frame: Frame, slots: int) -> tuple[float, ...]:
+    """The seconds that a prediction is made of, whatever the clients do: kernels, links and host."""
+    if point.regime == "fixed_batch":  # all prompts together, then all answers step by step
+        stages = frame.pipeline_parallel
+        parts = min(stages, frame.batch)  # each stage works on another part of the batch
+        each = frame.batch / (parts * frame.data_parallel)
+        prefill = _seconds(frame, point.model, batch=0, prompts=each) * (parts + stages - 1) / stages
+        return prefill, _seconds(frame, point.model, batch=each, prompts=0)
+    full = point.regime == "saturation"
+    held = replace(frame, batch=slots if full else min(frame.batch, slots))
+    names = ("mixed_s",) if full else ("prefill_s", "decode_s", "mixed_s")
+    return tuple(QUANTITIES[name].total(held, point.model) for name in names)
+
+
+def metric_of(point: Point, frame: Frame, slots: int, seconds: tuple[float, ...]) -> float:
+    """The metric of a point from `seconds_of` it."""
+    return _METRIC[point.regime](frame, slots, seconds)[point.metric]
+
+
+def _fixed_batch(frame: Frame, slots: int, seconds: tuple[float, ...]) -> dict[str, float]:
     """All prompts prefilled together, then all answers step by step."""
-    stages = frame.pipeline_parallel
-    parts = min(stages, frame.batch)  # each stage works on another part of the batch
-    each = frame.batch / (parts * frame.data_parallel)
-    prefill = _seconds(frame, point.model, batch=0, prompts=each) * (parts + stages - 1) / stages
-    decode = _seconds(frame, point.model, batch=each, prompts=0)
+    prefill, decode = seconds
     whole = prefill + (frame.output_tokens - 1) * decode
-    tokens = float(frame.batch * frame.output_tokens)
-    found: dict[str, float] = {
-        "ttft_ms": 1e3 * prefill,
-        "tpot_ms": 1e3 * decode,
-        "output_tok_s_total": tokens / whole,
-        "total_tok_s": tokens * (1 + frame.input_tokens / frame.output_tokens) / whole,
-    }
-    return found[point.metric]
+    return _metrics(frame, prefill, decode, frame.batch / whole)
 
 
-def _saturated(point: Point, frame: Frame, slots: int) -> float:
-    """As many sequences as fit, always full."""
-    frame = replace(frame, batch=slots)
-    rate = float(slots / QUANTITIES["mixed_s"].total(frame, point.model))
-    both: float = 1 + frame.input_tokens / frame.output_tokens
-    return rate * both if point.metric == "total_tok_s" else rate
+def _saturated(frame: Frame, slots: int, seconds: tuple[float, ...]) -> dict[str, float]:
+    """As many sequences as fit, always full; a rate has no latency of its own."""
+    requests = slots / seconds[0] / frame.output_tokens
+    return _metrics(frame, float("nan"), seconds[0], requests)
 
 
-def _closed_loop(point: Point, frame: Frame, slots: int) -> float:
+def _closed_loop(frame: Frame, slots: int, seconds: tuple[float, ...]) -> dict[str, float]:
     """A fixed number of clients, each sending its next request when the last is answered."""
-    users = frame.batch
-    frame = replace(frame, batch=min(users, slots))
-    prefill, decode, mixed = (
-        QUANTITIES[name].total(frame, point.model) for name in ("prefill_s", "decode_s", "mixed_s")
-    )
+    held, (prefill, decode, mixed) = min(frame.batch, slots), seconds
     lanes = frame.data_parallel * frame.pipeline_parallel
-    served = closed_loop(frame.engine, users, frame.batch, prefill, decode, mixed, frame.output_tokens, lanes)
+    served = closed_loop(frame.engine, frame.batch, held, prefill, decode, mixed, frame.output_tokens, lanes)
+    return _metrics(frame, float(served.ttft_s), float(served.tpot_s), float(served.requests_per_s))
+
+
+def _metrics(frame: Frame, ttft_s: float, tpot_s: float, requests_per_s: float) -> dict[str, float]:
     return {
-        "ttft_ms": 1e3 * float(served.ttft_s),
-        "tpot_ms": 1e3 * float(served.tpot_s),
-        "output_tok_s_total": float(served.requests_per_s) * frame.output_tokens,
-        "total_tok_s": float(served.requests_per_s) * (frame.input_tokens + frame.output_tokens),
-    }[point.metric]
+        "ttft_ms": 1e3 * ttft_s,
+        "tpot_ms": 1e3 * tpot_s,
+        "output_tok_s_total": requests_per_s * frame.output_tokens,
+        "total_tok_s": requests_per_s * (frame.input_tokens + frame.output_tokens),
+    }
 
 
 _METRIC = {"fixed_batch": _fixed_batch, "saturation": _saturated, "concurrency": _closed_loop}

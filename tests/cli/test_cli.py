@@ -208,9 +208,14 @@ def test_a_report_says_what_was_found_and_how_it_is_known(file, run) -> None:
     assert "prefill" in out
 
 
-@pytest.mark.parametrize("command", ["chips", "models", "problems"])
+@pytest.mark.parametrize("command", ["chips", "engines", "models", "problems"])
 def test_catalogues_list_everything(run, command: str) -> None:
-    load = {"chips": catalog.chips, "models": catalog.models, "problems": catalog.problem_files}[command]
+    load = {
+        "chips": catalog.chips,
+        "engines": catalog.engines,
+        "models": catalog.models,
+        "problems": catalog.problem_files,
+    }[command]
     names = list(load())
     code, out, err = run(command)
     assert (code, err) == (0, "")
@@ -241,6 +246,7 @@ def test_the_table_of_chips_cuts_nothing(run) -> None:
         ("chips", "b200", "hbm_bandwidth"),
         ("chips", "nvidia-dgx-h100", "n_chips"),
         ("models", "meta-llama/Llama-3.1-8B", "d_model"),
+        ("engines", "trtllm", "cache_share"),
         ("problems", "dense-8b-b200", "workload"),
     ],
 )

@@ -132,3 +132,73 @@ def test_broken_rows_have_reasons_and_the_rest_is_scored(run, tmp_path) -> None:
         "'nobody'",
     ):
         assert part in reasons
+
+
+PROBLEM = """
+name: mine
+question: How fast?
+train_model: meta-llama/Llama-3.1-8B
+hardware: nvidia-h100-sxm
+chips: 16
+global_batch: 64
+sequence_length: 4096
+maximize: train_tokens_per_s
+"""
+
+
+@pytest.fixture
+def problem(tmp_path):
+    def write(more: str = "", text: str = PROBLEM) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text + more)
+        return str(path)
+
+    return write
+
+
+def test_solve_answers_a_training_problem(run, problem) -> None:
+    code, out, err = run("solve", problem())
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    for text in ("OPTIMAL  train_tokens_per_s", "nvidia-h100-sxm", "settings in", "checker: step, memory"):
+        assert text in out
+    code, out, _ = run("solve", problem(), "--json")
+    data = json.loads(out)
+    assert data["objective"]["gap"] == 0.0
+    assert data["estimate"]["setup"]["global_batch"] == 64
+    assert data["metrics"]["train_tokens_per_s"] == pytest.approx(data["estimate"]["metrics"]["tokens_per_s"])
+
+
+def test_an_impossible_deadline_is_explained(run, problem) -> None:
+    code, out, err = run("solve", problem("constraints: {train_days_max: 1}\n"))
+    assert (code, err) == (3, "")
+    assert "INFEASIBLE" in out and "The conflict" in out and "train_days_max: at least" in out
+    code, out, _ = run("solve", problem("setup: {recompute: none, zero_stage: 0}\n"), "--set", "chips=1")
+    assert code == 3
+    assert "memory_capacity" in out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("minimize: chips\n", "either minimize or maximize"),
+        ("constraints: {mfu_max: 0.5}\n", "write mfu_min"),
+        ("constraints: {tpot_ms_max: 5}\n", "no metric of training"),
+        ("constraints: {train_days_max: -5}\n", "greater than 0"),
+        ("setup: {recompute: often}\n", "'none', 'selective' or 'full'"),
+        ("setup: {reserve_gib: 100}\n", "leaves no memory"),
+        ("setup: {tensor_parallel: []}\n", "the domain is empty"),
+        ("chip: h100\n", "unknown field 'chip'"),
+    ],
+)
+def test_bad_training_problems_are_one_message(run, problem, more: str, message: str) -> None:
+    code, out, err = run("solve", problem(more))
+    assert (code, out) == (2, "")
+    assert message in err and err.count("Traceback") == 0
+
+
+def test_the_wrong_direction_is_refused(run, problem) -> None:
+    code, _, err = run("solve", problem(text=PROBLEM.replace("maximize:", "minimize:")))
+    assert code == 2 and "maximize it" in err
+    code, _, err = run("solve", problem(), "--set", "train_model=nobody/none")
+    assert code == 2 and "unknown model" in err

@@ -86,6 +86,7 @@ def problems(draw):
                 "requests_per_s": 3000.0,
             },
             "training_tokens": 2 * 10**12,
+            "training": {"hardware": "nvidia-h100-sxm", "data_parallel": 4, "global_batch": 8},
             "baseline": "Qwen/Qwen2.5-1.5B",
             draw(st.sampled_from(["minimize", "maximize"])): name,
             "constraints": constraints,

@@ -18,6 +18,7 @@ import yaml
 
 from optimizer import InputError, Options
 from optimizer.report.json import to_json
+from optimizer.spec.problem import Problem
 from optimizer.studies import resolves as resolves_module
 from optimizer.studies.frontier import frontier
 from optimizer.studies.perturb import perturb
@@ -82,7 +83,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_bytes(tmp_path: Path) -> Non
     assert not out.exists()
     subprocess.run(command, check=True)
     again = json.loads(out.read_text())
-    fresh = json.loads(to_json(frontier(samples.problem(), NAMES, STEPS)))
+    fresh = json.loads(to_json(frontier(Problem.model_validate(samples.PROBLEM), NAMES, STEPS)))
     assert again == fresh
 
 

@@ -43,6 +43,13 @@ def saved_per_token(layer: Block, d_model: int, at: Layout) -> Number:
     return _mixer(layer.mixer, d_model, at) + _ffn(layer.ffn, d_model, at)
 
 
+def half_bytes(part: Any, d_model: Number, at: Layout) -> Number:
+    """Bytes one layer half keeps for one microbatch on one rank; the layer's input is its mixer's."""
+    mixes = block(part).ROLE == "mixer"
+    kept = _mixer(part, d_model, at) if mixes else _ffn(part, d_model, at)
+    return at.tokens * np.where(at.recompute_layers, mixes * 2.0 * d_model / at.sequence_shards, kept)
+
+
 def _around(d_model: int, at: Layout) -> Number:
     """The layer half's input, its norm's output, and the mask of its dropout.
 

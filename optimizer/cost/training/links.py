@@ -13,6 +13,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.collectives import Group, Time, group_of, point_to_point_s
 from optimizer.spec.chip import Chip
 
+_WIDE = 1 << 31
 Collective = Callable[[Number, Group, Chip], Time]
 
 
@@ -22,10 +23,11 @@ def exchange_s(
     """Seconds of a collective of `size` bytes over groups of `n_chips` ranks `stride` apart."""
     if np.ndim(n_chips) == 0 and np.ndim(stride) == 0:
         return _one(collective, size, int(n_chips), chip, int(stride))
-    sizes, counts, strides = np.broadcast_arrays(size, n_chips, stride)
+    sizes, groups = np.broadcast_arrays(size, np.int64(n_chips) * _WIDE + np.int64(stride))
     seconds = np.zeros(sizes.shape)
-    for n, apart in {(int(a), int(b)) for a, b in zip(counts.flat, strides.flat, strict=True)}:
-        rows = (counts == n) & (strides == apart)
+    for group in np.unique(groups):
+        rows = groups == group
+        n, apart = divmod(int(group), _WIDE)
         seconds[rows] = _one(collective, sizes[rows], n, chip, apart)
     return seconds
 

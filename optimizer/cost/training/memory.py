@@ -99,6 +99,20 @@ def training_memory(architecture: Architecture, at: Layout) -> TrainingMemory:
     )
 
 
+def half_bytes_of(held: Parameters, kept: Number, at: Layout) -> Number:
+    """States and activations of one layer half on the first of equal stages, without buffers."""
+    p = at.pipeline_parallel
+    shared, spread = sum(state_bytes(at, at.zero_group)), sum(state_bytes(at, _expert_group(at)))
+    return (held.layers * shared + held.experts * spread + kept * layers_in_flight(p, at)) / p
+
+
+def tables_bytes(held: Parameters, vocab_size: int, at: Layout) -> Number:
+    """States of the tables, and the logits, as if one stage had both."""
+    tables = held.tables * sum(state_bytes(at, at.zero_group))
+    logits = _LOGIT_BYTES * at.tokens * embedding.padded_vocab(vocab_size, 1) / at.tensor_parallel
+    return tables + logits
+
+
 def _expert_group(at: Layout) -> Number:
     """Ranks over which the states of experts are sharded."""
     return np.maximum(1, np.minimum(at.expert_replicas, at.zero_group))

@@ -78,7 +78,7 @@ def step_times(n_layers: int, chip: Chip, at: Layout, own: Work, held: Parameter
     layers = computing.forward + computing.backward + computing.again + tensor + expert + context
     head = 3 * own.head
     slowest = slowest_stage(n_layers, at, layers / n_layers, head)
-    each, once = _data_parallel(chip, at, held, computing, share)
+    each, once = data_parallel_s(chip, at, held, computing, share)
     return StepTimes(
         forward=m * share * computing.forward,
         backward=m * share * computing.backward,
@@ -94,10 +94,13 @@ def step_times(n_layers: int, chip: Chip, at: Layout, own: Work, held: Parameter
     )
 
 
-def _data_parallel(
+def data_parallel_s(
     chip: Chip, at: Layout, held: Parameters, computing: Passes, share: Number
 ) -> tuple[Number, Number]:
-    """Exposed seconds of weights and gradients: (each microbatch, with ZeRO 3; once a step, without)."""
+    """Exposed seconds of weights and gradients: (each microbatch, once a step).
+
+    Sharded gradients (ZeRO 2) must be summed in each microbatch, sharded weights (3) gathered for each pass.
+    """
     engine = ENGINES[at.engine]
     gather, total = messages.gather_s(held, at, chip), messages.sum_s(held, at, chip)
     forward, backward = share * computing.forward, share * (computing.backward + computing.again)
@@ -105,11 +108,14 @@ def _data_parallel(
     def exposed(sent: Number, behind: Number) -> Number:
         return hidden(sent, behind, at.overlap, engine.data_exposed)
 
-    each = exposed(gather, forward) + exposed(gather + total, backward)
+    summing = exposed(total, backward)
     updated = messages.broadcast_s(held, at, chip) if engine.broadcasts else exposed(gather, forward)
-    once = exposed(total, backward) + np.where(at.zero_stage > 0, updated, 0.0)
-    sharded = at.zero_stage >= 3
-    return np.where(sharded, each, 0.0), np.where(sharded, 0.0, once)
+    updated = np.where(at.zero_stage > 0, updated, 0.0)
+    all_sharded = exposed(gather, forward) + exposed(gather + total, backward)
+    stage = at.zero_stage
+    each = np.where(stage == 3, all_sharded, np.where(stage == 2, summing, 0.0))
+    once = np.where(stage == 3, 0.0, np.where(stage == 2, updated, updated + summing))
+    return each, once
 
 
 def optimizer_s(held: Parameters, at: Layout, chip: Chip) -> Number:

@@ -5,8 +5,10 @@ share of every sequence, and of the attention's pairs. The backward pass has twi
 inputs and of weights) and 2.5 times a flash kernel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import (
@@ -28,16 +30,21 @@ from optimizer.spec.chip import Chip
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What decides the operators of a rank."""
+    """What decides the operators of a rank; `microbatch` may be an array."""
 
     tensor_parallel: int
     context_parallel: int
     expert_parallel: int
-    microbatch: int
+    microbatch: Number
     sequence_length: int
     dtype: str
     flash_attention: bool
     engine: str
+
+    @property
+    def tokens(self) -> Number:
+        """Tokens of a microbatch on one rank."""
+        return self.sequence_length * self.microbatch / self.context_parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,66 +54,79 @@ class Work:
     `norms` can be split over a sequence-parallel group; `kernels` is the fixed time of all of these.
     """
 
-    products: Number
-    experts: Number
-    attention: Number
-    norms: Number
-    elementwise: Number
-    kernels: Number
-    head: Number
-    reduced_bytes: Number
+    products: Number = 0.0
+    experts: Number = 0.0
+    attention: Number = 0.0
+    norms: Number = 0.0
+    elementwise: Number = 0.0
+    kernels: Number = 0.0
+    head: Number = 0.0
+    reduced_bytes: Number = 0.0
     """Bytes of one tensor-parallel all-reduce."""
-    reductions: Number
+    reductions: Number = 0.0
     """All-reduces of one pass."""
-    routed_bytes: Number
+    routed_bytes: Number = 0.0
     """Bytes a rank sends in one dispatch of tokens to experts."""
-    routed_layers: Number
+    routed_layers: Number = 0.0
     """Layers that dispatch."""
-    key_value_bytes: Number
+    key_value_bytes: Number = 0.0
     """Keys and values of one layer, of the whole sequence and one rank's heads."""
-    attention_layers: Number
+    attention_layers: Number = 0.0
     """Layers with attention over the sequence."""
+
+
+_KINDS = ("products", "experts", "attention", "norms", "elementwise", "kernels", "reductions")
 
 
 def work(architecture: Architecture, chip: Chip, shape: Shape) -> Work:
     """The work of one rank."""
-    rates = Roofline(training_chip(chip, shape.engine), shape.tensor_parallel, shape.dtype, "bf16")
-    tokens = shape.sequence_length * shape.microbatch / shape.context_parallel
-    step = Step(
-        architecture.d_model,
-        shape.tensor_parallel,
-        0,
-        0,
-        shape.microbatch / shape.context_parallel,
-        shape.sequence_length,
-    )
-    sums = dict.fromkeys(
-        ("products", "experts", "attention", "norms", "elementwise", "kernels", "reductions"), 0.0
-    )
-    routed = attention_layers = kv_width = 0.0
-    for group in architecture.layers:
-        for part in (group.block.mixer, group.block.ffn):
-            for op in block(part).operators(part, step):
-                kind, seconds, fixed = _priced(op, rates, shape)
-                sums[kind] += group.count * seconds
-                sums["kernels"] += group.count * fixed
-                if isinstance(op, PrefillAttention):
-                    attention_layers += group.count
-                    kv_width = max(kv_width, 2.0 * op.n_kv_heads * op.d_head)
-            routed += group.count * (getattr(part, "kind", "") == "moe")
-    active = max((getattr(g.block.ffn, "n_active_experts", 0) for g in architecture.layers), default=0)
+    rates = rates_of(chip, shape)
+    parts = [
+        (group.count, part_work(part, architecture.d_model, rates, shape))
+        for group in architecture.layers
+        for part in (group.block.mixer, group.block.ffn)
+    ]
+    added = (*_KINDS, "routed_layers", "attention_layers")
+    sums = {name: sum(n * getattr(own, name) for n, own in parts) for name in added}
     return Work(
         **sums,
-        head=_head(architecture, rates, tokens),
-        reduced_bytes=2.0 * tokens * architecture.d_model,
-        routed_bytes=2.0 * tokens / shape.tensor_parallel * active * architecture.d_model,
-        routed_layers=routed,
-        key_value_bytes=2.0 * shape.microbatch * shape.sequence_length * kv_width,
-        attention_layers=attention_layers,
+        head=head_s(architecture.d_model, architecture.vocab_size, rates, shape),
+        reduced_bytes=2.0 * shape.tokens * architecture.d_model,
+        routed_bytes=max((own.routed_bytes for _, own in parts), key=np.max),
+        key_value_bytes=max((own.key_value_bytes for _, own in parts), key=np.max),
     )
 
 
-def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, float, float]:
+def rates_of(chip: Chip, shape: Shape) -> Roofline:
+    """The rates of one rank in a long run."""
+    return Roofline(training_chip(chip, shape.engine), shape.tensor_parallel, shape.dtype, "bf16")
+
+
+def part_work(part: Any, d_model: Number, rates: Roofline, shape: Shape) -> Work:
+    """The work of one layer half; `part` and `d_model` may stand for many at once."""
+    sequences = shape.microbatch / shape.context_parallel
+    step = Step(d_model, shape.tensor_parallel, 0, 0, sequences, shape.sequence_length)
+    sums: dict[str, Number] = dict.fromkeys(_KINDS, 0.0)
+    attends, kv_width = 0.0, 0.0
+    for op in block(part).operators(part, step):
+        kind, seconds, fixed = _priced(op, rates, shape)
+        sums[kind] = sums[kind] + seconds
+        sums["kernels"] = sums["kernels"] + fixed
+        if isinstance(op, PrefillAttention):
+            attends, kv_width = 1.0, 2.0 * op.n_kv_heads * op.d_head
+    routes = float(part.kind == "moe")
+    per_token = 2.0 / shape.tensor_parallel * routes * getattr(part, "n_active_experts", 0) * d_model
+    return Work(
+        **sums,
+        reduced_bytes=2.0 * shape.tokens * d_model,
+        routed_bytes=shape.tokens * per_token,
+        routed_layers=routes,
+        key_value_bytes=2.0 * shape.microbatch * shape.sequence_length * kv_width,
+        attention_layers=attends,
+    )
+
+
+def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, Number, Number]:
     """(kind, seconds without the fixed part, fixed seconds) of one forward operator."""
     match op:
         case AllReduce():
@@ -114,10 +134,10 @@ def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, float, fl
         case Gemm():
             cost = rates.cost(op)
             cast = _cast_s(op.m * op.k, op, rates)
-            return "products", float(cost.seconds - cost.overhead_s + cast), float(cost.overhead_s)
+            return "products", cost.seconds - cost.overhead_s + cast, cost.overhead_s
         case Experts():
             cost = rates.cost(_spread(op, shape))
-            return "experts", float(cost.seconds), 0.0  # their kernels quantise too
+            return "experts", cost.seconds, 0.0  # their kernels quantise too
         case PrefillAttention():
             return "attention", *_attention(op, rates, shape)
         case Elementwise():
@@ -125,8 +145,8 @@ def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, float, fl
             kind = "norms" if op.name.endswith("norm, residual") else "elementwise"
             return (
                 kind,
-                float(cost.memory_s) * constants.ENGINES[shape.engine].elementwise,
-                float(cost.overhead_s),
+                cost.memory_s * constants.ENGINES[shape.engine].elementwise,
+                cost.overhead_s,
             )
     return "elementwise", 0.0, 0.0
 
@@ -146,30 +166,30 @@ def _spread(op: Experts, shape: Shape) -> Experts:
     """
     e, t = shape.expert_parallel, shape.tensor_parallel
     if e == 1:
-        return op
+        return replace(op, launched=0.0)
     n_local = max(1.0, op.n_experts / e)
     n_active = min(op.n_active, n_local)
     rows = op.rows / t * op.n_active / n_active
     return Experts(op.name, rows, op.d_model, op.d_expert * t, n_local, n_active, n_local, op.gated)
 
 
-def _attention(op: PrefillAttention, rates: Roofline, shape: Shape) -> tuple[float, float]:
+def _attention(op: PrefillAttention, rates: Roofline, shape: Shape) -> tuple[Number, Number]:
     if shape.flash_attention:
         cost = rates.cost(op)
-        return float(cost.seconds - cost.overhead_s), float(cost.overhead_s)
+        return cost.seconds - cost.overhead_s, cost.overhead_s
     pairs = op.prompts * op.tokens * op.window * op.n_heads
     fit = rates.chip.gemm("bf16")
     products_s = 4.0 * pairs * op.d_head / (rates.chip.dense_flops["bf16"] * fit.compute)
     scores = rates.cost(Elementwise("", pairs * _SCORE_BYTES))
-    return float(products_s + scores.memory_s), float(4 * fit.overhead)
+    return products_s + scores.memory_s, 4 * fit.overhead
 
 
 _SCORE_BYTES = 13.0
 """Bytes for each score without a flash kernel: two products, softmax and dropout, with its mask."""
 
 
-def _head(architecture: Architecture, rates: Roofline, tokens: float) -> float:
-    """The head's product, and the loss over its logits in 32 bit."""
-    shard = embedding.padded_vocab(architecture.vocab_size, rates.tensor_parallel) / rates.tensor_parallel
-    product = rates.cost(Gemm("", tokens, shard, architecture.d_model, weight_dtype="bf16"))
-    return float(product.seconds + rates.cost(Elementwise("", tokens * shard * 10)).memory_s)
+def head_s(d_model: Number, vocab_size: int, rates: Roofline, shape: Shape) -> Number:
+    """Forward seconds of the head's product, and of the loss over its logits in 32 bit."""
+    shard = embedding.padded_vocab(vocab_size, rates.tensor_parallel) / rates.tensor_parallel
+    product = rates.cost(Gemm("", shape.tokens, shard, d_model, weight_dtype="bf16"))
+    return product.seconds + rates.cost(Elementwise("", shape.tokens * shard * 10)).memory_s

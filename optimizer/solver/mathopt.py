@@ -1,6 +1,6 @@
-"""HiGHS through OR-Tools' MathOpt: fast on covering with large integers, in floating point.
+"""HiGHS and SCIP through OR-Tools' MathOpt: fast on covering with large integers, in floating point.
 
-Its answer is a proposal. Each row is scaled by its largest coefficient, so that the tolerance is relative;
+Their answers are proposals. Each row is scaled by its largest coefficient, so that the tolerance is relative;
 variables that stand for the least of sums are fractions here, and computed exactly afterwards.
 """
 
@@ -9,25 +9,29 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from optimizer.solver.silence import silent_stdout
+
 if TYPE_CHECKING:
     from optimizer.solver.milp import Milp
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What HiGHS says: 'optimal', 'feasible', 'infeasible' or 'unknown', rounded values and a bound."""
+    """What an engine says: 'optimal', 'feasible', 'infeasible' or 'unknown', rounded values and a bound."""
 
     status: str
     values: tuple[int, ...]
     bound: int | None
 
 
-def solve_highs(m: "Milp", time_limit_s: float | None = None) -> Proposal:
-    """Minimise a programme; the values are rounded to whole numbers and not yet verified."""
+def propose(m: "Milp", engine: str, time_limit_s: float | None = None) -> Proposal:
+    """Minimise a programme by 'HIGHS' or 'GSCIP'; values are rounded and not yet verified."""
     from ortools.math_opt.python import mathopt
 
     model = mathopt.Model()
-    units = [float(max(1, m.highs[i])) if i in m.least else 1.0 for i in range(len(m.lows))]
+    units = [
+        float(max(1, abs(m.lows[i]), abs(m.highs[i]))) if i in m.least else 1.0 for i in range(len(m.lows))
+    ]
     variables = [
         model.add_variable(lb=low / unit, ub=high / unit, is_integer=i not in m.least)
         for i, (low, high, unit) in enumerate(zip(m.lows, m.highs, units, strict=True))
@@ -47,7 +51,8 @@ def solve_highs(m: "Milp", time_limit_s: float | None = None) -> Proposal:
     parameters = mathopt.SolveParameters(
         relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0, time_limit=limit
     )
-    result: Any = mathopt.solve(model, mathopt.SolverType.HIGHS, params=parameters)
+    with silent_stdout():
+        result: Any = mathopt.solve(model, mathopt.SolverType[engine], params=parameters)
     return _read(result, list(zip(variables, units, strict=True)), scale, mathopt.TerminationReason)
 
 

@@ -1,0 +1,25 @@
+"""Rent of the training chips until all training tokens are seen, with the setup of the `training` section.
+
+train_usd = usd_per_chip_hour x chips / 3600 x train_s x training_tokens / (global_batch x sequence_length)
+"""
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.frame import Slice
+from optimizer.errors import InputError
+
+QUANTITY, UNIT, BETTER, RISES = "train_s", "USD", "lower", True
+
+
+def value(at: Slice, quantity: Number) -> Number:
+    """US dollars."""
+    run = at.frame.training
+    if run is None:
+        raise InputError("training: give a `training` section to ask for train_usd")
+    price, setup = run.chip.usd_per_chip_hour, run.setup
+    if price is None:
+        raise InputError(
+            f"{run.chip.name}: usd_per_chip_hour is not known; give it in the chip's file "
+            "to ask for train_usd"
+        )
+    steps = at.frame.training_tokens / (setup.global_batch * setup.sequence_length)
+    return price * setup.n_chips / 3600.0 * quantity * steps

@@ -1,0 +1,110 @@
+"""A training question: one model, one kind of chip, a batch; how should it be split, or how few chips do?"""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
+
+from optimizer.spec.base import Strict
+from optimizer.spec.plan import Assumption, Conflict, Objective, Status
+from optimizer.spec.problem import Domain
+from optimizer.spec.quantity import Count
+from optimizer.spec.training import Degree, Engine, Recompute, Schedule, TrainingDtype
+from optimizer.spec.training_plan import TrainingEstimate
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _choices(options: Any) -> Any:
+    return Annotated[
+        tuple[options, ...],
+        BeforeValidator(_as_tuple, json_schema_input_type=options | list[options]),
+        Field(min_length=1),
+    ]
+
+
+Stage = Annotated[int, Field(ge=0, le=3, strict=True)]
+
+
+class SetupSpace(Strict):
+    """What is free. A degree left out takes every value that divides what it splits."""
+
+    tensor_parallel: Domain | None = None
+    sequence_parallel: _choices(StrictBool) = (False, True)  # type: ignore[valid-type]
+    pipeline_parallel: Domain | None = None
+    pipeline_interleave: Domain | None = None
+    data_parallel: Domain | None = None
+    context_parallel: Domain | None = None
+    expert_parallel: Domain | None = None
+    microbatch: Domain | None = None
+    recompute: _choices(Recompute) = ("none", "selective", "full")  # type: ignore[valid-type]
+    zero_stage: _choices(Stage) = (0, 1, 2, 3)  # type: ignore[valid-type]
+    zero_group: Domain | None = None
+    schedule: _choices(Schedule) = ("1f1b", "zero_bubble")  # type: ignore[valid-type]
+    dtype: TrainingDtype = "bf16"
+    engine: Engine = "megatron"
+    gradient_bytes: Annotated[float, Field(gt=0, le=8)] = 4.0
+    optimizer_bytes: Annotated[float, Field(ge=0, le=32)] = 12.0
+    flash_attention: StrictBool = True
+    dropout: StrictBool = False
+    overlap: StrictBool = True
+    reserve_gib: Annotated[float, Field(ge=0, le=1024)] = 2.0
+    """Memory left to libraries and fragments."""
+
+
+class TrainingProblem(Strict):
+    """One question about training."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    question: str = ""
+    train_model: str
+    hardware: str
+    chips: Degree
+    """At most this many."""
+    global_batch: Degree
+    sequence_length: Degree = 4096
+    training_tokens: Count = 15 * 10**12
+    setup: SetupSpace = SetupSpace()
+    minimize: str | None = None
+    maximize: str | None = None
+    constraints: dict[str, Annotated[float, Field(gt=0)]] = {}
+
+    @model_validator(mode="after")
+    def _one_objective(self) -> "TrainingProblem":
+        if (self.minimize is None) == (self.maximize is None):
+            raise ValueError("give either minimize or maximize, with one metric")
+        return self
+
+
+class TrainingCertificate(Strict):
+    """Why the answer can be believed: how many settings there are, and how each was ruled out."""
+
+    settings: int
+    """Settings of the lattice that keep every rule of divisibility."""
+    splits: int
+    """Groups of settings that share degrees and microbatch: what is bounded at once."""
+    splits_without_memory: int
+    """Ruled out because even their least memory does not fit."""
+    splits_by_bound: int
+    """Ruled out because even their optimistic time is no better, or breaks a bound."""
+    splits_priced: int
+    settings_priced: int
+    confirmed_by: tuple[str, ...]
+    checker: str
+
+
+class TrainingResult(Strict):
+    """The best setting, proven, or the smallest conflict."""
+
+    status: Status
+    objective: Objective
+    estimate: TrainingEstimate | None
+    metrics: dict[str, float]
+    binding: tuple[str, ...]
+    conflict: Conflict | None
+    assumptions: tuple[Assumption, ...]
+    certificate: TrainingCertificate
+    wall_s: float
+    version: str
+    problem: dict[str, Any]

@@ -1,0 +1,123 @@
+"""Fits constants to a user's own measurements: of a chip to kernels, of an engine to end-to-end points."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from optimizer.errors import InputError
+from optimizer.spec.calibration import CalibratedPart, Calibration
+from optimizer.spec.chip import Chip
+from optimizer.spec.engine import Engine
+from optimizer.studies import kernels
+from optimizer.studies.calibrate_chip import calibrate_chip
+from optimizer.studies.calibrate_engine import calibrate_engine
+from optimizer.studies.held_out import HoldOut, hold_out, worse
+from optimizer.studies.points import read_rows
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The chip or engine to be written, and what was found."""
+
+    item: Chip | Engine
+    report: Calibration
+
+
+def calibrate(
+    path: Path,
+    chip: Chip | None = None,
+    engine: Engine | None = None,
+    held_out: str | None = None,
+    figures: tuple[str, ...] = (),
+    name: str | None = None,
+) -> Calibrated:
+    """Fit a chip to a CSV of kernels (`optimizer.studies.kernels`), or an engine to one of points.
+
+    `held_out` is COLUMN=VALUE, `figures` the names of engine figures to fit, `name` that of the new item.
+    InputError if the file, or what it is to calibrate, does not do.
+    """
+    columns, rows = read_rows(path)
+    held = hold_out(held_out, columns, rows)
+    if columns >= kernels.COLUMNS:
+        if chip is None or engine is not None or figures:
+            raise InputError(
+                f"{path}: measured kernels calibrate a chip; give --chip, and no --engine or --fit"
+            )
+        return _chip(path, rows, chip, held, name or f"{chip.name}-calibrated")
+    if engine is None:
+        raise InputError(
+            f"{path}: end-to-end points calibrate an engine; give --engine, "
+            f"or a file of kernels with the columns {', '.join(sorted(kernels.COLUMNS))}"
+        )
+    return _engine(path, rows, engine, chip, held, figures, name or f"{engine.name}-calibrated")
+
+
+def _chip(path: Path, rows: list[dict[str, str]], chip: Chip, held: HoldOut, name: str) -> Calibrated:
+    found = calibrate_chip(chip, rows, held)
+    if not found.parts:
+        reasons = [f"{part}: {reason}" for part, reason in found.skipped.items()]
+        reasons += [f"{n} x {reason}" for reason, n in found.unscored.most_common(3)]
+        raise InputError(
+            f"{path}: no operator of {chip.name} can be fitted ({'; '.join(reasons) or 'no rows'})"
+        )
+    report = Calibration(
+        file=path.name,
+        kind="chip",
+        name=name,
+        starts_from=chip.name,
+        held_out=str(held),
+        parts=tuple(found.parts),
+        skipped=found.skipped,
+        worse=worse(found.parts),
+        unscored=dict(found.unscored.most_common()),
+    )
+    source = f"{_source(path, found.parts, held)}. The rest: {chip.source('efficiency')}"
+    item = found.chip.model_copy(
+        update={
+            "name": name,
+            "title": f"{chip.title}, calibrated",
+            "aliases": tuple(dict.fromkeys((chip.name, *chip.aliases))),
+            "sources": chip.sources | {"efficiency": source},
+        }
+    )
+    return Calibrated(item, report)
+
+
+def _engine(
+    path: Path,
+    rows: list[dict[str, str]],
+    engine: Engine,
+    chip: Chip | None,
+    held: HoldOut,
+    figures: tuple[str, ...],
+    name: str,
+) -> Calibrated:
+    found = calibrate_engine(path, rows, engine, chip, held, figures)
+    source = _source(path, [found.part], held)
+    fitted = {c.name: source for c in found.part.constants if not c.left}
+    item = found.engine.model_copy(
+        update={"name": name, "title": f"{engine.title}, calibrated", "sources": engine.sources | fitted}
+    )
+    report = Calibration(
+        file=path.name,
+        kind="engine",
+        name=name,
+        starts_from=engine.name,
+        held_out=str(held),
+        parts=(found.part,),
+        skipped={},
+        worse=worse([found.part]),
+        unscored=found.unscored,
+    )
+    return Calibrated(item, report)
+
+
+def _source(path: Path, parts: list[CalibratedPart], held: HoldOut) -> str:
+    """The file, the day, and for each part its rows and its error on those that the fit did not see."""
+    what = []
+    for part in parts:
+        whole = {error.rows: error for error in part.errors if error.name == "all"}
+        seen, unseen = whole["fitted"], whole.get("held out")
+        told = f"median error {unseen.median_after:.1%} on {unseen.n} held out" if unseen else "none held out"
+        what.append(f"{part.name}: fitted to {seen.n}, {told}")
+    return f"archsat calibrate, {path.name}, {date.today()}, {held} held out; {'; '.join(what)}"

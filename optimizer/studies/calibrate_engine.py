@@ -1,0 +1,192 @@
+"""Fits the figures of an engine profile to end-to-end points: throughput, first token, time per token."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from optimizer.cost.frame import Frame
+from optimizer.errors import InputError, nearest
+from optimizer.spec.calibration import CalibratedPart, Errors, Rows
+from optimizer.spec.chip import Chip
+from optimizer.spec.engine import Engine
+from optimizer.studies.calibrate_chip import described
+from optimizer.studies.estimate import frame_of
+from optimizer.studies.fitting import Array, Constant, Values, fit
+from optimizer.studies.held_out import HoldOut, errors_of
+from optimizer.studies.points import Point, Unscored, read_points, same_engine, same_name
+from optimizer.studies.validate import largest_batch, metric_of, seconds_of, unpredictable
+
+_TIME = (True, False)
+_BOUNDS: dict[str, tuple[str, float, float, float, tuple[bool, bool]]] = {
+    "host_ms": ("ms", 0, 100, 0.2, _TIME),
+    "host_us_per_sequence": ("us", 0, 5000, 5, _TIME),
+    "host_us_per_expert_layer": ("us", 0, 5000, 20, _TIME),
+    "launch_us_per_layer": ("us", 0, 5000, 20, _TIME),
+    "cache_share": ("", 0.2, 1, 0.5, (False, True)),
+    "compute": ("", 0.2, 1.6, 0.5, (False, False)),
+    "attention_decode": ("", 0.1, 1.6, 0.5, (False, False)),
+    "all_reduce": ("", 0.05, 1.6, 0.5, (False, False)),
+    "arrival_burst": ("", 0, 1, 1, (True, True)),
+    "arrival_clump": ("prompts", 1, 1000, 2, _TIME),
+}
+"""Unit, limits, the scale of a step, and whether the limits are values of their own."""
+FIGURES = tuple(_BOUNDS)
+_CLIENTS = ("arrival_burst", "arrival_clump")
+_MEMORY = ("cache_share",)
+
+
+def engine_constants(engine: Engine, names: tuple[str, ...] = ()) -> list[Constant]:
+    """What may be fitted, all or by name; launches only where the engine is eager already."""
+    for name in names:
+        if name not in _BOUNDS:
+            raise InputError(
+                f"--fit {name[:40]}: is not fitted.{nearest(name, list(FIGURES))} {', '.join(FIGURES)} are"
+            )
+    wanted = names or tuple(n for n in FIGURES if n != "launch_us_per_layer" or engine.launch_us_per_layer)
+    found = []
+    for name in wanted:
+        unit, low, high, scale, ends = _BOUNDS[name]
+        found.append(Constant(name, unit, getattr(engine, name), low, high, scale, ends))
+    return found
+
+
+@dataclass
+class Predictor:
+    """Predictions of points by an engine's figures; what some figures do not change is not computed again."""
+
+    points: list[Point]
+    engine: Engine
+    frames: list[Frame] = field(init=False)
+    _slots: dict[tuple[object, ...], int] = field(default_factory=dict)
+    _seconds: dict[tuple[object, ...], tuple[float, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        by_row: dict[tuple[int, str], Frame] = {}
+        for p in self.points:
+            if (p.row, p.regime) not in by_row:
+                by_row[p.row, p.regime] = replace(frame_of(p.model, p.chip, p.setup), engine=self.engine)
+        self.frames = [by_row[p.row, p.regime] for p in self.points]
+
+    def __call__(self, values: Values) -> list[float]:
+        """Predictions in the order of the points."""
+        engine = self.engine.model_copy(update=values)
+        memory = tuple(v for k, v in values.items() if k in _MEMORY)
+        speed = tuple(v for k, v in values.items() if k not in (*_MEMORY, *_CLIENTS))
+        found = []
+        for point, frame in zip(self.points, self.frames, strict=True):
+            frame = replace(frame, engine=engine)
+            row = (point.row, *memory)
+            slots = self._slots.get(row)
+            if slots is None:
+                slots = self._slots[row] = largest_batch(frame, point.model)
+            key = (point.row, slots, *speed)
+            seconds = self._seconds.get(key)
+            if seconds is None:
+                seconds = self._seconds[key] = seconds_of(point, frame, slots)
+            found.append(metric_of(point, frame, slots, seconds))
+        return found
+
+
+@dataclass(frozen=True)
+class EngineFit:
+    """An engine with fitted figures, and what was found."""
+
+    engine: Engine
+    part: CalibratedPart
+    unscored: dict[str, int]
+
+
+def calibrate_engine(
+    path: Path,
+    rows: list[dict[str, str]],
+    engine: Engine,
+    chip: Chip | None,
+    held: HoldOut,
+    names: tuple[str, ...] = (),
+) -> EngineFit:
+    """The engine with the figures that the rows tell, and the errors by metric."""
+    points, unscored = _points(path, engine, chip)
+    unseen_rows = held.of([p.row for p in points], rows)
+    seen = [p for p in points if p.row not in unseen_rows]
+    unseen = [p for p in points if p.row in unseen_rows]
+    constants = engine_constants(engine, names)
+    if not points:
+        reasons = "; ".join(f"{n} x {reason}" for reason, n in unscored.most_common(3))
+        raise InputError(f"{path}: no row can be scored for engine {engine.name} ({reasons})")
+    if len(seen) < len(constants):
+        least = len(constants) * (1 if held.column else 2)
+        raise InputError(
+            f"{path}: {len(seen)} points are left to fit {len(constants)} figures with {held} held out; "
+            f"at least {least} scorable points are needed, or fewer figures (--fit NAME,NAME)"
+        )
+    predict = Predictor(seen, engine)
+    measured = np.log([p.measured for p in seen])
+
+    def residuals(values: Values) -> Array:
+        return np.asarray(np.log(predict(values)) - measured)
+
+    fitted = fit(constants, residuals)
+    changed = {c.name: fitted.values[c.name] for c in constants if c.name not in fitted.left}
+    new = engine.model_copy(update=changed)
+    errors = [*_errors("fitted", seen, engine, new), *_errors("held out", unseen, engine, new)]
+    part = CalibratedPart(name=engine.name, constants=described(constants, fitted), errors=tuple(errors))
+    return EngineFit(new, part, dict(unscored.most_common()))
+
+
+def _points(path: Path, engine: Engine, chip: Chip | None) -> tuple[list[Point], Counter[str]]:
+    """Points of this engine, on this chip if one is named, that can be predicted."""
+    unscored: Counter[str] = Counter()
+    found = []
+    points = _of_engine(read_points(path), engine, unscored)
+    for point in points:
+        if chip is not None and not same_name(point.chip.name, chip):
+            unscored[f"on {point.chip.name}, not {chip.name}"] += 1
+            continue
+        own = replace(point, chip=chip or point.chip)
+        frame = replace(frame_of(own.model, own.chip, own.setup), engine=engine)
+        if reason := unpredictable(own, frame):
+            unscored[reason] += 1
+        else:
+            found.append(own)
+    return found, unscored
+
+
+def _of_engine(read: list[Point | Unscored], engine: Engine, unscored: Counter[str]) -> list[Point]:
+    """Points whose row names this engine; if there are none, those that name no engine we know."""
+    points = [point for point in read if isinstance(point, Point)]
+    unscored.update(point.reason for point in read if isinstance(point, Unscored))
+    named = any(same_engine(point.setup.engine, engine) for point in points)
+    found = []
+    for point in points:
+        profile = point.setup.engine
+        if same_engine(profile, engine) if named else profile == "ideal":
+            found.append(point)
+        else:
+            other = "of an engine without a profile" if profile == "ideal" else f"of engine {profile}"
+            unscored[f"{other}, not {engine.name}"] += 1
+    return found
+
+
+def _errors(rows: Rows, points: list[Point], old: Engine, new: Engine) -> list[Errors]:
+    """Errors of all points, then by metric where there are several."""
+    if not points:
+        return []
+    before, after = Predictor(points, old)({}), Predictor(points, new)({})
+    by_metric: dict[str, list[int]] = defaultdict(list)
+    for i, point in enumerate(points):
+        by_metric[point.metric].append(i)
+    groups = {"all": list(range(len(points)))} | (
+        dict(sorted(by_metric.items())) if len(by_metric) > 1 else {}
+    )
+    return [
+        error
+        for name, where in groups.items()
+        for error in errors_of(
+            name,
+            rows,
+            [before[i] / points[i].measured - 1 for i in where],
+            [after[i] / points[i].measured - 1 for i in where],
+        )
+    ]

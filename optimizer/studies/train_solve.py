@@ -1,0 +1,249 @@
+"""The best setting of a training problem, with its proof; or the conflict that leaves none."""
+
+import math
+import time
+from typing import Any, Literal
+
+from optimizer import catalog
+from optimizer.columns.training_lattice import setup_of
+from optimizer.cost.memory import GIB
+from optimizer.errors import InputError, InternalMismatch
+from optimizer.solver.training import Counts, Found, Lattice, Limits, search
+from optimizer.spec.plan import Assumption, Conflict, Objective, Relaxation, Status
+from optimizer.spec.training_plan import TrainingEstimate
+from optimizer.spec.training_problem import TrainingCertificate, TrainingProblem, TrainingResult
+from optimizer.studies.conflict import smallest_conflict
+from optimizer.studies.solve import Options
+from optimizer.studies.train_estimate import train_estimate
+from optimizer.studies.train_metrics import TrainingMetric, limits_of, metrics_for, wanted
+from optimizer.version import VERSION
+
+_SAME = 1e-9
+_MORE_CHIPS = (2, 4, 8)
+"""How many times the chips are tried where they are part of a conflict."""
+_BINDS = 0.02
+
+
+def solve(problem: TrainingProblem, options: Options = Options()) -> TrainingResult:
+    """Find the best setting and prove it, or name the smallest conflict and what would do.
+
+    Raises InputError for what cannot be asked, InternalMismatch if the answer fails its own check.
+    """
+    start = time.monotonic()
+    study = _Study(problem, options.deadline())
+    counts = Counts()
+    best = study.best(study.rules, counts)
+    status: Status = "infeasible" if best is None else "optimal"
+    if counts.unfinished is not None:
+        status = "unknown" if best is None else "feasible"
+    estimate = study.checked(best) if best else None
+    return TrainingResult(
+        status=status,
+        objective=study.objective(best, counts),
+        estimate=estimate,
+        metrics=study.values(best) if best else {},
+        binding=study.binding(best) if best and status == "optimal" else (),
+        conflict=study.conflict() if status == "infeasible" else None,
+        assumptions=(*(estimate.assumptions if estimate else ()), *study.assumptions()),
+        certificate=study.certificate(best, counts),
+        wall_s=time.monotonic() - start,
+        version=VERSION,
+        problem=problem.model_dump(mode="json", exclude_unset=True),
+    )
+
+
+class _Study:
+    def __init__(self, problem: TrainingProblem, deadline: float | None) -> None:
+        self.problem, self.deadline = problem, deadline
+        self.model, self.chip = catalog.model(problem.train_model), catalog.chip(problem.hardware)
+        self.metrics = metrics_for(problem, self.model, self.chip)
+        self.name = wanted(problem, self.metrics)
+        self.bounds = limits_of(problem, self.metrics)
+        self.rules = frozenset({"memory_capacity", "chips", *self.bounds})
+        self.usable = self.chip.hbm_usable - problem.setup.reserve_gib * GIB
+        self.lattices: dict[int, Lattice] = {}
+        if self.usable <= 0:
+            raise InputError(f"{problem.name}: setup.reserve_gib leaves no memory of {self.chip.name}")
+
+    @property
+    def metric(self) -> TrainingMetric:
+        """What is optimised."""
+        return self.metrics[self.name]
+
+    def lattice(self, times: int = 1) -> Lattice:
+        """The lattice of some times the problem's chips."""
+        if times not in self.lattices:
+            chips = self.problem.chips * times
+            self.lattices[times] = Lattice(self.problem, self.model, self.chip, chips)
+        return self.lattices[times]
+
+    def limits(self, rules: frozenset[str]) -> Limits:
+        """The limits of some rules."""
+        measures = []
+        for rule in sorted(rules & set(self.bounds)):
+            metric, bound = self.bounds[rule]
+            most = -bound if metric.more else bound
+            measures.append((metric.measure, most + abs(most) * _SAME))
+        return Limits(tuple(measures), self.usable if "memory_capacity" in rules else math.inf)
+
+    def best(
+        self, rules: frozenset[str], counts: Counts | None = None, metric: TrainingMetric | None = None
+    ) -> Found | None:
+        """The best setting by a metric under some rules; without `chips`, of up to eight times as many."""
+        measure, limits = (metric or self.metric).measure, self.limits(rules)
+        for times in (1,) if "chips" in rules else (1, *_MORE_CHIPS):
+            found = search(self.lattice(times), measure, limits, counts or Counts(), self.deadline)
+            if found:
+                return found
+        return None
+
+    def setup(self, best: Found) -> Any:
+        """The setting found, as a setup of its own."""
+        return setup_of(self.problem, best.split, best.inner, best.row)
+
+    def checked(self, best: Found) -> TrainingEstimate:
+        """The setting recomputed alone, from its setup; a setting that fails is no answer."""
+        setup, tokens = self.setup(best), self.problem.training_tokens
+        said = train_estimate(self.model, self.chip, setup, tokens)
+        need = sum(said.memory_gib.values()) * GIB
+        if said.breaks:
+            raise InternalMismatch(f"the setting found breaks {', '.join(said.breaks)}; no answer is given")
+        for what, found, own in (
+            ("step", best.step_s, said.metrics["step_s"]),
+            ("memory", best.memory, need),
+        ):
+            if abs(found - own) > _SAME * own:
+                raise InternalMismatch(
+                    f"the search found {what} {found:.9g}, the estimate {own:.9g} for the same setting; "
+                    "no answer is given"
+                )
+        return said
+
+    def values(self, best: Found) -> dict[str, float]:
+        """Every metric of a setting."""
+        n = math.prod(best.split[k] for k in best.split if k not in ("expert_parallel", "microbatch"))
+        return {name: float(m.value(best.step_s, n, best.memory)) for name, m in self.metrics.items()}
+
+    def objective(self, best: Found | None, counts: Counts) -> Objective:
+        """What was reached, and what is proven."""
+        sign = -1 if self.metric.more else 1
+        sense: Literal["min", "max"] = "max" if self.metric.more else "min"
+        value = None if best is None else self.values(best)[self.name]
+        bound = value if counts.unfinished is None else sign * counts.unfinished
+        gap = abs(value - bound) / abs(value) if value and bound is not None else None
+        return Objective(
+            name=self.name, sense=sense, value=value, unit=self.metric.unit, bound=bound, gap=gap
+        )
+
+    def binding(self, best: Found) -> tuple[str, ...]:
+        """Bounds near the setting without which a better one exists."""
+        mine = self.metric.measure
+        found = []
+        for rule in sorted(self.rules - {"chips"}):
+            if not self._near(rule, best):
+                continue
+            other = self.best(self.rules - {rule})
+            if other is not None and other.score < best.score - abs(best.score) * _SAME:
+                n = math.prod(
+                    other.split[k] for k in other.split if k not in ("expert_parallel", "microbatch")
+                )
+                value = mine(other.step_s, n, other.memory)
+                shown = -value if self.metric.more else value
+                found.append(f"{rule}: without it {self.name} {shown:.6g} {self.metric.unit}".rstrip())
+        return tuple(found)
+
+    def _near(self, rule: str, best: Found) -> bool:
+        """Whether a setting is close enough to a bound for it to matter; memory always may."""
+        if rule == "memory_capacity":
+            return True
+        bound = self.bounds[rule][1]
+        value = self.values(best)[rule.rpartition("_")[0]]
+        return abs(value - bound) <= max(_BINDS, 0.25) * bound
+
+    def conflict(self) -> Conflict:
+        """The smallest set of rules that cannot hold together, and the nearest change of each."""
+        names = sorted(self.rules)
+        together = smallest_conflict(names, lambda rules: self.best(rules) is not None)
+        changes = [self._relaxed(rule) for rule in together]
+        return Conflict(constraints=tuple(together), relaxations=tuple(changes))
+
+    def _relaxed(self, rule: str) -> Relaxation:
+        """The nearest value of one rule at which the others hold, found and then tried."""
+        others = self.rules - {rule}
+        metric, before = self._what(rule)
+        found = self.best(others, metric=metric)
+        if found is None:
+            sentence = "no value is enough by itself"
+            return Relaxation(constraint=rule, sentence=sentence, from_=before, to=None, unit=metric.unit)
+        reached = -found.score if metric.more else found.score
+        to = _outward(reached, up=not metric.more)
+        self._verify(rule, to)
+        least = "at most" if metric.more else "at least"
+        return Relaxation(
+            constraint=rule,
+            sentence=f"{least} {to:g} {metric.unit} instead of {before:g}".replace("  ", " "),
+            from_=before,
+            to=to,
+            unit=metric.unit,
+        )
+
+    def _what(self, rule: str) -> tuple[TrainingMetric, float]:
+        if rule == "memory_capacity":
+            return self.metrics["memory_gib"], self.usable / GIB
+        if rule == "chips":
+            return self.metrics["chips"], float(self.problem.chips)
+        return self.bounds[rule]
+
+    def _verify(self, rule: str, to: float) -> None:
+        """Solve again with the changed rule: a change that does not help is no advice."""
+        if rule == "chips":
+            changed = self.problem.model_copy(update={"chips": int(to)})
+            again = _Study(changed, None).best(self.rules)
+        else:
+            trial = _Study(self.problem, None)
+            trial.lattices = self.lattices
+            if rule == "memory_capacity":
+                trial.usable = to * GIB
+            else:
+                trial.bounds = trial.bounds | {rule: (self.bounds[rule][0], to)}
+            again = trial.best(self.rules)
+        if again is None:
+            raise InternalMismatch(f"{rule} {to:g} was found to be enough and is not; no answer is given")
+
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """What the problem leaves to defaults."""
+        reserve = self.problem.setup.reserve_gib
+        chips = [Assumption(name="setup.reserve_gib", value=f"{reserve:g} GiB a chip", source="a guess")]
+        price = self.chip.usd_per_chip_hour
+        if price is not None:
+            source = self.chip.source("usd_per_chip_hour")
+            chips.append(
+                Assumption(name=f"{self.chip.name} price", value=f"{price:g} USD an hour", source=source)
+            )
+        return tuple(chips)
+
+    def certificate(self, best: Found | None, counts: Counts) -> TrainingCertificate:
+        """The counts of the search."""
+        confirmed = [f"optimistic bounds of the {counts.splits - counts.priced} splits not priced, in numpy"]
+        if counts.settings_priced:
+            confirmed.append(f"all {counts.settings_priced} settings of the splits priced, in numpy")
+        checker = "step, memory and rules recomputed from the setup alone" if best else "no setting to check"
+        return TrainingCertificate(
+            settings=self.lattice().n_settings(),
+            splits=counts.splits,
+            splits_without_memory=counts.without_memory,
+            splits_by_bound=counts.by_bound,
+            splits_priced=counts.priced,
+            settings_priced=counts.settings_priced,
+            confirmed_by=tuple(confirmed),
+            checker=checker,
+        )
+
+
+def _outward(value: float, up: bool) -> float:
+    """Four significant digits, rounded so that the bound is no tighter."""
+    if value == 0 or float(value).is_integer():
+        return float(value)
+    scale = 10.0 ** (math.floor(math.log10(abs(value))) - 3)
+    steps = math.ceil(value / scale - _SAME) if up else math.floor(value / scale + _SAME)
+    return float(f"{steps * scale:.12g}")

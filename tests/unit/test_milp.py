@@ -1,0 +1,116 @@
+"""Integer programmes: both engines agree with enumeration, and a wrong engine is not believed."""
+
+import os
+import threading
+import time
+from itertools import product
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from optimizer.solver import milp
+from optimizer.solver.mathopt import Proposal
+from optimizer.solver.milp import Milp, prove
+from optimizer.solver.silence import silent_stdout
+
+
+def covering() -> Milp:
+    """Two sizes of replica for a demand of 17: three of 5 and one of 2 cost 17, the least."""
+    m = Milp()
+    five, two = m.variable(0, 9), m.variable(0, 9)
+    m.row({five: 5, two: 2}, low=17)
+    m.objective = {five: 5, two: 2}
+    return m
+
+
+@st.composite
+def programmes(draw):
+    m = Milp()
+    variables = [m.variable(0, draw(st.integers(0, 4))) for _ in range(draw(st.integers(1, 4)))]
+    coefficient = st.integers(-(10**9), 10**9)
+    for _ in range(draw(st.integers(0, 3))):
+        row = {v: draw(coefficient) for v in variables}
+        low = draw(st.none() | coefficient)
+        m.row(row, low=low, high=None if low is not None else draw(coefficient))
+    m.objective = {v: draw(st.integers(-1000, 1000)) for v in variables}
+    if draw(st.booleans()):
+        sums = [({v: draw(st.integers(0, 10**8)) for v in variables}, 0) for _ in range(2)]
+        m.objective = {m.least_of(sums, 0, 10**9): -1}
+    return m
+
+
+@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(programmes())
+def test_the_optimum_is_the_enumerations(m: Milp) -> None:
+    free = [i for i in range(len(m.lows)) if i not in m.least]
+    values = []
+    for numbers in product(*(range(m.lows[i], m.highs[i] + 1) for i in free)):
+        whole = [0] * len(m.lows)
+        for i, number in zip(free, numbers, strict=True):
+            whole[i] = number
+        completed = m.complete(whole)
+        if m.holds(completed):
+            values.append(m.value(completed))
+    found = prove(m)
+    assert found.status == ("optimal" if values else "infeasible")
+    assert found.objective == min(values, default=None)
+    assert found.confirmed_by
+
+
+def test_a_proposal_that_breaks_a_row_is_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HiGHS rounds a solution that violates the demand by a little: CP-SAT's exact answer is taken."""
+    monkeypatch.setattr(milp, "propose", lambda *_: Proposal("optimal", (3, 0), 15))
+    found = prove(covering())
+    assert (found.status, found.objective) == ("optimal", 17)
+    assert "presolve" in found.confirmed_by[0]
+
+
+def test_a_false_infeasible_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(milp, "propose", lambda *_: Proposal("infeasible", (), None))
+    found = prove(covering())
+    assert (found.status, found.objective) == ("optimal", 17)
+    assert "HiGHS did not agree" in found.confirmed_by[0]
+
+
+def test_a_poor_proposal_is_improved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(milp, "propose", lambda *_: Proposal("optimal", (4, 0), 20))
+    assert prove(covering()).objective == 17
+
+
+def test_nobody_to_confirm_is_no_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With CP-SAT and SCIP out of time, HiGHS's word alone is 'feasible'."""
+    unknown = milp.engine.Solve("unknown", None, None, (), 0.0)
+    monkeypatch.setattr(milp, "_better", lambda *_: unknown)
+    real = milp.propose
+    monkeypatch.setattr(
+        milp, "propose", lambda m, e, s=None: real(m, e, s) if e == "HIGHS" else Proposal("unknown", (), None)
+    )
+    found = prove(covering())
+    assert (found.status, found.objective, found.confirmed_by) == ("feasible", 17, ())
+    assert prove(covering(), witness=lambda best: best == 17).status == "optimal"
+
+
+def test_a_third_engine_confirms_where_cp_sat_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = milp.engine.Solve("unknown", None, None, (), 0.0)
+    monkeypatch.setattr(milp, "_better", lambda *_: unknown)
+    found = prove(covering())
+    assert (found.status, found.confirmed_by) == ("optimal", ("SCIP, which reaches the same optimum",))
+
+
+def test_stray_lines_of_a_library_are_not_seen(capfd: pytest.CaptureFixture[str]) -> None:
+    """Also with several threads, the first of which ends while others are inside; then stdout is back."""
+
+    def solve(seconds: float) -> None:
+        with silent_stdout():
+            os.write(1, b"stray line\n")
+            time.sleep(seconds)
+
+    print("before")
+    threads = [threading.Thread(target=solve, args=(s,)) for s in (0.01, 0.05, 0.03)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(1, b"after\n")
+    assert capfd.readouterr().out == "before\nafter\n"
