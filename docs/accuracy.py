@@ -95,9 +95,9 @@ constants, had a mean of 14.0 % and 88 % within 25 %: Maverick 18.6 %, Scout 13.
 gpt-oss-120b 11.2 %, gpt-oss-20b 10.5 %; with 60 dense rows a mean of 12.3 %.
 
 Also held out, because no fit used the rows: the 30 of Llama-3.1-70B in `trtllm_max_throughput_dense.csv`
-(they are not in `inference.csv`; [below](#trtllm_max_throughput_densecsv)), the fixed batches of `trtllm`,
-three fixed batches of `nim`, and `vultr`. The goals of dense throughput, fastertransformer and splitwise are
-met in sample. Mixtures of experts meet theirs in sample only: held out they are just outside.
+(they are not in `inference.csv`; [below](#trtllm_max_throughput_densecsv)), those fixed batches of `trtllm`
+and `nim` that the engines' files name, and `vultr`. The goals of dense throughput, fastertransformer and
+splitwise are met in sample. Mixtures of experts meet theirs in sample only: held out they are just outside.
 """
 
 
