@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from optimizer.spec.plan import Result
     from optimizer.spec.problem import Problem
     from optimizer.studies.answer import solve
+    from optimizer.studies.conflicts import explain
     from optimizer.studies.enumerate import enumerate_plans
     from optimizer.studies.estimate import Setup, estimate
+    from optimizer.studies.frontier import frontier
+    from optimizer.studies.perturb import Variation, perturb
     from optimizer.studies.solve import Options
+    from optimizer.studies.sweep import sweep
 
 _WHERE = {
     "load_problem": ("optimizer.catalog", "problem"),
@@ -28,6 +32,11 @@ _WHERE = {
     "estimate": ("optimizer.studies.estimate", "estimate"),
     "Setup": ("optimizer.studies.estimate", "Setup"),
     "enumerate_plans": ("optimizer.studies.enumerate", "enumerate_plans"),
+    "frontier": ("optimizer.studies.frontier", "frontier"),
+    "perturb": ("optimizer.studies.perturb", "perturb"),
+    "Variation": ("optimizer.studies.perturb", "Variation"),
+    "explain": ("optimizer.studies.conflicts", "explain"),
+    "sweep": ("optimizer.studies.sweep", "sweep"),
     "Options": ("optimizer.studies.solve", "Options"),
     "Problem": ("optimizer.spec.problem", "Problem"),
     "Result": ("optimizer.spec.plan", "Result"),
@@ -44,11 +53,16 @@ __all__ = [
     "Problem",
     "Result",
     "Setup",
+    "Variation",
     "__version__",
     "enumerate_plans",
     "estimate",
+    "explain",
+    "frontier",
     "load_problem",
+    "perturb",
     "solve",
+    "sweep",
 ]
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from optimizer.columns.table import FrameTable
-from optimizer.columns.window import hull, largest, lowest, meets
+from optimizer.columns.window import Grid, largest, lowest, meets
 from optimizer.scope import Bound, Symbol
 
 _ANY = 1e9
+_GRIDS_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,18 @@ def _parameter_window(table: FrameTable, depths: np.ndarray) -> tuple[np.ndarray
             low, high = np.maximum(low, bound.low), np.minimum(high, bound.high)
             continue
         alive = low <= high
-        first, last = hull(bound, table.at(table.depths[:, None]), *_finite(low, high))
+        first, last = _grid(table, bound.symbol, *_finite(low, high)).hull(bound)
         low = np.where(alive, np.maximum(low, first), np.inf)
         high = np.where(alive, np.minimum(high, last), -np.inf)
     return low, high
+
+
+def _grid(table: FrameTable, symbol: Symbol, low: np.ndarray, high: np.ndarray) -> Grid:
+    """The metric over the windows of all depths; kept, since questions mostly differ in the bound on it."""
+    key = (symbol.name, table.depths.tobytes(), low.tobytes(), high.tobytes())
+    known: Grid | None = table.grids.get(key)
+    if known is None:
+        if len(table.grids) >= _GRIDS_KEPT:
+            table.grids.clear()
+        table.grids[key] = known = Grid.of(symbol, table.at(table.depths[:, None]), low, high)
+    return known

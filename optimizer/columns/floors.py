@@ -12,11 +12,18 @@ import numpy as np
 from optimizer.blocks import gqa
 from optimizer.columns.compiled import Compiler
 from optimizer.columns.space import Space
-from optimizer.columns.window import hull, lowest, meets
+from optimizer.columns.window import Grid, lowest, meets
 from optimizer.cost.floor import Narrowest, floors
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.scope import Bound, Symbol
+
+_WINDOWS_KEPT = 256
+"""Parameter windows kept for later searches; one takes up to half a megabyte."""
+
+
+_GRIDS_KEPT = 8
+"""Grids of a metric kept for later searches; one takes up to eight megabytes."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class Floors:
         self.space, self.compiler = space, compiler
         self.objective, self.sense = objective, sense
         self._shapes: dict[Any, _Shapes] = space.memo.setdefault("shapes", {})
+        self._grids: dict[Any, Grid] = space.memo.setdefault("grids", {})
         self._windows: dict[Any, _Cells] = space.memo.setdefault("windows", {})
 
     def key(self, setting: Frame) -> np.ndarray:
@@ -91,21 +99,34 @@ class Floors:
         """The widths and depths that some parameter count within every bound can have, and the counts."""
         own = [b for b in bounds if b.symbol.quantity == "n_params"]
         key = (shape_key, setting.weight_dtype, *((b.symbol.name, b.low, b.high) for b in own))
-        if key not in self._windows:
+        known = self._windows.get(key)
+        if known is None:
             width, depth = np.nonzero(shapes.depths)
             cells = _Cells(width, depth, shapes.low[width, depth], shapes.high[width, depth])
             for bound in sorted(own, key=lambda b: b.symbol.rises is None):
-                cells = self._cut(setting, bound, cells)
-            self._windows[key] = cells
-        return self._windows[key]
+                cells = self._cut(setting, bound, cells, shape_key)
+            if len(self._windows) >= _WINDOWS_KEPT:
+                self._windows.clear()
+            self._windows[key] = known = cells
+        return known
 
-    def _cut(self, setting: Frame, bound: Bound, cells: "_Cells") -> "_Cells":
+    def _cut(self, setting: Frame, bound: Bound, cells: "_Cells", shape_key: Any) -> "_Cells":
         if bound.symbol.name == "n_params":
             low, high = np.maximum(cells.low, bound.low), np.minimum(cells.high, bound.high)
         else:
-            low, high = hull(bound, self._columns(setting, cells), cells.low, cells.high)
+            low, high = self._grid(setting, bound.symbol, cells, shape_key).hull(bound)
         left = low <= high
         return _Cells(cells.width[left], cells.depth[left], low[left], high[left])
+
+    def _grid(self, setting: Frame, symbol: Symbol, cells: "_Cells", shape_key: Any) -> Grid:
+        """The metric over the cells' windows; the last ones are kept: questions differ in the bound on it."""
+        key = (shape_key, setting.weight_dtype, symbol.name, cells.low.tobytes(), cells.high.tobytes())
+        known = self._grids.get(key)
+        if known is None:
+            if len(self._grids) >= _GRIDS_KEPT:
+                self._grids.clear()
+            self._grids[key] = known = Grid.of(symbol, self._columns(setting, cells), cells.low, cells.high)
+        return known
 
     def _shape(self, setting: Frame) -> _Shapes:
         space, t = self.space, setting.tensor_parallel

@@ -1,7 +1,7 @@
 """Columns of one frame: every additive quantity in use, as a base and arrays over layer kinds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class FrameTable:
     depths: np.ndarray
     """Layer counts left, ascending."""
     columns: dict[str, Column]
+    grids: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What `columns.bounds` keeps of the frame between questions."""
 
     def at(self, n_layers: Any) -> Slice:
         """The slice at one depth, or at an array of them."""

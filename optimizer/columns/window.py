@@ -7,6 +7,8 @@ smooth function can hide between two grid points. Sets are never too small; they
 that margin, which is why every plan is checked again in floating point.
 """
 
+from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,6 @@ from optimizer.cost.frame import Slice
 from optimizer.scope import Bound, Symbol
 
 _GRID = 33
-_BISECTIONS = 60
 _TOLERANCE = 1e-12
 _OCTAVES = 101  # every quantity of a plan lies between 2^-100 and 2^100
 _SECTIONS, _PARTS = 6, 1024  # as fine as sixty bisections
@@ -25,6 +26,8 @@ Interval = tuple[float, float]
 
 def tolerance(limit: Any) -> Any:
     """Slack of a float comparison with `limit`, a number or an array."""
+    if isinstance(limit, float | int):
+        return _TOLERANCE * abs(limit) if isfinite(limit) else 0.0
     return _TOLERANCE * np.abs(np.where(np.isfinite(limit), limit, 0.0))
 
 
@@ -33,23 +36,41 @@ def meets(value: Any, low: Any, high: Any) -> Any:
     return (value >= low - tolerance(low)) & (value <= high + tolerance(high))
 
 
-def hull(bound: Bound, at: Slice, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest interval of the quantity around all values that may meet a bound, for many slices at once.
+@dataclass(frozen=True)
+class Grid:
+    """A metric on a grid of its quantity, for many slices at once; bounds on it are then comparisons.
 
-    `low` and `high` have shape (K,); arrays in `at` have shape (K, 1). An empty set is low > high.
+    Arrays have shape (K, points); `margin` of shape (K, 1) is what may hide between two points.
     """
-    grid, value = _on_grid(bound.symbol, at, low, high)
-    margin = _margin(bound.symbol, value)[:, None]
-    ok = meets(value, bound.low - margin, bound.high + margin)
-    first = np.maximum(ok.argmax(axis=1) - 1, 0)
-    last = np.minimum(_GRID - ok[:, ::-1].argmax(axis=1), _GRID - 1)
-    rows = np.arange(len(grid))
-    empty = ~ok.any(axis=1)
-    return np.where(empty, np.inf, grid[rows, first]), np.where(empty, -np.inf, grid[rows, last])
+
+    quantity: np.ndarray
+    value: np.ndarray
+    margin: np.ndarray
+
+    @classmethod
+    def of(cls, symbol: Symbol, at: Slice, low: np.ndarray, high: np.ndarray) -> "Grid":
+        """`low` and `high` of the quantity have shape (K,); arrays in `at` have shape (K, 1)."""
+        quantity, value = _on_grid(symbol, at, low, high)
+        return cls(quantity, value, _margin(symbol, value)[:, None])
+
+    def hull(self, bound: Bound) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest interval of the quantity around all values that may meet a bound, for each slice.
+
+        An empty set is low > high.
+        """
+        ok = meets(self.value, bound.low - self.margin, bound.high + self.margin)
+        first = np.maximum(ok.argmax(axis=1) - 1, 0)
+        last = np.minimum(_GRID - ok[:, ::-1].argmax(axis=1), _GRID - 1)
+        rows = np.arange(len(ok))
+        empty = ~ok.any(axis=1)
+        return (
+            np.where(empty, np.inf, self.quantity[rows, first]),
+            np.where(empty, -np.inf, self.quantity[rows, last]),
+        )
 
 
 def lowest(symbol: Symbol, sense: int, at: Slice, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Lower bound of sense x metric for quantities between `low` and `high`; shapes as in `hull`."""
+    """Lower bound of sense x metric for quantities between `low` and `high`; shapes as in `Grid.of`."""
     if symbol.rises is not None:
         best = low if symbol.rises == (sense > 0) else high
         return np.asarray(sense * symbol.value(at, best[:, None]), dtype=float)[:, 0]
@@ -118,10 +139,9 @@ def _margin(symbol: Symbol, value: np.ndarray) -> np.ndarray:
 
 def _crossing(ok: Any, inside: float, outside: float) -> float:
     """The last point from inside towards outside, approached from outside: never too early."""
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (inside + outside)
-        if ok(middle):
-            inside = middle
-        else:
-            outside = middle
-    return float(outside)
+    for _ in range(_SECTIONS // 2):  # to a part in 10^9 of the step, finer than any integer unit
+        grid = np.linspace(inside, outside, _PARTS + 1)
+        good = np.broadcast_to(ok(grid), grid.shape)
+        first = max(int(good.argmin()), 1) if not good.all() else _PARTS
+        inside, outside = float(grid[first - 1]), float(grid[first])
+    return outside

@@ -12,6 +12,7 @@ from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, Frontier, Placed
 
 SHOWN = 40
+WIDTH = 80
 _STYLE = {"complete": "bold green", "partial": "bold yellow", "infeasible": "bold red", "unknown": "bold red"}
 _SAYS = {
     "complete": "no plan of the lattice is missing",
@@ -62,19 +63,43 @@ def _chart(found: Frontier) -> Text:
 
 
 def _points(found: Frontier, verbose: bool) -> Group:
-    aims = found.objectives
-    differ = [name for name in _WHERE if len({_WHERE[name](plan) for plan in found.points}) > 1]
-    table = new_table("#", *(aim.metric for aim in aims), *differ)
     rows = list(enumerate(found.points, 1))
     step = 1 if verbose or len(rows) <= SHOWN else (len(rows) - 1) / (SHOWN - 1)
     chosen = rows if step == 1 else [rows[round(i * step)] for i in range(SHOWN)]
-    for number, plan in chosen:
-        cells = [value_of(aim.metric, plan.metrics[aim.metric]) for aim in aims]
-        table.add_row(str(number), *cells, *(_WHERE[name](plan) for name in differ))
+    columns = {"#": [str(number) for number, _ in chosen]}
+    for aim in found.objectives:
+        cells = [value_of(aim.metric, plan.metrics[aim.metric]) for _, plan in chosen]
+        columns[broken(aim.metric)] = cells
+    for name, read in _WHERE.items():
+        if len({read(plan) for plan in found.points}) > 1:
+            columns[name] = [read(plan) for _, plan in chosen]
+    fitting(columns)
+    table = new_table(*columns)
+    for cells_of_row in zip(*columns.values(), strict=True):
+        table.add_row(*cells_of_row)
     title = "Points"
     if len(chosen) < len(rows):
         title += f": {len(chosen)} of {len(rows)}, evenly (-v and --json give all)"
     return Group(Text(title, style="bold"), table)
+
+
+def broken(name: str) -> str:
+    """A metric's name over several lines, for the head of a narrow column."""
+    lines = [""]
+    for part in name.split("_"):
+        if lines[-1] and len(lines[-1]) + len(part) > 8:
+            lines.append("")
+        lines[-1] += ("_" if lines[-1] else "") + part
+    return "_\n".join(lines)
+
+
+def fitting(columns: dict[str, list[str]]) -> None:
+    """Leave out columns, the least telling first, until a table fits; numbers are never cut."""
+    for name in ("cache", "weights", "params", "d_head", "kv", "batch", "TP", "heads", "d_ff", "chip"):
+        widths = [max(map(len, [*head.split("\n"), *cells])) + 1 for head, cells in columns.items()]
+        if sum(widths) <= WIDTH:
+            return
+        columns.pop(name, None)
 
 
 def _dimension(name: str) -> Callable[[Plan], str]:

@@ -12,6 +12,7 @@ from optimizer.report.parts import blank_between, conflict_part, new_table, titl
 from optimizer.spec.studies import Change, Critical, Perturbation
 
 SHOWN = 12
+_PLANS = 5
 _STYLE = {"complete": "bold green", "partial": "bold yellow", "infeasible": "bold red", "unknown": "bold red"}
 
 
@@ -29,6 +30,11 @@ def _sections(found: Perturbation, verbose: bool) -> Iterator[RenderableType]:
             own = [change for change in found.changes if change.kind == kind]
             if own:
                 yield _changes(found, own, title, verbose)
+        moved = [change for change in found.changes if change.plan]
+        if moved:
+            shown = moved if verbose else moved[:_PLANS]
+            more = "" if verbose or len(moved) <= _PLANS else f" (the first {_PLANS}; -v shows all)"
+            yield titled_lines(f"What the plan becomes{more}", [_plan(change) for change in shown])
         if found.critical:
             yield titled_lines("How wrong a constant may be before the plan changes", _critical(found))
     if found.conflict:
@@ -38,7 +44,8 @@ def _sections(found: Perturbation, verbose: bool) -> Iterator[RenderableType]:
 
 _TITLES = {
     "constraint": "Constraints moved and dropped, the rest re-optimised",
-    "dimension": "Dimensions held at other values, the rest re-optimised (alone: nothing else changed)",
+    "dimension": "Dimensions held at other values, the rest re-optimised (alone: nothing else changed; "
+    "in brackets the rules that breaks)",
     "constant": "Constants changed, the plan re-optimised",
 }
 
@@ -74,8 +81,7 @@ def _bars(found: Perturbation) -> Text:
 
 def _changes(found: Perturbation, own: list[Change], title: str, verbose: bool) -> Group:
     dimension = own[0].kind == "dimension"
-    metric = found.objective.metric
-    table = new_table("changed", metric, "difference", "", "alone" if dimension else "per unit")
+    table = new_table("changed", "optimum", "difference", "", "alone" if dimension else "per unit")
     moved = own if verbose else [c for c in own if c.difference]
     for change in moved:
         table.add_row(f"{change.name} {change.move}"[:40], *_cells(found, change, dimension))
@@ -98,10 +104,15 @@ def _cells(found: Perturbation, change: Change, dimension: bool) -> list[str]:
     return [value_of(metric, change.objective), moved, percent(change.difference, base), last]
 
 
+def _plan(change: Change) -> str:
+    differs = ", ".join(f"{name} {old} to {new}" for name, (old, new) in change.plan.items())
+    return f"{change.name} {change.move}: {differs}"
+
+
 def _alone(change: Change, metric: str) -> str:
     if change.alone is None or metric not in change.alone:
         return "no plan"
-    broken = f", breaks {len(change.alone_breaks)}" if change.alone_breaks else ""
+    broken = f" ({len(change.alone_breaks)})" if change.alone_breaks else ""
     return signed(change.alone[metric]) + broken
 
 

@@ -6,6 +6,7 @@ presolve on (tests/data/cp_sat_wrong_optimal.pb.txt). One solve is therefore nev
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 
@@ -34,6 +35,22 @@ def cp_model() -> Any:
     from ortools.sat.python import cp_model as module
 
     return module
+
+
+@cache
+def _model_class() -> Any:
+    """CpModel without its deprecated names, whose making takes longer than a small solve."""
+
+    class Model(cp_model().CpModel):  # type: ignore[misc]
+        def _add_pre_pep8_methods(self) -> None:
+            return None
+
+    return Model
+
+
+def new_model() -> Any:
+    """An empty CP-SAT model."""
+    return _model_class()()
 
 
 def engine_version() -> str:

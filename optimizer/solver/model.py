@@ -21,7 +21,7 @@ from optimizer.columns.table import FrameTable
 from optimizer.columns.window import intervals
 from optimizer.cost.frame import Slice
 from optimizer.scope import AllOf, AnyOf, Bound, Relation, Symbol, conjuncts
-from optimizer.solver.engine import Solve, SolveSettings, cp_model, prove
+from optimizer.solver.engine import Solve, SolveSettings, cp_model, new_model, prove
 
 TERMS = 3
 _STEPS = 10**7
@@ -43,8 +43,7 @@ class SliceModel:
     _sums: dict[str, tuple[Any, float, int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        cp = cp_model()
-        self.model = cp.CpModel()
+        self.model = new_model()
         self._a = [self.model.new_bool_var(f"attention{i}") for i in self.attention]
         self._f = [self.model.new_bool_var(f"ffn{i}") for i in self.ffn]
         self.model.add_exactly_one(self._a)

@@ -24,8 +24,8 @@ from optimizer.scope import Symbol
 from optimizer.solver.oracle import quantities_in_use
 
 _CLOSE = 1e-9
-_TABLES_KEPT = 4096
-"""Priced frames kept between searches; a frame takes some tens of kilobytes."""
+_TABLES_KEPT = 1024
+"""Priced frames kept between searches; a frame takes a hundred kilobytes or so."""
 
 
 class OutOfTime(Exception):
@@ -128,7 +128,7 @@ class SliceQueue:
         lacking = [name for name in wanted if old is None or name not in old.columns]
         table = frame_table(self.space, frame, rules, lacking)
         if old is not None:
-            table = replace(table, columns=old.columns | table.columns)
+            table = replace(table, columns=old.columns | table.columns, grids=old.grids)
         if lacking:
             if len(known) >= _TABLES_KEPT:
                 known.clear()

@@ -32,6 +32,8 @@ from optimizer.solver.oracle import SlicePlans, slice_plans
 from optimizer.solver.queue import OutOfTime, QueuedSlice, SliceQueue
 
 _CLOSE = 1e-12
+_BAND = 1e-6
+"""Plans this close may be equal in a model's integers, which have at least a million steps."""
 _KINDS = 8
 """Kinds of each half of a layer that CP-SAT is given at least, where there are as many."""
 
@@ -197,6 +199,7 @@ class Search:
             key = plans.key_of(a, f)
             if key < self._limit():
                 best = key
+                self._forbid_known(model, plans, best, attention, ffn)
                 self.best = self.candidate(table, n_layers, a, f, key)
                 self._report()
             else:
@@ -205,6 +208,17 @@ class Search:
                 break
             model.forbid(*choice)
         return best
+
+    def _forbid_known(
+        self, model: SliceModel, plans: SlicePlans, best: float, attention: np.ndarray, ffn: np.ndarray
+    ) -> None:
+        """Spare CP-SAT the plans that are equal to the best in integers and known to be no better."""
+        band = (plans.key >= best) & (plans.key <= best + abs(best) * _BAND)
+        kept_a = {int(kind): i for i, kind in enumerate(attention)}
+        kept_f = {int(kind): i for i, kind in enumerate(ffn)}
+        for a, f in zip(plans.attention[band], plans.ffn[band], strict=True):
+            if int(a) in kept_a and int(f) in kept_f:
+                model.forbid(kept_a[int(a)], kept_f[int(f)])
 
     def candidate(self, table: FrameTable, n_layers: int, a: int, f: int, key: float) -> Candidate:
         """The plan of rows `a` and `f` of a table's kinds at one depth."""

@@ -9,11 +9,12 @@ Anything else that is a `concurrent.futures.Executor` can be given from Python.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing import get_context
+from threading import Thread
 from typing import Any
 
 from optimizer.errors import InputError
@@ -77,12 +78,32 @@ def _dask(address: str) -> Iterator[Executor]:
         connect: Any = import_module("distributed").Client
     except ImportError:
         raise InputError("--executor dask: needs Dask; pip install 'archsat[dask]'") from None
-    try:
-        client = connect(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise InputError(f"--executor dask:{address[:80]}: no scheduler answers there ({reason})") from None
+    client = _in_time(lambda: connect(address, timeout=CONNECT_S, set_as_default=False), address)
     try:
         yield client.get_executor(pure=False)
     finally:
         client.close()
+
+
+def _in_time(connect: Callable[[], Any], address: str) -> Any:
+    """What `connect` returns; InputError if it fails, or takes longer than it was told to.
+
+    Dask's own limit does not cover a peer that accepts the connection and then says nothing.
+    """
+    found: list[Any] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(connect())
+        except Exception as error:
+            failed.append(error)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(CONNECT_S)
+    if found:
+        return found[0]
+    said = str(failed[0]).splitlines() if failed else []
+    reason = said[0][:120] if said else f"nothing within {CONNECT_S:g} s"
+    raise InputError(f"--executor dask:{address[:80]}: no scheduler answers there ({reason})")

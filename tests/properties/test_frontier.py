@@ -38,7 +38,7 @@ def points_of(found) -> set[tuple[float, ...]]:
     }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(problems(), st.permutations(METRICS), st.integers(2, 3))
 def test_frontier_equals_enumeration(problem, order, n) -> None:
     names = tuple(order[:n])
@@ -59,7 +59,7 @@ STEP = {
 }
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(problems(), st.permutations(METRICS))
 def test_no_point_is_dominated_in_exact_numbers(problem, order) -> None:
     names = tuple(order[:3])

@@ -15,6 +15,7 @@ from optimizer.blocks.operators import (
     AllReduce,
     Elementwise,
     Experts,
+    ForSome,
     Gemm,
     Number,
     Operator,
@@ -148,6 +149,9 @@ def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, Number, N
                 cost.memory_s * constants.ENGINES[shape.engine].elementwise,
                 cost.overhead_s,
             )
+        case ForSome():
+            kind, seconds, fixed = _priced(op.operator, rates, shape)
+            return kind, op.present * seconds, op.present * fixed
     return "elementwise", 0.0, 0.0
 
 
@@ -167,8 +171,8 @@ def _spread(op: Experts, shape: Shape) -> Experts:
     e, t = shape.expert_parallel, shape.tensor_parallel
     if e == 1:
         return replace(op, launched=0.0)
-    n_local = max(1.0, op.n_experts / e)
-    n_active = min(op.n_active, n_local)
+    n_local = np.maximum(1.0, op.n_experts / e)
+    n_active = np.minimum(op.n_active, n_local)
     rows = op.rows / t * op.n_active / n_active
     return Experts(op.name, rows, op.d_model, op.d_expert * t, n_local, n_active, n_local, op.gated)
 

@@ -60,12 +60,30 @@ def _still(found: Any, form: str) -> bytes:
         warnings.simplefilter("ignore")
         from kaleido.scopes.plotly import PlotlyScope
 
+        class Scope(PlotlyScope):  # type: ignore[misc]
+            """Its reader of standard error may see the process vanish between two looks."""
+
+            def _collect_standard_error(self) -> None:
+                with contextlib.suppress(AttributeError, ValueError):
+                    super()._collect_standard_error()
+
         script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-        scope = PlotlyScope(plotlyjs=str(script), mathjax=False)
+        scope = Scope(plotlyjs=str(script), mathjax=False)
+        height = found.layout.height or HEIGHT
         try:
-            layout = found.to_dict()
-            height = found.layout.height or HEIGHT
-            image: bytes = scope.transform(layout, format=form, width=WIDTH, height=height, scale=SCALE)
+            image: bytes = scope.transform(
+                found.to_dict(), format=form, width=WIDTH, height=height, scale=SCALE
+            )
         finally:
-            scope._shutdown_kaleido()
+            _end(scope)
     return image
+
+
+def _end(scope: Any) -> None:
+    """End the browser, and close what it leaves open."""
+    process, reader = scope._proc, scope._std_error_thread
+    scope._shutdown_kaleido()
+    if reader is not None:
+        reader.join(timeout=2)
+    for pipe in (process.stdout, process.stderr) if process is not None else ():
+        pipe.close()
