@@ -37,6 +37,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/accuracy.py
 
 wheel: $(READY)
 	rm -rf build/wheel && mkdir -p build/wheel

@@ -68,14 +68,15 @@ def test_examples_give_what_the_page_shows(page: Path, monkeypatch: pytest.Monke
     assert result.failed == 0, "".join(said)
 
 
-@pytest.mark.parametrize("page", ["cost-model", "proof", "quality", "problem-files"])
+@pytest.mark.parametrize("page", ["cost-model", "serving", "proof", "quality", "problem-files"])
 def test_pages_with_numbers_have_examples(page: str) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     assert examples_only(text).count(">>>") >= 5
 
 
-def test_generated_pages_are_current() -> None:
-    command = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
+@pytest.mark.parametrize("script", ["generate.py", "accuracy.py"])
+def test_generated_pages_are_current(script: str) -> None:
+    command = [sys.executable, str(ROOT / "docs" / script), "--check"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
 
@@ -86,6 +87,17 @@ def test_yaml_files_of_the_reference_load(kind: str, model: type[BaseModel]) -> 
     assert len(found) == 2
     for _, text in found:
         validate(model, parse_yaml(text, "problem-files.md"), "problem-files.md")
+
+
+def test_engine_of_the_reference_is_used(tmp_path: Path) -> None:
+    [(_, text)] = marked("docs/serving.md", "engine")
+    (tmp_path / "engine.yaml").write_text(text, encoding="utf-8")
+    own, usual = (
+        solve(small(architecture="llama-3.1-8b", deployment={"engine": engine})).metrics["tpot_ms"]
+        for engine in (str(tmp_path / "engine.yaml"), "trtllm")
+    )
+    shorter = (1.0 - 0.6) + (3 - 5) * 1e-3 * 8  # host_ms and host_us_per_sequence of 8 sequences
+    assert usual - own == pytest.approx(shorter, rel=1e-6)
 
 
 def test_own_chip_and_own_baseline_of_the_reference_answer(tmp_path: Path) -> None:
