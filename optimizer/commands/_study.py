@@ -74,19 +74,6 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
     return EXIT[result.status]
 
 
-def architecture_problem(arguments: argparse.Namespace) -> Any:
-    """The architecture problem that was named; InputError for a problem of another kind."""
-    from optimizer import catalog
-    from optimizer.spec.kinds import ARCHITECTURE, kind_of_problem
-
-    problem = catalog.problem(arguments.problem, overrides(arguments.set))
-    if kind_of_problem(problem) is not ARCHITECTURE:
-        raise InputError(
-            f"{arguments.problem}: this command answers architecture problems; archsat solve answers this one"
-        )
-    return problem
-
-
 def options_of(arguments: argparse.Namespace) -> "Options":
     """The options of a study as typed."""
     from optimizer.solver.engine import SolveSettings

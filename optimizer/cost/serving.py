@@ -16,11 +16,12 @@ engine otherwise. Users beyond s wait for a place. b and c belong to the engine 
 (`spec.engine`); the form and both constants were fitted to 330 published rows of three engines.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from optimizer.blocks.operators import Number
+from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import JOINED, QUANTITIES, n_chunks, passes
 from optimizer.spec.architecture import Architecture
@@ -70,6 +71,21 @@ def decode(frame: Frame, architecture: Architecture) -> Served:
     step = QUANTITIES["decode_s"].total(frame, architecture)
     tokens_per_s = frame.batch * frame.tokens_per_step / step
     return Served(0.0, step / frame.tokens_per_step, tokens_per_s / frame.output_tokens)
+
+
+def largest_batch(frame: Frame, architecture: Architecture) -> int:
+    """The most sequences that the engine's schedule and memory let a replica run together, one at least."""
+    low, high = 1, most_scheduled(frame) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _fits(replace(frame, batch=middle), architecture) else (low, middle)
+    return low
+
+
+def _fits(frame: Frame, architecture: Architecture) -> bool:
+    engine, cache = frame.engine, memory.cache_bytes(frame, architecture)
+    rest = QUANTITIES["memory_bytes"].total(frame, architecture) - cache
+    return bool(cache <= engine.cache_share * (engine.memory_share * frame.chip.hbm_usable - rest))
 
 
 def closed_loop(
