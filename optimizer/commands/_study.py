@@ -41,7 +41,9 @@ def require_architecture(arguments: argparse.Namespace, problem: Any) -> None:
     from optimizer.spec.kinds import ARCHITECTURE, kind_of_problem
 
     if kind_of_problem(problem) is not ARCHITECTURE:
-        raise InputError(f"{arguments.problem}: this command is for architecture problems; use archsat solve")
+        raise InputError(
+            f"{arguments.problem}: this command answers architecture problems; archsat solve answers this one"
+        )
 
 
 def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: str | None = None) -> int:

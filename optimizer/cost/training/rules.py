@@ -45,7 +45,7 @@ SENTENCES = {
     "experts_divide": "expert_parallel divides the experts and the ranks of a stage; dense models have 1",
     "stages_have_layers": "pipeline_parallel x pipeline_interleave is at most the number of layers",
     "interleave_fills": "an interleaved pipeline runs microbatches in multiples of its stages",
-    "whole_weights_in_pipelines": "weights are sharded (ZeRO 3) only without a pipeline: each microbatch would"
+    "whole_weights_in_pipelines": "ZeRO 3 (sharded weights) only without a pipeline: each microbatch would"
     " gather them again",
     "batch_divides": "microbatch x data_parallel divides global_batch",
     "sequence_divides": "twice context_parallel divides the sequence, and tensor_parallel its shards",
