@@ -97,16 +97,17 @@ def closed_loop(
     mixed_s: Number,
     output_tokens: int,
     lanes: int = 1,
+    gained: float = 1.0,
 ) -> Served:
     """Latencies and rate of `users` clients on a replica that runs `slots` of their sequences together.
 
     Prompts are spread over `lanes` that prefill side by side: attention ranks and pipeline stages.
 
-    `prefill_s` is one prompt alone; `decode_s` and `mixed_s` are seconds per token of each of the `slots`
-    sequences, in steps without and with prompts.
+    `prefill_s` is one prompt alone; `decode_s` and `mixed_s` are steps of all `slots` sequences without and
+    with prompts, in which each gains `gained` tokens.
     """
     burst = engine.arrival_burst
-    tpot = decode_s + (1 - burst / 2) * (mixed_s - decode_s)
+    tpot = (decode_s + (1 - burst / 2) * (mixed_s - decode_s)) / gained
     each = np.maximum(1.0, slots / lanes)
     queued = burst * (each + 1) / 2 + (1 - burst) * np.minimum(each, engine.arrival_clump)
     answer_s = (output_tokens - 1) * tpot
