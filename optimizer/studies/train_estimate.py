@@ -2,8 +2,14 @@
 
 from dataclasses import fields
 
+from optimizer.blocks import rule_words
 from optimizer.cost.memory import GIB
 from optimizer.cost.training.job import Job, job
+from optimizer.cost.training.limits import (
+    tokens_hiding_gathers,
+    tokens_hiding_ring,
+    widest_tensor_parallel,
+)
 from optimizer.cost.training.rates import attention_share, products_share
 from optimizer.cost.training.rules import SENTENCES, facts_of, kept
 from optimizer.spec.architecture import Architecture
@@ -44,7 +50,7 @@ def train_estimate(
             "model_full": own.flops.model(False),
             "hardware_causal": own.flops.hardware(setup.recompute, True),
         },
-        assumptions=_assumptions(chip, setup),
+        assumptions=(*_assumptions(chip, setup), *_limits(architecture, chip, setup)),
         version=VERSION,
     )
 
@@ -109,3 +115,26 @@ def _assumptions(chip: Chip, setup: TrainingSetup) -> tuple[Assumption, ...]:
             )
         )
     return tuple(found)
+
+
+def _limits(architecture: Architecture, chip: Chip, setup: TrainingSetup) -> tuple[Assumption, ...]:
+    """From how much work on the exchanges of a setup cost no time, for the reader to compare with."""
+    dtype = chip.arithmetic(setup.dtype)
+    achieved = chip.dense_flops[dtype] * products_share(chip, dtype)
+    network = (chip.scaleout_bandwidth or chip.scaleup.bandwidth) * chip.efficiency.scaleout.link
+    tokens = setup.microbatch * setup.sequence_length / setup.context_parallel
+    found = {}
+    if setup.zero_stage == 3:
+        found["gathers of sharded weights hide"] = (
+            f"from {tokens_hiding_gathers(achieved, network):,.0f} tokens on a chip over the network; "
+            f"a microbatch has {tokens:,.0f}"
+        )
+    words = rule_words(architecture.first.mixer) | rule_words(architecture.first.ffn)
+    if setup.context_parallel > 1 and words.get("n_kv_heads"):
+        least = tokens_hiding_ring(words["n_kv_heads"], words["n_heads"], 2.0, achieved, network)
+        found["the ring of attention hides"] = f"from {least:,.0f} tokens on a rank over the network"
+    if setup.tensor_parallel > 1 and words.get("d_ff"):
+        widest = widest_tensor_parallel(words["d_ff"], achieved, chip.scaleup.bandwidth)
+        found["sums of tensor parallelism hide"] = f"up to {widest:.1f} ranks inside a domain"
+    source = "rules of thumb, optimizer/cost/training/limits.py"
+    return tuple(Assumption(name=name, value=value, source=source) for name, value in found.items())

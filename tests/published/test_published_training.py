@@ -15,6 +15,11 @@ from optimizer.cost.memory import GIB
 from optimizer.cost.training.activations import mean_layer_bytes
 from optimizer.cost.training.flops import forward_flops
 from optimizer.cost.training.layout import layout_of
+from optimizer.cost.training.limits import (
+    tokens_hiding_gathers,
+    tokens_hiding_ring,
+    widest_tensor_parallel,
+)
 from optimizer.cost.training.memory import rank_parameters, state_bytes
 from optimizer.cost.training.pipeline import bubble_stages, layers_in_flight
 from optimizer.cost.training.work import Shape, work
@@ -171,3 +176,12 @@ def test_korthikanti_step_times() -> None:
     errors = [abs(step.error) for step in scored]
     assert sum(errors) / 6 <= 0.05
     assert max(errors) <= 0.12
+
+
+def test_rules_of_thumb_of_the_field() -> None:
+    """Fully sharded weights over 400 Gbit/s, ring attention of Llama-70B, tensor parallelism on TPU v5p."""
+    h100 = 989e12 * 0.6
+    assert tokens_hiding_gathers(h100, 50e9 * 0.8) == pytest.approx(14_835, rel=1e-3)
+    assert tokens_hiding_ring(8, 64, 2, h100, 450e9 * 0.8) == pytest.approx(412.08, rel=1e-4)
+    assert tokens_hiding_ring(8, 64, 2, h100, 50e9 * 0.8) == pytest.approx(3_708.75, rel=1e-4)
+    assert widest_tensor_parallel(28_672, 459e12, 180e9) == pytest.approx(11.244, rel=1e-4)
