@@ -74,9 +74,12 @@ class DeploymentCheck:
         return float(self.load(mode) / stated) if stated else 0.0
 
     def chips(self, chip: str | None = None) -> int:
-        """Chips in use, of one kind or all."""
+        """Chips in use, of one kind or all: attention and all else, and experts that lie apart."""
         return sum(
-            n * self.rows[i]["chips"] for i, n in self.counts.items() if chip in (None, self.rows[i]["chip"])
+            n * self.rows[i][count]
+            for i, n in self.counts.items()
+            for kind, count in (("chip", "chips"), ("expert_chip", "expert_chips"))
+            if chip in (None, self.rows[i][kind])
         )
 
     def nodes(self, supply: Supply) -> list[int] | None:
@@ -89,7 +92,12 @@ class DeploymentCheck:
             if self.rows[i]["chip"] == supply.name
             for _ in range(n * self.rows[i]["chips"] // self.rows[i]["tensor_parallel"])
         ]
-        return place(sorted(groups, reverse=True), supply.node, supply.count)
+        alone = sum(
+            n * self.rows[i]["expert_chips"]
+            for i, n in self.counts.items()
+            if self.rows[i]["expert_chip"] == supply.name
+        )
+        return place([*sorted(groups, reverse=True), *[1] * alone], supply.node, supply.count)
 
     def totals(self) -> dict[str, float]:
         """Metrics of the plan; what lacks a price or a power is left out."""
@@ -123,6 +131,8 @@ class DeploymentCheck:
             found.append("requests_per_s")
         if "memory_capacity" in bounds and not all(map(self._fits(bounds), self.rows.values())):
             found.append("memory_capacity")
+        if not all(map(self._spills, self.rows.values())):
+            found.append("second_tier")
         if not self._below(self.utilisation_max):
             found.append("utilisation_max")
         if self.percentile is not None and "ttft_ms_max" in bounds and not self._in_time(bounds):
@@ -135,8 +145,19 @@ class DeploymentCheck:
         return self.chips(s.name) <= s.count and (s.node is None or self.nodes(s) is not None)
 
     def _fits(self, bounds: Mapping[str, float]) -> Any:
-        usable = {s.name: s.usable_gib or math.inf for s in self.supplies}
-        return lambda row: not _above(row["memory_gib"], bounds["memory_capacity"] * usable[row["chip"]])
+        usable = {s.name: s.usable_gib or math.inf for s in self.supplies} | {"": math.inf}
+        sides = (("chip", "memory_gib"), ("expert_chip", "expert_memory_gib"))
+        return lambda row: (
+            not any(_above(row[held], bounds["memory_capacity"] * usable[row[kind]]) for kind, held in sides)
+        )
+
+    def _spills(self, row: Mapping[str, Any]) -> bool:
+        """Whether the chip's second tier has room for what a row puts there."""
+        chip = next((s.chip for s in self.supplies if s.name == row["chip"]), None)
+        tier = chip.second_tier if chip else None
+        return not row["second_tier_gib"] or bool(
+            tier and row["second_tier_gib"] * 2**30 <= tier.capacity * (1 + 1e-9)
+        )
 
     def _below(self, most: float) -> bool:
         return all(

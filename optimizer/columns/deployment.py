@@ -46,11 +46,11 @@ class DeploymentColumns:
     dropped: Mapping[str, int]
     """Rows that no bound can bring back, by reason."""
 
-    def chip_index(self, rows: Any) -> Any:
-        """Which supply each row uses."""
+    def chip_index(self, rows: Any, column: str = "chip") -> Any:
+        """Which supply each row uses; of `expert_chip`, the first where a row has none."""
         names = np.array([s.name for s in self.supplies])
         order = np.argsort(names)
-        return order[np.searchsorted(names[order], self.replicas.chip[rows])]
+        return order[np.searchsorted(names[order], getattr(self.replicas, column)[rows])]
 
     def rates(self, bounds: Mapping[str, float]) -> Any:
         """Requests per second planned with for every row."""
@@ -64,9 +64,10 @@ class DeploymentColumns:
         return rate * bounds.get("utilisation_max", 1.0)
 
     def memory_share(self) -> Any:
-        """Share of the usable memory each row fills; 0 where unknown."""
-        usable = np.array([s.usable_gib or np.inf for s in self.supplies])
-        return self.replicas.memory_gib / usable[self.chip_index(slice(None))]
+        """Share of the usable memory each row fills on its fullest chip; 0 where unknown."""
+        r, usable = self.replicas, np.array([s.usable_gib or np.inf for s in self.supplies])
+        own = r.memory_gib / usable[self.chip_index(slice(None))]
+        return np.maximum(own, r.expert_memory_gib / usable[self.chip_index(slice(None), "expert_chip")])
 
     def within(self, bounds: Mapping[str, float], prune: bool = True) -> Usable:
         """The rows that keep the bounds on one replica, without those that others dominate."""
@@ -92,17 +93,19 @@ class DeploymentColumns:
         return Usable(rows, capacity[rows], +dropped)
 
     def _undominated(self, rows: Any, capacity: Any) -> Any:
-        """Rows for which no other of the same mode, chip and cache format has fewer or equal chips, an equal
-        or finer tensor-parallel group (it packs at least as well) and at least the rate."""
+        """Rows for which no other of the same mode, chips and cache format has fewer or equal chips of each
+        kind, an equal or finer tensor-parallel group (it packs at least as well) and at least the rate."""
         r = self.replicas
-        group = np.unique([r.mode[rows], r.chip[rows], r.kv_dtype[rows]], axis=1, return_inverse=True)[1]
+        names = [r.mode[rows], r.chip[rows], r.expert_chip[rows], r.kv_dtype[rows]]
+        group = np.unique(names, axis=1, return_inverse=True)[1]
         group = group.ravel()
-        order = np.lexsort((-capacity, r.chips[rows], r.tensor_parallel[rows], group))
+        apart = r.expert_chips[rows]
+        order = np.lexsort((-capacity, r.chips[rows], apart, r.tensor_parallel[rows], group))
         kept: list[int] = []
         kept_by_group: dict[int, list[int]] = {}
-        best: dict[tuple[int, int], int] = {}
+        best: dict[tuple[int, int, int], int] = {}
         for i in order.tolist():
-            key = (int(group[i]), int(r.tensor_parallel[rows[i]]))
+            key = (int(group[i]), int(r.tensor_parallel[rows[i]]), int(apart[i]))
             if capacity[i] <= best.get(key, 0):
                 continue
             best[key] = int(capacity[i])
@@ -115,7 +118,8 @@ class DeploymentColumns:
     def _covers(self, a: int, b: int, capacity_a: int, capacity_b: int) -> bool:
         r = self.replicas
         finer = r.tensor_parallel[b] % r.tensor_parallel[a] == 0
-        return bool(finer and r.chips[a] <= r.chips[b] and capacity_a >= capacity_b)
+        fewer = r.chips[a] <= r.chips[b] and r.expert_chips[a] <= r.expert_chips[b]
+        return bool(finer and fewer and capacity_a >= capacity_b)
 
 
 def _above(values: Any, limit: float | None) -> Any:

@@ -10,6 +10,7 @@ Lines that begin with `#` are comments. Columns (aliases in brackets), others ar
     tpot_ms            needed for aggregated and decode rows
     tensor_parallel (tp), pipeline_parallel (pp), expert_parallel (ep), data_parallel (dp)   default 1
     batch, weight_dtype, kv_dtype, memory_gib (memory_gb, in 1e9 bytes), row_id              optional
+    expert_chip, expert_chips, expert_memory_gib, microbatches     decode rows: experts on other chips
 """
 
 import csv
@@ -140,11 +141,32 @@ def _row(cell: _Cell) -> dict[str, Any]:
     for name in ("weight_dtype", "kv_dtype"):
         text = cell.raw.get(name, "").lower()
         row[name] = _DTYPE.get(text, text) or "not given"
+    row |= _apart(cell, mode)
     if row["chips"] < 1:
         raise cell.wrong("chips", "a whole number from 1")
     if row["chips"] % row["tensor_parallel"]:
         raise cell.wrong("chips", f"a multiple of tensor_parallel {row['tensor_parallel']}")
     return row
+
+
+def _apart(cell: _Cell, mode: str) -> dict[str, Any]:
+    """The chips that hold a decode replica's experts, if they are not those of its attention."""
+    if not cell.raw.get("expert_chip"):
+        if cell.raw.get("expert_chips"):
+            raise cell.wrong("expert_chip", "the name of a chip, which expert_chips needs")
+        return {}
+    if mode != "decode":
+        raise cell.wrong("expert_chip", f"possible in a row of mode {mode}: experts lie apart in decode rows")
+    chips = cell.whole("expert_chips", 0)
+    if chips < 1:
+        raise cell.wrong("expert_chips", "a whole number from 1")
+    held = cell.positive("expert_memory_gib") if cell.raw.get("expert_memory_gib") else 0.0
+    return {
+        "expert_chip": chip_name(cell.raw["expert_chip"]),
+        "expert_chips": chips,
+        "expert_memory_gib": held,
+        "microbatches": cell.whole("microbatches", 1),
+    }
 
 
 def _memory(cell: _Cell) -> float:

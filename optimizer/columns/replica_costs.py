@@ -17,6 +17,7 @@ import numpy as np
 
 from optimizer import catalog
 from optimizer.blocks import rule_words
+from optimizer.columns.overflowing import overflowing
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.rules import frame_values
 from optimizer.columns.splits import unsplittable
@@ -63,9 +64,16 @@ class Setup:
 
 
 def replica_columns(
-    architecture: Architecture, supplies: Sequence[Supply], space: ReplicaSpace, traffic: Traffic
+    architecture: Architecture,
+    supplies: Sequence[Supply],
+    space: ReplicaSpace,
+    traffic: Traffic,
+    memory_share: float = 1.0,
 ) -> tuple[Replicas, Counter[str]]:
-    """Price every setup a problem allows; also count what was left out, by reason."""
+    """Price every setup a problem allows; also count what was left out, by reason.
+
+    `memory_share` of the usable memory is filled before anything goes to a second tier.
+    """
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
     network = min((_network(s) for s in supplies), default=NETWORK)
@@ -74,12 +82,14 @@ def replica_columns(
         if why:
             dropped[why] += 1
             continue
-        try:
-            modes = [_priced(architecture, setup, m, space, traffic, network) for m in _modes(space)]
-        except InputError as error:  # a figure this setup needs is not known: a network, a topology
-            dropped[str(error)] += 1
-            continue
-        tables += modes
+        for second in space.second_tier:
+            share = memory_share if second else None
+            try:
+                tables += [
+                    _priced(architecture, setup, m, space, traffic, network, share) for m in _modes(space)
+                ]
+            except InputError as error:  # a figure this setup needs is not known: a network, a second tier
+                dropped[str(error)] += 1
     if not tables:
         reasons = "; ".join(f"{why} ({n})" for why, n in dropped.most_common(4))
         raise InputError(f"deployment: no setup can run {architecture.name}: {reasons}")
@@ -89,8 +99,10 @@ def replica_columns(
 def _modes(space: ReplicaSpace) -> Iterator[str]:
     if "aggregated" in space.mode:
         yield "aggregated"
+    if {"disaggregated", "separated"} & set(space.mode):
+        yield "prefill"
     if "disaggregated" in space.mode:
-        yield from ("prefill", "decode")
+        yield "decode"
 
 
 def setups(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Setup]:
@@ -105,9 +117,9 @@ def setups(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Setup]:
 
 def unrunnable(architecture: Architecture, setup: Setup) -> str:
     """Why a setup cannot run a model at all; '' if it can."""
-    chip, wanted = setup.chip, ARITHMETIC[setup.weight_dtype]
-    if wanted not in chip.dense_flops and setup.weight_dtype not in _WEIGHT_ONLY:
-        return f"{chip.name} has no {wanted} arithmetic for {setup.weight_dtype} weights"
+    chip = setup.chip
+    if why := without_arithmetic(chip, setup.weight_dtype):
+        return why
     if setup.tensor_parallel > (setup.supply.node or setup.tensor_parallel):
         return f"tensor_parallel {setup.tensor_parallel} is wider than a node of {chip.name}"
     ranks = setup.tensor_parallel * setup.data_parallel
@@ -118,6 +130,14 @@ def unrunnable(architecture: Architecture, setup: Setup) -> str:
         return f"{name} {getattr(setup, name)}: {why}"
     broken = next((name for name in _RULES if not _keeps(name, architecture, frame)), "")
     return f"tensor_parallel {setup.tensor_parallel} breaks {broken}" if broken else ""
+
+
+def without_arithmetic(chip: Chip, weight_dtype: str) -> str:
+    """Why a chip cannot compute with weights of a format; '' if it can."""
+    wanted = ARITHMETIC[weight_dtype]
+    if wanted in chip.dense_flops or weight_dtype in _WEIGHT_ONLY:
+        return ""
+    return f"{chip.name} has no {wanted} arithmetic for {weight_dtype} weights"
 
 
 def _keeps(name: str, architecture: Architecture, frame: Frame) -> bool:
@@ -160,42 +180,64 @@ def frame_of(a: Architecture, setup: Setup, space: ReplicaSpace, traffic: Traffi
 
 
 def _priced(
-    a: Architecture, setup: Setup, mode: str, space: ReplicaSpace, traffic: Traffic, network: float
+    a: Architecture,
+    setup: Setup,
+    mode: str,
+    space: ReplicaSpace,
+    traffic: Traffic,
+    network: float,
+    share: float | None,
 ) -> Replicas:
-    """All batches of one setup in one mode, those that no chip could hold left to the memory rule."""
-    lanes = setup.pipeline_parallel * setup.data_parallel
-    if mode == "prefill":
-        together = np.array(space.prefill_batch)
-        batch = lanes * together
-        frame = replace(frame_of(a, setup, space, traffic, batch), prefill_batch=together)
-    else:
-        batch = np.array(space.batch or [lanes * b for b in BATCHES])
-        batch = batch[batch % lanes == 0]
-        frame = frame_of(a, setup, space, traffic, batch)
-        batch = batch[batch <= most_scheduled(frame)] if mode == "aggregated" else batch
-        frame = replace(frame, batch=batch)
-    served = _SERVED[mode](frame, a)
+    """All batches of one setup in one mode, those that no chip could hold left to the memory rule.
+
+    With a `share`, what is over that share of the fast memory goes to the chip's second tier.
+    """
+    frame = _all_batches(a, setup, mode, space, traffic)
+    least, slow = dict[str, Any](), 0.0
+    held = QUANTITIES["memory_bytes"].total(frame, a) / memory.GIB
+    if share is not None:
+        tiers = overflowing(frame, a, share)
+        frame, least = _some_batches(frame, tiers.kept), dict(tiers.least)
+        held, slow = tiers.memory_gib, tiers.second_tier_gib
+    served = _SERVED[mode](frame, a, least)
     ttft = served.ttft_s
     if mode == "prefill":
         ttft = ttft + _handover_s(a, frame, setup.pipeline_parallel, network)
-    n = len(batch)
-    return Replicas(
-        mode=np.full(n, mode),
-        chip=np.full(n, setup.chip.name),
-        tensor_parallel=np.full(n, setup.tensor_parallel),
-        pipeline_parallel=np.full(n, setup.pipeline_parallel),
-        expert_parallel=np.full(n, setup.expert_parallel),
-        data_parallel=np.full(n, setup.data_parallel),
-        batch=batch,
-        weight_dtype=np.full(n, setup.weight_dtype),
-        kv_dtype=np.full(n, setup.kv_dtype),
-        chips=np.full(n, setup.chips),
-        requests_per_s=served.requests_per_s + np.zeros(n),
-        ttft_ms=1e3 * ttft + np.zeros(n),
-        tpot_ms=1e3 * served.tpot_s + np.zeros(n),
-        memory_gib=QUANTITIES["memory_bytes"].total(frame, a) / memory.GIB + np.zeros(n),
-        label=np.full(n, "cost model"),
+    return Replicas.filled(
+        len(frame.batch),
+        mode=mode,
+        chip=setup.chip.name,
+        tensor_parallel=setup.tensor_parallel,
+        pipeline_parallel=setup.pipeline_parallel,
+        expert_parallel=setup.expert_parallel,
+        data_parallel=setup.data_parallel,
+        batch=frame.batch,
+        weight_dtype=setup.weight_dtype,
+        kv_dtype=setup.kv_dtype,
+        chips=setup.chips,
+        requests_per_s=served.requests_per_s,
+        ttft_ms=1e3 * ttft,
+        tpot_ms=1e3 * served.tpot_s,
+        memory_gib=held,
+        label="cost model",
+        second_tier_gib=slow,
     )
+
+
+def _all_batches(a: Architecture, setup: Setup, mode: str, space: ReplicaSpace, traffic: Traffic) -> Frame:
+    lanes = setup.pipeline_parallel * setup.data_parallel
+    if mode == "prefill":
+        together = np.array(space.prefill_batch)
+        return replace(frame_of(a, setup, space, traffic, lanes * together), prefill_batch=together)
+    batch = np.array(space.batch or [lanes * b for b in BATCHES])
+    batch = batch[batch % lanes == 0]
+    frame = frame_of(a, setup, space, traffic, batch)
+    return replace(frame, batch=batch[batch <= most_scheduled(frame)]) if mode == "aggregated" else frame
+
+
+def _some_batches(frame: Frame, kept: Any) -> Frame:
+    prompts = frame.prefill_batch if np.ndim(frame.prefill_batch) == 0 else frame.prefill_batch[kept]
+    return replace(frame, batch=frame.batch[kept], prefill_batch=prompts)
 
 
 _SERVED = {"aggregated": aggregated, "prefill": prefill, "decode": decode}

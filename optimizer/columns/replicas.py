@@ -27,7 +27,20 @@ FORMATS: dict[str, Any] = {
     "tpot_ms": np.float64,
     "memory_gib": np.float64,
     "label": str,
+    "expert_chip": str,
+    "expert_chips": np.int64,
+    "expert_memory_gib": np.float64,
+    "microbatches": np.int64,
+    "second_tier_gib": np.float64,
 }
+_ELSE: dict[str, Any] = {
+    "expert_chip": "",
+    "expert_chips": 0,
+    "expert_memory_gib": 0.0,
+    "microbatches": 1,
+    "second_tier_gib": 0.0,
+}
+"""What a row has that does not say."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +48,9 @@ class Replicas:
     """Columns of equal length; 0 where a figure has no meaning (TPOT of a prefill replica).
 
     `requests_per_s` is the rate of one replica as measured or predicted, `memory_gib` of one chip, 0 where
-    unknown, `label` the row's name in its source.
+    unknown, `label` the row's name in its source. `chips` are of the kind `chip`, in groups of
+    `tensor_parallel`; a replica whose experts lie apart has `expert_chips` of the kind `expert_chip` besides,
+    which may be the same kind, and each of which stands alone. `second_tier_gib` waits in slower memory.
     """
 
     mode: Any
@@ -53,6 +68,11 @@ class Replicas:
     tpot_ms: Any
     memory_gib: Any
     label: Any
+    expert_chip: Any
+    expert_chips: Any
+    expert_memory_gib: Any
+    microbatches: Any
+    second_tier_gib: Any
 
     def __len__(self) -> int:
         return len(self.mode)
@@ -68,7 +88,18 @@ class Replicas:
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Replicas":
         """A table from rows of plain values."""
-        return cls(**{name: _column([row[name] for row in rows], kind) for name, kind in FORMATS.items()})
+        whole = [_ELSE | dict(row) for row in rows]
+        return cls(**{name: _column([row[name] for row in whole], kind) for name, kind in FORMATS.items()})
+
+    @classmethod
+    def filled(cls, length: int, **columns: Any) -> "Replicas":
+        """A table of so many rows from columns, or from single values that all rows have."""
+        return cls(**{name: np.broadcast_to((_ELSE | columns)[name], length) for name in FORMATS})
+
+    @property
+    def all_chips(self) -> Any:
+        """Chips of a replica, of both its kinds."""
+        return self.chips + self.expert_chips
 
     @classmethod
     def together(cls, tables: Sequence["Replicas"]) -> "Replicas":

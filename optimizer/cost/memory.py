@@ -52,10 +52,10 @@ def state_bytes(mixer: Any, frame: Frame) -> Number:
     return own(mixer, frame.tensor_parallel) if own else 0
 
 
-def cache_bytes(frame: Frame, architecture: Architecture) -> float:
+def cache_bytes(frame: Frame, architecture: Architecture) -> Number:
     """Cache and state of all sequences of one attention rank on one chip of the longest stage."""
     layers = sum(g.count * sequence_bytes(g.block.mixer, frame) for g in architecture.layers)
-    return float(layers * stage_share(frame.pipeline_parallel, architecture.n_layers))
+    return layers * stage_share(frame.pipeline_parallel, architecture.n_layers)
 
 
 def stage_share(n_stages: int, n_layers: int) -> float:

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from optimizer.blocks import block
 from optimizer.blocks.operators import ExpertExchange, Experts, Number, Operator, Step
 from optimizer.cost.collectives import point_to_point_s
@@ -32,27 +34,28 @@ from optimizer.spec.dtypes import BYTES
 class Gates:
     """Seconds of one microbatch in one layer: attention, to the experts, the experts, back."""
 
-    attention_s: float
-    out_s: float = 0.0
-    experts_s: float = 0.0
-    back_s: float = 0.0
+    attention_s: Number
+    out_s: Number = 0.0
+    experts_s: Number = 0.0
+    back_s: Number = 0.0
 
     @property
-    def longest(self) -> float:
+    def longest(self) -> Number:
         """The gate that a long row of microbatches waits for."""
-        return max(self.attention_s, self.out_s, self.experts_s, self.back_s)
+        there, back = np.maximum(self.attention_s, self.out_s), np.maximum(self.experts_s, self.back_s)
+        return np.maximum(there, back)
 
     @property
-    def round_trip(self) -> float:
+    def round_trip(self) -> Number:
         """One microbatch alone."""
         return self.attention_s + self.out_s + self.experts_s + self.back_s
 
-    def period(self, microbatches: int) -> float:
+    def period(self, microbatches: int) -> Number:
         """Seconds from one layer to the next, with all microbatches under way."""
-        return max(microbatches * self.longest, self.round_trip)
+        return np.maximum(microbatches * self.longest, self.round_trip)
 
 
-def caravan_s(layers: Sequence[tuple[int, Gates]], microbatches: int) -> float:
+def caravan_s(layers: Sequence[tuple[int, Gates]], microbatches: int) -> Number:
     """Seconds until the last microbatch is through all layers: (count, gates) of each kind, in order."""
     last = layers[-1][1]
     through = sum(count * gates.period(microbatches) for count, gates in layers)
@@ -92,8 +95,8 @@ class Separated:
         return self.frame.n_chips + self.n_expert_chips
 
 
-def step_s(separated: Separated, architecture: Architecture) -> float:
-    """Seconds of a decode step of all sequences, drafted tokens included."""
+def step_s(separated: Separated, architecture: Architecture) -> Number:
+    """Seconds of a decode step of all sequences, drafted tokens included; one for each batch of an array."""
     frame = separated.frame
     seconds = _decode_s(separated, architecture)
     if frame.draft_tokens:
@@ -102,13 +105,13 @@ def step_s(separated: Separated, architecture: Architecture) -> float:
     return seconds
 
 
-def _decode_s(separated: Separated, architecture: Architecture) -> float:
+def _decode_s(separated: Separated, architecture: Architecture) -> Number:
     frame = separated.frame
     layers = [
         (group.count, gates(separated, group.block.mixer, group.block.ffn)) for group in architecture.layers
     ]
     shared = roofline(frame).seconds(shared_operators(frame, "decode"))
-    return caravan_s(layers, separated.microbatches) + float(shared)
+    return caravan_s(layers, separated.microbatches) + shared
 
 
 def gates(separated: Separated, mixer: Any, ffn: Any) -> Gates:
@@ -118,15 +121,15 @@ def gates(separated: Separated, mixer: Any, ffn: Any) -> Gates:
     step = replace(whole, batch=whole.batch / separated.microbatches)
     own = [op for part in (mixer, ffn) for op in block(part).operators(part, step)]
     stays = [op for op in own if not isinstance(op, Experts | ExpertExchange)]
-    attention = float(roofline(frame).seconds(stays))
-    attention /= frame.engine.data_parallel_balance if frame.data_parallel > 1 else 1.0
+    attention = roofline(frame).seconds(stays)
+    attention = attention / (frame.engine.data_parallel_balance if frame.data_parallel > 1 else 1.0)
     rows = step.rows * frame.data_parallel
     routed = [op for op in _remote(separated, ffn, rows) if isinstance(op, Experts)]
     if not routed:
         return Gates(attention)
     rates = replace(roofline(frame), chip=separated.expert_chip)
     out, back = (_way_s(separated, ffn, rows, outward) for outward in (True, False))
-    return Gates(attention, out, float(rates.seconds(routed)), back)
+    return Gates(attention, out, rates.seconds(routed), back)
 
 
 def _remote(separated: Separated, ffn: Any, rows: Number) -> list[Operator]:
@@ -146,7 +149,7 @@ def _remote(separated: Separated, ffn: Any, rows: Number) -> list[Operator]:
     return found
 
 
-def _way_s(separated: Separated, ffn: Any, rows: Number, outward: bool) -> float:
+def _way_s(separated: Separated, ffn: Any, rows: Number, outward: bool) -> Number:
     """Seconds until `rows` tokens are on the other side: the busier of the two ends."""
     frame, n = separated.frame, separated.n_expert_chips
     chip = separated.expert_chip if outward else frame.chip
@@ -154,7 +157,8 @@ def _way_s(separated: Separated, ffn: Any, rows: Number, outward: bool) -> float
     copies = copies_per_token(n, separated.expert_parallel, ffn.n_active_experts)
     moved = rows * copies * frame.d_model * element
     ends = ((frame.n_chips, frame.chip), (n, separated.expert_chip))
-    return max(float(point_to_point_s(moved / k, end, separated.same_domain)[0]) for k, end in ends)
+    first, second = (point_to_point_s(moved / k, end, separated.same_domain)[0] for k, end in ends)
+    return np.maximum(first, second)
 
 
 def expert_chip_gib(separated: Separated, architecture: Architecture) -> float:
@@ -174,9 +178,9 @@ def _routed_bytes(frame: Frame, ffn: Any) -> Number:
     return elements * BYTES[frame.expert_dtype or frame.weight_dtype]
 
 
-def attention_chip_gib(separated: Separated, architecture: Architecture) -> float:
+def attention_chip_gib(separated: Separated, architecture: Architecture) -> Number:
     """GiB on each attention chip: everything but the routed experts."""
     frame = separated.frame
     whole = QUANTITIES["memory_bytes"].total(frame, architecture)
     held = sum(group.count * _routed_bytes(frame, group.block.ffn) for group in architecture.layers)
-    return float(whole - held) / GIB
+    return (whole - held) / GIB

@@ -16,6 +16,7 @@ engine otherwise. Users beyond s wait for a place. b and c belong to the engine 
 (`spec.engine`); the form and both constants were fitted to 330 published rows of three engines.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +27,10 @@ from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import JOINED, QUANTITIES, n_chunks, passes
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.engine import Engine
+
+Least = Mapping[str, Number]
+"""Seconds a step of a phase takes at least, whatever its operators do: as long as a slower memory streams."""
+_NONE: Least = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +53,28 @@ def most_scheduled(frame: Frame) -> int:
     return max(1, int(min(tokens, frame.engine.max_sequences))) * frame.data_parallel
 
 
-def aggregated(frame: Frame, architecture: Architecture) -> Served:
+def aggregated(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:
     """One replica that prefills and decodes, its `frame.batch` sequences always full; an array of batches.
 
     A prompt arrives in the middle of a step, and then takes its own chunks while the others decode on.
     """
-    mixed = QUANTITIES["mixed_s"].total(frame, architecture)
-    ttft = mixed / 2 + JOINED.total(frame, architecture)
+    mixed = np.maximum(QUANTITIES["mixed_s"].total(frame, architecture), least.get("mixed_s", 0.0))
+    joined = np.maximum(JOINED.total(frame, architecture), least.get("joined_s", 0.0))
+    ttft = mixed / 2 + joined
     tokens_per_s = frame.batch * frame.tokens_per_step / mixed
     return Served(ttft, mixed / frame.tokens_per_step, tokens_per_s / frame.output_tokens)
 
 
-def prefill(frame: Frame, architecture: Architecture) -> Served:
+def prefill(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:
     """One replica that only prefills, `frame.prefill_batch` prompts at a time on each attention rank."""
-    busy = QUANTITIES["prefill_s"].total(frame, architecture)
+    busy = np.maximum(QUANTITIES["prefill_s"].total(frame, architecture), least.get("prefill_s", 0.0))
     stage_s = busy * n_chunks(frame) / passes(frame) / frame.pipeline_parallel
     return Served(busy, 0.0, frame.prefill_batch * frame.data_parallel / stage_s)
 
 
-def decode(frame: Frame, architecture: Architecture) -> Served:
+def decode(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:
     """One replica that only decodes, from caches that others have filled."""
-    step = QUANTITIES["decode_s"].total(frame, architecture)
+    step = np.maximum(QUANTITIES["decode_s"].total(frame, architecture), least.get("decode_s", 0.0))
     tokens_per_s = frame.batch * frame.tokens_per_step / step
     return Served(0.0, step / frame.tokens_per_step, tokens_per_s / frame.output_tokens)
 

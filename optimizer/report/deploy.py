@@ -46,7 +46,7 @@ def _pools(result: DeploymentResult, pools: tuple[ReplicaPool, ...]) -> Group:
             memory += f"/{pool.hbm_usable_gib:.0f}"
         table.add_row(
             pool.phase,
-            pool.chip.partition("-")[2] or pool.chip,
+            _short_name(pool.chip),
             str(pool.replicas),
             split(pool),
             str(pool.batch),
@@ -55,17 +55,37 @@ def _pools(result: DeploymentResult, pools: tuple[ReplicaPool, ...]) -> Group:
             *(("-" if value is None else short(value)) for value in (pool.ttft_ms, pool.tpot_ms)),
             f"{pool.utilisation:.0%}",
         )
+        _second_row(table, pool)
     model = f"{result.architecture} on " if result.architecture else ""
     kinds: dict[str, int] = {}
     for pool in pools:
         kinds[pool.chip] = kinds.get(pool.chip, 0) + pool.chips
+        if pool.expert_chip:
+            kinds[pool.expert_chip] = kinds.get(pool.expert_chip, 0) + pool.expert_chips
     chips = ", ".join(f"{n} {name}" for name, n in kinds.items())
     return Group(Text(f"{model}{chips}", style="bold"), table)
 
 
+def _second_row(table: Any, pool: ReplicaPool) -> None:
+    """Experts that lie apart, and what waits in slower memory, below the pool they belong to."""
+    if pool.expert_chip:
+        held = "-" if pool.expert_memory_gib is None else f"{pool.expert_memory_gib:.0f}"
+        parts = f"1/{pool.microbatches}" if pool.microbatches > 1 else ""
+        row = ("  experts", _short_name(pool.expert_chip), "", f"ep{pool.expert_parallel}", parts, "", held)
+        table.add_row(*row, "", "", "")
+    if pool.second_tier_gib:
+        table.add_row("  slow tier", "", "", "", "", "", f"{pool.second_tier_gib:.0f}", "", "", "")
+
+
+def _short_name(chip: str) -> str:
+    return chip.partition("-")[2] or chip
+
+
 def split(pool: Any) -> str:
-    """Parallel degrees above one, in short."""
+    """Parallel degrees above one, in short; not of experts that lie apart."""
     degrees = {short_name: getattr(pool, f"{name}_parallel") for name, short_name in _SHORT.items()}
+    if getattr(pool, "expert_chip", None):
+        degrees.pop("ep")
     return " ".join(f"{name}{n}" for name, n in degrees.items() if n > 1) or "-"
 
 

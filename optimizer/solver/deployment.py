@@ -17,7 +17,7 @@ from optimizer.errors import InputError
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.knapsack import Curves
 from optimizer.solver.milp import Milp, Proved, prove
-from optimizer.solver.nodes import pack_nodes
+from optimizer.solver.nodes import Part, added, pack_nodes
 
 SCALE = {"chips": 1, "nodes": 1, "usd_per_hour": 10**6, "power_w": 10**3, "requests_per_s": UNIT}
 LINEAR = ("chips", "usd_per_hour", "power_w")
@@ -133,9 +133,9 @@ class _Model:
     def __post_init__(self) -> None:
         replicas, rows = self.columns.replicas, self.usable.rows
         self.mode: list[str] = replicas.mode[rows].tolist()
-        self.kind: list[int] = self.columns.chip_index(rows).tolist()
-        self.chips: list[int] = replicas.chips[rows].tolist()
+        self.chips: list[int] = replicas.all_chips[rows].tolist()
         self.unit: list[int] = replicas.tensor_parallel[rows].tolist()
+        self.sides = self._sides()
         self.capacity: list[int] = self.usable.capacity.tolist()
         self.demand = self._demand()
         self.stock = self._stock()
@@ -143,6 +143,7 @@ class _Model:
         if sum(c * top for c, top in zip(self.capacity, tops, strict=True)) > _MOST:
             raise InputError("requests_per_s: too much traffic, or too many chips, to plan exactly")
         self.n = [self.m.variable(0, top) for top in tops]
+        self.parts = [Part(self.n[k], *side) for k, sides in enumerate(self.sides) for side in sides]
         self._flow()
         self._one_cache_format(tops)
         if self.columns.same:
@@ -151,6 +152,15 @@ class _Model:
         self.nodes = pack_nodes(self, "nodes" in self.wanted or "nodes_max" in self.limits)
         if "nodes_max" in self.limits:
             self.m.row(dict.fromkeys(self.nodes.values(), 1), high=int(self.limits["nodes_max"]))
+
+    def _sides(self) -> list[list[tuple[int, int, int]]]:
+        """Kind, chips and group size of each replica's chips; experts that lie apart stand one by one."""
+        r, rows = self.columns.replicas, self.usable.rows
+        own = zip(self.columns.chip_index(rows).tolist(), r.chips[rows].tolist(), self.unit, strict=True)
+        other = zip(
+            self.columns.chip_index(rows, "expert_chip").tolist(), r.expert_chips[rows].tolist(), strict=True
+        )
+        return [[a, (kind, n, 1)] if n else [a] for a, (kind, n) in zip(own, other, strict=True)]
 
     def _demand(self) -> int | None:
         rate = self.limits.get("requests_per_s")
@@ -173,13 +183,13 @@ class _Model:
         return math.floor(self.limits[bound] * SCALE[quantity] + _ROUNDING)
 
     def _most(self, k: int) -> int:
-        stock = self.stock[self.kind[k]]
-        tops = [] if stock is None else [stock // self.chips[k]]
+        need = added((kind, n) for kind, n, _ in self.sides[k])
+        tops = [stock // n for kind, n in need.items() if (stock := self.stock[kind]) is not None]
         if self.demand is not None and "requests_per_s" not in self.wanted:
             tops.append(-(-self.demand // self.capacity[k]))
         if not tops:
             raise InputError(
-                f"hardware: nothing limits {self.supplies[self.kind[k]].name}; give max_count, "
+                f"hardware: nothing limits {self.supplies[self.sides[k][0][0]].name}; give max_count, "
                 "chips_max, usd_per_hour_max or power_w_max to ask for the most traffic"
             )
         return min(tops)
@@ -239,7 +249,7 @@ class _Model:
 
     def used(self, kind: int) -> dict[int, int]:
         """Chips of one kind, as a row."""
-        return {i: g for i, g, own in zip(self.n, self.chips, self.kind, strict=True) if own == kind}
+        return added((part.variable, part.chips) for part in self.parts if part.kind == kind)
 
     def goal(self, name: str) -> dict[int, int]:
         """A quantity as a linear row."""
@@ -251,7 +261,7 @@ class _Model:
             kinds = [s.name for s in self.supplies]
             return self.used(kinds.index(name.partition(":")[2]))
         each = [round(s.each(name) * SCALE[name]) for s in self.supplies]
-        return {i: g * each[c] for i, g, c in zip(self.n, self.chips, self.kind, strict=True)}
+        return added((part.variable, part.chips * each[part.kind]) for part in self.parts)
 
     def hold(self, goal: Mapping[int, int], sense: int, value: int) -> None:
         """Keep a quantity at its optimum while a later one is optimised."""

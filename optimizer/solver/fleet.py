@@ -20,7 +20,7 @@ from optimizer.columns.supply import Supply
 from optimizer.solver.deployment import LINEAR, SCALE
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.milp import Milp, Proved, prove
-from optimizer.solver.nodes import pack_nodes
+from optimizer.solver.nodes import Part, pack_nodes
 
 LOAD = 10**9
 """Loads are whole numbers of 1e-9 replicas, rounded up."""
@@ -80,6 +80,11 @@ class _Fleet:
         self._limits()
         pack_nodes(self, False)
         self._objective()
+
+    @property
+    def parts(self) -> list[Part]:
+        """The chips each variable stands for."""
+        return list(map(Part, self.n, self.kind, self.chips, self.unit))
 
     @property
     def supplies(self) -> tuple[Supply, ...]:

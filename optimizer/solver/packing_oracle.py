@@ -39,8 +39,14 @@ def _keeps(row: Mapping[str, Any], columns: DeploymentColumns, bounds: Mapping[s
     for name, without in _LATENCY.items():
         if row["mode"] != without and row[name] > bounds.get(f"{name}_max", float("inf")):
             return False
-    usable = next(s.usable_gib for s in columns.supplies if s.name == row["chip"]) or float("inf")
-    return bool(row["memory_gib"] <= bounds.get("memory_capacity", float("inf")) * usable)
+    share = bounds.get("memory_capacity", float("inf"))
+    for s in columns.supplies:
+        usable = s.usable_gib or float("inf")
+        if row["chip"] == s.name and row["memory_gib"] > share * usable:
+            return False
+        if row["expert_chip"] == s.name and row["expert_memory_gib"] > share * usable:
+            return False
+    return True
 
 
 def _allowed(
@@ -82,6 +88,9 @@ def _groups(rows: list[dict[str, Any]], counts: dict[int, int], chip: str) -> tu
         if rows[i]["chip"] == chip
         for _ in range(n * rows[i]["chips"] // rows[i]["tensor_parallel"])
     ]
+    for i, n in counts.items():
+        if rows[i]["expert_chip"] == chip:
+            sizes += [1] * (n * rows[i]["expert_chips"])
     return tuple(sorted(sizes, reverse=True))
 
 

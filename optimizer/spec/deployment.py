@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.dtypes import KvDtype, WeightDtype
@@ -13,7 +13,7 @@ NotNegative = Annotated[float, Field(ge=0, le=1e12)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count0 = Annotated[int, Field(ge=0, le=10**7, strict=True)]
 
-Mode = Literal["aggregated", "disaggregated"]
+Mode = Literal["aggregated", "disaggregated", "separated"]
 MINIMIZE = ("chips", "nodes", "usd_per_hour", "power_w")
 MAXIMIZE = ("requests_per_s", "output_tokens_per_s")
 
@@ -60,6 +60,10 @@ class ReplicaSpace(Strict):
     """Prompts prefilled together on a prefill replica."""
     weight_dtype: _choices(WeightDtype) = ("bf16",)  # type: ignore[valid-type]
     kv_dtype: _choices(KvDtype) = ("bf16",)  # type: ignore[valid-type]
+    second_tier: _choices(StrictBool) = (False,)  # type: ignore[valid-type]
+    """Whether weights and cache that a chip cannot hold wait in its second tier of memory."""
+    microbatches: Domain = (2, 3, 4)
+    """Parts of a batch that follow each other between attention and experts, where these are separated."""
     prefill_utilisation: Share = 1.0
     """Share of a prefill replica's rate that is planned with."""
     decode_utilisation: Share = 1.0

@@ -20,6 +20,11 @@ class ReplicaPool(Strict):
     weight_dtype: str
     kv_dtype: str
     chips: int
+    """Of the kind `chip`, all replicas together."""
+    expert_chip: str | None = None
+    """The kind that holds the routed experts, where these lie apart."""
+    expert_chips: int = 0
+    microbatches: int = 1
     requests_per_s: float
     """Rate of all its replicas as measured or predicted."""
     utilisation: float
@@ -28,6 +33,10 @@ class ReplicaPool(Strict):
     tpot_ms: float | None
     memory_gib: float | None
     hbm_usable_gib: float | None
+    expert_memory_gib: float | None = None
+    """On each expert chip."""
+    second_tier_gib: float | None = None
+    """Of weights and cache on each chip, waiting in its slower memory."""
     usd_per_hour: float | None
     power_w: float | None
     source: str

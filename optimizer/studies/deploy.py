@@ -1,7 +1,7 @@
 """The best deployment of a problem, with its proof; or the conflict that leaves none."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -149,7 +149,8 @@ class _Study:
     def _pool(self, checked: DeploymentCheck, index: int) -> ReplicaPool:
         row, n = checked.rows[index], checked.counts[index]
         supply = next(s for s in self.columns.supplies if s.name == row["chip"])
-        chips = n * row["chips"]
+        chips = [(supply, n * row["chips"])]
+        chips += [(s, n * row["expert_chips"]) for s in self.columns.supplies if s.name == row["expert_chip"]]
         return ReplicaPool(
             phase=row["mode"],
             chip=row["chip"],
@@ -158,15 +159,20 @@ class _Study:
             batch=row["batch"],
             weight_dtype=row["weight_dtype"],
             kv_dtype=row["kv_dtype"],
-            chips=chips,
+            chips=chips[0][1],
+            expert_chip=row["expert_chip"] or None,
+            expert_chips=n * row["expert_chips"],
+            microbatches=row["microbatches"],
             requests_per_s=n * row["requests_per_s"],
             utilisation=checked.utilisation(row["mode"]),
             ttft_ms=row["ttft_ms"] or None,
             tpot_ms=row["tpot_ms"] or None,
             memory_gib=row["memory_gib"] or None,
             hbm_usable_gib=supply.usable_gib,
-            usd_per_hour=None if supply.usd_per_hour is None else chips * supply.usd_per_hour,
-            power_w=None if supply.power_w is None else chips * supply.power_w,
+            expert_memory_gib=row["expert_memory_gib"] or None,
+            second_tier_gib=row["second_tier_gib"] or None,
+            usd_per_hour=_added((count, s.usd_per_hour) for s, count in chips),
+            power_w=_added((count, s.power_w) for s, count in chips),
             source=row["label"],
         )
 
@@ -233,9 +239,16 @@ class _Study:
             found.append(("replica rates", "as the table states them", files))
         else:
             found.append(("replica rates", "predicted by the cost model", "docs/cost-model.md"))
-            if "disaggregated" in self.problem.deployment.mode:
+            space = self.problem.deployment
+            if {"disaggregated", "separated"} & set(space.mode):
                 how = "every chip sends its share over the slowest network on offer"
                 found.append(("cache hand-over", how, page))
+            if "separated" in space.mode:
+                how = "over the network, hidden behind the other microbatches as far as these last"
+                found.append(("tokens between attention and experts", how, page))
+            if True in space.second_tier:
+                how = "streams overlap with computing, at the share of the chip file; all experts streamed"
+                found.append(("second tier", how, page))
         if self.problem.workload.percentile is None:
             found.append(("latency bounds", "for a request that does not wait", page))
         else:
@@ -257,3 +270,9 @@ class _Study:
             else "no plan to check",
             seed=self.options.settings.seed,
         )
+
+
+def _added(each: Iterable[tuple[int, float | None]]) -> float | None:
+    """A total over kinds of chips; None where one of them is unknown."""
+    known = [(count, value) for count, value in each if value is not None or count]
+    return None if any(v is None for _, v in known) else sum(n * (v or 0.0) for n, v in known)

@@ -10,6 +10,7 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.performance_table import read_table
 from optimizer.columns.replica_costs import replica_columns
 from optimizer.columns.replicas import Replicas
+from optimizer.columns.separated_costs import separated_columns
 from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError
 from optimizer.spec.deployment import DeploymentProblem
@@ -22,8 +23,7 @@ def prepare(problem: DeploymentProblem) -> DeploymentColumns:
     if table is not None:
         replicas, dropped = _from_tables(problem, offered)
     else:
-        model = catalog.model(problem.architecture or "")
-        replicas, dropped = replica_columns(model, offered, space, problem.workload)
+        replicas, dropped = _from_cost_model(problem, offered)
     factor = space.prefill_ttft_factor
     late = np.where(replicas.mode == "prefill", replicas.ttft_ms * factor, replicas.ttft_ms)
     return DeploymentColumns(
@@ -35,6 +35,17 @@ def prepare(problem: DeploymentProblem) -> DeploymentColumns:
         percentile=problem.workload.percentile,
         dropped=dropped,
     )
+
+
+def _from_cost_model(
+    problem: DeploymentProblem, offered: tuple[Supply, ...]
+) -> tuple[Replicas, Counter[str]]:
+    """The rows that the cost model prices for the problem's modes."""
+    model, space, traffic = catalog.model(problem.architecture or ""), problem.deployment, problem.workload
+    share = problem.constraints.memory_capacity
+    apart = [separated_columns(model, offered, space, traffic)] if "separated" in space.mode else []
+    tables = [replica_columns(model, offered, space, traffic, share), *apart]
+    return Replicas.together([t for t, _ in tables]), sum((d for _, d in tables), Counter[str]())
 
 
 def _with_ttft(replicas: Replicas, ttft_ms: object) -> Replicas:
@@ -49,15 +60,20 @@ def _from_tables(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> tup
     rows = Replicas.together(tables)
     nodes = {s.name: s.node or np.iinfo(np.int64).max for s in offered}
     wanted = {"aggregated"} & set(problem.deployment.mode)
-    if "disaggregated" in problem.deployment.mode:
+    modes = set(problem.deployment.mode)
+    if modes & {"disaggregated", "separated"}:
         wanted |= {"prefill", "decode"}
-    other_chip = ~np.isin(rows.chip, list(nodes))
+    apart = rows.expert_chips > 0
+    unasked = (rows.mode == "decode") & np.where(
+        apart, "separated" not in modes, "disaggregated" not in modes
+    )
+    other_chip = ~np.isin(rows.chip, list(nodes)) | (apart & ~np.isin(rows.expert_chip, list(nodes)))
     too_wide = rows.tensor_parallel > np.array([nodes.get(c, 0) for c in rows.chip.tolist()])
     dropped: Counter[str] = Counter()
     keep = np.ones(len(rows), dtype=bool)
     for why, mask in (
         ("a chip that hardware does not offer", other_chip),
-        ("a mode that deployment.mode does not name", ~np.isin(rows.mode, sorted(wanted))),
+        ("a mode that deployment.mode does not name", unasked | ~np.isin(rows.mode, sorted(wanted))),
         ("tensor_parallel wider than a node", too_wide),
     ):
         dropped[why] = int((keep & mask).sum())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.replicas import Replicas
 from optimizer.errors import InputError
 from optimizer.solver.deployment import Packed, optimum
 from optimizer.spec.deployment import DeploymentProblem
@@ -24,6 +25,7 @@ _WIDER: tuple[tuple[str, dict[str, Any]], ...] = (
     ("kv_dtype", {"kv_dtype": ("fp8",)}),
     ("pipeline_parallel", {"pipeline_parallel": (1, 2, 3, 4, 8)}),
     ("mode", {"mode": ("aggregated", "disaggregated")}),
+    ("second_tier", {"second_tier": (False, True)}),
 )
 """Choices of a deployment that are tried when a problem leaves them out."""
 
@@ -175,12 +177,18 @@ def _wider(
             continue
         found = optimum(other, (("chips", 1),), bounds, deadline=deadline)
         if found.counts:
-            values = getattr(other.replicas, field, other.replicas.mode)
-            to = ", ".join(sorted({str(values[i]) for i in found.counts}))
+            to = ", ".join(sorted({_value(other.replicas, field, i) for i in found.counts}))
             words = f"{field} {to} would do"
             yield Relaxation(
                 constraint=f"deployment.{field}", sentence=words, from_=list(now), to=to, unit=""
             )
+
+
+def _value(replicas: Replicas, field: str, row: int) -> str:
+    """What a row has of a choice, as a problem file writes it."""
+    if field == "second_tier":
+        return "true" if replicas.second_tier_gib[row] else "false"
+    return str(getattr(replicas, field)[row])
 
 
 def _looser(name: str, now: float, needed: float) -> float:

@@ -1,7 +1,6 @@
 """The cost model alone: one architecture on one replica, operator by operator, with memory by part."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from optimizer import catalog
 from optimizer.check import check
@@ -9,6 +8,7 @@ from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.columns.splits import unsplittable
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
+from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import closed_loop
 from optimizer.spec.architecture import Architecture
@@ -97,7 +97,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         deployment=deployment(frame),
         metrics=metrics | (energy(frame, metrics) if runs else {}),
         served=served_metrics(frame, architecture, setup.users) if runs and setup.users else {},
-        memory_gib=memory_parts(frame, architecture),
+        memory_gib={name: float(size) for name, size in memory_parts(frame, architecture).items()},
         hbm_usable_gib=chip.hbm_usable / memory.GIB,
         operators=operator_rows(frame, architecture) if runs else (),
         assumptions=(
@@ -155,26 +155,6 @@ def _model_assumption(architecture: Architecture) -> tuple[Assumption, ...]:
         return ()
     source = architecture.source or "the model's file"
     return (Assumption(name=architecture.name, value=architecture.notes, source=source),)
-
-
-def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, float]:
-    """GiB per chip by part; the parts add up to the metric memory_gib."""
-    layers = architecture.layers
-    held = frame.batch / frame.data_parallel
-    held *= memory.stage_share(frame.pipeline_parallel, architecture.n_layers)
-    state = held * sum(g.count * memory.state_bytes(g.block.mixer, frame) for g in layers)
-    cache = memory.cache_bytes(frame, architecture) - state
-    total = QUANTITIES["memory_bytes"].total(frame, architecture)
-    activations = memory.activation_bytes(frame)
-    reserve = frame.engine.reserve_gib * memory.GIB
-    parts: dict[str, Any] = {
-        "weights": total - cache - state - activations - reserve,
-        "cache": cache,
-        **({"state": state} if state else {}),
-        "activations": activations,
-        "reserve": reserve,
-    }
-    return {name: float(value) / memory.GIB for name, value in parts.items()}
 
 
 def energy(frame: Frame, metrics: dict[str, float]) -> dict[str, float]:

@@ -87,6 +87,10 @@ def _single(problem: FleetProblem, service: Service, bucket: Bucket) -> Deployme
     space = service.deployment or problem.deployment
     if "disaggregated" in space.mode and len(space.kv_dtype) > 1:
         raise InputError(f"services: {service.name}: a fleet's disaggregated service takes one kv_dtype")
+    if "separated" in space.mode or True in space.second_tier:
+        raise InputError(
+            f"services: {service.name}: a fleet has no mode separated and no second_tier; leave them out"
+        )
     return DeploymentProblem(
         name=service.name,
         architecture=service.architecture,

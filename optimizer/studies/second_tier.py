@@ -4,15 +4,17 @@ from typing import Any
 
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
+from optimizer.cost.memory_parts import memory_parts
+from optimizer.cost.overflow import placement, streamed_s
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.cost.two_tier import Placement, Tensor, hiding_tokens, place
+from optimizer.cost.two_tier import Placement, hiding_tokens
 from optimizer.errors import InputError
 from optimizer.metrics import values_of
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, SecondTier
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.plan import Assumption, Estimate, SecondTierUse
-from optimizer.studies.estimate import Setup, energy, estimate, frame_of, memory_parts
+from optimizer.studies.estimate import Setup, energy, estimate, frame_of
 from optimizer.studies.outcome import operator_rows
 
 _RULE = "memory_capacity"
@@ -27,7 +29,8 @@ def estimate_two_tier(architecture: Architecture, chip: Chip, setup: Setup) -> E
     frame = frame_of(architecture, chip, setup)
     tier = _tier(frame)
     plain = estimate(architecture, chip, setup)
-    placed = placement(frame, architecture, tier)
+    parts = memory_parts(frame, architecture)
+    placed = placement(frame, architecture, tier, parts)
     broken = tuple(name for name in plain.breaks if name != _RULE)
     update: dict[str, Any] = {
         "status": "infeasible" if broken else "feasible",
@@ -53,46 +56,13 @@ def _tier(frame: Frame) -> SecondTier:
     return frame.chip.second_tier
 
 
-def placement(frame: Frame, architecture: Architecture, tier: SecondTier) -> Placement:
-    """Which share of weights and cache of one chip waits in the second tier."""
-    parts = {name: gib * memory.GIB for name, gib in memory_parts(frame, architecture).items()}
-    fixed = float(memory.embedding_bytes(frame))  # the vocabulary is used in every step: it stays
-    weights = parts["weights"] - fixed
-    others = sum(size for name, size in parts.items() if name not in ("weights", "cache"))
-    tensors = (
-        Tensor("weights", weights, weights),
-        Tensor("cache", parts["cache"], parts["cache"] * _read_share(frame)),
-    )
-    free = frame.chip.hbm_usable - fixed - others
-    return place(tensors, free, architecture.n_layers, tier.capacity)
-
-
-def _read_share(frame: Frame) -> float:
-    """Mean share of a full-length cache that a decode step reads."""
-    return frame.decode_context / (frame.input_tokens + frame.output_tokens)
-
-
-def _streams(frame: Frame, architecture: Architecture, placed: Placement) -> dict[str, float]:
-    """Bytes a step of each phase moves over the slow link: a prompt's cache goes out, all else comes in."""
-    parts = memory_parts(frame, architecture)
-    layers = parts["weights"] * memory.GIB - float(memory.embedding_bytes(frame))
-    weights = layers * placed.slow_share["weights"]
-    prompt = frame.input_tokens / (frame.input_tokens + frame.output_tokens) / frame.batch
-    written = parts["cache"] * memory.GIB * placed.slow_share["cache"] * prompt
-    chunks = -(-frame.input_tokens // frame.engine.step_tokens)
-    return {
-        "decode_s": placed.slow_read,
-        "prefill_s": max(chunks * weights, written),
-        "mixed_s": max(placed.slow_read, frame.prompts_per_step * written),
-    }
-
-
 def _metrics(
     frame: Frame, architecture: Architecture, tier: SecondTier, placed: Placement
 ) -> dict[str, float]:
     totals = {name: quantity.total(frame, architecture) for name, quantity in QUANTITIES.items()}
-    for name, streamed in _streams(frame, architecture, placed).items():
-        totals[name] = max(totals[name], streamed / tier.achieved)
+    streams = streamed_s(frame, tier, memory_parts(frame, architecture), placed)
+    for name in totals.keys() & streams.keys():
+        totals[name] = max(totals[name], streams[name])
     totals["memory_bytes"] += placed.buffer_bytes - placed.slow_bytes
     found = values_of(frame, architecture.n_layers, totals)
     if architecture.family != "dense":

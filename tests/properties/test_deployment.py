@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from optimizer.check_deployment import DeploymentCheck
 from optimizer.columns.deployment import DeploymentColumns
-from optimizer.columns.replicas import Replicas
+from optimizer.columns.replicas import FORMATS, Replicas
 from optimizer.columns.supply import Supply
 from optimizer.solver.deployment import Packed, optimum
 from optimizer.solver.packing_oracle import brute_force
@@ -25,13 +25,15 @@ MOST = 4
 
 @st.composite
 def replicas(draw: Any) -> Replicas:
-    """A few configurations of every mode, some with several groups, some of awkward sizes."""
+    """A few configurations of every mode, some of several groups, with experts apart, or of awkward sizes."""
     rows = []
     for k in range(draw(st.integers(1, 4))):
         group = draw(st.sampled_from([1, 2, 3, 4]))
+        mode = draw(st.sampled_from(["aggregated", "prefill", "decode"]))
+        apart = draw(st.sampled_from([0, 1, 2, 3])) if mode == "decode" else 0
         rows.append(
             {
-                "mode": draw(st.sampled_from(["aggregated", "prefill", "decode"])),
+                "mode": mode,
                 "chip": draw(st.sampled_from(CHIPS)),
                 "tensor_parallel": group,
                 "pipeline_parallel": 1,
@@ -46,6 +48,9 @@ def replicas(draw: Any) -> Replicas:
                 "tpot_ms": draw(st.sampled_from([10.0, 50.0])),
                 "memory_gib": draw(st.sampled_from([0.0, 50.0, 90.0])),
                 "label": f"row {k}",
+                "expert_chip": draw(st.sampled_from(CHIPS)) if apart else "",
+                "expert_chips": apart,
+                "expert_memory_gib": draw(st.sampled_from([0.0, 60.0])) if apart else 0.0,
             }
         )
     return Replicas.of(rows)
@@ -175,11 +180,30 @@ def test_more_chips_or_a_looser_bound_is_never_worse(instance: Any, change: str)
         assert sense * after.values[name] <= sense * before.values[name] + 1e-9
 
 
+@settings(SETTINGS, max_examples=120)
+@given(instances(), st.sampled_from(CHIPS), st.sampled_from(CHIPS), st.integers(1, 3))
+def test_experts_on_other_chips_are_counted(instance: Any, own: str, other: str, apart: int) -> None:
+    """A prefill row, and a decode row whose experts lie apart, and what else was drawn."""
+    columns, name, sense, bounds = instance
+    plain = {"pipeline_parallel": 1, "expert_parallel": 1, "data_parallel": 1, "batch": 1}
+    plain |= {"weight_dtype": "bf16", "kv_dtype": "bf16", "ttft_ms": 100.0, "tpot_ms": 10.0}
+    plain |= {"memory_gib": 50.0, "label": "", "requests_per_s": 2.5}
+    pair = [
+        plain | {"mode": "prefill", "chip": own, "tensor_parallel": 1, "chips": 1},
+        plain
+        | {"mode": "decode", "chip": own, "tensor_parallel": 2, "chips": 2}
+        | {"expert_chip": other, "expert_chips": apart, "expert_memory_gib": 50.0},
+    ]
+    drawn = columns.replicas.take(slice(0, 1))
+    table = Replicas.together([Replicas.of(pair), drawn])
+    compare(DeploymentColumns(**{**vars(columns), "replicas": table}), name, sense, bounds)
+
+
 @pytest.mark.parametrize("stock, replicas_that_fit", [(8, 2), (9, 2), (11, 3), (16, 4), (19, 5)])
 def test_a_group_does_not_straddle_two_nodes(stock: int, replicas_that_fit: int) -> None:
     """Groups of three in nodes of eight: nine chips are a node and one chip, and hold two, not three."""
     row = ("aggregated", "red", 3, 1, 1, 1, 1, "bf16", "bf16", 3, 1.0, 1.0, 1.0, 0.0, "threes")
-    table = Replicas.of([dict(zip(Replicas.__dataclass_fields__, row, strict=True))])
+    table = Replicas.of([dict(zip(FORMATS, row, strict=False))])
     red = Supply("red", stock, 1.0, 1.0, 8, None, None)
     columns = DeploymentColumns(table, (red,), None, False, {}, None, {})
     found = optimum(columns, (("requests_per_s", -1),), {"inventory:red": float(stock)})

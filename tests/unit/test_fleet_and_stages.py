@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from optimizer.check_fleet import FleetCheck
 from optimizer.columns.fleet import FleetColumns, Item
-from optimizer.columns.replicas import Replicas
+from optimizer.columns.replicas import FORMATS, Replicas
 from optimizer.columns.supply import Supply
 from optimizer.solver.fleet import plan_fleet
 from optimizer.solver.stages import Split, slowest_stage
@@ -30,9 +30,9 @@ def setups(phase: str, chips: list[tuple[str, int]]) -> Replicas:
         [
             dict(
                 zip(
-                    Replicas.__dataclass_fields__,
+                    FORMATS,
                     (phase, chip, n, 1, 1, 1, 1, *rest, n, 1.0, 1.0, 1.0, 0.0, ""),
-                    strict=True,
+                    strict=False,
                 )
             )
             for chip, n in chips

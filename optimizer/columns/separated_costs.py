@@ -1,0 +1,119 @@
+"""Decode replicas whose attention and routed experts run on chips of their own, from the cost model.
+
+Both sides may be of one kind. Tokens cross the network between them, also where both lie in one domain: a
+plan does not fix which chips of a domain a replica gets. Each expert chip holds whole experts.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+
+from optimizer.columns.replica_costs import BATCHES, Setup, frame_of, unrunnable, without_arithmetic
+from optimizer.columns.replicas import Replicas
+from optimizer.columns.supply import Supply
+from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, step_s
+from optimizer.errors import InputError
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.chip import Chip
+from optimizer.spec.deployment import ReplicaSpace, Traffic
+
+
+def separated_columns(
+    architecture: Architecture, supplies: Sequence[Supply], space: ReplicaSpace, traffic: Traffic
+) -> tuple[Replicas, Counter[str]]:
+    """Every pair of an attention side and an expert side, at every batch; also what was left out, by reason.
+
+    InputError if the model has no experts, or the problem asks for what such a replica cannot have.
+    """
+    experts = {g.block.ffn.n_experts for g in architecture.layers if g.block.ffn.kind == "moe"}
+    if not experts:
+        raise InputError(
+            f"deployment.mode: separated needs a mixture of experts, and {architecture.name} has no experts; "
+            "use aggregated or disaggregated"
+        )
+    if 1 not in space.pipeline_parallel:
+        raise InputError("deployment.pipeline_parallel: mode separated has no pipeline; allow 1")
+    if False not in space.second_tier:
+        raise InputError("deployment.second_tier: mode separated uses fast memory alone; allow false")
+    dropped: Counter[str] = Counter()
+    tables: list[Replicas] = []
+    for setup in _attention_sides(supplies, space):
+        why = unrunnable(architecture, setup)
+        if why:
+            dropped[why] += 1
+            continue
+        for supply, ranks in product(supplies, space.expert_parallel):
+            chip = _known(supply)
+            why = _no_home(chip, ranks, setup.weight_dtype, experts)
+            try:
+                tables += [] if why else _priced(architecture, setup, chip, ranks, space, traffic)
+            except InputError as error:  # no network is known between the sides
+                why = str(error)
+            dropped[why] += bool(why)
+    if not tables:
+        reasons = "; ".join(f"{why} ({n})" for why, n in dropped.most_common(4))
+        raise InputError(f"deployment.mode: no separated setup can run {architecture.name}: {reasons}")
+    return Replicas.together(tables), +dropped
+
+
+def _known(supply: Supply) -> Chip:
+    if supply.chip is None:
+        raise InputError(f"hardware: {supply.name} is not in the catalogue, and there is no table of it")
+    return supply.chip
+
+
+def _attention_sides(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Setup]:
+    splits = product(space.tensor_parallel, space.data_parallel, space.weight_dtype, space.kv_dtype)
+    for supply, (tensor, data, weight, kv) in product(supplies, list(splits)):
+        yield Setup(supply, _known(supply), tensor, 1, 1, data, weight, kv)
+
+
+def _no_home(chip: Chip, ranks: int, weight_dtype: str, experts: set[int]) -> str:
+    """Why chips cannot hold the experts; '' if they can."""
+    if any(n % ranks for n in experts):
+        return f"expert_parallel {ranks}: does not divide the {max(experts)} experts"
+    return without_arithmetic(chip, weight_dtype)
+
+
+def _priced(
+    a: Architecture, setup: Setup, chip: Chip, ranks: int, space: ReplicaSpace, traffic: Traffic
+) -> list[Replicas]:
+    return [t for m in space.microbatches for t in _microbatched(a, setup, chip, ranks, m, space, traffic)]
+
+
+def _microbatched(
+    a: Architecture, setup: Setup, chip: Chip, ranks: int, m: int, space: ReplicaSpace, traffic: Traffic
+) -> Iterator[Replicas]:
+    """All batches of one pair of sides that are whole sequences in every microbatch of every rank."""
+    lanes = m * setup.data_parallel
+    batch = np.array(space.batch or [lanes * b for b in BATCHES])
+    batch = batch[batch % lanes == 0]
+    if not len(batch):
+        return
+    frame = frame_of(a, setup, space, traffic, batch)
+    both = Separated(frame, chip, n_expert_chips=ranks, expert_parallel=ranks, microbatches=m)
+    tpot = step_s(both, a) / frame.tokens_per_step
+    yield Replicas.filled(
+        len(batch),
+        mode="decode",
+        chip=setup.chip.name,
+        tensor_parallel=setup.tensor_parallel,
+        pipeline_parallel=1,
+        expert_parallel=ranks,
+        data_parallel=setup.data_parallel,
+        batch=batch,
+        weight_dtype=setup.weight_dtype,
+        kv_dtype=setup.kv_dtype,
+        chips=setup.chips,
+        requests_per_s=batch / tpot / traffic.output_tokens,
+        ttft_ms=0.0,
+        tpot_ms=1e3 * tpot,
+        memory_gib=attention_chip_gib(both, a),
+        label="cost model, experts apart",
+        expert_chip=chip.name,
+        expert_chips=ranks,
+        expert_memory_gib=expert_chip_gib(both, a),
+        microbatches=m,
+    )
