@@ -175,7 +175,12 @@ def _inner(space: SetupSpace, chunks: tuple[int, ...], replicas: int, split: boo
     """Chunks and schedules, times recomputation, times ZeRO, times sequence parallelism."""
     pipelines = [(v, z) for v in chunks for z in _schedules(space, staged and v == 1)]
     again = [(how != "none", how == "full") for how in space.recompute]
-    tables = (pipelines, again, list(_shards(space, replicas)), [(s,) for s in _sequence(space, split)])
+    tables = (
+        pipelines,
+        again,
+        list(_shards(space, replicas, staged)),
+        [(s,) for s in _sequence(space, split)],
+    )
     arrays = [np.array(table, dtype=np.int64).reshape(len(table), -1) for table in tables]
     places = np.indices([len(a) for a in arrays]).reshape(len(arrays), -1)
     (v, z), (attention, layers), (stage, group), (sequence,) = (
@@ -195,7 +200,10 @@ def n_inner(problem: TrainingProblem, n_layers: int, splits: Splits) -> Any:
     both = len(_schedules(space, True)) * alone
     chunked = (pipelines - alone) * len(_schedules(space, False))
     schedules = np.where(p > 1, both + chunked, alone * len(_schedules(space, False)))
-    shards = _counted(splits.data_parallel * splits.context_parallel, lambda n: len(list(_shards(space, n))))
+    replicas = splits.data_parallel * splits.context_parallel
+    unstaged = _counted(replicas, lambda n: len(list(_shards(space, n, False))))
+    staged = _counted(replicas, lambda n: len(list(_shards(space, n, True))))
+    shards = np.where(p > 1, staged, unstaged)
     divides = problem.sequence_length // splits.context_parallel % t == 0
     whole, split = (int(way in space.sequence_parallel) for way in (False, True))
     sequences = np.where(t > 1, whole + split * divides, 1)
@@ -213,11 +221,12 @@ def _n_chunks(space: SetupSpace, most: int) -> int:
     return most if allowed is None else sum(v <= most for v in allowed)
 
 
-def _shards(space: SetupSpace, replicas: int) -> Iterator[tuple[int, int]]:
-    """(stage, group): nothing to shard on one rank, and stage 0 knows no group."""
-    for stage in space.zero_stage:
+def _shards(space: SetupSpace, replicas: int, staged: bool) -> Iterator[tuple[int, int]]:
+    """(stage, group): nothing to shard on one rank, stage 0 knows no group, pipelines keep whole weights."""
+    stages = [stage for stage in space.zero_stage if stage < 3 or not staged]
+    for stage in stages:
         if stage == 0 or replicas == 1:
-            if stage == min(space.zero_stage):
+            if stage == min(stages):
                 yield stage, 1
             continue
         groups = [g for g in divisors(replicas) if g > 1]

@@ -16,11 +16,12 @@ engine otherwise. Users beyond s wait for a place. b and c belong to the engine 
 (`spec.engine`); the form and both constants were fitted to 330 published rows of three engines.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from optimizer.blocks.operators import Number
+from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import JOINED, QUANTITIES, n_chunks, passes
 from optimizer.spec.architecture import Architecture
@@ -72,6 +73,21 @@ def decode(frame: Frame, architecture: Architecture) -> Served:
     return Served(0.0, step / frame.tokens_per_step, tokens_per_s / frame.output_tokens)
 
 
+def largest_batch(frame: Frame, architecture: Architecture) -> int:
+    """The most sequences that the engine's schedule and memory let a replica run together, one at least."""
+    low, high = 1, most_scheduled(frame) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _fits(replace(frame, batch=middle), architecture) else (low, middle)
+    return low
+
+
+def _fits(frame: Frame, architecture: Architecture) -> bool:
+    engine, cache = frame.engine, memory.cache_bytes(frame, architecture)
+    rest = QUANTITIES["memory_bytes"].total(frame, architecture) - cache
+    return bool(cache <= engine.cache_share * (engine.memory_share * frame.chip.hbm_usable - rest))
+
+
 def closed_loop(
     engine: Engine,
     users: Number,
@@ -81,16 +97,17 @@ def closed_loop(
     mixed_s: Number,
     output_tokens: int,
     lanes: int = 1,
+    gained: float = 1.0,
 ) -> Served:
     """Latencies and rate of `users` clients on a replica that runs `slots` of their sequences together.
 
     Prompts are spread over `lanes` that prefill side by side: attention ranks and pipeline stages.
 
-    `prefill_s` is one prompt alone; `decode_s` and `mixed_s` are seconds per token of each of the `slots`
-    sequences, in steps without and with prompts.
+    `prefill_s` is one prompt alone; `decode_s` and `mixed_s` are steps of all `slots` sequences without and
+    with prompts, in which each gains `gained` tokens.
     """
     burst = engine.arrival_burst
-    tpot = decode_s + (1 - burst / 2) * (mixed_s - decode_s)
+    tpot = (decode_s + (1 - burst / 2) * (mixed_s - decode_s)) / gained
     each = np.maximum(1.0, slots / lanes)
     queued = burst * (each + 1) / 2 + (1 - burst) * np.minimum(each, engine.arrival_clump)
     answer_s = (output_tokens - 1) * tpot

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from optimizer.cost.frame import Frame
+from optimizer.cost.serving import largest_batch
 from optimizer.errors import InputError, nearest
 from optimizer.spec.calibration import CalibratedPart, Errors, Rows
 from optimizer.spec.chip import Chip
@@ -16,7 +17,7 @@ from optimizer.studies.estimate import frame_of
 from optimizer.studies.fitting import Array, Constant, Values, fit
 from optimizer.studies.held_out import HoldOut, errors_of
 from optimizer.studies.points import Point, Unscored, read_points, same_engine, same_name
-from optimizer.studies.validate import largest_batch, metric_of, seconds_of, unpredictable
+from optimizer.studies.validate import metric_of, seconds_of, unpredictable
 
 _TIME = (True, False)
 _BOUNDS: dict[str, tuple[str, float, float, float, tuple[bool, bool]]] = {

@@ -114,9 +114,9 @@ def served_metrics(frame: Frame, architecture: Architecture, users: int) -> dict
     prefill, decode, mixed = (
         QUANTITIES[name].total(full, architecture) for name in ("prefill_s", "decode_s", "mixed_s")
     )
-    gained, lanes = frame.tokens_per_step, frame.data_parallel * frame.pipeline_parallel
+    lanes, gained = frame.data_parallel * frame.pipeline_parallel, frame.tokens_per_step
     served = closed_loop(
-        frame.engine, users, slots, prefill, decode / gained, mixed / gained, frame.output_tokens, lanes
+        frame.engine, users, slots, prefill, decode, mixed, frame.output_tokens, lanes, gained
     )
     return {
         "users": float(users),

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, median
 
-from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES, step_of, step_s
-from optimizer.cost.serving import closed_loop, most_scheduled
+from optimizer.cost.serving import closed_loop, largest_batch
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Validation, ValidationGroup
 from optimizer.studies.estimate import estimate, frame_of
@@ -136,21 +135,6 @@ _METRIC = {"fixed_batch": _fixed_batch, "saturation": _saturated, "concurrency":
 def _seconds(frame: Frame, model: Architecture, batch: float, prompts: float) -> float:
     """Seconds of a step that decodes `batch` sequences and prefills `prompts` whole prompts."""
     return step_s(frame, model, replace(step_of(frame, "mixed"), batch=batch, prompts=prompts))
-
-
-def largest_batch(frame: Frame, model: Architecture) -> int:
-    """The most sequences whose full-length cache fits beside the weights."""
-    low, high = 1, most_scheduled(frame) + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if _fits(replace(frame, batch=middle), model) else (low, middle)
-    return low
-
-
-def _fits(frame: Frame, model: Architecture) -> bool:
-    engine, cache = frame.engine, memory.cache_bytes(frame, model)
-    rest = QUANTITIES["memory_bytes"].total(frame, model) - cache
-    return bool(cache <= engine.cache_share * (engine.memory_share * frame.chip.hbm_usable - rest))
 
 
 def _value(point: Point, group: str) -> str:

@@ -23,13 +23,13 @@ from optimizer.cost.overlap import two_microbatches_s
 from optimizer.cost.parameters import parameter_counts
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.roofline import Roofline
+from optimizer.cost.serving import largest_batch
 from optimizer.cost.two_tier import read_s
 from optimizer.objectives import usd_per_million_tokens
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import IDEAL
 from optimizer.studies.estimate import energy
-from optimizer.studies.validate import largest_batch
 
 NOTHING = "1e-18 s"
 
