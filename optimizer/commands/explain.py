@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.studies.conflicts import explain
 
     check_out(arguments.out)
-    problem = problem_of(arguments, "architecture")
+    problem = problem_of(arguments, "architecture", "deployment")
     found = explain(problem, arguments.limit, options_of(arguments))
     if watched():
         progress("")

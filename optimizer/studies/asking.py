@@ -34,6 +34,12 @@ def text_of(problem: AnyProblem) -> str:
     return problem.model_dump_json(exclude_unset=True)
 
 
+def begin(problem: AnyProblem) -> Question:
+    """The question of a problem at the start of a study: files it names may have changed since the last."""
+    prepared.cache_clear()
+    return prepared(text_of(problem))
+
+
 @lru_cache(maxsize=8)
 def prepared(problem_json: str) -> Question:
     """The question of a problem, with what it has prepared so far in this process."""

@@ -1,5 +1,6 @@
 """A deployment problem as a `Question`: configurations are priced once, bounds edited for each re-solve."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -219,8 +220,21 @@ class DeploymentQuestion:
         check_constant(self.problem, self.columns, path)
 
     def conflict(self, deadline: float | None = None) -> Conflict | None:
-        """The smallest conflict of a problem without a plan."""
-        return explain_deployment(self.problem, self.columns, self.bounds, prepare, deadline)
+        """The smallest conflict of a problem without a plan; None if there was no time to find it."""
+        found = explain_deployment(self.problem, self.columns, self.bounds, prepare, deadline)
+        return None if deadline is not None and time.monotonic() >= deadline else found
+
+    def kept_by_a_plan(
+        self, bounds: Mapping[str, float], deadline: float | None = None
+    ) -> frozenset[str] | None:
+        """The problem's bounds that some plan within these bounds keeps; None if there is no plan."""
+        found = self._search(bounds, deadline).any_plan()
+        if found is None:
+            return None
+        outcome = self._outcome(self.bounds, found.counts, self._stocked(self.bounds))
+        lost = {*outcome.check.broken(self.bounds), "utilisation_max"}
+        lost |= set() if self.columns.percentile is None else {"ttft_ms_max"}  # both change rates
+        return frozenset(name for name in self.bounds if name in bounds or name not in lost)
 
     def witnesses(self, work: Work) -> tuple[str, ...]:
         """What confirmed the answers of a study."""
@@ -241,7 +255,9 @@ class DeploymentQuestion:
         if found is not None and found.counts:
             outcome = other._outcome(bounds, found.counts, other._stocked(bounds))
             outcome.require(found)
-            plan = outcome.plan(self.problem.architecture)
+            demand = asked.values.get("requests_per_s", other.problem.demand)
+            carried = replace(outcome, columns=replace(outcome.columns, demand=demand))
+            plan = carried.plan(self.problem.architecture)
         return Answer(plan=plan, slices=0, solves=search.solves, enumerated=0)
 
     def _search(self, bounds: Mapping[str, float], deadline: float | None = None) -> DeploymentSearch:

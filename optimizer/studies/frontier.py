@@ -15,7 +15,7 @@ from pathlib import Path
 from optimizer.errors import InputError
 from optimizer.spec.plan import Conflict
 from optimizer.spec.studies import AnyPlan, Frontier, FrontierStatus, Gap
-from optimizer.studies.asking import AnyProblem, prepared, text_of
+from optimizer.studies.asking import AnyProblem, begin
 from optimizer.studies.boxes import NO_FLOOR, Box, Corner, Solved, maximal
 from optimizer.studies.executors import Here
 from optimizer.studies.frontier_notes import notes_of
@@ -48,7 +48,7 @@ def frontier(
     defaults; the first objective needs none. `points` stops after that many. `models` are placed beside
     it. Stopped by the time limit or Ctrl-C, the status is 'partial' and `gaps` says what is missing.
     """
-    question = prepared(text_of(problem))
+    question = begin(problem)
     names = _names(tuple(objectives) or question.usual())
     question.beside(models)
     walk = _Walk(problem, names, resolution or {}, points, executor or Here(), journal, options)
