@@ -9,7 +9,10 @@ that latencies add up from the all-to-all rows of 8 tokens.
 
 import csv
 import statistics
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from optimizer import catalog
 from optimizer.cost import collectives

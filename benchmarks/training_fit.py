@@ -18,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from optimizer.cost.training.rates import attention_share, products_share
 from optimizer.spec.chip import Chip, Training
 from optimizer.studies.train_cells import UnreadableRow

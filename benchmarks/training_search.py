@@ -9,8 +9,11 @@ are fixed here;
 ours vary context parallelism, the ZeRO stage and its group, uneven stages and idle chips instead.
 """
 
+import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from optimizer.spec.training import TrainingSetup
 from optimizer.spec.training_problem import TrainingProblem

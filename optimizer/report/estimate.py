@@ -31,7 +31,9 @@ def report(estimate: Estimate, verbose: bool = False) -> Group:
     )
     parts: list[RenderableType] = [head]
     if estimate.breaks:
-        parts.append(Text(f"CANNOT RUN: breaks {', '.join(estimate.breaks)}; no times given", "bold red"))
+        reasons = "".join(f"\n{name}: {why}" for name, why in estimate.why.items())
+        broken = f"CANNOT RUN: breaks {', '.join(estimate.breaks)}; no times given{reasons}"
+        parts.append(Text(broken, "bold red"))
     parts += [_metrics(estimate), *_served(estimate), _memory(estimate)]
     if estimate.operators:
         parts += [operators_part(estimate.operators, phase, verbose) for phase in ("decode", "prefill")]

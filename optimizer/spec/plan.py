@@ -179,6 +179,8 @@ class Estimate(Strict):
     model: str
     breaks: tuple[str, ...]
     """Rules the deployment breaks; then there are no times."""
+    why: dict[str, str] = {}
+    """In words, for degrees of parallelism that the model cannot have."""
     deployment: Deployment
     metrics: dict[str, float]
     served: dict[str, float] = {}

@@ -82,7 +82,8 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     """
     frame = frame_of(architecture, chip, setup)
     checked = check(frame, architecture, Rules(default_values(published=True), Reference(None)))
-    broken, metrics = (*unsplittable(architecture, frame), *checked.broken), checked.metrics
+    why = unsplittable(architecture, frame)
+    broken, metrics = (*why, *checked.broken), checked.metrics
     if architecture.family != "dense":
         metrics = {name: value for name, value in metrics.items() if name != "loss"}  # no law covers it
     runs = not broken
@@ -92,6 +93,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         status="feasible" if runs else "infeasible",
         model=architecture.name,
         breaks=broken,
+        why=why,
         deployment=deployment(frame),
         metrics=metrics | (energy(frame, metrics) if runs else {}),
         served=served_metrics(frame, architecture, setup.users) if runs and setup.users else {},

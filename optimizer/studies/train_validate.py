@@ -1,19 +1,18 @@
 """Predicted against measured training steps: errors by group, and the rows not scored, with reasons."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median
 
 from optimizer.cost.training.job import Job, job
 from optimizer.errors import InputError
-from optimizer.spec.plan import Validation, ValidationGroup
+from optimizer.spec.plan import Validation
+from optimizer.studies.scores import validation
 from optimizer.studies.train_cells import Row, UnreadableRow
 from optimizer.studies.train_points import TrainingPoint, read_row
 
 GROUPS = ("source", "model", "chip", "tier", "precision")
-_NEAR = 0.25
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,7 @@ def validate_training(name: str, rows: list[Row]) -> Validation:
             skipped[item] += 1
         else:
             scored.append(item)
-    groups = [_group("all", "all", scored)] if scored else []
-    for group in GROUPS:
-        by_value: dict[str, list[ScoredStep]] = defaultdict(list)
-        for step in scored:
-            by_value[_value(step.point, group)].append(step)
-        groups += [_group(group, value, items) for value, items in sorted(by_value.items())]
-    return Validation(
-        file=Path(name).name, scored=len(scored), groups=tuple(groups), unscored=dict(skipped.most_common())
-    )
+    return validation(Path(name).name, scored, GROUPS, skipped)
 
 
 def scored_rows(rows: list[Row]) -> Iterator[ScoredStep | str]:
@@ -76,21 +67,3 @@ def predict_step(point: TrainingPoint) -> ScoredStep:
     elif point.flops == "mfu":
         rate = 100 * best.mfu(point.chip.dense_flops["bf16"], causal=False)
     return ScoredStep(point, rate, best)
-
-
-def _value(point: TrainingPoint, group: str) -> str:
-    value = getattr(point, group)
-    return value if isinstance(value, str) else str(value.name)
-
-
-def _group(name: str, value: str, items: list[ScoredStep]) -> ValidationGroup:
-    errors = [item.error for item in items]
-    return ValidationGroup(
-        group=name,
-        value=value,
-        n=len(items),
-        median_ratio=1 + median(errors),
-        mean_abs_error=mean(abs(e) for e in errors),
-        median_abs_error=median(abs(e) for e in errors),
-        within_25_percent=sum(abs(e) <= _NEAR for e in errors) / len(errors),
-    )

@@ -1,22 +1,21 @@
 """Predicted against measured: every point that can be predicted, errors by group, the rest with reasons."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean, median
 
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES, step_of, step_s
 from optimizer.cost.serving import closed_loop, largest_batch
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.plan import Validation, ValidationGroup
+from optimizer.spec.plan import Validation
 from optimizer.studies.estimate import estimate, frame_of
 from optimizer.studies.points import Point, Unscored, read_points
+from optimizer.studies.scores import validation
 from optimizer.studies.train_points import training_rows
 from optimizer.studies.train_validate import validate_training
 
 GROUPS = ("source", "model", "chip", "metric", "regime")
-_NEAR = 0.25
 
 
 @dataclass(frozen=True)
@@ -48,15 +47,7 @@ def validate_points(path: Path) -> Validation:
             skipped[predicted] += 1
         else:
             scored.append(Scored(point, predicted))
-    groups = [_group("all", "all", scored)] if scored else []
-    for name in GROUPS:
-        by_value: dict[str, list[Scored]] = defaultdict(list)
-        for item in scored:
-            by_value[_value(item.point, name)].append(item)
-        groups += [_group(name, value, items) for value, items in sorted(by_value.items())]
-    return Validation(
-        file=path.name, scored=len(scored), groups=tuple(groups), unscored=dict(skipped.most_common())
-    )
+    return validation(path.name, scored, GROUPS, skipped)
 
 
 def predict(point: Point) -> float | str:
@@ -135,24 +126,6 @@ _METRIC = {"fixed_batch": _fixed_batch, "saturation": _saturated, "concurrency":
 def _seconds(frame: Frame, model: Architecture, batch: float, prompts: float) -> float:
     """Seconds of a step that decodes `batch` sequences and prefills `prompts` whole prompts."""
     return step_s(frame, model, replace(step_of(frame, "mixed"), batch=batch, prompts=prompts))
-
-
-def _value(point: Point, group: str) -> str:
-    value = getattr(point, group)
-    return value if isinstance(value, str) else str(value.name)
-
-
-def _group(name: str, value: str, items: list[Scored]) -> ValidationGroup:
-    errors = [item.error for item in items]
-    return ValidationGroup(
-        group=name,
-        value=value,
-        n=len(items),
-        median_ratio=1 + median(errors),
-        mean_abs_error=mean(abs(e) for e in errors),
-        median_abs_error=median(abs(e) for e in errors),
-        within_25_percent=sum(abs(e) <= _NEAR for e in errors) / len(errors),
-    )
 
 
 def scored_points(path: Path) -> list[Scored]:

@@ -208,4 +208,4 @@ def test_the_wrong_direction_is_refused(run, problem) -> None:
 def test_other_commands_send_training_problems_to_solve(run, problem, command: str) -> None:
     code, out, err = run(command, problem())
     assert (code, out) == (2, "")
-    assert "use archsat solve" in err
+    assert "archsat solve answers this one" in err
