@@ -77,9 +77,11 @@ class DeploymentSearch:
         """One question to the solver; confirmed, its answer is proven. Raises OutOfTime."""
         found = optimum(self.columns, ((name, sense),), self.bounds, deadline=self.deadline, confirm=confirm)
         self.solves += found.solves
-        if confirm and found.status not in ("optimal", "infeasible"):
-            if self.deadline is not None and time.monotonic() >= self.deadline:
-                raise OutOfTime
+        if found.status in ("optimal", "infeasible"):
+            return found
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise OutOfTime  # a plan that is not settled would make a resumed study end otherwise
+        if confirm:
             raise InternalMismatch(f"{name}: the optimum could not be confirmed ({found.status})")
         return found
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optimizer import explain, frontier, perturb
@@ -18,9 +18,11 @@ from optimizer.studies.deployment_question import DeploymentQuestion
 from optimizer.studies.steps import steps_of, whole_steps
 
 HEADER = "mode,chip,chips,tp,requests_per_s,ttft_ms,tpot_ms,kv_dtype"
+SLOW = "aggregated,red,1,1,0.5,600.0,60.0,bf16"
+"""A configuration of every table: cheap and late."""
 LATENCY = {"ttft_ms": "decode", "tpot_ms": "prefill"}
 MOST = 4
-SETTINGS = settings(max_examples=32, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=36, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
@@ -31,9 +33,9 @@ def rows(draw: Any) -> str:
         draw(st.sampled_from(["red", "blue"])),
         tp * draw(st.sampled_from([1, 1, 2])),
         tp,
-        draw(st.integers(1, 5_000)) / 1e3,
-        draw(st.sampled_from([100.0, 250.5, 500.0])),
-        draw(st.sampled_from([10.0, 20.25, 50.0])),
+        draw(st.sampled_from([1.125, 0.25, 0.4, 0.75, 1.9, 3.0])),
+        draw(st.sampled_from([50.0, 100.0, 250.5, 500.0])),
+        draw(st.sampled_from([5.0, 10.0, 20.25, 50.0])),
         draw(st.sampled_from(["bf16", "bf16", "fp8"])),
     ]
     return ",".join(map(str, cells))
@@ -42,7 +44,7 @@ def rows(draw: Any) -> str:
 def offer(draw: Any, name: str) -> dict[str, Any]:
     return {
         "chip": name,
-        "max_count": draw(st.integers(0, MOST)),
+        "max_count": draw(st.sampled_from([MOST, MOST, 3, 1])),
         "usd_per_chip_hour": draw(st.sampled_from([1.3, 2.05, 3.0])),
         "power_w": draw(st.sampled_from([700.0, 1000.5])),
         "node": draw(st.sampled_from([4, 5, 8])),
@@ -52,8 +54,8 @@ def offer(draw: Any, name: str) -> dict[str, Any]:
 @st.composite
 def deployments(draw: Any) -> tuple[str, dict[str, Any]]:
     """A table, and a problem about it."""
-    table = draw(st.lists(rows(), min_size=2, max_size=4, unique=True))
-    optional = {"ttft_ms_max": st.sampled_from([260.0, 600.0]), "chips_max": st.integers(1, 8)}
+    table = draw(st.lists(rows(), min_size=2, max_size=3, unique=True))
+    optional = {"ttft_ms_max": st.sampled_from([260.0, 900.0]), "chips_max": st.integers(2, 8)}
     problem = {
         "name": "small",
         "hardware": [offer(draw, "red"), offer(draw, "blue")],
@@ -64,12 +66,12 @@ def deployments(draw: Any) -> tuple[str, dict[str, Any]]:
         "workload": {
             "input_tokens": 100,
             "output_tokens": 10,
-            "requests_per_s": draw(st.integers(1, 4000)) / 1e3,
+            "requests_per_s": draw(st.sampled_from([0.9, 1.5, 0.2, 4.0])),
         },
         "minimize": "chips",
         "constraints": draw(st.fixed_dictionaries({}, optional=optional)),
     }
-    return "\n".join([HEADER, *table]) + "\n", problem
+    return "\n".join([HEADER, SLOW, *table]) + "\n", problem
 
 
 def posed(folder: Path, table: str, problem: dict[str, Any]) -> DeploymentProblem:
@@ -115,7 +117,6 @@ NAMES = ("chips", "usd_per_hour", "power_w", "nodes", "requests_per_s", "ttft_ms
 def test_a_frontier_equals_enumeration(tmp_path: Path, instance: Any, order: list[str], n: int) -> None:
     problem = posed(tmp_path, *instance)
     names = tuple(order[:n])
-    assume("aggregated" in instance[0])
     found = frontier(problem, names)
     truth = pareto(all_plans(problem, names), found.objectives)
     first, *later = found.objectives
@@ -153,7 +154,6 @@ def test_every_minimal_conflict_is_one(tmp_path: Path, instance: Any) -> None:
     """Brute force has no plan within a conflict, and one when any of its bounds is left out."""
     table, asked = instance
     asked = asked | {"constraints": {"ttft_ms_max": 120.0, "tpot_ms_max": 15.0, "chips_max": 2}}
-    assume("aggregated" in table)
     problem = posed(tmp_path, table, asked)
     found = explain(problem)
     question = DeploymentQuestion(problem)
