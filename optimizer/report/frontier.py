@@ -8,7 +8,7 @@ from rich.text import Text
 from optimizer.report.chart import scatter
 from optimizer.report.numbers import count, short, signed, value_of
 from optimizer.report.parts import blank_between, conflict_part, new_table, titled_lines
-from optimizer.report.replicas import replicas_of
+from optimizer.report.replicas import POOLS, replicas_of
 from optimizer.spec.deployment_plan import DeploymentPlan
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, AnyPlan, Frontier, Placed
@@ -78,6 +78,8 @@ def _points(found: Frontier, verbose: bool) -> Group:
             columns[name] = [where[number - 1][name] for number, _ in chosen]
     fitting(columns)
     table = new_table(*columns)
+    if columns.keys() & {POOLS}:
+        table.columns[-1].justify = "left"
     for cells_of_row in zip(*columns.values(), strict=True):
         table.add_row(*cells_of_row)
     title = "Points"

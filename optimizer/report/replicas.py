@@ -3,12 +3,13 @@
 from optimizer.report.deploy import split
 from optimizer.spec.deployment_plan import DeploymentPlan, ReplicaPool
 
+POOLS = "pools (P prefill, D decode)"
 _PHASE = {"aggregated": "", "prefill": "P ", "decode": "D "}
 
 
 def replicas_of(plan: DeploymentPlan) -> dict[str, str]:
     """Its pools, each as how many replicas of how many chips of which kind."""
-    return {"pools (P prefill, D decode)": "\n".join(map(_pool, plan.deployment.pools))}
+    return {POOLS: "\n".join(map(_pool, plan.deployment.pools))}
 
 
 def _pool(pool: ReplicaPool) -> str:
