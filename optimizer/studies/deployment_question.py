@@ -241,8 +241,8 @@ class DeploymentQuestion:
         return (
             f"{work.asked} re-solves, {work.solves} questions to HiGHS and CP-SAT through OR-Tools "
             f"{engine_version()}",
-            "each optimum confirmed by CP-SAT or by an exact computation in whole numbers",
-            "all totals and limits of every plan recomputed in fractions, replicas placed node by node",
+            "a confirmation of each optimum by CP-SAT or an exact computation in whole numbers",
+            "a check of all totals and limits of every plan in fractions, replicas placed node by node",
         )
 
     def optimum(self, asked: Ask, deadline: float | None = None) -> Answer:

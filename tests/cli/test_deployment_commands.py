@@ -105,7 +105,9 @@ def test_perturb(run: Any) -> None:
 def test_perturb_for_a_person(run: Any) -> None:
     code, out, err = run("perturb", "--vary", "hardware.nvidia-h100-sxm.hbm_bandwidth=+10%")
     assert (code, err) == (0, "")
-    assert "What each constraint costs" in out and "recomputed in fractions" in " ".join(out.split())
+    assert "What each constraint costs" in out and "limits of every plan in fractions" in " ".join(
+        out.split()
+    )
 
 
 def test_prices_vary_where_a_table_gives_the_rates(run: Any) -> None:
