@@ -27,25 +27,6 @@ def study_arguments(parser: argparse.ArgumentParser) -> None:
     loud.add_argument("-v", "--verbose", action="store_true", help="all operators and assumptions")
 
 
-def architecture_problem(arguments: argparse.Namespace) -> Any:
-    """The problem as typed; InputError if it is not about an architecture."""
-    from optimizer import catalog
-
-    problem = catalog.problem(arguments.problem, overrides(arguments.set))
-    require_architecture(arguments, problem)
-    return problem
-
-
-def require_architecture(arguments: argparse.Namespace, problem: Any) -> None:
-    """InputError for problems of other kinds, which only archsat solve answers."""
-    from optimizer.spec.kinds import ARCHITECTURE, kind_of_problem
-
-    if kind_of_problem(problem) is not ARCHITECTURE:
-        raise InputError(
-            f"{arguments.problem}: this command answers architecture problems; archsat solve answers this one"
-        )
-
-
 def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: str | None = None) -> int:
     """Solve, and show the result by `optimizer.report.<report>`; return the exit code.
 
@@ -55,10 +36,11 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
     from optimizer.spec.kinds import kind_of_problem
 
     check_out(arguments.out)
-    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    if report is None:
+        problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    else:
+        problem = problem_of(arguments, "architecture")
     kind = kind_of_problem(problem)
-    if report is not None:
-        require_architecture(arguments, problem)
     result = study(problem, options_of(arguments))
     if watched():
         progress("")
@@ -74,6 +56,20 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
         shown = import_module(f"optimizer.report.{report or kind.report}").report
         show(arguments, shown(result, verbose=arguments.verbose))
     return EXIT[result.status]
+
+
+def problem_of(arguments: argparse.Namespace, *kinds: str) -> Any:
+    """The problem that was named; InputError unless it is of one of these kinds."""
+    from optimizer import catalog
+    from optimizer.spec.kinds import kind_of_problem
+
+    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    if kind_of_problem(problem).name not in kinds:
+        raise InputError(
+            f"{arguments.problem}: this command answers {' and '.join(kinds)} problems; "
+            "archsat solve answers this one"
+        )
+    return problem
 
 
 def options_of(arguments: argparse.Namespace) -> "Options":

@@ -4,7 +4,7 @@ import argparse
 
 from optimizer.commands._arguments import whole
 from optimizer.commands._output import check_out, progress, show, watched, write
-from optimizer.commands._study import architecture_problem, options_of, study_arguments
+from optimizer.commands._study import options_of, problem_of, study_arguments
 
 HELP = "why nothing is feasible, and every single change that would do"
 _EXIT = {"infeasible": 3, "feasible": 0, "unknown": 4}
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.studies.conflicts import explain
 
     check_out(arguments.out)
-    problem = architecture_problem(arguments)
+    problem = problem_of(arguments, "architecture", "deployment")
     found = explain(problem, arguments.limit, options_of(arguments))
     if watched():
         progress("")

@@ -4,7 +4,7 @@ import argparse
 
 from optimizer.commands._arguments import whole
 from optimizer.commands._many import finish, journal_path, many_arguments, plot_argument, study_context
-from optimizer.commands._study import architecture_problem, options_of, study_arguments
+from optimizer.commands._study import options_of, problem_of, study_arguments
 from optimizer.errors import InputError
 
 HELP = "the complete Pareto set in two or three metrics"
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     from optimizer.studies.frontier import frontier
 
-    problem = architecture_problem(arguments)
+    problem = problem_of(arguments, "architecture", "deployment")
     with study_context(arguments) as executor:
         found = frontier(
             problem,

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from optimizer.commands._many import finish, journal_path, many_arguments, plot_argument, study_context
-from optimizer.commands._study import architecture_problem, options_of, study_arguments
+from optimizer.commands._study import options_of, problem_of, study_arguments
 from optimizer.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     from optimizer.studies.perturb import perturb
 
-    problem = architecture_problem(arguments)
+    problem = problem_of(arguments, "architecture", "deployment")
     vary = [_variation(text) for text in arguments.vary]
     with study_context(arguments) as executor:
         found = perturb(problem, vary, executor, journal_path(arguments), options_of(arguments))

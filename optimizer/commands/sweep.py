@@ -11,7 +11,7 @@ from optimizer.commands._many import (
     plot_argument,
     study_context,
 )
-from optimizer.commands._study import architecture_problem, options_of, study_arguments
+from optimizer.commands._study import options_of, problem_of, study_arguments
 from optimizer.errors import InputError
 
 HELP = "the cross product of problems, each solved to its optimum"
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.studies.sweep import sweep
 
     check_table(arguments.table)
-    problem = architecture_problem(arguments)
+    problem = problem_of(arguments, "architecture")
     over = dict(_values(text) for text in arguments.over)
     with study_context(arguments) as executor:
         found = sweep(problem, over, executor, journal_path(arguments), options_of(arguments))

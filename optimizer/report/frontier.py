@@ -8,8 +8,10 @@ from rich.text import Text
 from optimizer.report.chart import scatter
 from optimizer.report.numbers import count, short, signed, value_of
 from optimizer.report.parts import blank_between, conflict_part, new_table, titled_lines
+from optimizer.report.replicas import POOLS, replicas_of
+from optimizer.spec.deployment_plan import DeploymentPlan
 from optimizer.spec.plan import Plan
-from optimizer.spec.studies import Aim, Frontier, Placed
+from optimizer.spec.studies import Aim, AnyPlan, Frontier, Placed
 
 SHOWN = 40
 WIDTH = 80
@@ -70,11 +72,14 @@ def _points(found: Frontier, verbose: bool) -> Group:
     for aim in found.objectives:
         cells = [value_of(aim.metric, plan.metrics[aim.metric]) for _, plan in chosen]
         columns[broken(aim.metric)] = cells
-    for name, read in _WHERE.items():
-        if len({read(plan) for plan in found.points}) > 1:
-            columns[name] = [read(plan) for _, plan in chosen]
+    where = [names_of(plan) for plan in found.points]
+    for name in where[0]:
+        if len({row[name] for row in where}) > 1:
+            columns[name] = [where[number - 1][name] for number, _ in chosen]
     fitting(columns)
     table = new_table(*columns)
+    if columns.keys() & {POOLS}:
+        table.columns[-1].justify = "left"
     for cells_of_row in zip(*columns.values(), strict=True):
         table.add_row(*cells_of_row)
     title = "Points"
@@ -95,7 +100,19 @@ def broken(name: str) -> str:
 
 def fitting(columns: dict[str, list[str]]) -> None:
     """Leave out columns, the least telling first, until a table fits; numbers are never cut."""
-    for name in ("cache", "weights", "params", "d_head", "kv", "batch", "TP", "heads", "d_ff", "chip"):
+    for name in (
+        "mode",
+        "cache",
+        "weights",
+        "params",
+        "d_head",
+        "kv",
+        "batch",
+        "TP",
+        "heads",
+        "d_ff",
+        "chip",
+    ):
         widths = [max(map(len, [*head.split("\n"), *cells])) + 1 for head, cells in columns.items()]
         if sum(widths) <= WIDTH:
             return
@@ -167,13 +184,19 @@ def _better(aim: Aim, row: Placed) -> str:
 def _proof(found: Frontier) -> list[str]:
     first, *later = found.objectives
     exact = ", ".join(f"{aim.metric} at {aim.step:g} {aim.unit}" for aim in later)
+    deployed = any(isinstance(plan, DeploymentPlan) for plan in found.points)
+    what = (
+        f"{found.lattice_points} configurations" if deployed else f"{found.lattice_points:.2e} lattice points"
+    )
     return [
-        f"{found.lattice_points:.2e} lattice points; exact in {first.metric}, and {exact}",
+        f"{what}; exact in {first.metric}, and {exact}",
         *(f"by {line}" for line in found.confirmed_by),
         f"archsat {found.version}",
     ]
 
 
-def names_of(plan: Plan) -> dict[str, str]:
+def names_of(plan: AnyPlan) -> dict[str, str]:
     """A plan's dimensions and deployment, as text, for a table or a hover."""
+    if isinstance(plan, DeploymentPlan):
+        return replicas_of(plan)
     return {name: read(plan) for name, read in _WHERE.items()}

@@ -48,6 +48,14 @@ class Pools(Strict):
     pools: tuple[ReplicaPool, ...]
 
 
+class DeploymentPlan(Strict):
+    """One deployment of a study, with its totals."""
+
+    architecture: str | None
+    deployment: Pools
+    metrics: dict[str, float]
+
+
 class DeploymentCertificate(Strict):
     """Why the answer can be believed."""
 

@@ -5,7 +5,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from optimizer.spec.base import Strict
+from optimizer.spec.deployment_plan import DeploymentPlan
 from optimizer.spec.plan import Conflict, Plan, Relaxation
+
+AnyPlan = Plan | DeploymentPlan
+"""A plan of a problem of any kind; each has metrics."""
 
 
 class Aim(Strict):
@@ -25,7 +29,7 @@ class Aim(Strict):
 class Answer(Strict):
     """One re-solve: the proven optimum, or the proof that there is none (`plan` is None)."""
 
-    plan: Plan | None
+    plan: AnyPlan | None
     slices: int
     """Slices priced."""
     solves: int
@@ -85,7 +89,7 @@ class Frontier(Strict):
     status: FrontierStatus
     objectives: tuple[Aim, ...]
     """The first is exact; plans closer than one step in a later one are counted as one."""
-    points: tuple[Plan, ...]
+    points: tuple[AnyPlan, ...]
     gaps: tuple[Gap, ...]
     placed: tuple[Placed, ...]
     conflict: Conflict | None
@@ -150,12 +154,13 @@ class Perturbation(Strict):
     status: Literal["complete", "partial", "infeasible", "unknown"]
     objective: Aim
     value: float | None
-    plan: Plan | None
+    plan: AnyPlan | None
     bearings: tuple[Bearing, ...]
     changes: tuple[Change, ...]
     critical: tuple[Critical, ...]
     conflict: Conflict | None
     work: Work
+    confirmed_by: tuple[str, ...] = ()
     version: str
     problem: dict[str, Any]
 
@@ -169,7 +174,7 @@ class Explanation(Strict):
     complete: bool
     """Whether these are all the minimal conflicts there are."""
     relaxations: tuple[Relaxation, ...]
-    witness: Plan | None
+    witness: AnyPlan | None
     """A plan, where there is one after all."""
     work: Work
     version: str

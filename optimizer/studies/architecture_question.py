@@ -5,7 +5,7 @@ frames stay with the space (`Space.memo`), so that only the search itself is don
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,12 +17,13 @@ from optimizer.columns.space import Space, resolve
 from optimizer.cost.frame import Frame, Slice
 from optimizer.metrics import evaluate, metric, sign
 from optimizer.solver import equals
+from optimizer.solver.engine import engine_version
 from optimizer.solver.queue import OutOfTime
 from optimizer.solver.search import Search
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Conflict, Plan
 from optimizer.spec.problem import Problem
-from optimizer.spec.studies import Aim, Answer
+from optimizer.spec.studies import Aim, Answer, Work
 from optimizer.studies.explain import explain_conflict
 from optimizer.studies.moves import Move, can_be_dropped, is_tighter, moves_of
 from optimizer.studies.outcome import plan_of
@@ -73,6 +74,11 @@ class ArchitectureQuestion:
         """The problem with its chips and baseline written out."""
         parts = [self.problem, *self.space.chips, *([self.space.baseline] if self.space.baseline else [])]
         return "\n".join(part.model_dump_json(exclude_unset=True) for part in parts)
+
+    def usual(self) -> tuple[str, ...]:
+        """The problem's first objective against the loss, or the loss against tpot_ms."""
+        own = self.problem.objectives[0][0]
+        return (own, "loss" if own != "loss" else "tpot_ms")
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics that every plan has: those whose facts all chips state."""
@@ -127,6 +133,16 @@ class ArchitectureQuestion:
         checked = check(frame, self._architecture(frame, chosen), self.space.rules)
         return checked.metrics, checked.broken
 
+    def beside(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The baseline, then the models named; InputError for a model that does not exist."""
+        from optimizer import catalog
+
+        baseline = self.problem.baseline
+        found = tuple(dict.fromkeys([*([baseline] if baseline else []), *names]))
+        for name in found:
+            catalog.model(name)
+        return found
+
     def place(self, name: str, like: Plan) -> tuple[dict[str, float], tuple[str, ...]]:
         """A published model where `like` runs."""
         from optimizer import catalog
@@ -158,6 +174,16 @@ class ArchitectureQuestion:
     def conflict(self, deadline: float | None = None) -> Conflict | None:
         """The smallest conflict of a problem without a plan."""
         return explain_conflict(self.space, deadline)
+
+    def witnesses(self, work: Work) -> tuple[str, ...]:
+        """What confirmed the answers of a study."""
+        return (
+            f"{work.asked} re-solves, each an optimum proven by bounds in numpy and OR-Tools CP-SAT "
+            f"{engine_version()}",
+            f"{work.solves} questions to CP-SAT, each answered with and without presolve",
+            f"enumeration of {work.enumerated} plans of the slices solved, in numpy",
+            "all metrics and rules of every plan recomputed from the cost model",
+        )
 
     def optimum(self, asked: Ask, deadline: float | None = None) -> Answer:
         """Search the space under the rules asked for; the plan is recomputed and checked."""

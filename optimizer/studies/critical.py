@@ -4,8 +4,7 @@ The plan need not change only once on the way, so what is found is a change, not
 answer says up to where every change tried left the plan as it is.
 """
 
-from optimizer.spec.plan import Plan
-from optimizer.spec.studies import Aim, Critical
+from optimizer.spec.studies import Aim, AnyPlan, Critical
 from optimizer.studies.question import Ask
 from optimizer.studies.resolves import Resolves
 
@@ -16,7 +15,7 @@ FINE = 0.001
 
 
 def critical_changes(
-    resolves: Resolves, aims: tuple[Aim, ...], base: Plan, paths: list[str]
+    resolves: Resolves, aims: tuple[Aim, ...], base: AnyPlan, paths: list[str]
 ) -> list[Critical]:
     """For each constant, either way."""
     return [
@@ -24,7 +23,7 @@ def critical_changes(
     ]
 
 
-def _critical(resolves: Resolves, aims: tuple[Aim, ...], base: Plan, path: str, way: float) -> Critical:
+def _critical(resolves: Resolves, aims: tuple[Aim, ...], base: AnyPlan, path: str, way: float) -> Critical:
     own = resolves.question.choices(base)
 
     def other(sizes: list[float]) -> list[dict[str, tuple[object, object]] | None]:

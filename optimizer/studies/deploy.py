@@ -1,20 +1,20 @@
 """The best deployment of a problem, with its proof; or the conflict that leaves none."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from optimizer.check_deployment import DeploymentCheck
 from optimizer.columns.deployment import DeploymentColumns
-from optimizer.errors import InputError, InternalMismatch
+from optimizer.errors import InputError
 from optimizer.solver.deployment import SCALE, Objectives, Packed, optimum
 from optimizer.solver.engine import engine_version
 from optimizer.spec.deployment import DeploymentProblem
-from optimizer.spec.deployment_plan import DeploymentCertificate, DeploymentResult, Pools, ReplicaPool
+from optimizer.spec.deployment_plan import DeploymentCertificate, DeploymentResult, Pools
 from optimizer.spec.plan import Assumption, Binding, Objective
 from optimizer.studies.deploy_columns import all_bounds, prepare
 from optimizer.studies.deploy_explain import explain_deployment
+from optimizer.studies.deployment_outcome import DeploymentOutcome
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
 
@@ -30,7 +30,6 @@ UNITS = {
     "utilisation": "",
     "memory_capacity": "of the usable memory",
 }
-_SAME = 1e-9
 ANY_TRAFFIC = 1e-8
 """Requests per second that a plan for the most traffic must serve: some."""
 
@@ -44,7 +43,9 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     study = _Study(problem, prepare(problem), options, options.deadline())
     found = study.optimum(problem.objectives, {"requests_per_s": ANY_TRAFFIC} | study.bounds, True)
     plan = study.settle(found) if found.counts else found
-    study.require(plan)
+    outcome = study.outcome(plan)
+    if plan.counts:
+        outcome.require(plan)
     _, sense = problem.objectives[0]
     conflict = None
     if found.status == "infeasible":
@@ -53,8 +54,8 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
         status=found.status,
         objective=study.objective(found),
         architecture=problem.architecture,
-        deployment=Pools(pools=study.pools(plan)) if plan.counts else None,
-        metrics=study.metrics(plan) if plan.counts else {},
+        deployment=Pools(pools=outcome.pools()) if plan.counts else None,
+        metrics=outcome.metrics() if plan.counts else {},
         binding=study.binding(found, plan) if found.status == "optimal" else (),
         next_better=study.next_better(found) if found.status == "optimal" and sense > 0 else "",
         conflict=conflict,
@@ -95,37 +96,10 @@ class _Study:
             again = self.optimum((*least, ("requests_per_s", -1)), self.bounds | held)
         return again if again.counts else found
 
-    def check(self, plan: Packed) -> DeploymentCheck:
-        """The independent computation of a plan."""
-        c = self.columns
-        given = None
-        if c.percentile is not None:
-            rates = c.rates(self.bounds)
-            given = {i: float(rates[i]) for i in plan.counts}
-        return DeploymentCheck(
-            replicas=c.replicas,
-            supplies=c.supplies,
-            counts=plan.counts,
-            factors=c.factors,
-            demand=c.demand,
-            utilisation_max=self.bounds.get("utilisation_max", 1.0),
-            percentile=c.percentile,
-            given=given,
-        )
-
-    def require(self, plan: Packed) -> None:
-        """InternalMismatch unless the plan holds and has the value it claims."""
-        if not plan.counts:
-            return
-        checked = self.check(plan)
-        broken = checked.broken(self.bounds)
-        if broken:
-            raise InternalMismatch(f"the plan found breaks {', '.join(broken)} when recomputed")
-        totals = checked.totals()
-        floored = sum(plan.counts.values()) / SCALE["requests_per_s"]
-        for name, value in plan.values.items():
-            if abs(totals[name] - value) > _SAME * max(1.0, abs(value)) + floored:
-                raise InternalMismatch(f"{name}: the solver says {value:.9g}, the check {totals[name]:.9g}")
+    def outcome(self, plan: Packed) -> DeploymentOutcome:
+        """A plan with its check, pools and totals."""
+        tokens = self.problem.workload.output_tokens
+        return DeploymentOutcome(self.columns, self.bounds, plan.counts, tokens)
 
     def objective(self, found: Packed) -> Objective:
         """What was optimised, reached and proven."""
@@ -139,58 +113,11 @@ class _Study:
         gap = abs(value - bound) / abs(value) if value and bound is not None else None
         return Objective(name=shown, sense=direction, value=value, unit=UNITS[shown], bound=bound, gap=gap)
 
-    def pools(self, plan: Packed) -> tuple[ReplicaPool, ...]:
-        """The pools, prefill before decode, the largest first."""
-        checked = self.check(plan)
-        order = {"aggregated": 0, "prefill": 1, "decode": 2}
-        rows = sorted(checked.rows, key=lambda i: (order[checked.rows[i]["mode"]], -plan.counts[i]))
-        return tuple(self._pool(checked, i) for i in rows)
-
-    def _pool(self, checked: DeploymentCheck, index: int) -> ReplicaPool:
-        row, n = checked.rows[index], checked.counts[index]
-        supply = next(s for s in self.columns.supplies if s.name == row["chip"])
-        chips = [(supply, n * row["chips"])]
-        chips += [(s, n * row["expert_chips"]) for s in self.columns.supplies if s.name == row["expert_chip"]]
-        return ReplicaPool(
-            phase=row["mode"],
-            chip=row["chip"],
-            replicas=n,
-            **{f"{d}_parallel": row[f"{d}_parallel"] for d in ("tensor", "pipeline", "expert", "data")},
-            batch=row["batch"],
-            weight_dtype=row["weight_dtype"],
-            kv_dtype=row["kv_dtype"],
-            chips=chips[0][1],
-            expert_chip=row["expert_chip"] or None,
-            expert_chips=n * row["expert_chips"],
-            microbatches=row["microbatches"],
-            requests_per_s=n * row["requests_per_s"],
-            utilisation=checked.utilisation(row["mode"]),
-            ttft_ms=row["ttft_ms"] or None,
-            tpot_ms=row["tpot_ms"] or None,
-            memory_gib=row["memory_gib"] or None,
-            hbm_usable_gib=supply.usable_gib,
-            expert_memory_gib=row["expert_memory_gib"] or None,
-            second_tier_gib=row["second_tier_gib"] or None,
-            usd_per_hour=_added((count, s.usd_per_hour) for s, count in chips),
-            power_w=_added((count, s.power_w) for s, count in chips),
-            source=row["label"],
-        )
-
-    def metrics(self, plan: Packed) -> dict[str, float]:
-        """Totals of the plan."""
-        found = self.check(plan).totals()
-        served = found["requests_per_s"]
-        carried = min(served, self.columns.demand or served)
-        tokens = carried * self.problem.workload.output_tokens
-        found |= {"output_tokens_per_s": tokens, "utilisation": carried / served if served else 0.0}
-        if "usd_per_hour" in found and tokens:
-            found["usd_per_million_tokens"] = found["usd_per_hour"] / 3600 / tokens * 1e6
-        return found
-
     def binding(self, found: Packed, plan: Packed) -> tuple[Binding, ...]:
         """Bounds without which a better plan exists."""
         name, sense = self.problem.objectives[0]
-        totals = self.check(plan).totals()
+        check = self.outcome(plan).check
+        totals = check.totals()
         rows = []
         for bound, limit in self.bounds.items():
             if bound == "requests_per_s":
@@ -201,7 +128,7 @@ class _Study:
             metric = bound.removesuffix("_max")
             value = totals.get(metric, limit)
             if bound.startswith("inventory:"):
-                metric, value = "chips", float(self.check(plan).chips(bound.partition(":")[2]))
+                metric, value = "chips", float(check.chips(bound.partition(":")[2]))
             rows.append(Binding(constraint=bound, bound=limit, value=value, unit=UNITS.get(metric, "")))
         return tuple(rows)
 
@@ -270,9 +197,3 @@ class _Study:
             else "no plan to check",
             seed=self.options.settings.seed,
         )
-
-
-def _added(each: Iterable[tuple[int, float | None]]) -> float | None:
-    """A total over kinds of chips; None where one of them is unknown."""
-    known = [(count, value) for count, value in each if value is not None or count]
-    return None if any(v is None for _, v in known) else sum(n * (v or 0.0) for n, v in known)

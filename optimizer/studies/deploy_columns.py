@@ -16,10 +16,13 @@ from optimizer.errors import InputError
 from optimizer.spec.deployment import DeploymentProblem
 
 
-def prepare(problem: DeploymentProblem) -> DeploymentColumns:
-    """Everything a planner needs, priced or read once; bounds are applied later."""
+def prepare(problem: DeploymentProblem, offered: tuple[Supply, ...] | None = None) -> DeploymentColumns:
+    """Everything a planner needs, priced or read once; bounds are applied later.
+
+    `offered`: chips with other figures than the problem's own.
+    """
     space, table = problem.deployment, problem.performance_table
-    offered = supplies(problem.hardware, known_only=table is None)
+    offered = offered or supplies(problem.hardware, known_only=table is None)
     if table is not None:
         replicas, dropped = _from_tables(problem, offered)
     else:

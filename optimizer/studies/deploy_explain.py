@@ -4,7 +4,7 @@ Each relaxation is the optimum of one quantity, or the nearest value of a latenc
 some configuration returns, and is verified by solving again with it, rounded outwards.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
@@ -49,6 +49,19 @@ def explain_deployment(
         names, changes = search.together(names)
     changes += list(_wider(problem, bounds, prepare, deadline))
     return Conflict(constraints=tuple(names), relaxations=tuple(changes))
+
+
+def single_changes(
+    problem: DeploymentProblem,
+    columns: DeploymentColumns,
+    bounds: Bounds,
+    names: Sequence[str],
+    prepare: Callable[[DeploymentProblem], DeploymentColumns],
+    deadline: float | None = None,
+) -> tuple[Relaxation, ...]:
+    """The nearest change of each bound named, all others kept, and choices left out that would do."""
+    search = _Explanation(columns, bounds, deadline)
+    return (*map(search.relax, names), *_wider(problem, bounds, prepare, deadline))
 
 
 @dataclass

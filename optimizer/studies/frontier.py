@@ -13,10 +13,9 @@ from math import inf, isfinite
 from pathlib import Path
 
 from optimizer.errors import InputError
-from optimizer.solver.engine import engine_version
-from optimizer.spec.plan import Conflict, Plan
-from optimizer.spec.problem import Problem
-from optimizer.spec.studies import Frontier, FrontierStatus, Gap
+from optimizer.spec.plan import Conflict
+from optimizer.spec.studies import AnyPlan, Frontier, FrontierStatus, Gap
+from optimizer.studies.asking import AnyProblem, begin
 from optimizer.studies.boxes import NO_FLOOR, Box, Corner, Solved, maximal
 from optimizer.studies.executors import Here
 from optimizer.studies.frontier_notes import notes_of
@@ -34,7 +33,7 @@ _FEWEST = 4
 
 
 def frontier(
-    problem: Problem,
+    problem: AnyProblem,
     objectives: Sequence[str] = (),
     resolution: dict[str, float] | None = None,
     points: int | None = None,
@@ -49,7 +48,9 @@ def frontier(
     defaults; the first objective needs none. `points` stops after that many. `models` are placed beside
     it. Stopped by the time limit or Ctrl-C, the status is 'partial' and `gaps` says what is missing.
     """
-    names = _names(problem, objectives)
+    question = begin(problem)
+    names = _names(tuple(objectives) or question.usual())
+    question.beside(models)
     walk = _Walk(problem, names, resolution or {}, points, executor or Here(), journal, options)
     try:
         return walk.run(models)
@@ -57,9 +58,7 @@ def frontier(
         walk.resolves.close()
 
 
-def _names(problem: Problem, objectives: Sequence[str]) -> tuple[str, ...]:
-    own = [name for name, _ in problem.objectives]
-    names = tuple(objectives) or (own[0], "loss" if own[0] != "loss" else "tpot_ms")
+def _names(names: tuple[str, ...]) -> tuple[str, ...]:
     if not 2 <= len(names) <= 3:
         raise InputError(f"--objectives {','.join(names)[:80]}: name two or three metrics")
     if len(set(names)) < len(names):
@@ -72,7 +71,7 @@ class _Walk:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: AnyProblem,
         names: tuple[str, ...],
         resolution: dict[str, float],
         points: int | None,
@@ -89,7 +88,7 @@ class _Walk:
         self.aims = tuple(question.aim(name, step=resolution.get(name)) for name in names)
         self.most = points or inf
         self.problem = problem
-        self.points: dict[Corner, Plan] = {}
+        self.points: dict[Corner, AnyPlan] = {}
         self.open: list[Box] = []
         self.solved = Solved()
         self.best_first: float | None = None
@@ -119,7 +118,7 @@ class _Walk:
             conflict=conflict,
             notes=notes_of(self.aims, found) if status == "complete" else (),
             work=self.resolves.work,
-            confirmed_by=self._witnesses() if found else (),
+            confirmed_by=self.resolves.question.witnesses(self.resolves.work) if found else (),
             lattice_points=self.resolves.question.lattice_points,
             version=VERSION,
             problem=self.problem.model_dump(mode="json", exclude_unset=True),
@@ -157,7 +156,7 @@ class _Walk:
         self.open = maximal(self.open)
         self.resolves.say(self._progress())
 
-    def _answers(self, boxes: list[Box]) -> list[Plan | None]:
+    def _answers(self, boxes: list[Box]) -> list[AnyPlan | None]:
         asks = [Ask(aims=self.aims, bounds=self._bounds(box)) for box in boxes]
         return [answer.plan for answer in self.resolves.all(asks)]
 
@@ -165,7 +164,7 @@ class _Walk:
         later = zip(self.aims[1:], box.corner, strict=True)
         return {aim.metric: at_most(aim, steps) for aim, steps in later if isfinite(steps)}
 
-    def _take(self, box: Box, plan: Plan | None) -> None:
+    def _take(self, box: Box, plan: AnyPlan | None) -> None:
         steps = None if plan is None else steps_of(self.aims[1:], plan)
         self.solved.add(box, steps)
         if plan is not None and steps is not None:
@@ -177,7 +176,7 @@ class _Walk:
         if steps is not None and not (len(steps) == 1 and steps[0] <= box.floor):
             self.open += box.split(steps)
 
-    def _sorted(self) -> tuple[Plan, ...]:
+    def _sorted(self) -> tuple[AnyPlan, ...]:
         """Points from the best first objective to the worst."""
         first = self.aims[0]
         order = sorted(self.points.items(), key=lambda p: (first.sign * p[1].metrics[first.metric], p[0]))
@@ -193,13 +192,3 @@ class _Walk:
         left = sum(box.corner[0] - box.floor for box in self.open if isfinite(box.corner[0] - box.floor))
         unit = f"{left:g} steps of {self.aims[1].metric} left" if left else f"{len(self.open)} boxes open"
         return f"{len(self.points)} points, {unit}{self.resolves.pace(len(self.open))}"
-
-    def _witnesses(self) -> tuple[str, ...]:
-        work = self.resolves.work
-        return (
-            f"{work.asked} re-solves, each an optimum proven by bounds in numpy and OR-Tools CP-SAT "
-            f"{engine_version()}",
-            f"{work.solves} questions to CP-SAT, each answered with and without presolve",
-            f"enumeration of {work.enumerated} plans of the slices solved, in numpy",
-            "all metrics and rules of every point recomputed from the cost model",
-        )

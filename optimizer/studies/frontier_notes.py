@@ -1,12 +1,11 @@
 """What a reader should know of a frontier before believing its shape."""
 
-from optimizer.spec.plan import Plan
-from optimizer.spec.studies import Aim
+from optimizer.spec.studies import Aim, AnyPlan
 
 _SAME = 1e-12
 
 
-def notes_of(aims: tuple[Aim, ...], points: tuple[Plan, ...]) -> tuple[str, ...]:
+def notes_of(aims: tuple[Aim, ...], points: tuple[AnyPlan, ...]) -> tuple[str, ...]:
     """Objectives that do not trade against each other, and why."""
     if len(points) != 1:
         return ()

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optimizer.spec.plan import Plan
-from optimizer.spec.problem import Problem
-from optimizer.spec.studies import Bearing, Change, Critical, Perturbation
+from optimizer.spec.studies import AnyPlan, Bearing, Change, Critical, Perturbation
+from optimizer.studies.asking import AnyProblem, begin
 from optimizer.studies.critical import critical_changes
 from optimizer.studies.executors import Here
 from optimizer.studies.question import Ask
@@ -38,7 +37,7 @@ class Variation:
 
 
 def perturb(
-    problem: Problem,
+    problem: AnyProblem,
     vary: Sequence[Variation] = (),
     executor: Executor | None = None,
     journal: Path | None = None,
@@ -49,6 +48,7 @@ def perturb(
     Each is solved to its proven optimum; `alone` shows a dimension changed with all else kept. For each
     constant of `vary` it is also bisected how far it may be wrong, either way, before the plan changes.
     """
+    begin(problem)
     study = {"study": "perturb"}
     resolves = Resolves(problem, study, executor or Here(), journal, options.time_limit_s, options.progress)
     try:
@@ -73,7 +73,7 @@ class _Try:
 class _Perturb:
     """One perturbation study in the making."""
 
-    def __init__(self, problem: Problem, resolves: Resolves, vary: tuple[Variation, ...]) -> None:
+    def __init__(self, problem: AnyProblem, resolves: Resolves, vary: tuple[Variation, ...]) -> None:
         self.problem, self.resolves, self.vary = problem, resolves, vary
         self.question = resolves.question
         name, sense = problem.objectives[0]
@@ -91,7 +91,7 @@ class _Perturb:
         bearings: list[Bearing] = []
         critical: list[Critical] = []
         status = "complete"
-        base: Plan | None = None
+        base: AnyPlan | None = None
         try:
             base = self.resolves.one(Ask(aims=self.aims)).plan
             if base is not None:
@@ -115,11 +115,12 @@ class _Perturb:
             critical=tuple(critical),
             conflict=conflict,
             work=self.resolves.work,
+            confirmed_by=() if base is None else self.question.witnesses(self.resolves.work),
             version=VERSION,
             problem=self.problem.model_dump(mode="json", exclude_unset=True),
         )
 
-    def _constraints(self, base: Plan) -> list[_Try]:
+    def _constraints(self, base: AnyPlan) -> list[_Try]:
         tries = []
         for name, value in self.question.constraints().items():
             droppable, moves = self.question.neighbours(name, base)
@@ -131,13 +132,13 @@ class _Perturb:
                 tries.append(_Try("constraint", name, "dropped", value, None, ask))
         return tries
 
-    def _constants(self, base: Plan) -> list[_Try]:
+    def _constants(self, base: AnyPlan) -> list[_Try]:
         return [
             _Try("constant", v.path, v.words, 1.0, v.factor, Ask(aims=self.aims, scaled={v.path: v.factor}))
             for v in self.vary
         ]
 
-    def _dimensions(self, base: Plan) -> list[Change]:
+    def _dimensions(self, base: AnyPlan) -> list[Change]:
         """Each free choice held at the nearest other values: numbers on both sides, others at every one."""
         found: list[Change] = []
         chosen = self.question.choices(base)
@@ -162,7 +163,7 @@ class _Perturb:
             sides = [s for s in sides if len(s[1]) > depth + 1 and (s[0], s[1][depth]) not in done]
         return found
 
-    def _solved(self, base: Plan, tries: list[_Try]) -> list[Change]:
+    def _solved(self, base: AnyPlan, tries: list[_Try]) -> list[Change]:
         live = [item for item in tries if not self._unchanged(base, item)]
         answers = dict(zip(map(id, live), self.resolves.all([item.ask for item in live]), strict=True))
         self.resolves.say(f"{self.resolves.work.asked} re-solves{self.resolves.pace(0)}")
@@ -171,7 +172,7 @@ class _Perturb:
             for item in tries
         ]
 
-    def _unchanged(self, base: Plan, item: _Try) -> bool:
+    def _unchanged(self, base: AnyPlan, item: _Try) -> bool:
         """Whether a tighter constraint that the plan keeps leaves it optimal, with no solve."""
         return (
             item.kind == "constraint"
@@ -180,7 +181,7 @@ class _Perturb:
             and self.question.keeps(base, item.name, item.new)
         )
 
-    def _change(self, base: Plan, item: _Try, plan: Plan | None) -> Change:
+    def _change(self, base: AnyPlan, item: _Try, plan: AnyPlan | None) -> Change:
         first = self.aims[0].metric
         value = None if plan is None else plan.metrics[first]
         difference = None if value is None else value - base.metrics[first]
@@ -203,7 +204,7 @@ class _Perturb:
             alone_breaks=alone[1],
         )
 
-    def _differences(self, base: Plan, plan: Plan) -> dict[str, tuple[Any, Any]]:
+    def _differences(self, base: AnyPlan, plan: AnyPlan) -> dict[str, tuple[Any, Any]]:
         return differences(self.question.choices(base), self.question.choices(plan))
 
     def _bearings(self, changes: list[Change]) -> list[Bearing]:

@@ -3,31 +3,32 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from optimizer.spec.plan import Plan
-from optimizer.spec.studies import Aim, Placed
+from optimizer.spec.studies import Aim, AnyPlan, Placed
 from optimizer.studies.question import Question
 
 _SAME = 1e-9
 
 
 def place_models(
-    question: Question, aims: tuple[Aim, ...], points: tuple[Plan, ...], models: Sequence[str], complete: bool
+    question: Question,
+    aims: tuple[Aim, ...],
+    points: tuple[AnyPlan, ...],
+    models: Sequence[str],
+    complete: bool,
 ) -> tuple[Placed, ...]:
-    """The baseline, then the named models; each where the first point runs."""
-    baseline = question.problem.baseline
-    names = dict.fromkeys([*([baseline] if baseline else []), *models])
+    """The models of `Question.beside`, each where the first point runs."""
     if not points:
         return ()
-    return tuple(_placed(question, aims, points, name, complete) for name in names)
+    return tuple(_placed(question, aims, points, name, complete) for name in question.beside(models))
 
 
 def _placed(
-    question: Question, aims: tuple[Aim, ...], points: tuple[Plan, ...], name: str, complete: bool
+    question: Question, aims: tuple[Aim, ...], points: tuple[AnyPlan, ...], name: str, complete: bool
 ) -> Placed:
     metrics, breaks = question.place(name, points[0])
     own = [aim.sign * metrics[aim.metric] for aim in aims]
 
-    def excess(plan: Plan) -> list[float]:
+    def excess(plan: AnyPlan) -> list[float]:
         """How much worse the point is in each objective, relative."""
         theirs = [aim.sign * plan.metrics[aim.metric] for aim in aims]
         return [(t - o) / abs(o) if o else t - o for t, o in zip(theirs, own, strict=True)]

@@ -5,13 +5,12 @@ values, free choices with their domains, and `optimum`, which proves an answer. 
 studies by one class with these methods and a line in `asking.question_of`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from optimizer.spec.base import Strict
-from optimizer.spec.plan import Conflict, Plan
-from optimizer.spec.problem import Problem
-from optimizer.spec.studies import Aim, Answer
+from optimizer.spec.plan import Conflict
+from optimizer.spec.studies import Aim, Answer, Work
 
 
 class Ask(Strict):
@@ -34,9 +33,13 @@ class Ask(Strict):
 
 
 class Question(Protocol):
-    """What studies need of a problem."""
+    """What studies need of a problem. Plans handed to it are its own."""
 
-    problem: Problem
+    problem: Any
+
+    def usual(self) -> tuple[str, ...]:
+        """The objectives of a frontier when none are named."""
+        ...
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics that every plan has."""
@@ -50,7 +53,7 @@ class Question(Protocol):
         """Constraints in force, with their values."""
         ...
 
-    def neighbours(self, constraint: str, plan: Plan) -> tuple[bool, list[tuple[str, Any, float | None]]]:
+    def neighbours(self, constraint: str, plan: Any) -> tuple[bool, list[tuple[str, Any, float | None]]]:
         """Whether it may be switched off, and values near its own: (in words, value, change in its unit)."""
         ...
 
@@ -58,11 +61,11 @@ class Question(Protocol):
         """Free choices and their values, ascending where they have an order."""
         ...
 
-    def choices(self, plan: Plan) -> dict[str, Any]:
+    def choices(self, plan: Any) -> dict[str, Any]:
         """The value of every free choice in a plan."""
         ...
 
-    def alone(self, plan: Plan, name: str, value: Any) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+    def alone(self, plan: Any, name: str, value: Any) -> tuple[dict[str, float] | None, tuple[str, ...]]:
         """The plan with one choice changed: its metrics, and the constraints it breaks."""
         ...
 
@@ -70,7 +73,7 @@ class Question(Protocol):
         """Whether the new value allows no plan that the old one does not."""
         ...
 
-    def keeps(self, plan: Plan, constraint: str, value: Any) -> bool:
+    def keeps(self, plan: Any, constraint: str, value: Any) -> bool:
         """Whether a plan keeps a constraint at another value."""
         ...
 
@@ -82,7 +85,11 @@ class Question(Protocol):
         """The proven optimum. Raises OutOfTime at the deadline, InputError for what cannot be asked."""
         ...
 
-    def place(self, name: str, like: Plan) -> tuple[dict[str, float], tuple[str, ...]]:
+    def beside(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The models to place beside a frontier, by name; InputError for what cannot be placed."""
+        ...
+
+    def place(self, name: str, like: Any) -> tuple[dict[str, float], tuple[str, ...]]:
         """A published model where `like` runs: its metrics, and the constraints it breaks."""
         ...
 
@@ -92,6 +99,10 @@ class Question(Protocol):
 
     def identity(self) -> str:
         """All that an answer follows from: the problem, its hardware and models, as text."""
+        ...
+
+    def witnesses(self, work: Work) -> tuple[str, ...]:
+        """What confirmed the answers of a study."""
         ...
 
     @property

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.solver.queue import OutOfTime
-from optimizer.spec.problem import Problem
 from optimizer.spec.studies import Answer, Work
-from optimizer.studies.asking import ask, prepared, text_of
+from optimizer.studies.asking import AnyProblem, ask, prepared, text_of
 from optimizer.studies.executors import Here
 from optimizer.studies.journal import Journal, digest
 from optimizer.studies.question import Ask, Question
@@ -27,7 +26,7 @@ class Stopped(Exception):
 class Resolves:
     """Answers re-solves of one problem: from the journal, or by the executor."""
 
-    problem: Problem
+    problem: AnyProblem
     study: dict[str, Any]
     """What tells this study from others, for its journal."""
     executor: Executor = field(default_factory=Here)

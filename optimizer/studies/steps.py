@@ -2,15 +2,19 @@
 
 from math import ceil
 
-from optimizer.spec.plan import Plan
-from optimizer.spec.studies import Aim
+from optimizer.spec.studies import Aim, AnyPlan
 
 _ON_A_STEP = 1e-9
 
 
-def steps_of(aims: tuple[Aim, ...], plan: Plan) -> tuple[float, ...]:
+def steps_of(aims: tuple[Aim, ...], plan: AnyPlan) -> tuple[float, ...]:
     """A plan's metrics in steps, better is lower, rounded to the worse side."""
-    return tuple(float(ceil(a.sign * plan.metrics[a.metric] / a.step - _ON_A_STEP)) for a in aims)
+    return tuple(whole_steps(a, plan.metrics[a.metric]) for a in aims)
+
+
+def whole_steps(aim: Aim, value: float) -> float:
+    """A value in steps, better is lower, rounded to the worse side."""
+    return float(ceil(aim.sign * value / aim.step - _ON_A_STEP))
 
 
 def at_most(aim: Aim, steps: float) -> float:

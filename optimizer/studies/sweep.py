@@ -34,6 +34,10 @@ def sweep(
 
     A combination that is no valid problem is a row with the reason, not an error.
     """
+    if not isinstance(problem, Problem):
+        raise InputError(
+            "sweep: answers architecture problems; solve a problem of another kind at each value"
+        )
     if not over:
         raise InputError("--over: names no field; write --over workload.batch=1,8,64")
     size = prod(len(values) for values in over.values())

@@ -1,15 +1,15 @@
 """Constants of a problem and its hardware by dotted path: read one, or make the problem with it scaled."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from optimizer.errors import InputError, nearest
 from optimizer.spec.chip import Chip
-from optimizer.spec.problem import Problem
 
 HARDWARE = "hardware."
+P = TypeVar("P", bound=BaseModel)
 
 
 def scaled_chip(chip: Chip, factors: Mapping[str, float]) -> Chip:
@@ -59,7 +59,7 @@ def _numeric(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def number_at(problem: Problem, path: str) -> float:
+def number_at(problem: BaseModel, path: str) -> float:
     """A number of the problem by dotted path; InputError if there is none."""
     node: Any = problem
     for part in path.split("."):
@@ -74,7 +74,7 @@ def number_at(problem: Problem, path: str) -> float:
     return float(node)
 
 
-def scaled_problem(problem: Problem, factors: Mapping[str, float]) -> Problem:
+def scaled_problem(problem: P, factors: Mapping[str, float]) -> P:
     """The problem with some of its numbers times a factor; whole numbers stay whole."""
     data = problem.model_dump(mode="json", exclude_unset=True)
     for path, factor in factors.items():
@@ -87,7 +87,7 @@ def scaled_problem(problem: Problem, factors: Mapping[str, float]) -> Problem:
             place = place.setdefault(parent, {})
         place[last] = round(new) if whole else new
     try:
-        return Problem.model_validate(data)
+        return type(problem).model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))

@@ -191,9 +191,6 @@ def test_a_percentile_needs_more_chips(run: Any) -> None:
 
 OTHERS = (
     ("enumerate", "--top", "3"),
-    ("frontier",),
-    ("perturb",),
-    ("explain",),
     ("sweep", "--over", "workload.batch=1,2"),
 )
 

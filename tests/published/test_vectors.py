@@ -7,7 +7,7 @@ constants stated in the row, not with those of today's chip files.
 Rows about mixtures, latents, states, parallel forms and serving are computed in `serving_vectors`. Of the
 collection of 203 these are not here:
   mfu_*, train_flops_per_token_dsv3, act_mem_*, opt_mem_22B, zero_bytes_per_param, pp_bubble,
-      fsdp_allgather_min_tokens, cp_ring_hide_*, tp_limit_v5p: training and its parallelism
+      fsdp_allgather_min_tokens, cp_ring_hide_*, tp_limit_v5p: in test_published_training.py
   nccl_ring_ll_latency_allreduce8: NCCL's ring is not priced, faster measured kernels are
   offline_* (107 rows), lowbatch_* (5): what another model with other constants predicts of measured rows; the
       measurements themselves are held against this model in test_throughput.py

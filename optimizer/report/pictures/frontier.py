@@ -5,8 +5,7 @@ from typing import Any
 from optimizer.report.frontier import names_of
 from optimizer.report.numbers import value_of
 from optimizer.report.pictures._write import COLOURS, INK, figure, save
-from optimizer.spec.plan import Plan
-from optimizer.spec.studies import Aim, Frontier
+from optimizer.spec.studies import Aim, AnyPlan, Frontier
 
 
 def draw(found: Frontier, plot: str) -> None:
@@ -61,8 +60,8 @@ def _label(aim: Aim) -> str:
     return f"{aim.metric} ({aim.unit}, {better} is better)"
 
 
-def _hover(found: Frontier, row: int, plan: Plan) -> str:
+def _hover(found: Frontier, row: int, plan: AnyPlan) -> str:
     lines = [f"point {row + 1}"]
     lines += [f"{name} {value_of(name, value)}" for name, value in plan.metrics.items()]
-    lines += [f"{name} {value}" for name, value in names_of(plan).items()]
+    lines += [f"{name} {value}".replace("\n", ", ") for name, value in names_of(plan).items()]
     return "<br>".join(lines)

@@ -1,0 +1,19 @@
+"""A plan of replicas in a few words, for a row of a table or a hover."""
+
+from optimizer.report.deploy import split
+from optimizer.spec.deployment_plan import DeploymentPlan, ReplicaPool
+
+POOLS = "pools (P prefill, D decode)"
+_PHASE = {"aggregated": "", "prefill": "P ", "decode": "D "}
+
+
+def replicas_of(plan: DeploymentPlan) -> dict[str, str]:
+    """Its pools, each as how many replicas of how many chips of which kind."""
+    return {POOLS: "\n".join(map(_pool, plan.deployment.pools))}
+
+
+def _pool(pool: ReplicaPool) -> str:
+    chip = pool.chip.partition("-")[2] or pool.chip
+    degrees = split(pool)
+    parts = [f"{_PHASE[pool.phase]}{pool.replicas} x {chip}", "" if degrees == "-" else degrees]
+    return " ".join(part for part in [*parts, f"batch {pool.batch}"] if part)

@@ -1,0 +1,57 @@
+"""All minimal conflicts of a deployment's bounds, and every single change that would do, each tried."""
+
+import time
+
+from optimizer.errors import InputError
+from optimizer.solver.queue import OutOfTime
+from optimizer.spec.deployment import DeploymentProblem
+from optimizer.spec.plan import Relaxation
+from optimizer.spec.studies import Explanation, Work
+from optimizer.studies.deploy import ANY_TRAFFIC
+from optimizer.studies.deploy_columns import prepare
+from optimizer.studies.deploy_explain import single_changes
+from optimizer.studies.deployment_question import DeploymentQuestion
+from optimizer.studies.marco import Conflicts, Names
+from optimizer.studies.question import Ask
+from optimizer.studies.solve import Options
+from optimizer.version import VERSION
+
+
+def explain_all(problem: DeploymentProblem, limit: int, options: Options) -> Explanation:
+    """Why a deployment has no plan: every minimal conflict up to `limit`, and every single change."""
+    question, deadline = DeploymentQuestion(problem), options.deadline()
+    bounds = question.bounds
+
+    def kept(names: Names) -> Names | None:
+        """The bounds that a plan within these bounds keeps; None if there is no such plan."""
+        chosen = {"requests_per_s": ANY_TRAFFIC} | {n: v for n, v in bounds.items() if n in names}
+        return question.kept_by_a_plan(chosen, deadline)
+
+    found = Conflicts(list(bounds), kept, limit, options.progress)
+    status = "infeasible"
+    relaxations: tuple[Relaxation, ...] = ()
+    witness = None
+    try:
+        witness = question.optimum(Ask(aims=(), any_plan=True), deadline).plan
+        if witness is None:
+            found.run()
+            if frozenset() in found.conflicts:
+                raise InputError("deployment.mode: no whole replica: a prefill and a decode row are needed")
+            names = [n for n in bounds if any(n in c for c in found.conflicts)]
+            relaxations = single_changes(problem, question.columns, bounds, names, prepare, deadline)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise OutOfTime
+        else:
+            status = "feasible"
+    except (OutOfTime, KeyboardInterrupt):
+        status, relaxations = "unknown", ()
+    return Explanation(
+        status=status,
+        conflicts=tuple(tuple(n for n in bounds if n in c) for c in found.conflicts),
+        complete=found.complete,
+        relaxations=relaxations,
+        witness=witness,
+        work=Work(asked=found.asked),
+        version=VERSION,
+        problem=problem.model_dump(mode="json", exclude_unset=True),
+    )
