@@ -77,11 +77,11 @@ def shared_bytes(frame: Frame) -> Number:
 
 
 def embedding_bytes(frame: Frame) -> Number:
-    """Vocabulary tables, positions and final norm on one rank, in 16 bit."""
+    """Vocabulary tables, positions and final norm on one rank, in 16 bit; no stage of several has both."""
     stored = embedding.weights(
         frame.d_model,
         frame.vocab_size,
-        frame.tied_embeddings,
+        frame.tied_embeddings or frame.pipeline_parallel > 1,
         frame.tensor_parallel,
         frame.position_embeddings,
     )
