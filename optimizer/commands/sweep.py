@@ -41,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     over = dict(_values(text) for text in arguments.over)
     with study_context(arguments) as executor:
         found = sweep(problem, over, executor, journal_path(arguments), options_of(arguments))
+    if found.rows and all(row.status == "invalid" for row in found.rows):
+        raise InputError(f"--over: no combination can be asked: {found.rows[0].reason}")
     if arguments.table:
         from optimizer.report.tables import write_table
 
