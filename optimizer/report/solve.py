@@ -38,6 +38,8 @@ def _sections(result: Result, verbose: bool) -> Iterator[RenderableType]:
         yield _binding(result)
     if result.conflict:
         yield conflict_part(result.conflict)
+    elif result.status == "infeasible":
+        yield Text("stopped before the conflict was found")
     yield proof(result)
     if result.assumptions:
         yield assumptions_part(result.assumptions, verbose)

@@ -15,6 +15,7 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.errors import InputError
 from optimizer.solver.deployment import Packed, optimum
+from optimizer.solver.queue import OutOfTime
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.plan import TOGETHER, Conflict, Relaxation
 from optimizer.studies.conflict import smallest_conflict
@@ -38,16 +39,24 @@ def explain_deployment(
     bounds: Bounds,
     prepare: Callable[[DeploymentProblem], DeploymentColumns],
     deadline: float | None = None,
-) -> Conflict:
-    """The smallest conflict of an infeasible deployment, and verified changes that would do."""
+) -> Conflict | None:
+    """The smallest conflict of an infeasible deployment, and verified changes that would do.
+
+    None if a question on the way stays undecided: what is not proven to conflict is not shown as if it were.
+    """
     search = _Explanation(columns, bounds, deadline)
-    names = search.smallest()
-    if not names:
-        raise InputError("deployment.mode: no whole replica: a prefill and a decode configuration are needed")
-    changes = [search.relax(name) for name in names]
-    if all(change.to is None for change in changes):
-        names, changes = search.together(names)
-    changes += list(_wider(problem, bounds, prepare, deadline))
+    try:
+        names = search.smallest()
+        if not names:
+            raise InputError(
+                "deployment.mode: no whole replica: a prefill and a decode configuration are needed"
+            )
+        changes = [search.relax(name) for name in names]
+        if all(change.to is None for change in changes):
+            names, changes = search.together(names)
+        changes += list(_wider(problem, bounds, prepare, deadline))
+    except OutOfTime:
+        return None
     return Conflict(constraints=tuple(names), relaxations=tuple(changes))
 
 
@@ -89,7 +98,11 @@ class _Explanation:
         return bool(self._best("chips", 1, {**bounds, "requests_per_s": 1e-8}).counts)
 
     def _best(self, name: str, sense: int, bounds: Bounds) -> Packed:
-        return optimum(self.columns, ((name, sense),), bounds, deadline=self.deadline)
+        """The optimum of one quantity. Raises OutOfTime if it is not even decided whether there is a plan."""
+        found = optimum(self.columns, ((name, sense),), bounds, deadline=self.deadline)
+        if found.status == "unknown":
+            raise OutOfTime
+        return found
 
     def relax(self, name: str) -> Relaxation:
         """The nearest change of one bound, all others kept, that leaves a plan."""

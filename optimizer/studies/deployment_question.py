@@ -1,6 +1,5 @@
 """A deployment problem as a `Question`: configurations are priced once, bounds edited for each re-solve."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -221,8 +220,7 @@ class DeploymentQuestion:
 
     def conflict(self, deadline: float | None = None) -> Conflict | None:
         """The smallest conflict of a problem without a plan; None if there was no time to find it."""
-        found = explain_deployment(self.problem, self.columns, self.bounds, prepare, deadline)
-        return None if deadline is not None and time.monotonic() >= deadline else found
+        return explain_deployment(self.problem, self.columns, self.bounds, prepare, deadline)
 
     def kept_by_a_plan(
         self, bounds: Mapping[str, float], deadline: float | None = None

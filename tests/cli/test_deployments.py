@@ -9,6 +9,7 @@ import yaml
 
 from optimizer import catalog, load_problem, solve
 from optimizer.cli import main
+from optimizer.solver.deployment import Packed
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.fleet import FleetProblem
 from optimizer.spec.kinds import ARCHITECTURE, KINDS, kind_of
@@ -304,3 +305,20 @@ def test_wrong_fleets_and_pipelines(
 def test_every_shipped_problem_loads() -> None:
     for name in catalog.problem_files():
         assert catalog.problem(name).name == name
+
+
+def test_an_undecided_question_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that stops is not an engine that found no plan."""
+    from optimizer.studies import deploy_explain
+    from optimizer.studies.deploy_columns import all_bounds, prepare
+
+    problem = catalog.problem("llama-70b-chat", {"constraints.ttft_ms_max": 5.0})
+    columns = prepare(problem)
+    bounds = all_bounds(problem, columns)
+    assert deploy_explain.explain_deployment(problem, columns, bounds, prepare) is not None
+
+    def stopped(*_: Any, **__: Any) -> Packed:
+        return Packed("unknown", {}, {}, {}, 0.0, 0, 0, {}, ())
+
+    monkeypatch.setattr(deploy_explain, "optimum", stopped)
+    assert deploy_explain.explain_deployment(problem, columns, bounds, prepare) is None
