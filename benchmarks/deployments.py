@@ -31,6 +31,7 @@ from optimizer.solver.stages import Split, slowest_stage  # noqa: E402
 from optimizer.spec.deployment import DeploymentProblem  # noqa: E402
 from optimizer.studies.deploy_columns import all_bounds, prepare  # noqa: E402
 from optimizer.studies.deploy_explain import explain_deployment  # noqa: E402
+from optimizer.watch import Watch  # noqa: E402
 
 TABLES = ROOT / "benchmarks" / "tables"
 PRICES = {"nvidia-h100-sxm": 1.3, "nvidia-h200-sxm": 1.6, "nvidia-b200-sxm": 2.9}
@@ -270,10 +271,10 @@ def pipelines() -> None:
             total=layers,
             budgets=(window, budget) if kinds > 1 else (),
         )
-        deadline = time.monotonic() + 10
+        watch = Watch.within(10)
         timed(
             f"{kinds} kinds x {layers} layers x {stages} stages, seed {seed}",
-            lambda split=split, deadline=deadline: slowest_stage(split, deadline=deadline)[0],
+            lambda split=split, watch=watch: slowest_stage(split, watch=watch)[0],
         )
     print()
 

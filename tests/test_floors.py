@@ -28,6 +28,7 @@ ROOT = Path(optimizer.__file__).parent
 ORDER = [
     "version",
     "errors",
+    "watch",
     "plugins",
     "spec",
     "hugging_face",

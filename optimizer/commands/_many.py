@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optimizer.commands._output import check_out, progress, show, watched, write
+from optimizer.commands._output import check_out, clear_progress, show, write
 from optimizer.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def study_context(arguments: argparse.Namespace) -> "Iterator[Executor]":
     check_plot(getattr(arguments, "plot", None))
     with executor_named(arguments.executor) as executor:
         yield executor
-    if watched():
-        progress("")
+    clear_progress()
 
 
 def finish(arguments: argparse.Namespace, answer: Any, report: str, headline: str) -> int:

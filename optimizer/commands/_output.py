@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from optimizer.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from optimizer.watch import Progress
 
 WIDTH = 80
 
@@ -75,6 +78,33 @@ def watched() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def progress(message: str) -> None:
-    """Overwrite the progress line."""
-    print(f"\r\x1b[K{message}", end="\r", file=sys.stderr, flush=True)
+def tell(progress: "Progress") -> None:
+    """Overwrite the progress line with how far the work is."""
+    _overwrite(sentence(progress))
+
+
+def clear_progress() -> None:
+    """Take the progress line away, where there was one."""
+    if watched():
+        _overwrite("")
+
+
+def sentence(progress: "Progress") -> str:
+    """How far a piece of work is, in one line."""
+    parts = [progress.phase]
+    for name, value in (("", progress.incumbent), ("bound ", progress.bound)):
+        if value is not None and isfinite(value):
+            parts.append(f"{name}{progress.metric} {value:.6g} {progress.unit}".strip())
+    if progress.gap is not None and isfinite(progress.gap):
+        parts.append(f"gap {progress.gap:.2%}")
+    if progress.points is not None:
+        parts.append(f"{progress.points} found")
+    if progress.done is not None:
+        parts.append(f"{progress.done} done")
+    if progress.left is not None:
+        parts.append(f"{'at least ' if progress.more else ''}{progress.left} left")
+    return ", ".join(parts)
+
+
+def _overwrite(line: str) -> None:
+    print(f"\r\x1b[K{line}", end="\r", file=sys.stderr, flush=True)

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from optimizer.commands._arguments import natural, overrides, positive, whole
-from optimizer.commands._output import check_out, progress, show, watched, write
+from optimizer.commands._output import check_out, clear_progress, show, tell, watched, write
+from optimizer.commands._signals import interrupts
 from optimizer.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
         problem = problem_of(arguments, "architecture")
     kind = kind_of_problem(problem)
     result = study(problem, options_of(arguments))
-    if watched():
-        progress("")
+    clear_progress()
     if arguments.json:
         from optimizer.report.json import to_json
 
@@ -78,4 +78,4 @@ def options_of(arguments: argparse.Namespace) -> "Options":
     from optimizer.studies.solve import Options
 
     settings = SolveSettings(seed=arguments.seed, workers=arguments.workers)
-    return Options(arguments.time_limit, settings, progress if watched() else None)
+    return Options(arguments.time_limit, settings, interrupts(), tell if watched() else None)

@@ -3,7 +3,7 @@
 import argparse
 
 from optimizer.commands._arguments import whole
-from optimizer.commands._output import check_out, progress, show, watched, write
+from optimizer.commands._output import check_out, clear_progress, show, write
 from optimizer.commands._study import options_of, problem_of, study_arguments
 
 HELP = "why nothing is feasible, and every single change that would do"
@@ -25,8 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_out(arguments.out)
     problem = problem_of(arguments, "architecture", "deployment")
     found = explain(problem, arguments.limit, options_of(arguments))
-    if watched():
-        progress("")
+    clear_progress()
     if arguments.json:
         write(arguments, to_json(found))
     elif arguments.quiet:

@@ -18,6 +18,7 @@ from optimizer.solver.engine import SolveSettings
 from optimizer.solver.knapsack import Curves
 from optimizer.solver.milp import Milp, Proved, prove
 from optimizer.solver.nodes import Part, added, pack_nodes
+from optimizer.watch import UNWATCHED, Watch
 
 SCALE = {"chips": 1, "nodes": 1, "usd_per_hour": 10**6, "power_w": 10**3, "requests_per_s": UNIT}
 LINEAR = ("chips", "usd_per_hour", "power_w")
@@ -52,7 +53,7 @@ def optimum(
     objectives: Objectives,
     bounds: Mapping[str, float],
     settings: SolveSettings = SolveSettings(),
-    deadline: float | None = None,
+    watch: Watch = UNWATCHED,
     confirm: bool = True,
 ) -> Packed:
     """The optimum under `bounds`, by name; bounds left out do not hold, so that any can be lifted.
@@ -71,7 +72,7 @@ def optimum(
         goal = model.goal(name)
         model.m.objective = {i: sense * c for i, c in goal.items()}
         witness = Curves.witness(model, name, sense)
-        proofs.append(prove(model.m, settings, deadline, witness, confirm))
+        proofs.append(prove(model.m, settings, watch, witness, confirm))
         found = proofs[-1]
         if not found.values:
             break

@@ -21,6 +21,7 @@ from optimizer.solver.deployment import LINEAR, SCALE
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.milp import Milp, Proved, prove
 from optimizer.solver.nodes import Part, pack_nodes
+from optimizer.watch import UNWATCHED, Watch
 
 LOAD = 10**9
 """Loads are whole numbers of 1e-9 replicas, rounded up."""
@@ -45,12 +46,12 @@ def plan_fleet(
     same: bool,
     services: frozenset[int] | None = None,
     settings: SolveSettings = SolveSettings(),
-    deadline: float | None = None,
+    watch: Watch = UNWATCHED,
 ) -> FleetPlan:
     """The optimum under `bounds` (limits on totals and `inventory:CHIP`), for some or all services."""
     wanted = frozenset(range(len(columns.names))) if services is None else services
     model = _Fleet(columns, goal, bounds, 1 if same else slices, same, wanted)
-    proved = prove(model.m, settings, deadline)
+    proved = prove(model.m, settings, watch)
     return FleetPlan(proved, *model.read(proved.values))
 
 

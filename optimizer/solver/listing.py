@@ -12,6 +12,7 @@ from optimizer.scope import Symbol
 from optimizer.solver.oracle import SlicePlans, slice_plans
 from optimizer.solver.queue import QueuedSlice, SliceQueue
 from optimizer.solver.search import Candidate
+from optimizer.watch import UNWATCHED, Watch
 
 
 def best_plans(
@@ -21,15 +22,15 @@ def best_plans(
     sense: int,
     at_most: int,
     limit: float = np.inf,
-    deadline: float | None = None,
+    watch: Watch = UNWATCHED,
     distinct: tuple[str, ...] = (),
 ) -> list[Candidate]:
     """The `at_most` plans with the lowest sense x objective, none above `limit`, best first.
 
     With `distinct`, names of dimensions or of the frame, only the best plan of each combination of them.
-    Raises OutOfTime at the deadline: an incomplete list is no answer.
+    Raises Stopped at the deadline: an incomplete list is no answer.
     """
-    queue = SliceQueue(space, rules, objective, sense, deadline=deadline)
+    queue = SliceQueue(space, rules, objective, sense, watch=watch)
     found: list[Candidate] = []
     while (queued := queue.pop(np.nextafter(limit, np.inf))) is not None:
         table, kinds = queued.table, queued.table.rules

@@ -6,12 +6,12 @@ something other than the engine that found it says that nothing is better. OR-To
 imported late.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from optimizer.solver import engine
 from optimizer.solver.mathopt import Proposal, propose
+from optimizer.watch import UNWATCHED, Watch
 
 _CONFIRM_WORK = 0.5
 """CP-SAT's deterministic time to confirm an answer, a second or so, before SCIP is asked."""
@@ -99,7 +99,7 @@ Witness = Callable[[int], bool]
 def prove(
     m: Milp,
     settings: engine.SolveSettings = engine.SolveSettings(),
-    deadline: float | None = None,
+    watch: Watch = UNWATCHED,
     witness: Witness | None = None,
     confirm: bool = True,
 ) -> Proved:
@@ -109,7 +109,7 @@ def prove(
     nobody confirms is 'feasible' or 'unknown', never 'optimal'. Without `confirm`, HiGHS alone is asked: a
     solution is still verified, its bound is not.
     """
-    proof = _Proof(m, settings, deadline, witness)
+    proof = _Proof(m, settings, watch, witness)
     return proof.run() if confirm else proof.quick()
 
 
@@ -117,7 +117,7 @@ def prove(
 class _Proof:
     m: Milp
     settings: engine.SolveSettings
-    deadline: float | None
+    watch: Watch
     witness: Witness | None
     solves: int = 0
     values: tuple[int, ...] = ()
@@ -138,7 +138,7 @@ class _Proof:
 
     def _by_scip(self) -> Proved:
         """The third engine, where CP-SAT has no answer in time: whole-number covering is its ground."""
-        found = propose(self.m, "GSCIP", _least(_left(self.deadline), _SCIP_S))
+        found = propose(self.m, "GSCIP", _least(self.watch.left(), _SCIP_S))
         self.solves += 1
         values = self.m.complete(found.values) if found.values else ()
         best = self._best()
@@ -164,7 +164,7 @@ class _Proof:
         return best is not None and self.witness is not None and self.witness(best)
 
     def _propose(self) -> Proposal:
-        found = propose(self.m, "HIGHS", _left(self.deadline))
+        found = propose(self.m, "HIGHS", self.watch.left())
         self.solves += 1
         self.bound = found.bound
         if found.values and self.m.holds(values := self.m.complete(found.values)):
@@ -173,7 +173,7 @@ class _Proof:
 
     def _ask(self, settings: engine.SolveSettings) -> engine.Solve:
         self.solves += 1
-        return _better(self.m, self._best(), settings, _left(self.deadline))
+        return _better(self.m, self._best(), settings, self.watch.left())
 
     def _settled(self, proposal: Proposal) -> Proved:
         """CP-SAT finds nothing better: believed if HiGHS says so too, else after a second, plain look."""
@@ -220,10 +220,6 @@ def _better(m: Milp, than: int | None, settings: engine.SolveSettings, limit: fl
 
 def _plain(settings: engine.SolveSettings) -> engine.SolveSettings:
     return engine.SolveSettings(settings.seed, settings.workers, presolve=False)
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.01, deadline - time.monotonic())
 
 
 def _least(left: float | None, most: float) -> float:

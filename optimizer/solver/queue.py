@@ -7,7 +7,6 @@ still inside cannot hold a better plan than that bound.
 """
 
 import heapq
-import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,14 +21,11 @@ from optimizer.columns.table import FrameTable, frame_table
 from optimizer.cost.frame import Frame
 from optimizer.scope import Symbol
 from optimizer.solver.oracle import quantities_in_use
+from optimizer.watch import UNWATCHED, Watch
 
 _CLOSE = 1e-9
 _TABLES_KEPT = 1024
 """Priced frames kept between searches; a frame takes a hundred kilobytes or so."""
-
-
-class OutOfTime(Exception):
-    """The deadline passed."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class SliceQueue:
     sense: int
     floors: bool = True
     """Bound frames before pricing them. Without, every frame is priced: slow, but another witness."""
-    deadline: float | None = None
+    watch: Watch = UNWATCHED
     also: tuple[str, ...] = ()
     """Further quantities that the tables are to hold."""
     slices_priced: int = 0
@@ -78,7 +74,7 @@ class SliceQueue:
         widths = self.space.architecture.d_model
         floors = Floors(self.space, self._compiler, self.objective, self.sense)
         for setting in self.space.settings():
-            self.check_time()
+            self.watch.check()
             keys = floors.key(setting) if self.floors else np.full(len(widths), -np.inf)
             for d_model, bound in zip(widths, keys, strict=True):
                 if bound < np.inf:
@@ -90,15 +86,10 @@ class SliceQueue:
         """No plan still in the queue has a key below this; inf when it is empty."""
         return self._heap[0].bound if self._heap else np.inf
 
-    def check_time(self) -> None:
-        """Raise OutOfTime once the deadline has passed."""
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise OutOfTime
-
     def pop(self, limit: float) -> QueuedSlice | None:
-        """The next slice whose bound is below `limit`; None if there is none. Raises OutOfTime."""
+        """The next slice whose bound is below `limit`; None if there is none. Raises Stopped."""
         while self._heap and self._heap[0].bound < limit:
-            self.check_time()
+            self.watch.check()
             entry = heapq.heappop(self._heap)
             if entry.slice is not None:
                 return entry.slice

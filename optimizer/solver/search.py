@@ -10,8 +10,6 @@
 4. The two must name the same optimum, or no plan. Disagreement is an error, never an answer.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import NoReturn
 
@@ -30,7 +28,8 @@ from optimizer.scope import Symbol
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.model import SliceModel
 from optimizer.solver.oracle import SlicePlans, slice_plans
-from optimizer.solver.queue import OutOfTime, QueuedSlice, SliceQueue
+from optimizer.solver.queue import QueuedSlice, SliceQueue
+from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 
 _CLOSE = 1e-12
 _BAND = 1e-6
@@ -86,9 +85,6 @@ class Outcome:
     counts: Counts
 
 
-Progress = Callable[[str], None]
-
-
 @dataclass
 class Search:
     """One search over a space under some rules for one objective."""
@@ -97,7 +93,7 @@ class Search:
     rules: Rules
     objective: Symbol
     sense: int
-    deadline: float | None = None
+    watch: Watch = UNWATCHED
     any_plan: bool = False
     """Stop at the first plan: the question is only whether there is one."""
     floors: bool = True
@@ -105,19 +101,18 @@ class Search:
     beat: float = np.inf
     """Only plans whose sense x objective is below this are wanted."""
     settings: SolveSettings = SolveSettings()
-    progress: Progress | None = None
     also: tuple[str, ...] = ()
     """Further quantities that the tables of solved slices are to hold."""
 
     def run(self) -> Outcome:
-        """Search to the end, to the deadline, or until interrupted (then with what was found)."""
+        """Search to the end, or until the watch ends it (then with what was found)."""
         self.counts = Counts(frames=self.space.n_frames)
         self.best: Candidate | None = None
         self.solved: list[tuple[QueuedSlice, SlicePlans]] = []
         bound = -np.inf
         try:
             queue = SliceQueue(
-                self.space, self.rules, self.objective, self.sense, self.floors, self.deadline, self.also
+                self.space, self.rules, self.objective, self.sense, self.floors, self.watch, self.also
             )
             self.queue = queue
             while not (self.any_plan and self.best):
@@ -128,7 +123,7 @@ class Search:
                 bound = queued.bound
                 self._solve_slice(queued)
             self.counts.slices = queue.slices_priced
-        except (KeyboardInterrupt, OutOfTime):
+        except Stopped:
             return Outcome(self.best, min(bound, self._key()), False, self.counts)
         return Outcome(self.best, self._key(), True, self.counts)
 
@@ -139,9 +134,6 @@ class Search:
         """Keys at or above this cannot improve on the incumbent."""
         key = min(self._key(), self.beat)
         return key - abs(key) * _CLOSE if np.isfinite(key) else np.inf
-
-    def _left(self) -> float | None:
-        return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
 
     def _solve_slice(self, queued: QueuedSlice) -> None:
         table, row = queued.table, queued.row
@@ -189,7 +181,7 @@ class Search:
         model.minimise(self.objective, self.sense)
         best = np.inf
         while model.cut_off(self._limit()):
-            answer, choice = model.solve(self.settings, self._left())
+            answer, choice = model.solve(self.settings, self.watch.left())
             self.counts.solves += 1
             self.counts.deterministic_time += answer.deterministic_time
             if answer.status == "unknown":
@@ -255,16 +247,16 @@ class Search:
         return self.candidate(table, n_layers, int(a[first]), int(f[first]), key)
 
     def _give_up(self, table: FrameTable, n_layers: int) -> NoReturn:
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise OutOfTime
+        self.watch.check()
         raise InternalMismatch(
             f"slice d_model={table.frame.d_model}, n_layers={n_layers}: CP-SAT's answers with and without "
             "presolve differ and a third does not settle it; no answer is given"
         )
 
     def _report(self) -> None:
-        if self.progress and self.best:
-            self.progress(f"{self.objective.name} {self.sense * self.best.key:.6g}")
+        if self.best:
+            value, bound = self.sense * self.best.key, self.sense * self.queue.bound
+            self.watch.say(Progress("search", self.objective.name, incumbent=value, bound=bound))
 
 
 def _as_good(best: np.ndarray, limit: float) -> np.ndarray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.milp import Milp, Proved, prove
+from optimizer.watch import UNWATCHED, Watch
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Split:
 
 
 def slowest_stage(
-    question: Split, settings: SolveSettings = SolveSettings(), deadline: float | None = None
+    question: Split, settings: SolveSettings = SolveSettings(), watch: Watch = UNWATCHED
 ) -> tuple[Proved, list[list[int]]]:
     """The least time of the slowest stage, with its proof, and the counts, kinds by stages."""
     stages, kinds = range(len(question.base_time)), range(len(question.time))
@@ -57,7 +58,7 @@ def slowest_stage(
     if question.whole is not None:
         path, limit = question.whole
         m.row({n[k][s]: 2 * path[k][s] for k in kinds for s in stages} | {slack: -1}, high=2 * limit)
-    proved = prove(m, settings, deadline, lambda best: _nothing_faster(question, best))
+    proved = prove(m, settings, watch, lambda best: _nothing_faster(question, best))
     counts = [[proved.values[v] for v in row] for row in n] if proved.values else []
     return proved, counts
 

@@ -5,7 +5,6 @@ the step or the memory grows. So the optimistic bounds of a split bound its obje
 every bound the user asked for.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from optimizer.cost.training.step import step_times
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.training_problem import TrainingProblem
+from optimizer.watch import UNWATCHED, Watch
 
 Measure = Callable[[Any, Any, Any], Any]
 """(step seconds, chips, bytes on a chip) to a number that grows with the first and the last."""
@@ -88,7 +88,7 @@ class Lattice:
 
 
 def search(
-    lattice: Lattice, score: Measure, limits: Limits, counts: Counts, deadline: float | None = None
+    lattice: Lattice, score: Measure, limits: Limits, counts: Counts, watch: Watch = UNWATCHED
 ) -> Found | None:
     """The setting of the least score that keeps all limits, ties by step time; None if there is none."""
     least, bounds, n = lattice.bounds.step_s, lattice.bounds, lattice.n_chips
@@ -102,7 +102,7 @@ def search(
     for i in order:
         if best is not None and (scores[i], least[i]) >= (best.score, best.step_s):
             break
-        if deadline is not None and time.monotonic() > deadline:
+        if watch.over:
             counts.unfinished = float(scores[i])
             break
         priced += 1

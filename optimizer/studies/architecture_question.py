@@ -4,7 +4,6 @@ One space is resolved once. A re-solve edits its rules; masks, shapes, floors an
 frames stay with the space (`Space.memo`), so that only the search itself is done again: some 10 ms.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +17,6 @@ from optimizer.cost.frame import Frame, Slice
 from optimizer.metrics import evaluate, metric, sign
 from optimizer.solver import equals
 from optimizer.solver.engine import engine_version
-from optimizer.solver.queue import OutOfTime
 from optimizer.solver.search import Search
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Conflict, Plan
@@ -30,6 +28,7 @@ from optimizer.studies.outcome import plan_of
 from optimizer.studies.question import Ask
 from optimizer.studies.solve import require_metrics
 from optimizer.studies.vary import HARDWARE, has_figure, number_at, scaled_chip, scaled_problem
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 DIMENSIONS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
 DEPLOYMENT = ("tensor_parallel", "weight_dtype", "kv_dtype", "batch")
@@ -171,9 +170,9 @@ class ArchitectureQuestion:
         else:
             number_at(self.problem, path)
 
-    def conflict(self, deadline: float | None = None) -> Conflict | None:
+    def conflict(self, watch: Watch = UNWATCHED) -> Conflict | None:
         """The smallest conflict of a problem without a plan."""
-        return explain_conflict(self.space, deadline)
+        return explain_conflict(self.space, watch)
 
     def witnesses(self, work: Work) -> tuple[str, ...]:
         """What confirmed the answers of a study."""
@@ -185,7 +184,7 @@ class ArchitectureQuestion:
             "all metrics and rules of every plan recomputed from the cost model",
         )
 
-    def optimum(self, asked: Ask, deadline: float | None = None) -> Answer:
+    def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Answer:
         """Search the space under the rules asked for; the plan is recomputed and checked."""
         other = self._changed(asked)
         space, rules = other.space, other._rules(asked)
@@ -195,13 +194,13 @@ class ArchitectureQuestion:
             rules,
             first.symbol,
             first.sense,
-            deadline=deadline,
+            watch=watch,
             any_plan=asked.any_plan,
             also=tuple(aim.symbol.quantity for aim in later),
         )
         outcome = search.run()
         if not outcome.finished:
-            raise OutOfTime if deadline and time.monotonic() >= deadline else KeyboardInterrupt
+            raise Stopped
         best = outcome.best
         if best is not None and not asked.any_plan:
             best = equals.chosen_among_equals(search, tuple(later))

@@ -1,7 +1,6 @@
 """From a problem to its `Question`, and re-solves as plain functions of plain data, for any executor."""
 
 import json
-import time
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +11,7 @@ from optimizer.spec.studies import Answer
 from optimizer.studies.architecture_question import ArchitectureQuestion
 from optimizer.studies.deployment_question import DeploymentQuestion
 from optimizer.studies.question import Ask, Question
+from optimizer.watch import Watch
 
 AnyProblem = Problem | DeploymentProblem
 
@@ -25,8 +25,7 @@ def question_of(problem: AnyProblem) -> Question:
 
 def ask(problem_json: str, asked: Ask, time_limit_s: float | None = None) -> Answer:
     """Answer one re-solve; runs in any thread, process or machine. What a problem prepares is kept."""
-    deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
-    return prepared(problem_json).optimum(asked, deadline)
+    return prepared(problem_json).optimum(asked, Watch.within(time_limit_s))
 
 
 def text_of(problem: AnyProblem) -> str:

@@ -1,7 +1,6 @@
 """All minimal conflicts of an infeasible problem, and every single relaxation, each verified by a solve."""
 
 from optimizer.columns.space import resolve
-from optimizer.solver.queue import OutOfTime
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.plan import Relaxation
 from optimizer.spec.studies import Explanation, Work
@@ -13,6 +12,7 @@ from optimizer.studies.moves import can_be_dropped
 from optimizer.studies.outcome import plan_of
 from optimizer.studies.solve import Options, require_metrics
 from optimizer.version import VERSION
+from optimizer.watch import Stopped
 
 LIMIT = 20
 """Minimal conflicts listed at most, unless said otherwise."""
@@ -27,30 +27,30 @@ def explain(problem: AnyProblem, limit: int = LIMIT, options: Options = Options(
         return explain_all(problem, limit, options)
     space = resolve(problem)
     require_metrics(space)
-    deadline = options.deadline()
+    watch = options.watch()
     always = frozenset(name for name in space.rules.values if not can_be_dropped(name))
 
     def kept(names: Names) -> Names | None:
         """The rules that a plan under these rules keeps; None if there is no such plan."""
-        around = feasible_around(space, names | always, deadline)
+        around = feasible_around(space, names | always, watch)
         return None if around is None else around - always
 
     names_tried = [name for name in space.rules.values if name not in always]
-    found = Conflicts(names_tried, kept, limit, options.progress)
+    found = Conflicts(names_tried, kept, limit, watch)
     status = "infeasible"
     relaxations: list[Relaxation] = []
     try:
-        plan = find_plan(space, space.rules, deadline)
+        plan = find_plan(space, space.rules, watch)
         if plan is None:
             found.run()
             names = dict.fromkeys(n for n in space.rules.values if any(n in c for c in found.conflicts))
             for name in names:
                 found.say(f"{len(found.conflicts)} conflicts; relaxing {name}")
-                relaxations.append(relax(space, name, deadline))
-            relaxations += relax_deployment(space, deadline)
+                relaxations.append(relax(space, name, watch))
+            relaxations += relax_deployment(space, watch)
         else:
             status = "feasible"
-    except (OutOfTime, KeyboardInterrupt):
+    except Stopped:
         status, plan = "unknown", None
     return Explanation(
         status=status,

@@ -17,6 +17,7 @@ from optimizer.studies.deploy_explain import explain_deployment
 from optimizer.studies.deployment_outcome import DeploymentOutcome
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
+from optimizer.watch import Watch
 
 UNITS = {
     "chips": "chips",
@@ -40,7 +41,7 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     Raises InputError for what cannot be asked, InternalMismatch if an answer fails its own check.
     """
     start = time.monotonic()
-    study = _Study(problem, prepare(problem), options, options.deadline())
+    study = _Study(problem, prepare(problem), options, options.watch())
     found = study.optimum(problem.objectives, {"requests_per_s": ANY_TRAFFIC} | study.bounds, True)
     plan = study.settle(found) if found.counts else found
     outcome = study.outcome(plan)
@@ -49,7 +50,7 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     _, sense = problem.objectives[0]
     conflict = None
     if found.status == "infeasible":
-        conflict = explain_deployment(problem, study.columns, study.bounds, prepare, study.deadline)
+        conflict = explain_deployment(problem, study.columns, study.bounds, prepare, study.watch)
     return DeploymentResult(
         status=found.status,
         objective=study.objective(found),
@@ -72,7 +73,7 @@ class _Study:
     problem: DeploymentProblem
     columns: DeploymentColumns
     options: Options
-    deadline: float | None
+    watch: Watch
 
     def __post_init__(self) -> None:
         self.bounds = all_bounds(self.problem, self.columns)
@@ -80,7 +81,7 @@ class _Study:
 
     def optimum(self, objectives: Objectives, bounds: Mapping[str, float], confirm: bool = False) -> Packed:
         """One question to the solver."""
-        found = optimum(self.columns, objectives, bounds, self.options.settings, self.deadline, confirm)
+        found = optimum(self.columns, objectives, bounds, self.options.settings, self.watch, confirm)
         self.solves += found.solves
         return found
 

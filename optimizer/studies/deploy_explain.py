@@ -15,10 +15,10 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.errors import InputError
 from optimizer.solver.deployment import Packed, optimum
-from optimizer.solver.queue import OutOfTime
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.plan import TOGETHER, Conflict, Relaxation
 from optimizer.studies.conflict import smallest_conflict
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _DIGITS = 4
 _WIDER: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -38,13 +38,13 @@ def explain_deployment(
     columns: DeploymentColumns,
     bounds: Bounds,
     prepare: Callable[[DeploymentProblem], DeploymentColumns],
-    deadline: float | None = None,
+    watch: Watch = UNWATCHED,
 ) -> Conflict | None:
     """The smallest conflict of an infeasible deployment, and verified changes that would do.
 
     None if a question on the way stays undecided: what is not proven to conflict is not shown as if it were.
     """
-    search = _Explanation(columns, bounds, deadline)
+    search = _Explanation(columns, bounds, watch)
     try:
         names = search.smallest()
         if not names:
@@ -54,8 +54,8 @@ def explain_deployment(
         changes = [search.relax(name) for name in names]
         if all(change.to is None for change in changes):
             names, changes = search.together(names)
-        changes += list(_wider(problem, bounds, prepare, deadline))
-    except OutOfTime:
+        changes += list(_wider(problem, bounds, prepare, watch))
+    except Stopped:
         return None
     return Conflict(constraints=tuple(names), relaxations=tuple(changes))
 
@@ -66,18 +66,18 @@ def single_changes(
     bounds: Bounds,
     names: Sequence[str],
     prepare: Callable[[DeploymentProblem], DeploymentColumns],
-    deadline: float | None = None,
+    watch: Watch = UNWATCHED,
 ) -> tuple[Relaxation, ...]:
     """The nearest change of each bound named, all others kept, and choices left out that would do."""
-    search = _Explanation(columns, bounds, deadline)
-    return (*map(search.relax, names), *_wider(problem, bounds, prepare, deadline))
+    search = _Explanation(columns, bounds, watch)
+    return (*map(search.relax, names), *_wider(problem, bounds, prepare, watch))
 
 
 @dataclass
 class _Explanation:
     columns: DeploymentColumns
     bounds: Bounds
-    deadline: float | None
+    watch: Watch
 
     def smallest(self) -> list[str]:
         """A smallest set of bounds that leaves no plan."""
@@ -90,7 +90,7 @@ class _Explanation:
         """Whether a plan exists under these bounds."""
         if "requests_per_s" not in bounds:
             return self._serves_anything(bounds)
-        quick = optimum(self.columns, (("chips", 1),), bounds, deadline=self.deadline, confirm=False)
+        quick = optimum(self.columns, (("chips", 1),), bounds, watch=self.watch, confirm=False)
         return bool(quick.counts or self._best("chips", 1, bounds).counts)
 
     def _serves_anything(self, bounds: Bounds) -> bool:
@@ -98,10 +98,10 @@ class _Explanation:
         return bool(self._best("chips", 1, {**bounds, "requests_per_s": 1e-8}).counts)
 
     def _best(self, name: str, sense: int, bounds: Bounds) -> Packed:
-        """The optimum of one quantity. Raises OutOfTime if it is not even decided whether there is a plan."""
-        found = optimum(self.columns, ((name, sense),), bounds, deadline=self.deadline)
+        """The optimum of one quantity. Raises Stopped if it is not even decided whether there is a plan."""
+        found = optimum(self.columns, ((name, sense),), bounds, watch=self.watch)
         if found.status == "unknown":
-            raise OutOfTime
+            raise Stopped
         return found
 
     def relax(self, name: str) -> Relaxation:
@@ -187,7 +187,7 @@ def _wider(
     problem: DeploymentProblem,
     bounds: Bounds,
     prepare: Callable[[DeploymentProblem], DeploymentColumns],
-    deadline: float | None,
+    watch: Watch,
 ) -> Iterator[Relaxation]:
     """Choices the problem leaves out that would do with every bound kept, priced by the cost model."""
     if problem.performance_table is not None:
@@ -201,7 +201,7 @@ def _wider(
             other = prepare(problem.model_copy(update={"deployment": space}))
         except InputError:
             continue
-        found = optimum(other, (("chips", 1),), bounds, deadline=deadline)
+        found = optimum(other, (("chips", 1),), bounds, watch=watch)
         if found.counts:
             to = ", ".join(sorted({_value(other.replicas, field, i) for i in found.counts}))
             words = f"{field} {to} would do"

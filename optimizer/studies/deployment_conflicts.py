@@ -1,9 +1,6 @@
 """All minimal conflicts of a deployment's bounds, and every single change that would do, each tried."""
 
-import time
-
 from optimizer.errors import InputError
-from optimizer.solver.queue import OutOfTime
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.plan import Relaxation
 from optimizer.spec.studies import Explanation, Work
@@ -15,35 +12,35 @@ from optimizer.studies.marco import Conflicts, Names
 from optimizer.studies.question import Ask
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
+from optimizer.watch import Stopped
 
 
 def explain_all(problem: DeploymentProblem, limit: int, options: Options) -> Explanation:
     """Why a deployment has no plan: every minimal conflict up to `limit`, and every single change."""
-    question, deadline = DeploymentQuestion(problem), options.deadline()
+    question, watch = DeploymentQuestion(problem), options.watch()
     bounds = question.bounds
 
     def kept(names: Names) -> Names | None:
         """The bounds that a plan within these bounds keeps; None if there is no such plan."""
         chosen = {"requests_per_s": ANY_TRAFFIC} | {n: v for n, v in bounds.items() if n in names}
-        return question.kept_by_a_plan(chosen, deadline)
+        return question.kept_by_a_plan(chosen, watch)
 
-    found = Conflicts(list(bounds), kept, limit, options.progress)
+    found = Conflicts(list(bounds), kept, limit, watch)
     status = "infeasible"
     relaxations: tuple[Relaxation, ...] = ()
     witness = None
     try:
-        witness = question.optimum(Ask(aims=(), any_plan=True), deadline).plan
+        witness = question.optimum(Ask(aims=(), any_plan=True), watch).plan
         if witness is None:
             found.run()
             if frozenset() in found.conflicts:
                 raise InputError("deployment.mode: no whole replica: a prefill and a decode row are needed")
             names = [n for n in bounds if any(n in c for c in found.conflicts)]
-            relaxations = single_changes(problem, question.columns, bounds, names, prepare, deadline)
-            if deadline is not None and time.monotonic() >= deadline:
-                raise OutOfTime
+            relaxations = single_changes(problem, question.columns, bounds, names, prepare, watch)
+            watch.check()
         else:
             status = "feasible"
-    except (OutOfTime, KeyboardInterrupt):
+    except Stopped:
         status, relaxations = "unknown", ()
     return Explanation(
         status=status,

@@ -22,6 +22,7 @@ from optimizer.studies.deployment_outcome import DeploymentOutcome
 from optimizer.studies.deployment_search import LATENCIES, DeploymentSearch
 from optimizer.studies.deployment_vary import check_constant, varied
 from optimizer.studies.question import Ask
+from optimizer.watch import UNWATCHED, Watch
 
 TRAFFIC = ("requests_per_s", "output_tokens_per_s")
 AIMS = ("chips", "nodes", "usd_per_hour", "power_w", *LATENCIES, *TRAFFIC)
@@ -218,15 +219,13 @@ class DeploymentQuestion:
         """InputError if neither the problem nor any of its chips has this number."""
         check_constant(self.problem, self.columns, path)
 
-    def conflict(self, deadline: float | None = None) -> Conflict | None:
+    def conflict(self, watch: Watch = UNWATCHED) -> Conflict | None:
         """The smallest conflict of a problem without a plan; None if there was no time to find it."""
-        return explain_deployment(self.problem, self.columns, self.bounds, prepare, deadline)
+        return explain_deployment(self.problem, self.columns, self.bounds, prepare, watch)
 
-    def kept_by_a_plan(
-        self, bounds: Mapping[str, float], deadline: float | None = None
-    ) -> frozenset[str] | None:
+    def kept_by_a_plan(self, bounds: Mapping[str, float], watch: Watch = UNWATCHED) -> frozenset[str] | None:
         """The problem's bounds that some plan within these bounds keeps; None if there is no plan."""
-        found = self._search(bounds, deadline).any_plan()
+        found = self._search(bounds, watch).any_plan()
         if found is None:
             return None
         outcome = self._outcome(self.bounds, found.counts, self._stocked(self.bounds))
@@ -243,11 +242,11 @@ class DeploymentQuestion:
             "a check of all totals and limits of every plan in fractions, replicas placed node by node",
         )
 
-    def optimum(self, asked: Ask, deadline: float | None = None) -> Answer:
+    def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Answer:
         """Each aim in turn, the earlier held: exact in the first, the later in steps until the last."""
         other = self._changed(asked)
         bounds = other._bounds(asked)
-        search = other._search(bounds, deadline)
+        search = other._search(bounds, watch)
         found = search.any_plan() if asked.any_plan else search.lexicographic(asked.aims)
         plan = None
         if found is not None and found.counts:
@@ -258,8 +257,8 @@ class DeploymentQuestion:
             plan = carried.plan(self.problem.architecture)
         return Answer(plan=plan, slices=0, solves=search.solves, enumerated=0)
 
-    def _search(self, bounds: Mapping[str, float], deadline: float | None = None) -> DeploymentSearch:
-        return DeploymentSearch(self.columns, bounds, self.problem.workload.output_tokens, deadline)
+    def _search(self, bounds: Mapping[str, float], watch: Watch = UNWATCHED) -> DeploymentSearch:
+        return DeploymentSearch(self.columns, bounds, self.problem.workload.output_tokens, watch)
 
     def _outcome(
         self, bounds: Mapping[str, float], counts: Mapping[int, int], columns: DeploymentColumns | None = None

@@ -5,7 +5,6 @@ a configuration's own value can be least, and a higher bound never takes a plan 
 which a plan is left is found by halving, and the next smaller one is proven to leave none.
 """
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +13,9 @@ import numpy as np
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InternalMismatch
 from optimizer.solver.deployment import Packed, optimum
-from optimizer.solver.queue import OutOfTime
 from optimizer.spec.studies import Aim
 from optimizer.studies.steps import at_most, whole_steps
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 LATENCIES = {"ttft_ms": "decode", "tpot_ms": "prefill"}
 """Each latency, and the mode that has none."""
@@ -30,9 +29,9 @@ class DeploymentSearch:
         columns: DeploymentColumns,
         bounds: Mapping[str, float],
         output_tokens: int,
-        deadline: float | None = None,
+        watch: Watch = UNWATCHED,
     ) -> None:
-        self.columns, self.bounds, self.deadline = columns, dict(bounds), deadline
+        self.columns, self.bounds, self.watch = columns, dict(bounds), watch
         self.output_tokens = output_tokens
         self.solves = 0
 
@@ -74,13 +73,13 @@ class DeploymentSearch:
             self.bounds[f"{metric}_max"] = min(limit, self.bounds.get(f"{metric}_max", limit))
 
     def least(self, name: str, sense: int, confirm: bool = True) -> Packed:
-        """One question to the solver; confirmed, its answer is proven. Raises OutOfTime."""
-        found = optimum(self.columns, ((name, sense),), self.bounds, deadline=self.deadline, confirm=confirm)
+        """One question to the solver; confirmed, its answer is proven. Raises Stopped."""
+        found = optimum(self.columns, ((name, sense),), self.bounds, watch=self.watch, confirm=confirm)
         self.solves += found.solves
         if found.status in ("optimal", "infeasible"):
             return found
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise OutOfTime  # a plan that is not settled would make a resumed study end otherwise
+        if self.watch.over:
+            raise Stopped  # a plan that is not settled would make a resumed study end otherwise
         if confirm:
             raise InternalMismatch(f"{name}: the optimum could not be confirmed ({found.status})")
         return found

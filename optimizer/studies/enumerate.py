@@ -9,11 +9,11 @@ from optimizer.columns.compiled import symbol
 from optimizer.columns.space import resolve
 from optimizer.errors import InputError, nearest
 from optimizer.solver.listing import best_plans
-from optimizer.solver.queue import OutOfTime
 from optimizer.spec.plan import Result
 from optimizer.spec.problem import Problem
 from optimizer.studies.outcome import plan_of
 from optimizer.studies.solve import Options, solve
+from optimizer.watch import Stopped
 
 MOST = 20_000
 """Plans listed at most; a wider band should be narrowed, not printed."""
@@ -52,9 +52,9 @@ def enumerate_plans(
     most = top or (_TOP if within is None else MOST + 1)
     try:
         found = best_plans(
-            space, space.rules, symbol(name), sense, most, limit, options.deadline(), tuple(distinct)
+            space, space.rules, symbol(name), sense, most, limit, options.watch(), tuple(distinct)
         )
-    except OutOfTime:
+    except Stopped:
         raise InputError("the time limit passed before all plans were listed; raise it") from None
     if len(found) > MOST:
         raise InputError(f"more than {MOST} plans; ask for fewer, or a narrower band")

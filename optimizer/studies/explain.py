@@ -17,25 +17,25 @@ from optimizer.columns.space import Space, resolve
 from optimizer.cost.memory import GIB
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
-from optimizer.solver.queue import OutOfTime
 from optimizer.solver.search import Candidate, Search
 from optimizer.spec.plan import Conflict, Relaxation
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _DIGITS = 4
 _COUPLING = ("parameter_window", "memory_capacity")
 """Structural rules that are about whole plans, not about the dimensions of one layer kind."""
 
 
-def explain_conflict(space: Space, deadline: float | None = None) -> Conflict | None:
+def explain_conflict(space: Space, watch: Watch = UNWATCHED) -> Conflict | None:
     """The smallest conflict of an infeasible space, with the nearest relaxation of each of its rules.
 
     None if the deadline passes first: a conflict that is not proven smallest is not shown as one.
     """
     try:
-        names = _Conflicts(space, deadline).smallest()
-        relaxations = [relax(space, name, deadline) for name in names]
-        relaxations += relax_deployment(space, deadline)
-    except OutOfTime:
+        names = _Conflicts(space, watch).smallest()
+        relaxations = [relax(space, name, watch) for name in names]
+        relaxations += relax_deployment(space, watch)
+    except Stopped:
         return None
     return Conflict(constraints=tuple(names), relaxations=tuple(relaxations))
 
@@ -43,14 +43,14 @@ def explain_conflict(space: Space, deadline: float | None = None) -> Conflict | 
 @dataclass
 class _Conflicts:
     space: Space
-    deadline: float | None
+    watch: Watch
     corrections: list[frozenset[str]] = field(default_factory=list)
 
     def smallest(self) -> list[str]:
         """A smallest infeasible set of rules, in the order the problem lists them."""
         while True:
             trial = self._hitting_set()
-            kept = feasible_around(self.space, trial, self.deadline)
+            kept = feasible_around(self.space, trial, self.watch)
             if kept is None:
                 return [name for name in self.space.rules.values if name in trial]
             self.corrections.append(frozenset(self.space.rules.values) - self._grow(kept))
@@ -60,7 +60,7 @@ class _Conflicts:
         for name in self.space.rules.values:
             if name in kept:
                 continue
-            plan = find_plan(self.space, self.space.rules.only(kept | {name}), self.deadline)
+            plan = find_plan(self.space, self.space.rules.only(kept | {name}), self.watch)
             if plan is not None:
                 kept = kept | {name} | kept_by(self.space, plan)
         return kept
@@ -74,12 +74,12 @@ class _Conflicts:
         return frozenset(names)
 
 
-def feasible_around(space: Space, trial: frozenset[str], deadline: float | None) -> frozenset[str] | None:
+def feasible_around(space: Space, trial: frozenset[str], watch: Watch) -> frozenset[str] | None:
     """A feasible set of rules around the trial, or None. With the rules on dimensions first: fewer kinds."""
     structural = plugins("constraints")
     dimensions = frozenset(n for n in space.rules.values if n in structural and n not in _COUPLING)
     for rules in dict.fromkeys((trial | dimensions, trial)):
-        plan = find_plan(space, space.rules.only(rules), deadline)
+        plan = find_plan(space, space.rules.only(rules), watch)
         if plan is not None:
             return rules | kept_by(space, plan)
     return None
@@ -95,37 +95,37 @@ def kept_by(space: Space, plan: Candidate) -> frozenset[str]:
     return frozenset(space.rules.values) - set(broken)
 
 
-def find_plan(space: Space, rules: Rules, deadline: float | None = None) -> Candidate | None:
-    """Any plan under these rules, or None if there is none. Raises OutOfTime."""
+def find_plan(space: Space, rules: Rules, watch: Watch = UNWATCHED) -> Candidate | None:
+    """Any plan under these rules, or None if there is none. Raises Stopped."""
     name, sense = space.problem.objectives[0]
-    return _search(space, rules, name, sense, deadline, any_plan=True)
+    return _search(space, rules, name, sense, watch, any_plan=True)
 
 
 def _search(
-    space: Space, rules: Rules, name: str, sense: int, deadline: float | None, any_plan: bool = False
+    space: Space, rules: Rules, name: str, sense: int, watch: Watch, any_plan: bool = False
 ) -> Candidate | None:
-    outcome = Search(space, rules, symbol(name), sense, deadline=deadline, any_plan=any_plan).run()
+    outcome = Search(space, rules, symbol(name), sense, watch=watch, any_plan=any_plan).run()
     if not outcome.finished:
-        raise OutOfTime
+        raise Stopped
     return outcome.best
 
 
-def relax(space: Space, name: str, deadline: float | None) -> Relaxation:
+def relax(space: Space, name: str, watch: Watch) -> Relaxation:
     """The nearest change of one rule, all others kept, that leaves a plan."""
     if name == "parameter_window":
-        return _relax_window(space, deadline)
+        return _relax_window(space, watch)
     if name == "memory_capacity":
-        return _relax_memory(space, deadline)
+        return _relax_memory(space, watch)
     if name in plugins("constraints"):
-        return _relax_structural(space, name, deadline)
-    return _relax_bound(space, name, deadline)
+        return _relax_structural(space, name, watch)
+    return _relax_bound(space, name, watch)
 
 
-def _relax_bound(space: Space, name: str, deadline: float | None) -> Relaxation:
+def _relax_bound(space: Space, name: str, watch: Watch) -> Relaxation:
     base, suffix = split_bound(name)
     unit, old = str(metric(base).UNIT), space.rules.values[name]
     sense = -1 if suffix == "_min" else 1
-    best = _search(space, space.rules.without(name), base, sense, deadline)
+    best = _search(space, space.rules.without(name), base, sense, watch)
     if best is None:
         return _none(name, old, unit)
     reached = sense * best.key
@@ -137,14 +137,14 @@ def _relax_bound(space: Space, name: str, deadline: float | None) -> Relaxation:
         new = _outward(reached, sense)
         word = "at least" if suffix == "_min" else "at most"
         sentence = f"{base} {word} {new:g} {unit} would do"
-    return _verified(space, name, new, sentence, unit, deadline)
+    return _verified(space, name, new, sentence, unit, watch)
 
 
-def _relax_window(space: Space, deadline: float | None) -> Relaxation:
+def _relax_window(space: Space, watch: Watch) -> Relaxation:
     low, high = space.rules.values["parameter_window"]
     free = space.rules.without("parameter_window")
-    below = _search(space, _narrow(free, "n_params_max", low, min), "n_params", -1, deadline)
-    above = _search(space, _narrow(free, "n_params_min", high, max), "n_params", 1, deadline)
+    below = _search(space, _narrow(free, "n_params_max", low, min), "n_params", -1, watch)
+    above = _search(space, _narrow(free, "n_params_min", high, max), "n_params", 1, watch)
     found = [abs(c.key) for c in (below, above) if c is not None]
     if not found:
         return _none("parameter_window", [low, high], "parameters")
@@ -152,7 +152,7 @@ def _relax_window(space: Space, deadline: float | None) -> Relaxation:
     nearest = min(found, key=lambda n: abs(n - middle))
     new = [min(low, nearest), max(high, nearest)]
     sentence = f"n_params {nearest / 1e9:.4g}B, {nearest / middle - 1:+.2%} from the target, would do"
-    return _verified(space, "parameter_window", new, sentence, "parameters", deadline)
+    return _verified(space, "parameter_window", new, sentence, "parameters", watch)
 
 
 def _narrow(rules: Rules, name: str, value: float, choose: Any) -> Rules:
@@ -160,8 +160,8 @@ def _narrow(rules: Rules, name: str, value: float, choose: Any) -> Rules:
     return rules.with_value(name, choose(old, value))
 
 
-def _relax_memory(space: Space, deadline: float | None) -> Relaxation:
-    best = _search(space, space.rules.without("memory_capacity"), "memory_gib", 1, deadline)
+def _relax_memory(space: Space, watch: Watch) -> Relaxation:
+    best = _search(space, space.rules.without("memory_capacity"), "memory_gib", 1, watch)
     share = space.rules.values["memory_capacity"]
     if best is None:
         return _none("memory_capacity", share, "of hbm_usable")
@@ -170,22 +170,22 @@ def _relax_memory(space: Space, deadline: float | None) -> Relaxation:
         f"{_outward(best.key, 1):g} GiB on each {best.frame.chip.name} would do; it has {usable:g} GiB usable"
     )
     enough = space.rules.with_value("memory_capacity", _outward(best.key / usable, 1))
-    if find_plan(space, enough, deadline) is None:
+    if find_plan(space, enough, watch) is None:
         return _none("memory_capacity", share, "of hbm_usable")
     return _relaxation("memory_capacity", share * usable, _outward(best.key, 1), sentence, "GiB")
 
 
-def _relax_structural(space: Space, name: str, deadline: float | None) -> Relaxation:
+def _relax_structural(space: Space, name: str, watch: Watch) -> Relaxation:
     module, old = plugins("constraints")[name], space.rules.values[name]
     for value in module.weaker(old) if hasattr(module, "weaker") else []:
-        if find_plan(space, space.rules.with_value(name, value), deadline):
+        if find_plan(space, space.rules.with_value(name, value), watch):
             return _relaxation(name, old, value, f"{name}: {value} would do", "")
-    if find_plan(space, space.rules.without(name), deadline):
+    if find_plan(space, space.rules.without(name), watch):
         return _relaxation(name, old, False, f"switching {name} off would do", "")
     return _none(name, old, "")
 
 
-def relax_deployment(space: Space, deadline: float | None) -> list[Relaxation]:
+def relax_deployment(space: Space, watch: Watch) -> list[Relaxation]:
     """Wider choices of deployment that leave a plan with every rule kept: more ranks, smaller weights."""
     domain = max(chip.scaleup.domain for chip in space.chips)
     deployment = space.problem.deployment
@@ -200,7 +200,7 @@ def relax_deployment(space: Space, deadline: float | None) -> list[Relaxation]:
         for value in values:
             choice = deployment.model_copy(update={name: (value,)})
             other = resolve(space.problem.model_copy(update={"deployment": choice}))
-            if find_plan(other, other.rules, deadline):
+            if find_plan(other, other.rules, watch):
                 shown = list(old) if len(old) > 1 else old[0]
                 found.append(_relaxation(f"deployment.{name}", shown, value, f"{name} {value} would do", ""))
                 break
@@ -216,11 +216,9 @@ def _outward(value: float, sense: int) -> float:
     return float(f"{(ceil(steps - 1e-9) if sense > 0 else floor(steps + 1e-9)) * step:.6g}")
 
 
-def _verified(
-    space: Space, name: str, value: Any, sentence: str, unit: str, deadline: float | None
-) -> Relaxation:
+def _verified(space: Space, name: str, value: Any, sentence: str, unit: str, watch: Watch) -> Relaxation:
     old = space.rules.values[name]
-    if find_plan(space, space.rules.with_value(name, value), deadline) is None:
+    if find_plan(space, space.rules.with_value(name, value), watch) is None:
         return _none(name, old, unit)
     return _relaxation(name, old, value, sentence, unit)
 

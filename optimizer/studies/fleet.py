@@ -25,6 +25,7 @@ from optimizer.studies.deploy_columns import prepare
 from optimizer.studies.deploy_explain import outward, sentence
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
+from optimizer.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
     Raises InputError for what cannot be asked, InternalMismatch if an answer fails its own check.
     """
     start = time.monotonic()
-    study = _FleetStudy(problem, price(problem), options, options.deadline())
+    study = _FleetStudy(problem, price(problem), options, options.watch())
     plan = study.plan(study.bounds)
     study.require(plan)
     solved = plan.proved.status
@@ -108,7 +109,7 @@ class _FleetStudy:
     problem: FleetProblem
     priced: PricedFleet
     options: Options
-    deadline: float | None
+    watch: Watch
 
     def __post_init__(self) -> None:
         self.columns = self.priced.columns
@@ -137,7 +138,7 @@ class _FleetStudy:
             self.same,
             services,
             self.options.settings,
-            self.deadline,
+            self.watch,
         )
         self.solves += found.proved.solves
         return found

@@ -21,10 +21,11 @@ from optimizer.studies.executors import Here
 from optimizer.studies.frontier_notes import notes_of
 from optimizer.studies.place import place_models
 from optimizer.studies.question import Ask
-from optimizer.studies.resolves import Resolves, Stopped
+from optimizer.studies.resolves import Resolves
 from optimizer.studies.solve import Options
 from optimizer.studies.steps import at_most, steps_of
 from optimizer.version import VERSION
+from optimizer.watch import Stopped
 
 PARTS = 16
 """Parts into which the first pass cuts a frontier of two objectives."""
@@ -83,7 +84,7 @@ class _Walk:
         if strange:
             raise InputError(f"--resolution {strange[0]}: is not among --objectives {','.join(names)}")
         study = {"study": "frontier", "objectives": list(names), "resolution": sorted(resolution.items())}
-        self.resolves = Resolves(problem, study, executor, journal, options.time_limit_s, options.progress)
+        self.resolves = Resolves(problem, study, executor, journal, options.watch())
         question = self.resolves.question
         self.aims = tuple(question.aim(name, step=resolution.get(name)) for name in names)
         self.most = points or inf
@@ -107,7 +108,7 @@ class _Walk:
         status: FrontierStatus = "complete" if not self.open else "partial"
         if not self.points:
             status = "unknown" if stopped else "infeasible"
-            conflict = None if stopped else self.resolves.question.conflict(self.resolves.deadline)
+            conflict = None if stopped else self.resolves.question.conflict(self.resolves.watch)
         found = self._sorted()
         return Frontier(
             status=status,

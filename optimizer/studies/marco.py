@@ -9,6 +9,8 @@ around that is decided. When nothing is undecided, the list is complete.
 from collections.abc import Callable, Iterable
 from itertools import chain, combinations
 
+from optimizer.watch import Progress, Watch
+
 _MOST_SETS = 300_000
 """Sets of rules walked through at most; with 18 rules and more the list may then be incomplete."""
 Names = frozenset[str]
@@ -22,10 +24,10 @@ class Conflicts:
         names: list[str],
         around: Callable[[Names], Names | None],
         limit: int,
-        progress: Callable[[str], None] | None,
+        watch: Watch,
     ) -> None:
         """`around`: the names that a plan under some names keeps; None if there is no such plan."""
-        self.names, self.around, self.limit, self.progress = names, around, limit, progress
+        self.names, self.around, self.limit, self.watch = names, around, limit, watch
         self.conflicts: list[Names] = []
         self.feasible: list[Names] = []
         self.complete = False
@@ -48,8 +50,7 @@ class Conflicts:
 
     def say(self, message: str) -> None:
         """Tell whoever watches."""
-        if self.progress:
-            self.progress(message)
+        self.watch.say(Progress(message, points=len(self.conflicts), more=True))
 
     def _undecided(self) -> Names | None:
         """A largest set that neither lies in a feasible set nor holds a conflict: the rest of a smallest

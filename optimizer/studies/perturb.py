@@ -15,9 +15,10 @@ from optimizer.studies.asking import AnyProblem, begin
 from optimizer.studies.critical import critical_changes
 from optimizer.studies.executors import Here
 from optimizer.studies.question import Ask
-from optimizer.studies.resolves import Resolves, Stopped
+from optimizer.studies.resolves import Resolves
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
+from optimizer.watch import Stopped
 
 _TRIES = 6
 """Neighbouring values of a dimension tried on each side until one leaves a plan."""
@@ -50,7 +51,7 @@ def perturb(
     """
     begin(problem)
     study = {"study": "perturb"}
-    resolves = Resolves(problem, study, executor or Here(), journal, options.time_limit_s, options.progress)
+    resolves = Resolves(problem, study, executor or Here(), journal, options.watch())
     try:
         return _Perturb(problem, resolves, tuple(vary)).run()
     finally:
@@ -103,7 +104,7 @@ class _Perturb:
             status = "partial" if base is not None else "unknown"
         conflict = None
         if base is None and status == "complete":
-            status, conflict = "infeasible", self.question.conflict(self.resolves.deadline)
+            status, conflict = "infeasible", self.question.conflict(self.resolves.watch)
         bearings = self._bearings(changes)
         return Perturbation(
             status=status,

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from optimizer.spec.base import Strict
 from optimizer.spec.plan import Conflict
 from optimizer.spec.studies import Aim, Answer, Work
+from optimizer.watch import UNWATCHED, Watch
 
 
 class Ask(Strict):
@@ -81,8 +82,8 @@ class Question(Protocol):
         """InputError if no constant has this dotted path."""
         ...
 
-    def optimum(self, asked: Ask, deadline: float | None = None) -> Answer:
-        """The proven optimum. Raises OutOfTime at the deadline, InputError for what cannot be asked."""
+    def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Answer:
+        """The proven optimum. Raises Stopped at the deadline, InputError for what cannot be asked."""
         ...
 
     def beside(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -93,7 +94,7 @@ class Question(Protocol):
         """A published model where `like` runs: its metrics, and the constraints it breaks."""
         ...
 
-    def conflict(self, deadline: float | None = None) -> Conflict | None:
+    def conflict(self, watch: Watch = UNWATCHED) -> Conflict | None:
         """Why there is no plan."""
         ...
 

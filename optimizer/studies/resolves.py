@@ -1,25 +1,20 @@
 """Many re-solves of one problem, side by side, journalled, counted and stoppable."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optimizer.solver.queue import OutOfTime
 from optimizer.spec.studies import Answer, Work
 from optimizer.studies.asking import AnyProblem, ask, prepared, text_of
 from optimizer.studies.executors import Here
 from optimizer.studies.journal import Journal, digest
 from optimizer.studies.question import Ask, Question
+from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 
-Progress = Callable[[str], None]
 _POLL_S = 0.2
-
-
-class Stopped(Exception):
-    """The time limit passed or Ctrl-C was pressed; what was answered is kept."""
 
 
 @dataclass
@@ -31,13 +26,11 @@ class Resolves:
     """What tells this study from others, for its journal."""
     executor: Executor = field(default_factory=Here)
     journal_path: Path | None = None
-    time_limit_s: float | None = None
-    progress: Progress | None = None
+    watch: Watch = UNWATCHED
 
     def __post_init__(self) -> None:
         self.text = text_of(self.problem)
         self.question: Question = prepared(self.text)
-        self.deadline = None if self.time_limit_s is None else time.monotonic() + self.time_limit_s
         self.work = Work()
         self._used: set[str] = set()
         self._start = time.monotonic()
@@ -71,8 +64,7 @@ class Resolves:
 
     def say(self, message: str) -> None:
         """Tell whoever watches."""
-        if self.progress:
-            self.progress(message)
+        self.watch.say(Progress(message))
 
     def pace(self, left: int) -> str:
         """How fast re-solves come, and the least time that so many more would take."""
@@ -98,8 +90,8 @@ class Resolves:
             while running:
                 for future in wait(running, timeout=_POLL_S, return_when="FIRST_COMPLETED").done:
                     self._take(future, running.pop(future))
-                self._left()
-        except (KeyboardInterrupt, OutOfTime):
+                self.watch.check()
+        except Stopped:
             for future in running:
                 future.cancel()
             raise Stopped from None
@@ -108,9 +100,5 @@ class Resolves:
         self.journal.add(key, future.result())
 
     def _left(self) -> float | None:
-        if self.deadline is None:
-            return None
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise OutOfTime
-        return left
+        self.watch.check()
+        return self.watch.left()

@@ -1,6 +1,7 @@
 """The optimum of a problem, with its proof; or the conflict that leaves no plan."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,7 +13,7 @@ from optimizer.errors import InputError, InternalMismatch
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
 from optimizer.solver.engine import SolveSettings, engine_version
-from optimizer.solver.search import Candidate, Counts, Outcome, Progress, Search, tile_efficiency
+from optimizer.solver.search import Candidate, Counts, Outcome, Search, tile_efficiency
 from optimizer.spec.plan import Binding, Certificate, Objective, Result
 from optimizer.spec.problem import Problem
 from optimizer.studies.explain import explain_conflict
@@ -25,6 +26,7 @@ from optimizer.studies.outcome import (
     unit,
 )
 from optimizer.version import VERSION
+from optimizer.watch import Tell, Watch, never
 
 _NEAR = 0.25  # a bound further away than this is not tried as binding
 _SAME = 1e-9
@@ -37,11 +39,13 @@ class Options:
 
     time_limit_s: float | None = None
     settings: SolveSettings = SolveSettings()
-    progress: Progress | None = None
+    cancelled: Callable[[], bool] = never
+    """Asked often: the study stops when it says so, with what it has."""
+    tell: Tell | None = None
 
-    def deadline(self) -> float | None:
-        """The moment to stop, on the monotonic clock."""
-        return None if self.time_limit_s is None else time.monotonic() + self.time_limit_s
+    def watch(self) -> Watch:
+        """The watch of a study that begins now."""
+        return Watch.within(self.time_limit_s, self.cancelled, self.tell)
 
 
 def solve(problem: Problem, options: Options = Options()) -> Result:
@@ -53,14 +57,14 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
     start = time.monotonic()
     space = resolve(problem)
     require_metrics(space)
-    deadline = options.deadline()
-    outcome, first_bound, total = _lexicographic(space, options, deadline)
+    watch = options.watch()
+    outcome, first_bound, total = _lexicographic(space, options, watch)
     name, sense = problem.objectives[0]
     common = {"problem": problem.model_dump(mode="json", exclude_unset=True), "version": VERSION}
     if outcome.best is None:
-        witnesses = _no_plan_witness(space, outcome, deadline)
+        witnesses = _no_plan_witness(space, outcome, watch)
         certificate = _certificate(space, total, outcome, options, witnesses)
-        conflict = explain_conflict(space, deadline) if outcome.finished else None
+        conflict = explain_conflict(space, watch) if outcome.finished else None
         return Result(
             status="infeasible" if outcome.finished else "unknown",
             objective=_objective(name, sense, None, None if outcome.finished else sense * first_bound),
@@ -84,7 +88,7 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
         tile_efficiency=float(tile_efficiency(best.frame, block.mixer, block.ffn)),
         baseline=baseline_of(space, best.frame, plan.metrics),
         operators=operator_rows(best.frame, architecture),
-        binding=_binding(space, best, plan.metrics, deadline) if outcome.finished else (),
+        binding=_binding(space, best, plan.metrics, watch) if outcome.finished else (),
         assumptions=assumptions_of(_given(problem), best.frame, plan.metrics),
         certificate=certificate,
         wall_s=time.monotonic() - start,
@@ -116,7 +120,7 @@ def bounded_metric(rule: str) -> str:
     return "" if rule in plugins("constraints") else split_bound(rule)[0]
 
 
-def _lexicographic(space: Space, options: Options, deadline: float | None) -> tuple[Outcome, float, Counts]:
+def _lexicographic(space: Space, options: Options, watch: Watch) -> tuple[Outcome, float, Counts]:
     """The last outcome, the bound on the first objective's key, and all counts."""
     rules, total = space.rules, Counts(frames=space.n_frames)
     last, first_bound = None, 0.0
@@ -126,8 +130,7 @@ def _lexicographic(space: Space, options: Options, deadline: float | None) -> tu
             rules,
             symbol(name),
             sense,
-            deadline=deadline,
-            progress=options.progress,
+            watch=watch,
             settings=options.settings,
         ).run()
         total.add(outcome.counts)
@@ -160,14 +163,12 @@ def _objective(name: str, sense: int, value: float | None, bound: float | None) 
     return Objective(name=name, sense=direction, value=value, unit=unit(name), bound=finite, gap=gap)
 
 
-def _no_plan_witness(space: Space, outcome: Outcome, deadline: float | None) -> tuple[str, ...]:
+def _no_plan_witness(space: Space, outcome: Outcome, watch: Watch) -> tuple[str, ...]:
     """Confirm infeasibility a second way: price every frame, with no floor to rule one out."""
     if not outcome.finished or space.n_frames > _FRAMES_PRICED_AGAIN:
         return ()
     name, sense = space.problem.objectives[0]
-    again = Search(
-        space, space.rules, symbol(name), sense, deadline=deadline, floors=False, any_plan=True
-    ).run()
+    again = Search(space, space.rules, symbol(name), sense, watch=watch, floors=False, any_plan=True).run()
     if again.best is not None:
         raise InternalMismatch(
             "the floors rule out every frame, but a plan was found without them; no answer is given"
@@ -206,9 +207,7 @@ def _certificate(
     )
 
 
-def _binding(
-    space: Space, best: Candidate, metrics: dict[str, float], deadline: float | None
-) -> tuple[Binding, ...]:
+def _binding(space: Space, best: Candidate, metrics: dict[str, float], watch: Watch) -> tuple[Binding, ...]:
     """Bounds on metrics near which the plan sits and without which a better plan exists."""
     name, sense = space.problem.objectives[0]
     found = []
@@ -222,7 +221,7 @@ def _binding(
             space.rules.without(rule),
             symbol(name),
             sense,
-            deadline=deadline,
+            watch=watch,
             any_plan=True,
             beat=sense * metrics[name],
         ).run()

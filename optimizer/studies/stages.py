@@ -101,7 +101,7 @@ def solve(problem: PipelineProblem, options: Options = Options()) -> PipelineRes
 
 class _Stages:
     def __init__(self, problem: PipelineProblem, options: Options) -> None:
-        self.problem, self.options, self.deadline = problem, options, options.deadline()
+        self.problem, self.options, self.watch = problem, options, options.watch()
         self.model = catalog.model(problem.architecture)
         groups = problem.pipeline.stages
         self.supplies = [supplies([Offer(chip=g.chip)])[0] for g in groups]
@@ -155,7 +155,7 @@ class _Stages:
             total=self.model.n_layers,
             whole=whole,
         )
-        proved, counts = slowest_stage(question, self.options.settings, self.deadline)
+        proved, counts = slowest_stage(question, self.options.settings, self.watch)
         self.solves += proved.solves
         if proved.status not in ("optimal", "infeasible"):
             self.all_proved = False

@@ -14,9 +14,10 @@ from optimizer.spec.studies import Answer, Sweep, SweepRow
 from optimizer.studies.asking import prepared, text_of
 from optimizer.studies.executors import Here
 from optimizer.studies.question import Ask
-from optimizer.studies.resolves import Resolves, Stopped
+from optimizer.studies.resolves import Resolves
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
+from optimizer.watch import Stopped
 
 MOST = 10_000
 """Problems of one sweep at most."""
@@ -44,7 +45,7 @@ def sweep(
     if not 0 < size <= MOST:
         raise InputError(f"--over: {size} problems; from 1 to {MOST} are accepted")
     study = {"study": "sweep", "over": {name: list(values) for name, values in over.items()}}
-    resolves = Resolves(problem, study, executor or Here(), journal, options.time_limit_s, options.progress)
+    resolves = Resolves(problem, study, executor or Here(), journal, options.watch())
     try:
         return _run(problem, over, resolves)
     finally:

@@ -17,6 +17,7 @@ from optimizer.studies.solve import Options
 from optimizer.studies.train_estimate import train_estimate
 from optimizer.studies.train_metrics import TrainingMetric, limits_of, metrics_for, wanted
 from optimizer.version import VERSION
+from optimizer.watch import UNWATCHED, Watch
 
 _SAME = 1e-9
 _MORE_CHIPS = (2, 4, 8)
@@ -30,7 +31,7 @@ def solve(problem: TrainingProblem, options: Options = Options()) -> TrainingRes
     Raises InputError for what cannot be asked, InternalMismatch if the answer fails its own check.
     """
     start = time.monotonic()
-    study = _Study(problem, options.deadline())
+    study = _Study(problem, options.watch())
     counts = Counts()
     best = study.best(study.rules, counts)
     status: Status = "infeasible" if best is None else "optimal"
@@ -53,8 +54,8 @@ def solve(problem: TrainingProblem, options: Options = Options()) -> TrainingRes
 
 
 class _Study:
-    def __init__(self, problem: TrainingProblem, deadline: float | None) -> None:
-        self.problem, self.deadline = problem, deadline
+    def __init__(self, problem: TrainingProblem, watch: Watch) -> None:
+        self.problem, self.watch = problem, watch
         self.model, self.chip = catalog.model(problem.train_model), catalog.chip(problem.hardware)
         self.metrics = metrics_for(problem, self.model, self.chip)
         self.name = wanted(problem, self.metrics)
@@ -92,7 +93,7 @@ class _Study:
         """The best setting by a metric under some rules; without `chips`, of up to eight times as many."""
         measure, limits = (metric or self.metric).measure, self.limits(rules)
         for times in (1,) if "chips" in rules else (1, *_MORE_CHIPS):
-            found = search(self.lattice(times), measure, limits, counts or Counts(), self.deadline)
+            found = search(self.lattice(times), measure, limits, counts or Counts(), self.watch)
             if found:
                 return found
         return None
@@ -198,9 +199,9 @@ class _Study:
         """Solve again with the changed rule: a change that does not help is no advice."""
         if rule == "chips":
             changed = self.problem.model_copy(update={"chips": int(to)})
-            again = _Study(changed, None).best(self.rules)
+            again = _Study(changed, UNWATCHED).best(self.rules)
         else:
-            trial = _Study(self.problem, None)
+            trial = _Study(self.problem, UNWATCHED)
             trial.lattices = self.lattices
             if rule == "memory_capacity":
                 trial.usable = to * GIB

@@ -22,6 +22,7 @@ from optimizer.spec.problem import Problem
 from optimizer.studies import resolves as resolves_module
 from optimizer.studies.frontier import frontier
 from optimizer.studies.perturb import perturb
+from optimizer.watch import Stopped
 
 NAMES = ("tpot_ms", "loss")
 STEPS = {"loss": 2e-5}
@@ -173,7 +174,7 @@ def test_interrupted_it_is_a_frontier_with_gaps_and_goes_on(
     def interrupted(*rest):
         asked.append(1)
         if len(asked) > 6:
-            raise KeyboardInterrupt
+            raise Stopped
         return honest(*rest)
 
     whole = frontier(samples.problem(), NAMES, STEPS)

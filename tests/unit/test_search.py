@@ -24,6 +24,7 @@ from optimizer.report.json import to_json
 from optimizer.solver.engine import Solve
 from optimizer.solver.model import SliceModel
 from optimizer.solver.oracle import brute_force
+from optimizer.watch import Stopped
 
 BOUNDED = {"constraints": {"loss_max": 2.22, "memory_gib_max": 7.5}}
 WIDEST = {"minimize": None, "maximize": "n_params"}
@@ -233,8 +234,10 @@ def test_a_limit_of_no_time_gives_no_proof() -> None:
     assert result.conflict is None
 
 
-def test_a_stop_after_the_first_plan_keeps_it_with_a_true_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the middle: the incumbent is kept, the bound is below the optimum, nothing is proven."""
+def test_a_stop_after_the_first_plan_keeps_it_with_a_true_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The incumbent is kept, the bound is below the optimum, nothing is proven."""
     asked = samples.problem(**BOUNDED)
     best = solve(asked).objective.value
     honest = search_module.Search._confirm
@@ -242,7 +245,7 @@ def test_a_stop_after_the_first_plan_keeps_it_with_a_true_bound(monkeypatch: pyt
     def interrupted(self: Any, *rest: Any) -> None:
         honest(self, *rest)
         if self.best is not None:
-            raise KeyboardInterrupt
+            raise Stopped
 
     monkeypatch.setattr(search_module.Search, "_confirm", interrupted)
     result = solve(asked)
