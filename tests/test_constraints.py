@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import samples
-from ortools.sat.python import cp_model
 from pydantic import TypeAdapter
+from rows import allowed
 
 from optimizer.columns.compiled import Compiler, FrameRules, symbol
 from optimizer.columns.rules import Rules, frame_values
@@ -155,32 +155,6 @@ def grid() -> Grid:
     return Grid(space, frame_table(space, frame, everything, list(QUANTITIES)))
 
 
-class _Pairs(cp_model.CpSolverSolutionCallback):
-    def __init__(self, model: SliceModel) -> None:
-        super().__init__()
-        self.model, self.found = model, set()
-
-    def on_solution_callback(self) -> None:
-        chosen = [
-            next(i for i, v in enumerate(kinds) if self.boolean_value(v))
-            for kinds in (self.model._a, self.model._f)
-        ]
-        self.found.add((int(self.model.attention[chosen[0]]), int(self.model.ffn[chosen[1]])))
-
-
-def accepted(model: SliceModel) -> np.ndarray:
-    """Every pair of kinds that the rows allow, listed by CP-SAT; of the rows of the model's table."""
-    solver, pairs = cp_model.CpSolver(), _Pairs(model)
-    solver.parameters.enumerate_all_solutions = True
-    solver.parameters.num_workers = 1
-    solver.solve(model.model, pairs)
-    rules = model.table.rules
-    allowed = np.zeros((rules.attention.max() + 1, rules.ffn.max() + 1), dtype=bool)
-    for a, f in pairs.found:
-        allowed[rules.attention[a], rules.ffn[f]] = True
-    return allowed
-
-
 def loosened(relation: Relation, grid: Grid, model: SliceModel) -> Any:
     """The mask with each bound moved by the documented rounding: TERMS units, and the loss's margin."""
     if isinstance(relation, AllOf):
@@ -200,12 +174,6 @@ def loosened(relation: Relation, grid: Grid, model: SliceModel) -> Any:
     return np.logical_or.reduce([meets(v, relation.low - margin, relation.high + margin) for v in near])
 
 
-def padded(allowed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    whole = np.zeros(shape, dtype=bool)
-    whole[: allowed.shape[0], : allowed.shape[1]] = allowed
-    return whole
-
-
 def compare(grid: Grid, rules: Rules, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Assert that the mask and both ways to the rows agree; return mask and rows."""
     mask = grid.mask(rules, name)
@@ -214,7 +182,7 @@ def compare(grid: Grid, rules: Rules, name: str) -> tuple[np.ndarray, np.ndarray
     relation = grid.relation(rules, name, symbol)
     direct.post(name, relation)
     tolerated = np.broadcast_to(loosened(relation, grid, direct), mask.shape)
-    rows = padded(accepted(direct), mask.shape)
+    rows = allowed(direct, mask.shape)
 
     compiled = Compiler(grid.space, rules.only({name})).compile(grid.table.frame)
     filtered = np.zeros(mask.shape, dtype=bool)
@@ -223,10 +191,10 @@ def compare(grid: Grid, rules: Rules, name: str) -> tuple[np.ndarray, np.ndarray
         kinds = np.arange(len(compiled.attention)), np.arange(len(compiled.ffn))
         model = SliceModel(table, ROW, grid.n_layers, *kinds)
         model.add_rules()
-        filtered = padded(accepted(model), mask.shape)
-    for allowed in (rows, filtered):
-        assert not (mask & ~allowed).any(), "the rows lose a plan"
-        assert not (allowed & ~tolerated).any(), "the rows keep a plan beyond the rounding"
+        filtered = allowed(model, mask.shape)
+    for found in (rows, filtered):
+        assert not (mask & ~found).any(), "the rows lose a plan"
+        assert not (found & ~tolerated).any(), "the rows keep a plan beyond the rounding"
     return mask, rows
 
 
@@ -289,7 +257,7 @@ def test_rows_equal_mask_for_alternatives(grid: Grid, part: str, monkeypatch: py
     rules = grid.space.rules.with_value("mixed", True)
     relation = grid.relation(rules, "mixed", symbol)
     model.post("mixed", relation)
-    rows = padded(accepted(model), mask.shape)
+    rows = allowed(model, mask.shape)
     assert not (mask & ~rows).any()
     assert not (rows & ~np.broadcast_to(loosened(relation, grid, model), mask.shape)).any()
 

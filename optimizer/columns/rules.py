@@ -136,7 +136,7 @@ def resolve_rules(problem: Problem, space: ArchitectureSpace, reference: Referen
         t = space.n_params_tolerance
         values["parameter_window"] = [space.n_params * (1 - t), space.n_params * (1 + t)]
     for name, value in problem.constraints.items():
-        if value is False and (name in structural or split_bound(name)[0]):
+        if value is False and (name in structural or split_bound(name)[0] in plugins("objectives")):
             values.pop(name, None)
         else:
             values[name] = _checked(name, value, reference)
