@@ -2,6 +2,7 @@
 
 ArchsatError
 |- InputError         a wrong file, field or value                    exit code 2
+|  |- Unlimited       nothing limits the objective
 |- InternalMismatch   an answer failed its own check: never shown as an answer   exit code 1
 """
 
@@ -14,6 +15,10 @@ class ArchsatError(Exception):
 
 class InputError(ArchsatError):
     """The user's input cannot be used; the message names file, field, value and what is accepted."""
+
+
+class Unlimited(InputError):
+    """Nothing limits the objective, so that there is no best plan; the message says what would."""
 
 
 class InternalMismatch(ArchsatError):

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from optimizer.report.numbers import exact, short
 from optimizer.report.parts import (
     assumptions_part,
+    binding_part,
     blank_between,
     conflict_part,
     headline,
@@ -30,7 +32,7 @@ def _sections(result: DeploymentResult, verbose: bool) -> Iterator[RenderableTyp
     if result.deployment:
         yield _pools(result, result.deployment.pools)
         yield _totals(result)
-        yield titled_lines("What binds", _binding(result))
+        yield _binding(result)
     if result.conflict:
         yield conflict_part(result.conflict)
     elif result.status == "infeasible":
@@ -112,15 +114,10 @@ def _totals(result: DeploymentResult) -> Group:
     return titled_lines("Totals", [*items, ", ".join(money)] if money else items)
 
 
-def _binding(result: DeploymentResult) -> list[str]:
-    items = [
-        f"{row.constraint}: {exact(row.value)} against {exact(row.bound)} {row.unit}; "
-        "a better plan exists without it"
-        for row in result.binding
-    ]
-    if result.next_better:
-        items.append(result.next_better)
-    return items or ["no bound: the traffic and the configurations do"]
+def _binding(result: DeploymentResult) -> Group:
+    part = binding_part(result, "no bound: the traffic and the configurations do")
+    more = [Padding(Text(result.next_better), (0, 0, 0, 2))] if result.next_better else []
+    return Group(part, *more)
 
 
 def proof(result: Any) -> Group:

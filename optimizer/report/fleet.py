@@ -7,7 +7,14 @@ from rich.text import Text
 
 from optimizer.report.deploy import proof, split
 from optimizer.report.numbers import exact, short
-from optimizer.report.parts import blank_between, conflict_part, headline, new_table, titled_lines
+from optimizer.report.parts import (
+    binding_part,
+    blank_between,
+    conflict_part,
+    headline,
+    new_table,
+    titled_lines,
+)
 from optimizer.spec.fleet_plan import FleetResult, ServicePool
 
 _SHOWN = 30
@@ -23,7 +30,7 @@ def _sections(result: FleetResult, verbose: bool) -> Iterator[RenderableType]:
     if result.deployment:
         yield _pools(result, result.deployment.pools, verbose)
         yield _totals(result)
-        yield titled_lines("What binds", _binding(result))
+        yield binding_part(result, "no bound: the traffic and the setups do")
     if result.conflict:
         yield conflict_part(result.conflict)
     yield proof(result)
@@ -55,11 +62,3 @@ def _totals(result: FleetResult) -> Group:
     money = [f"{short(m['usd_per_hour'])} USD/h"] if "usd_per_hour" in m else []
     money += [f"{short(m['power_w'] / 1e3)} kW"] if "power_w" in m else []
     return titled_lines("Totals", [*items, ", ".join([f"{short(m['chips'])} chips", *money])])
-
-
-def _binding(result: FleetResult) -> list[str]:
-    return [
-        f"{row.constraint}: {exact(row.value)} against {exact(row.bound)} {row.unit}; "
-        "a better fleet exists without it"
-        for row in result.binding
-    ] or ["no bound: the traffic and the setups do"]

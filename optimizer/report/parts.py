@@ -9,8 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from optimizer.report.numbers import short, value_of
-from optimizer.spec.plan import TOGETHER, Assumption, Conflict, OperatorRow, Result
+from optimizer.report.numbers import exact, percent, short, signed, value_of
+from optimizer.spec.plan import TOGETHER, Assumption, Binding, Conflict, Objective, OperatorRow, Result
 
 _STYLE = {
     "optimal": "bold green",
@@ -46,7 +46,11 @@ def headline(result: Any, better: str = "point of the lattice") -> Text:
         return text
     text.append(f"  {o.name} {value_of(o.name, o.value)} {o.unit}", style="bold")
     if result.status == "optimal":
-        text.append(f", and no {better} is better" if o.gap == 0 else "")
+        if not o.gap:
+            text.append(f", and no {better} is better")
+        elif o.bound is not None:
+            best = f"{value_of(o.name, o.bound)} is the optimum, {o.gap:.2%} better"
+            text.append(f", the most conventional of the near-ties; {best}")
     elif o.bound is not None and o.gap is not None:
         text.append(f", bound {short(o.bound)}, gap {o.gap:.2%}: stopped before the proof")
     else:
@@ -98,6 +102,25 @@ def operators_part(operators: tuple[OperatorRow, ...], phase: str, verbose: bool
         left = sum(row.time_ms for row in rest)
         table.add_row(f"{len(rest)} more", "", short(left), f"{left / total:.1%}", "", "", "")
     return Group(Text(title, style="bold"), table)
+
+
+def binding_part(result: Any, otherwise: str) -> Group:
+    """The rules that bind, the largest gain first, each with what the optimum gains without it."""
+    o = result.objective
+    items = [_bears(row, o) for row in result.binding] or [otherwise]
+    if result.binding_untried:
+        items.append(f"no time to drop {', '.join(result.binding_untried)}")
+    return titled_lines("What binds", items)
+
+
+def _bears(row: Binding, o: Objective) -> str:
+    sits = ""
+    if row.bound is not None and row.value is not None:
+        sits = f" ({exact(row.value)} against {exact(row.bound)} {row.unit or ''}".rstrip() + ")"
+    if row.gain is None:
+        return f"{row.constraint}{sits}: nothing else limits {o.name}"
+    relative = percent(row.gain, o.value or 0.0)
+    return f"{row.constraint}{sits}: {o.name} {signed(row.gain)} {o.unit} without it, {relative}"
 
 
 def conflict_part(conflict: Conflict) -> Group:

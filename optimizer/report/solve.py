@@ -7,9 +7,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.metrics import metric
-from optimizer.report.numbers import count, exact, percent, signed, value_of
+from optimizer.report.numbers import count, percent, signed, value_of
 from optimizer.report.parts import (
     assumptions_part,
+    binding_part,
     blank_between,
     conflict_part,
     headline,
@@ -18,7 +19,7 @@ from optimizer.report.parts import (
     proof,
     titled_lines,
 )
-from optimizer.spec.plan import DenseDimensions, Pool, Result
+from optimizer.spec.plan import DenseDimensions, NearTies, Pool, Result
 
 _HIDDEN = ("n_active_params", "n_params")
 
@@ -36,6 +37,8 @@ def _sections(result: Result, verbose: bool) -> Iterator[RenderableType]:
         yield operators_part(result.operators, "decode", verbose)
         yield operators_part(result.operators, "prefill", verbose)
         yield _binding(result)
+        if result.near_ties:
+            yield _near_ties(result, result.near_ties)
     if result.conflict:
         yield conflict_part(result.conflict)
     elif result.status == "infeasible":
@@ -46,12 +49,10 @@ def _sections(result: Result, verbose: bool) -> Iterator[RenderableType]:
 
 
 def _plan(result: Result, a: DenseDimensions, pool: Pool) -> Text:
-    group = a.n_heads // a.n_kv_heads
     plural = "s" if pool.chips > 1 else ""
     tiles = f"; {result.tile_efficiency:.1%} of each tile useful" if result.tile_efficiency else ""
     return Text(
-        f"{count(a.n_params)} parameters: {a.n_layers} layers, d_model {a.d_model}, {a.n_heads} query heads"
-        f" of {a.d_head}\nin {a.n_kv_heads} groups of {group}, d_ff {a.d_ff}{tiles}\n"
+        f"{count(a.n_params)} parameters: {_shape(a)}{tiles}\n"
         f"on {pool.chips} {pool.chip} chip{plural}, tensor_parallel {pool.tensor_parallel},"
         f" batch {pool.batch}, {pool.weight_dtype} weights, {pool.kv_dtype} cache"
     )
@@ -95,14 +96,35 @@ def _dimensions(dims: DenseDimensions | None) -> dict[str, Any]:
 
 
 def _binding(result: Result) -> Group:
-    items = [
-        f"{row.constraint}: {exact(row.value)} against {exact(row.bound)} {row.unit}; "
-        "a better plan exists without it"
-        for row in result.binding
-    ]
-    if not items:
-        items = ["no bound on a metric near the plan: shape rules, divisibility and the lattice do"]
+    around: list[RenderableType] = [binding_part(result, "no rule: the lattice itself")]
     base = result.baseline
     if base and base.breaks:
-        items.append(f"{base.name} itself breaks {', '.join(base.breaks)}")
-    return titled_lines("What binds", items)
+        around.append(Text(f"  {base.name} itself breaks {', '.join(base.breaks)}"))
+    return Group(*around)
+
+
+def _near_ties(result: Result, ties: NearTies) -> Group:
+    o, other = result.objective, ties.conventional
+    share = f"{ties.within:.2%}"
+    if ties.plans == 1:
+        return titled_lines("Near-ties", [f"no other plan within {share} of the optimum"])
+    least = "" if ties.complete else "at least "
+    items = [f"{least}{ties.plans:,} plans within {share} of the optimum: as good, to this cost model"]
+    if other.architecture == result.architecture and other.deployment == result.deployment:
+        items.append("this plan is the most conventional of them")
+    else:
+        value = other.metrics[o.name]
+        cost = percent(value - (o.value or 0.0), o.value or 0.0)
+        items.append(
+            f"the most conventional: {_shape(other.architecture)}, {o.name} {value_of(o.name, value)} "
+            f"{o.unit} ({cost}); prefer: conventional asks for it"
+        )
+    return titled_lines("Near-ties", items)
+
+
+def _shape(a: DenseDimensions) -> str:
+    group = a.n_heads // a.n_kv_heads
+    return (
+        f"{a.n_layers} layers, d_model {a.d_model}, {a.n_heads} query heads of {a.d_head} in "
+        f"{a.n_kv_heads} groups of {group}, d_ff {a.d_ff}"
+    )

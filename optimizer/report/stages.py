@@ -7,7 +7,14 @@ from rich.text import Text
 
 from optimizer.report.deploy import proof
 from optimizer.report.numbers import exact, short
-from optimizer.report.parts import blank_between, conflict_part, headline, new_table, titled_lines
+from optimizer.report.parts import (
+    binding_part,
+    blank_between,
+    conflict_part,
+    headline,
+    new_table,
+    titled_lines,
+)
 from optimizer.spec.pipeline import PipelineResult
 
 
@@ -21,6 +28,7 @@ def _sections(result: PipelineResult) -> Iterator[RenderableType]:
     if result.stages:
         yield _stages(result)
         yield _totals(result)
+        yield binding_part(result, "no bound: the layers and the chips do")
     if result.conflict:
         yield conflict_part(result.conflict)
     yield proof(result)

@@ -5,7 +5,14 @@ from rich.text import Text
 
 from optimizer.report import train_estimate
 from optimizer.report.numbers import short
-from optimizer.report.parts import assumptions_part, blank_between, conflict_part, headline, titled_lines
+from optimizer.report.parts import (
+    assumptions_part,
+    binding_part,
+    blank_between,
+    conflict_part,
+    headline,
+    titled_lines,
+)
 from optimizer.spec.training_problem import TrainingResult
 
 
@@ -15,7 +22,7 @@ def report(result: TrainingResult, verbose: bool = False) -> Group:
     if result.estimate:
         parts.append(Text(_setup(result)))
         parts += train_estimate.body(result.estimate)
-        parts.append(titled_lines("What binds", list(result.binding) or ["no bound: the lattice itself"]))
+        parts.append(binding_part(result, "no bound: the lattice itself"))
     if result.conflict:
         parts.append(conflict_part(result.conflict))
     parts.append(_proof(result))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
 from optimizer.columns.supply import Supply
-from optimizer.errors import InputError
+from optimizer.errors import InputError, Unlimited
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.knapsack import Curves
 from optimizer.solver.milp import Milp, Proved, prove
@@ -189,7 +189,7 @@ class _Model:
         if self.demand is not None and "requests_per_s" not in self.wanted:
             tops.append(-(-self.demand // self.capacity[k]))
         if not tops:
-            raise InputError(
+            raise Unlimited(
                 f"hardware: nothing limits {self.supplies[self.sides[k][0][0]].name}; give max_count, "
                 "chips_max, usd_per_hour_max or power_w_max to ask for the most traffic"
             )

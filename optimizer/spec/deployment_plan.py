@@ -82,6 +82,8 @@ class DeploymentResult(Strict):
     deployment: Pools | None = None
     metrics: dict[str, float] = {}
     binding: tuple[Binding, ...] = ()
+    binding_untried: tuple[str, ...] = ()
+    """Rules that there was no time to drop."""
     next_better: str = ""
     """Why the next better value of the objective is out of reach."""
     conflict: Conflict | None = None

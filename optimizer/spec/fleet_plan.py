@@ -53,6 +53,8 @@ class FleetResult(Strict):
     """Chips in use by kind."""
     metrics: dict[str, float] = {}
     binding: tuple[Binding, ...] = ()
+    binding_untried: tuple[str, ...] = ()
+    """Rules that there was no time to drop."""
     conflict: Conflict | None = None
     certificate: DeploymentCertificate
     wall_s: float

@@ -8,7 +8,7 @@ from optimizer.spec.base import Strict
 from optimizer.spec.deployment import PositiveFloat, Share
 from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.dtypes import KvDtype, WeightDtype
-from optimizer.spec.plan import Conflict, Objective, Status
+from optimizer.spec.plan import Binding, Conflict, Objective, Status
 from optimizer.spec.problem import Domain, Positive
 
 
@@ -101,6 +101,9 @@ class PipelineResult(Strict):
     metrics: dict[str, float] = {}
     equal_split: dict[str, float] = {}
     """The same stages with equal numbers of layers, for comparison; empty if that does not fit."""
+    binding: tuple[Binding, ...] = ()
+    binding_untried: tuple[str, ...] = ()
+    """Rules that there was no time to drop."""
     conflict: Conflict | None = None
     certificate: DeploymentCertificate
     wall_s: float

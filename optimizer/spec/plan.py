@@ -82,12 +82,15 @@ class Baseline(Strict):
 
 
 class Binding(Strict):
-    """A constraint the plan sits on."""
+    """A constraint without which alone the optimum is better."""
 
     constraint: str
-    bound: float
-    value: float
-    unit: str
+    bound: float | None
+    """Its limit, the metric's `value` and `unit`; null for a rule that bounds no metric."""
+    value: float | None
+    unit: str | None
+    gain: float | None
+    """The optimum without it less the optimum; null where nothing else limits the objective."""
 
 
 class Relaxation(Strict):
@@ -128,6 +131,9 @@ class Certificate(Strict):
     checker: str
     deterministic_time: float
     seed: int
+    tolerance: float = 0.0
+    """The plan shown may be this share worse than the optimum: more than 0 only where a problem prefers
+    another of the plans that are as good to the cost model."""
 
 
 class Assumption(Strict):
@@ -144,6 +150,18 @@ class Plan(Strict):
     architecture: DenseDimensions
     deployment: Deployment
     metrics: dict[str, float]
+
+
+class NearTies(Strict):
+    """Plans that the cost model cannot tell from the optimum."""
+
+    within: float
+    """Share of the objective's optimum."""
+    plans: int
+    complete: bool
+    """Whether these are all; else there are at least so many."""
+    conventional: Plan
+    """The most conventional of them (docs/studies.md)."""
 
 
 class Derivation(Strict):
@@ -227,6 +245,9 @@ class Result(Strict):
     baseline: Baseline | None = None
     operators: tuple[OperatorRow, ...] = ()
     binding: tuple[Binding, ...] = ()
+    binding_untried: tuple[str, ...] = ()
+    """Rules that there was no time to drop."""
+    near_ties: NearTies | None = None
     conflict: Conflict | None = None
     plans: tuple[Plan, ...] = ()
     assumptions: tuple[Assumption, ...] = ()

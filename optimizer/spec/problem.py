@@ -141,6 +141,10 @@ class Problem(Strict):
     minimize: _choices(str) | None = None  # type: ignore[valid-type]
     maximize: _choices(str) | None = None  # type: ignore[valid-type]
     constraints: dict[str, Any] = {}
+    near_ties: Annotated[float, Field(ge=0, le=0.1)] = 0.0025
+    """Plans whose first objective is within this share of the optimum are as good to the cost model."""
+    prefer: Literal["conventional"] | None = None
+    """Which of the near-ties is the answer; without it the optimum itself."""
 
     @model_validator(mode="after")
     def _one_objective(self) -> "Problem":

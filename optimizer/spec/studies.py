@@ -30,6 +30,8 @@ class Answer(Strict):
     """One re-solve: the proven optimum, or the proof that there is none (`plan` is None)."""
 
     plan: AnyPlan | None
+    unlimited: bool = False
+    """Nothing limits the first aim, so that no plan is the best."""
     slices: int
     """Slices priced."""
     solves: int
@@ -111,7 +113,7 @@ class Change(Strict):
     from_: Any = Field(serialization_alias="from")
     to: Any
     objective: float | None
-    """The new optimum; None if no plan is left."""
+    """The new optimum; None if no plan is left, or if nothing limits it once a constraint is dropped."""
     difference: float | None
     """New optimum less the old one."""
     price: float | None
@@ -133,7 +135,8 @@ class Bearing(Strict):
     binds: bool | None
     """None: it cannot be switched off."""
     gain: float | None
-    """Optimum without it less the optimum with it."""
+    """Optimum without it less the optimum with it, 0 unless that is better; None where it cannot be switched
+    off, or where nothing else limits the objective."""
 
 
 class Critical(Strict):

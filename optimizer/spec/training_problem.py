@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from optimizer.spec.base import Strict
-from optimizer.spec.plan import Assumption, Conflict, Objective, Status
+from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
 from optimizer.spec.problem import Domain
 from optimizer.spec.quantity import Count
 from optimizer.spec.training import Degree, Engine, Recompute, Schedule, TrainingDtype
@@ -101,7 +101,9 @@ class TrainingResult(Strict):
     objective: Objective
     estimate: TrainingEstimate | None
     metrics: dict[str, float]
-    binding: tuple[str, ...]
+    binding: tuple[Binding, ...] = ()
+    binding_untried: tuple[str, ...] = ()
+    """Rules that there was no time to drop."""
     conflict: Conflict | None
     assumptions: tuple[Assumption, ...]
     certificate: TrainingCertificate

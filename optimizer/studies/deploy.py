@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from optimizer.columns.deployment import DeploymentColumns
-from optimizer.errors import InputError
+from optimizer.errors import Unlimited
 from optimizer.solver.deployment import SCALE, Objectives, Packed, optimum
 from optimizer.solver.engine import engine_version
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.deployment_plan import DeploymentCertificate, DeploymentResult, Pools
 from optimizer.spec.plan import Assumption, Binding, Objective
+from optimizer.studies.binding import UNLIMITED, WhatBinds, what_binds
 from optimizer.studies.deploy_columns import all_bounds, prepare
 from optimizer.studies.deploy_explain import explain_deployment
 from optimizer.studies.deployment_outcome import DeploymentOutcome
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
-from optimizer.watch import Watch
+from optimizer.watch import Stopped, Watch
 
 UNITS = {
     "chips": "chips",
@@ -51,13 +52,15 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     conflict = None
     if found.status == "infeasible":
         conflict = explain_deployment(problem, study.columns, study.bounds, prepare, study.watch)
+    binds = study.binds(found) if found.status == "optimal" and plan.counts else WhatBinds(())
     return DeploymentResult(
         status=found.status,
         objective=study.objective(found),
         architecture=problem.architecture,
         deployment=Pools(pools=outcome.pools()) if plan.counts else None,
         metrics=outcome.metrics() if plan.counts else {},
-        binding=study.binding(found, plan) if found.status == "optimal" else (),
+        binding=study.binding(plan, binds),
+        binding_untried=binds.untried,
         next_better=study.next_better(found) if found.status == "optimal" and sense > 0 else "",
         conflict=conflict,
         assumptions=study.assumptions(),
@@ -114,32 +117,38 @@ class _Study:
         gap = abs(value - bound) / abs(value) if value and bound is not None else None
         return Objective(name=shown, sense=direction, value=value, unit=UNITS[shown], bound=bound, gap=gap)
 
-    def binding(self, found: Packed, plan: Packed) -> tuple[Binding, ...]:
-        """Bounds without which a better plan exists."""
+    def binds(self, found: Packed) -> WhatBinds:
+        """The bounds without which alone the optimum is better; the traffic is the question, no bound."""
+        _, sense = self.problem.objectives[0]
+        value = self.objective(found).value
+        rules = [bound for bound in self.bounds if bound != "requests_per_s"]
+        return what_binds(rules, value or 0.0, sense, self._optimum_without, self.watch)
+
+    def _optimum_without(self, bound: str) -> float | None:
         name, sense = self.problem.objectives[0]
+        bounds = {"requests_per_s": ANY_TRAFFIC} | self.bounds
+        bounds.pop(bound)
+        try:
+            again = self.optimum(((name, sense),), bounds, confirm=True)
+        except Unlimited:
+            return -sense * UNLIMITED
+        if again.status not in ("optimal", "infeasible"):
+            raise Stopped  # not proven: no gain is better than a guess
+        return self.objective(again).value
+
+    def binding(self, plan: Packed, binds: WhatBinds) -> tuple[Binding, ...]:
+        """The same with the limits and what the plan makes of them."""
         check = self.outcome(plan).check
         totals = check.totals()
         rows = []
-        for bound, limit in self.bounds.items():
-            if bound == "requests_per_s":
-                continue
-            without = {key: value for key, value in self.bounds.items() if key != bound}
-            if not self._better_without(name, sense, found, without):
-                continue
-            metric = bound.removesuffix("_max")
+        for row in binds.rules:
+            metric, limit = row.rule.removesuffix("_max"), self.bounds[row.rule]
             value = totals.get(metric, limit)
-            if bound.startswith("inventory:"):
-                metric, value = "chips", float(check.chips(bound.partition(":")[2]))
-            rows.append(Binding(constraint=bound, bound=limit, value=value, unit=UNITS.get(metric, "")))
+            if row.rule.startswith("inventory:"):
+                metric, value = "chips", float(check.chips(row.rule.partition(":")[2]))
+            unit = UNITS.get(metric, "")
+            rows.append(Binding(constraint=row.rule, bound=limit, value=value, unit=unit, gain=row.gain))
         return tuple(rows)
-
-    def _better_without(self, name: str, sense: int, found: Packed, bounds: Mapping[str, float]) -> bool:
-        try:
-            again = self.optimum(((name, sense),), bounds)
-        except InputError:  # nothing else limits the plan
-            return True
-        step = 0.5 / SCALE[name]
-        return name in again.values and sense * again.values[name] < sense * found.values[name] - step
 
     def next_better(self, found: Packed) -> str:
         """What the next smaller value of the objective would reach, by HiGHS alone."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from optimizer.columns.deployment import DeploymentColumns
-from optimizer.errors import InputError, nearest
+from optimizer.errors import InputError, Unlimited, nearest
 from optimizer.solver.engine import engine_version
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.deployment_plan import DeploymentPlan
@@ -131,20 +131,7 @@ class DeploymentQuestion:
     def neighbours(self, constraint: str, plan: DeploymentPlan) -> tuple[bool, list[Move]]:
         """Whether a bound may be switched off, and values near its own."""
         node = next((s.node for s in self.columns.supplies if constraint == f"inventory:{s.name}"), None)
-        return self._can_be_dropped(constraint), moves_of(constraint, self.bounds[constraint], node)
-
-    def _can_be_dropped(self, constraint: str) -> bool:
-        """The traffic never; for the most traffic, nothing without which there is no most."""
-        if constraint == "requests_per_s":
-            return False
-        if not self.problem.maximize:
-            return True
-        kept = {name: value for name, value in self._bounds(Ask(aims=())).items() if name != constraint}
-        try:
-            self._search(kept).least("requests_per_s", -1, confirm=False)
-        except InputError:
-            return False
-        return True
+        return constraint != "requests_per_s", moves_of(constraint, self.bounds[constraint], node)
 
     def domains(self) -> Mapping[str, tuple[Any, ...]]:
         """Choices of a replica that differ among the configurations."""
@@ -247,7 +234,10 @@ class DeploymentQuestion:
         other = self._changed(asked)
         bounds = other._bounds(asked)
         search = other._search(bounds, watch)
-        found = search.any_plan() if asked.any_plan else search.lexicographic(asked.aims)
+        try:
+            found = search.any_plan() if asked.any_plan else search.lexicographic(asked.aims)
+        except Unlimited:
+            return Answer(plan=None, unlimited=True, slices=0, solves=search.solves, enumerated=0)
         plan = None
         if found is not None and found.counts:
             outcome = other._outcome(bounds, found.counts, other._stocked(bounds))

@@ -43,11 +43,11 @@ def enumerate_plans(
             hint = nearest(name, list(DISTINCT)) or f" Accepted: {', '.join(DISTINCT)}."
             raise InputError(f"--distinct {name[:60]}: is no choice of a plan.{hint}")
     result = solve(problem, options)
-    if result.status != "optimal" or result.objective.value is None:
+    if result.status != "optimal" or result.objective.bound is None:
         return result
     space = resolve(problem)
     name, sense = problem.objectives[0]
-    best = sense * result.objective.value
+    best = sense * result.objective.bound
     limit = np.inf if within is None else best + abs(best) * (within + 1e-12)
     most = top or (_TOP if within is None else MOST + 1)
     try:

@@ -19,13 +19,14 @@ from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.fleet import Bucket, FleetProblem, Service
 from optimizer.spec.fleet_plan import FleetDeployment, FleetResult, Part, ServicePool
 from optimizer.spec.plan import Binding, Conflict, Objective, Relaxation
+from optimizer.studies.binding import WhatBinds, what_binds
 from optimizer.studies.conflict import smallest_conflict
 from optimizer.studies.deploy import UNITS
 from optimizer.studies.deploy_columns import prepare
 from optimizer.studies.deploy_explain import outward, sentence
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
-from optimizer.watch import Watch
+from optimizer.watch import Stopped, Watch
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,15 @@ def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
     plan = study.plan(study.bounds)
     study.require(plan)
     solved = plan.proved.status
+    binds = study.binds(plan) if solved == "optimal" else WhatBinds(())
     return FleetResult(
         status=solved,
         objective=study.objective(plan),
         deployment=FleetDeployment(pools=study.pools(plan)) if plan.replicas else None,
         chips=study.check(plan).chips(),
         metrics=study.metrics(plan) if plan.replicas else {},
-        binding=study.binding(plan) if solved == "optimal" else (),
+        binding=study.binding(plan, binds),
+        binding_untried=binds.untried,
         conflict=study.explain() if solved == "infeasible" else None,
         certificate=study.certificate(plan),
         wall_s=time.monotonic() - start,
@@ -217,17 +220,29 @@ class _FleetStudy:
         served = {"requests_per_s": checked.requests_per_s(), "requests_per_s_asked": asked}
         return {name: value for name, value in totals.items() if value is not None} | served
 
-    def binding(self, plan: FleetPlan) -> tuple[Binding, ...]:
-        """Bounds without which a better fleet exists."""
+    def binds(self, plan: FleetPlan) -> WhatBinds:
+        """The bounds without which alone the optimum is better."""
+        _, sense = self.problem.goal
+        value = self.objective(plan).value
+        return what_binds(self.bounds, value or 0.0, sense, self._optimum_without, self.watch)
+
+    def _optimum_without(self, bound: str) -> float | None:
+        again = self.plan({key: value for key, value in self.bounds.items() if key != bound})
+        if again.proved.status not in ("optimal", "infeasible"):
+            raise Stopped  # not proven: no gain is better than a guess
+        return self.objective(again).value
+
+    def binding(self, plan: FleetPlan, binds: WhatBinds) -> tuple[Binding, ...]:
+        """The same with the limits and what the fleet makes of them."""
         checked, rows = self.check(plan), []
-        for bound, limit in self.bounds.items():
-            again = self.plan({key: value for key, value in self.bounds.items() if key != bound})
-            if (again.proved.objective or 0) >= (plan.proved.objective or 0):
-                continue
-            chip = bound.partition(":")[2]
+        for row in binds.rules:
+            bound, chip = row.rule, row.rule.partition(":")[2]
             value = checked.chips().get(chip, 0) if chip else checked.total(bound.removesuffix("_max"))
             unit = "chips" if chip else UNITS[bound.removesuffix("_max")]
-            rows.append(Binding(constraint=bound, bound=limit, value=float(value or 0), unit=unit))
+            found = float(value or 0)
+            rows.append(
+                Binding(constraint=bound, bound=self.bounds[bound], value=found, unit=unit, gain=row.gain)
+            )
         return tuple(rows)
 
     def explain(self) -> Conflict:

@@ -7,11 +7,13 @@ leaves the plan optimal, since there are only fewer others; such a move needs no
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from math import isinf
 from pathlib import Path
 from typing import Any
 
 from optimizer.spec.studies import AnyPlan, Bearing, Change, Critical, Perturbation
 from optimizer.studies.asking import AnyProblem, begin
+from optimizer.studies.binding import UNLIMITED, gain_of
 from optimizer.studies.critical import critical_changes
 from optimizer.studies.executors import Here
 from optimizer.studies.question import Ask
@@ -105,7 +107,7 @@ class _Perturb:
         conflict = None
         if base is None and status == "complete":
             status, conflict = "infeasible", self.question.conflict(self.resolves.watch)
-        bearings = self._bearings(changes)
+        bearings = self._bearings(base, changes)
         return Perturbation(
             status=status,
             objective=self.aims[0],
@@ -208,14 +210,22 @@ class _Perturb:
     def _differences(self, base: AnyPlan, plan: AnyPlan) -> dict[str, tuple[Any, Any]]:
         return differences(self.question.choices(base), self.question.choices(plan))
 
-    def _bearings(self, changes: list[Change]) -> list[Bearing]:
+    def _bearings(self, base: AnyPlan | None, changes: list[Change]) -> list[Bearing]:
+        """What `solve` calls binding, from the same optima; a rule not dropped has none."""
+        aim = self.aims[0]
         dropped = {c.name: c for c in changes if c.kind == "constraint" and c.move == "dropped"}
         found = []
         for name, value in self.question.constraints().items():
             change = dropped.get(name)
-            gain = None if change is None else change.difference
-            binds = None if gain is None else bool(abs(gain) > 1e-9 * abs(change.objective or 1.0))  # type: ignore[union-attr]
-            found.append(Bearing(constraint=name, value=value, binds=binds, gain=gain))
+            if change is None or base is None:
+                found.append(Bearing(constraint=name, value=value, binds=None, gain=None))
+                continue
+            optimum = base.metrics[aim.metric]
+            without = -aim.sign * UNLIMITED if change.objective is None else change.objective
+            gain = gain_of(optimum, without, aim.sign)
+            found.append(
+                Bearing(constraint=name, value=value, binds=bool(gain), gain=None if isinf(gain) else gain)
+            )
         return found
 
 

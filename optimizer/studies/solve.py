@@ -13,8 +13,8 @@ from optimizer.errors import InputError, InternalMismatch
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
 from optimizer.solver.engine import SolveSettings, engine_version
-from optimizer.solver.search import Candidate, Counts, Outcome, Search, tile_efficiency
-from optimizer.spec.plan import Binding, Certificate, Objective, Result
+from optimizer.solver.search import Counts, Outcome, Search, tile_efficiency
+from optimizer.spec.plan import Certificate, Objective, Result
 from optimizer.spec.problem import Problem
 from optimizer.studies.explain import explain_conflict
 from optimizer.studies.outcome import (
@@ -25,10 +25,10 @@ from optimizer.studies.outcome import (
     plan_of,
     unit,
 )
+from optimizer.studies.surroundings import Surroundings, surroundings
 from optimizer.version import VERSION
 from optimizer.watch import Tell, Watch, never
 
-_NEAR = 0.25  # a bound further away than this is not tried as binding
 _SAME = 1e-9
 _FRAMES_PRICED_AGAIN = 2_000  # a few seconds of pricing
 
@@ -73,8 +73,11 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
             wall_s=time.monotonic() - start,
             **common,
         )
-    best = outcome.best
+    around = surroundings(space, outcome, watch) if outcome.finished else Surroundings()
+    best = around.preferred(problem) or outcome.best
     certificate = _certificate(space, total, outcome, options)
+    if best is not outcome.best:
+        certificate = certificate.model_copy(update={"tolerance": problem.near_ties})
     plan = plan_of(space, best)
     value = plan.metrics[name]
     architecture = architecture_of(space, best)
@@ -88,7 +91,9 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
         tile_efficiency=float(tile_efficiency(best.frame, block.mixer, block.ffn)),
         baseline=baseline_of(space, best.frame, plan.metrics),
         operators=operator_rows(best.frame, architecture),
-        binding=_binding(space, best, plan.metrics, watch) if outcome.finished else (),
+        binding=around.binding,
+        binding_untried=around.untried,
+        near_ties=around.ties(space),
         assumptions=assumptions_of(_given(problem), best.frame, plan.metrics),
         certificate=certificate,
         wall_s=time.monotonic() - start,
@@ -205,43 +210,3 @@ def _certificate(
         deterministic_time=round(counts.deterministic_time, 9),
         seed=options.settings.seed,
     )
-
-
-def _binding(space: Space, best: Candidate, metrics: dict[str, float], watch: Watch) -> tuple[Binding, ...]:
-    """Bounds on metrics near which the plan sits and without which a better plan exists."""
-    name, sense = space.problem.objectives[0]
-    found = []
-    for rule in space.rules.values:
-        side = _nearest_side(space, rule, best, metrics)
-        if side is None:
-            continue
-        limit, measured, what = side
-        improved = Search(
-            space,
-            space.rules.without(rule),
-            symbol(name),
-            sense,
-            watch=watch,
-            any_plan=True,
-            beat=sense * metrics[name],
-        ).run()
-        if improved.best is not None:
-            found.append(Binding(constraint=rule, bound=limit, value=measured, unit=unit(what)))
-    return tuple(found)
-
-
-def _nearest_side(
-    space: Space, rule: str, best: Candidate, metrics: dict[str, float]
-) -> tuple[float, float, str] | None:
-    """(limit, value, metric) of a rule on a metric, if the plan is close enough to it to matter."""
-    if rule == "parameter_window":
-        what, limits = "n_params", list(space.rules.values[rule])
-    elif rule == "memory_capacity":
-        what, limits = "memory_gib", [space.rules.values[rule] * best.frame.chip.hbm_usable / 2**30]
-    elif split_bound(rule)[0] and rule not in plugins("constraints"):
-        what, limits = split_bound(rule)[0], [space.rules.limit(rule, best.frame)]
-    else:
-        return None
-    value = metrics[what]
-    limit = min(limits, key=lambda edge: abs(edge - value))
-    return (limit, value, what) if abs(limit - value) <= _NEAR * abs(limit) else None

@@ -16,7 +16,8 @@ from optimizer.solver.stages import Split, slowest_stage
 from optimizer.spec.deployment import Offer
 from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.pipeline import PipelineProblem, PipelineResult, Stage
-from optimizer.spec.plan import Conflict, Objective, Relaxation
+from optimizer.spec.plan import Binding, Conflict, Objective, Relaxation
+from optimizer.studies.binding import WhatBinds, what_binds
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
 
@@ -83,6 +84,7 @@ def solve(problem: PipelineProblem, options: Options = Options()) -> PipelineRes
     )
     if best is not None:
         study.require(best)
+    binds = study.binds(best) if best and status == "optimal" else WhatBinds(())
     return PipelineResult(
         status=status,
         objective=objective,
@@ -91,6 +93,8 @@ def solve(problem: PipelineProblem, options: Options = Options()) -> PipelineRes
         batch=best.costs.batch if best else None,
         metrics=study.metrics(best) if best else {},
         equal_split=study.equal_split(best) if best else {},
+        binding=study.binding(best, binds) if best else (),
+        binding_untried=binds.untried,
         conflict=study.explain() if best is None else None,
         certificate=study.certificate(best),
         wall_s=time.monotonic() - start,
@@ -226,6 +230,30 @@ class _Stages:
         if any(equal.memory(s) > share * x.chip.hbm_usable for s, x in enumerate(found.costs.setups)):
             return {}
         return {"stage_ms": 1e3 * equal.slowest_s, "output_tokens_per_s": equal.rate}
+
+    def binds(self, best: _Found) -> WhatBinds:
+        """The bounds without which alone the best split is better."""
+        given = [name for name in _BOUNDS if self.problem.constraints.model_dump()[name] is not None]
+        sense = -1 if self.problem.maximize else 1
+        return what_binds(given, self._objective(best), sense, self._optimum_without, self.watch)
+
+    def _objective(self, found: _Found) -> float:
+        return found.rate if self.problem.maximize else 1e3 * found.tpot_s
+
+    def _optimum_without(self, rule: str) -> float | None:
+        self.watch.check()
+        other = self.best(self.problem.constraints.model_dump() | {rule: None})
+        return None if other is None else self._objective(other)
+
+    def binding(self, best: _Found, binds: WhatBinds) -> tuple[Binding, ...]:
+        """The same with the limits and what the split makes of them."""
+        rows = []
+        for row in binds.rules:
+            limit = self.problem.constraints.model_dump()[row.rule]
+            value, _ = self._needs(row.rule, best)
+            unit = "of the usable memory" if row.rule == "memory_capacity" else "ms"
+            rows.append(Binding(constraint=row.rule, bound=limit, value=value, unit=unit, gain=row.gain))
+        return tuple(rows)
 
     def explain(self) -> Conflict:
         """Which single bounds, lifted, leave a split; all of them if none alone does."""

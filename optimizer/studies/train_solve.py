@@ -9,20 +9,20 @@ from optimizer.columns.training_lattice import setup_of
 from optimizer.cost.memory import GIB
 from optimizer.errors import InputError, InternalMismatch
 from optimizer.solver.training import Counts, Found, Lattice, Limits, search
-from optimizer.spec.plan import Assumption, Conflict, Objective, Relaxation, Status
+from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation, Status
 from optimizer.spec.training_plan import TrainingEstimate
 from optimizer.spec.training_problem import TrainingCertificate, TrainingProblem, TrainingResult
+from optimizer.studies.binding import WhatBinds, what_binds
 from optimizer.studies.conflict import smallest_conflict
 from optimizer.studies.solve import Options
 from optimizer.studies.train_estimate import train_estimate
 from optimizer.studies.train_metrics import TrainingMetric, limits_of, metrics_for, wanted
 from optimizer.version import VERSION
-from optimizer.watch import UNWATCHED, Watch
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _SAME = 1e-9
 _MORE_CHIPS = (2, 4, 8)
 """How many times the chips are tried where they are part of a conflict."""
-_BINDS = 0.02
 
 
 def solve(problem: TrainingProblem, options: Options = Options()) -> TrainingResult:
@@ -38,12 +38,14 @@ def solve(problem: TrainingProblem, options: Options = Options()) -> TrainingRes
     if counts.unfinished is not None:
         status = "unknown" if best is None else "feasible"
     estimate = study.checked(best) if best else None
+    binds = study.binds(best) if best and status == "optimal" else WhatBinds(())
     return TrainingResult(
         status=status,
         objective=study.objective(best, counts),
         estimate=estimate,
         metrics=study.values(best) if best else {},
-        binding=study.binding(best) if best and status == "optimal" else (),
+        binding=study.binding(best, binds) if best else (),
+        binding_untried=binds.untried,
         conflict=study.conflict() if status == "infeasible" else None,
         assumptions=(*(estimate.assumptions if estimate else ()), *study.assumptions()),
         certificate=study.certificate(best, counts),
@@ -136,30 +138,30 @@ class _Study:
             name=self.name, sense=sense, value=value, unit=self.metric.unit, bound=bound, gap=gap
         )
 
-    def binding(self, best: Found) -> tuple[str, ...]:
-        """Bounds near the setting without which a better one exists."""
-        mine = self.metric.measure
-        found = []
-        for rule in sorted(self.rules - {"chips"}):
-            if not self._near(rule, best):
-                continue
-            other = self.best(self.rules - {rule})
-            if other is not None and other.score < best.score - abs(best.score) * _SAME:
-                n = math.prod(
-                    other.split[k] for k in other.split if k not in ("expert_parallel", "microbatch")
-                )
-                value = mine(other.step_s, n, other.memory)
-                shown = -value if self.metric.more else value
-                found.append(f"{rule}: without it {self.name} {shown:.6g} {self.metric.unit}".rstrip())
-        return tuple(found)
+    def binds(self, best: Found) -> WhatBinds:
+        """The rules without which alone the best setting is better; the chips there are are the question."""
+        sense = -1 if self.metric.more else 1
+        rules = sorted(self.rules - {"chips"})
+        return what_binds(rules, self.values(best)[self.name], sense, self._optimum_without, self.watch)
 
-    def _near(self, rule: str, best: Found) -> bool:
-        """Whether a setting is close enough to a bound for it to matter; memory always may."""
-        if rule == "memory_capacity":
-            return True
-        bound = self.bounds[rule][1]
-        value = self.values(best)[rule.rpartition("_")[0]]
-        return abs(value - bound) <= max(_BINDS, 0.25) * bound
+    def _optimum_without(self, rule: str) -> float | None:
+        counts = Counts()
+        other = self.best(self.rules - {rule}, counts)
+        if counts.unfinished is not None:
+            raise Stopped
+        return None if other is None else self.values(other)[self.name]
+
+    def binding(self, best: Found, binds: WhatBinds) -> tuple[Binding, ...]:
+        """The same with the limits and what the setting makes of them."""
+        rows = []
+        for row in binds.rules:
+            metric, limit = self._what(row.rule)
+            name = "memory_gib" if row.rule == "memory_capacity" else row.rule.rpartition("_")[0]
+            value = self.values(best)[name]
+            rows.append(
+                Binding(constraint=row.rule, bound=limit, value=value, unit=metric.unit, gain=row.gain)
+            )
+        return tuple(rows)
 
     def conflict(self) -> Conflict:
         """The smallest set of rules that cannot hold together, and the nearest change of each."""
