@@ -6,7 +6,7 @@ cannot be interrupted (a solver's own search) is given `left` seconds and looked
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 class Stopped(Exception):
@@ -82,6 +82,11 @@ class Watch:
     def left(self) -> float | None:
         """Seconds left, at least a hundredth: a solver takes no limit of zero. None is no limit."""
         return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
+
+    def at_most(self, seconds: float) -> "Watch":
+        """This watch with a deadline no later than so many seconds from now, for a part of the work."""
+        end = time.monotonic() + seconds
+        return replace(self, deadline=end if self.deadline is None else min(end, self.deadline))
 
     def say(self, progress: Progress) -> None:
         """Tell whoever listens."""

@@ -1,13 +1,21 @@
-"""CP-SAT: one solve, deterministic, and a second opinion where it matters.
+"""CP-SAT: one solve, deterministic, and a second opinion where it matters; how any engine is cancelled.
 
 OR-Tools is imported here only, and only when a model is solved: the import costs about half a second.
 CP-SAT 9.15 was caught returning OPTIMAL at a value 8 % off, and INFEASIBLE on a feasible model, with
 presolve on (tests/data/cp_sat_wrong_optimal.pb.txt). One solve is therefore never a proof here.
 """
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
+
+from optimizer.watch import UNWATCHED, Watch, never
+
+_LOOK_S = 0.1
+"""How often somebody who may cancel is asked while an engine runs."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +68,54 @@ def engine_version() -> str:
     return version("ortools")
 
 
+@contextmanager
+def cancelled_by(watch: Watch, stop: Callable[[], object]) -> Iterator[None]:
+    """While an engine runs in here, `stop` is called soon after the watch is cancelled, until it ends.
+
+    Engines run outside Python and look at no watch; their deadline is a limit of their own. The thread that
+    looks lives as long as the solve; where nobody can cancel there is none.
+    """
+    if watch.cancelled is never:
+        yield
+        return
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(_LOOK_S):
+            if watch.cancelled():
+                stop()  # once may be too early: the engine has to be running
+
+    looking = threading.Thread(target=look, name="archsat cancel", daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        looking.join()
+
+
 def solve(
     model: Any,
     settings: SolveSettings = SolveSettings(),
-    time_limit_s: float | None = None,
+    watch: Watch = UNWATCHED,
     work_limit: float | None = None,
 ) -> Solve:
-    """Solve once. `work_limit` is in CP-SAT's deterministic time: it stops at the same point on every run."""
+    """Solve once, until the watch ends it.
+
+    `work_limit` is in CP-SAT's deterministic time: it stops at the same point on every run.
+    """
     cp = cp_model()
     solver = cp.CpSolver()
     solver.parameters.num_workers = settings.workers
     solver.parameters.random_seed = settings.seed
     solver.parameters.cp_model_presolve = settings.presolve
     solver.parameters.catch_sigint_signal = False  # Ctrl-C is Python's, or it would be lost here
-    if time_limit_s is not None:
-        solver.parameters.max_time_in_seconds = max(0.01, time_limit_s)
+    if (left := watch.left()) is not None:
+        solver.parameters.max_time_in_seconds = left
     if work_limit is not None:
         solver.parameters.max_deterministic_time = work_limit
-    status = solver.solve(model)
+    with cancelled_by(watch, solver.stop_search):
+        status = solver.solve(model)
     names = {cp.OPTIMAL: "optimal", cp.FEASIBLE: "feasible", cp.INFEASIBLE: "infeasible"}
     name = names.get(status, "unknown")
     response = solver.response_proto
@@ -93,17 +131,17 @@ def solve(
 
 
 def prove(
-    model: Any, settings: SolveSettings = SolveSettings(), time_limit_s: float | None = None
+    model: Any, settings: SolveSettings = SolveSettings(), watch: Watch = UNWATCHED
 ) -> tuple[Solve, bool]:
     """Solve with and without presolve; return the better answer and whether the two agree.
 
     Minimisation is assumed. When they disagree the answer without presolve is believed only if a third
     solve, without presolve and from another seed, says the same.
     """
-    first = solve(model, settings, time_limit_s)
-    second = solve(model, replace(settings, presolve=False), time_limit_s)
+    first = solve(model, settings, watch)
+    second = solve(model, replace(settings, presolve=False), watch)
     if (first.status, first.objective) == (second.status, second.objective):
         return first, first.status in ("optimal", "infeasible")
-    third = solve(model, replace(settings, presolve=False, seed=settings.seed + 1), time_limit_s)
+    third = solve(model, replace(settings, presolve=False, seed=settings.seed + 1), watch)
     agreed = (second.status, second.objective) == (third.status, third.objective)
     return second, agreed and second.status in ("optimal", "infeasible")

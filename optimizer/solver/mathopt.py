@@ -2,17 +2,29 @@
 
 Their answers are proposals. Each row is scaled by its largest coefficient, so that the tolerance is relative;
 variables that stand for the least of sums are fractions here, and computed exactly afterwards.
+
+HiGHS cannot be interrupted and SCIP complains when it is. Where somebody may cancel, what takes longer than a
+second is asked again in a process of its own, which can be ended.
 """
 
 import math
+import os
+import pickle
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from optimizer.solver.silence import silent_stdout
+from optimizer.watch import UNWATCHED, Watch, never
 
 if TYPE_CHECKING:
     from optimizer.solver.milp import Milp
+
+_HERE_S = 1.0
+"""Longest solve in this process where somebody may cancel."""
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -24,8 +36,53 @@ class Proposal:
     bound: int | None
 
 
-def propose(m: "Milp", engine: str, time_limit_s: float | None = None) -> Proposal:
+def propose(m: "Milp", engine: str, watch: Watch = UNWATCHED) -> Proposal:
     """Minimise a programme by 'HIGHS' or 'GSCIP'; values are rounded and not yet verified."""
+    if watch.cancelled is never:
+        return _here(m, engine, watch.left())
+    short = watch.at_most(_HERE_S)
+    found = _here(m, engine, short.left())
+    if found.status in ("optimal", "infeasible") or watch.over or not short.over:
+        return found
+    return _in_a_process(m, engine, watch) or found
+
+
+def _in_a_process(m: "Milp", engine: str, watch: Watch) -> Proposal | None:
+    """The same in a process of its own, ended when the watch is over; None if it was, or failed."""
+    code = "from optimizer.solver.mathopt import answer_stdin; answer_stdin()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,  # a Ctrl-C at the terminal is for us
+    ) as child:
+        question: bytes | None = pickle.dumps((m, engine, watch.left()))
+        try:
+            while True:
+                try:
+                    said, _ = child.communicate(question, timeout=_LOOK_S)
+                except subprocess.TimeoutExpired:
+                    question = None  # is on its way
+                    if watch.cancelled():
+                        return None
+                else:
+                    return pickle.loads(said) if child.returncode == 0 else None
+        finally:
+            child.kill()
+
+
+def answer_stdin() -> None:
+    """Answer one pickled question; what the engine prints goes nowhere."""
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    m, engine, left = pickle.load(sys.stdin.buffer)
+    with answer:
+        pickle.dump(_here(m, engine, left), answer)
+
+
+def _here(m: "Milp", engine: str, left: float | None) -> Proposal:
     from ortools.math_opt.python import mathopt
 
     model = mathopt.Model()
@@ -47,7 +104,7 @@ def propose(m: "Milp", engine: str, time_limit_s: float | None = None) -> Propos
     model.objective.is_maximize = False
     for i, coefficient in m.objective.items():
         model.objective.set_linear_coefficient(variables[i], coefficient * units[i] / scale)
-    limit = None if time_limit_s is None else timedelta(seconds=time_limit_s)
+    limit = None if left is None else timedelta(seconds=left)
     parameters = mathopt.SolveParameters(
         relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0, time_limit=limit
     )

@@ -138,7 +138,7 @@ class _Proof:
 
     def _by_scip(self) -> Proved:
         """The third engine, where CP-SAT has no answer in time: whole-number covering is its ground."""
-        found = propose(self.m, "GSCIP", _least(self.watch.left(), _SCIP_S))
+        found = propose(self.m, "GSCIP", self.watch.at_most(_SCIP_S))
         self.solves += 1
         values = self.m.complete(found.values) if found.values else ()
         best = self._best()
@@ -164,7 +164,7 @@ class _Proof:
         return best is not None and self.witness is not None and self.witness(best)
 
     def _propose(self) -> Proposal:
-        found = propose(self.m, "HIGHS", self.watch.left())
+        found = propose(self.m, "HIGHS", self.watch)
         self.solves += 1
         self.bound = found.bound
         if found.values and self.m.holds(values := self.m.complete(found.values)):
@@ -173,7 +173,7 @@ class _Proof:
 
     def _ask(self, settings: engine.SolveSettings) -> engine.Solve:
         self.solves += 1
-        return _better(self.m, self._best(), settings, self.watch.left())
+        return _better(self.m, self._best(), settings, self.watch)
 
     def _settled(self, proposal: Proposal) -> Proved:
         """CP-SAT finds nothing better: believed if HiGHS says so too, else after a second, plain look."""
@@ -196,7 +196,7 @@ class _Proof:
         return Proved(status, self.values, best, best, self.solves, (said,))
 
 
-def _better(m: Milp, than: int | None, settings: engine.SolveSettings, limit: float | None) -> engine.Solve:
+def _better(m: Milp, than: int | None, settings: engine.SolveSettings, watch: Watch) -> engine.Solve:
     """Ask CP-SAT for the best solution whose objective is below `than`."""
     model = engine.cp_model().CpModel()
     variables = [
@@ -215,12 +215,8 @@ def _better(m: Milp, than: int | None, settings: engine.SolveSettings, limit: fl
     elif than is not None:
         return engine.Solve("infeasible", None, None, (), 0.0)  # nothing to improve
     model.minimize(goal)
-    return engine.solve(model, settings, limit, _CONFIRM_WORK)
+    return engine.solve(model, settings, watch, _CONFIRM_WORK)
 
 
 def _plain(settings: engine.SolveSettings) -> engine.SolveSettings:
     return engine.SolveSettings(settings.seed, settings.workers, presolve=False)
-
-
-def _least(left: float | None, most: float) -> float:
-    return most if left is None else min(left, most)

@@ -22,6 +22,7 @@ from optimizer.columns.window import intervals
 from optimizer.cost.frame import Slice
 from optimizer.scope import AllOf, AnyOf, Bound, Relation, Symbol, conjuncts
 from optimizer.solver.engine import Solve, SolveSettings, cp_model, new_model, prove
+from optimizer.watch import Watch
 
 TERMS = 3
 _STEPS = 10**7
@@ -177,14 +178,12 @@ class SliceModel:
         """Exclude one candidate (positions in `attention` and `ffn`) from later solves."""
         self.model.add_bool_or([~self._a[attention], ~self._f[ffn]])
 
-    def solve(
-        self, settings: SolveSettings, time_limit_s: float | None
-    ) -> tuple[Solve, tuple[int, int] | None]:
+    def solve(self, settings: SolveSettings, watch: Watch) -> tuple[Solve, tuple[int, int] | None]:
         """Solve with and without presolve; return the answer and the chosen kinds' positions.
 
         An answer on which the two solves, or a third, do not agree has the status 'unknown'.
         """
-        answer, agreed = prove(self.model, settings, time_limit_s)
+        answer, agreed = prove(self.model, settings, watch)
         if not agreed:
             return replace(answer, status="unknown"), None
         if not answer.values:

@@ -181,7 +181,7 @@ class Search:
         model.minimise(self.objective, self.sense)
         best = np.inf
         while model.cut_off(self._limit()):
-            answer, choice = model.solve(self.settings, self.watch.left())
+            answer, choice = model.solve(self.settings, self.watch)
             self.counts.solves += 1
             self.counts.deterministic_time += answer.deterministic_time
             if answer.status == "unknown":
