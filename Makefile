@@ -4,11 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help demo test check unit bench docs wheel clean
+.PHONY: help demo test check unit bench mutants docs wheel clean
 help:
 	@echo "make demo   solve problems/dense-8b-b200.yaml and print the report"
 	@echo "make test   lint, types and the test suite"
 	@echo "make bench  the figures of the README, measured here (minutes)"
+	@echo "make mutants  how many small changes of the source the tests see (an hour; MUTANTS='blocks --sample 50')"
 	@echo "make docs   regenerate the generated pages of docs/"
 	@echo "make wheel  build a wheel, install it into an empty environment, solve with it"
 
@@ -34,6 +35,9 @@ unit: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/figures.py
+
+mutants: $(READY)
+	nice $(BIN)/python benchmarks/mutants $(MUTANTS)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import samples
+from pydantic import TypeAdapter
 from rows import allowed_pairs
 
 from optimizer.check import check
@@ -453,7 +454,7 @@ def test_weaker_values_stop_at_the_weakest() -> None:
 
 
 BANDS = ([[1, 2], (1, 1), [0.001, 1e6]], [[2, 1], [0, 1], [-1, 1], [1], [1, 2, 3], 3, "wide", [1, None]])
-SWITCH = ([True], [0, 2, "yes", [1, 2], 0.5])
+SWITCH = ([True], [0, 1, 1.0, 2, "yes", [1, 2], 0.5])
 ACCEPTED: dict[str, tuple[list[Any], list[Any]]] = {
     "aspect_ratio": BANDS,
     "attention_ratio": BANDS,
@@ -479,6 +480,8 @@ def test_accepted_values(name: str) -> None:
     accepted, refused = ACCEPTED[name]
     for value in accepted:
         kept = tuple(value) if isinstance(value, list) else value
+        read = TypeAdapter(plugins("constraints")[name].Value).validate_python(value)
+        assert (read, type(read)) == (kept, type(kept))
         assert resolved(**{name: value}) == default | {name: kept}
     for value in refused:
         with pytest.raises(InputError, match=rf"constraints\.{name}: .* is not accepted; use "):

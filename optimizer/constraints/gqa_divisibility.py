@@ -5,11 +5,12 @@
 Source: Ainslie et al., arXiv 2305.13245. Groups of 3, 5, 6, 7 and 12 are common in published models.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from optimizer.scope import Relation, Scope
+from optimizer.spec.values import On
 
-Value = Literal[True]
+Value = On
 ACCEPTS = "use true or false"
 DEFAULT = True
 KEEPS = {"value": True, "n_heads": 24, "n_kv_heads": 8}

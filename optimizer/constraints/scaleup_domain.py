@@ -3,11 +3,12 @@
 tensor_parallel <= chips of the domain
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from optimizer.scope import Relation, Scope
+from optimizer.spec.values import On
 
-Value = Literal[True]
+Value = On
 ACCEPTS = "use true or false"
 DEFAULT = True
 KEEPS = {"value": True, "tensor_parallel": 8, "scaleup_domain": 8}

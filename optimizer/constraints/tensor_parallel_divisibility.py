@@ -6,11 +6,12 @@ With t > n_kv_heads each key-value head is kept on t / n_kv_heads ranks and the 
 Source: NVIDIA/Megatron-LM @d98e8a64; vLLM and TensorRT-LLM do the same.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from optimizer.scope import Relation, Scope
+from optimizer.spec.values import On
 
-Value = Literal[True]
+Value = On
 ACCEPTS = "use true or false"
 DEFAULT = True
 KEEPS = {"value": True, "n_heads": 64, "n_kv_heads": 8, "d_ff": 28672, "tensor_parallel": 16}

@@ -7,13 +7,14 @@ unit's width on a TPU), or the number the problem gives. Source: NVIDIA CUTLASS 
 tables; arXiv 2401.14489; jax-ml/scaling-book @0819a7d8 (TPU).
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from optimizer.scope import Relation, Scope
+from optimizer.spec.values import On
 
-Value = Literal[True] | PositiveInt
+Value = Annotated[On | PositiveInt, Field(union_mode="left_to_right")]
 ACCEPTS = "use true for the chip's own alignment, a number of elements, or false"
 DEFAULT = True
 LATTICE_ONLY = True  # a published model is not held to it

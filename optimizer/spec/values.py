@@ -1,8 +1,8 @@
 """Types of values that constraints take."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 
 def _ascending(band: tuple[float, float]) -> tuple[float, float]:
@@ -11,6 +11,15 @@ def _ascending(band: tuple[float, float]) -> tuple[float, float]:
     return band
 
 
+def _on(value: Any) -> Any:
+    """1 equals True in Python, and is a number all the same."""
+    if value is not True:
+        raise ValueError("not true or false")
+    return value
+
+
+On = Annotated[Literal[True], BeforeValidator(_on)]
+"""A rule that is on or off; off is taken away before."""
 Band = Annotated[
     tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(_ascending)
 ]

@@ -3,6 +3,7 @@
 Guards the two readings of one declaration, on which every mask and every row of the solver rests.
 """
 
+import copy
 from math import inf
 
 import numpy as np
@@ -99,3 +100,15 @@ def test_touched_names_are_recorded() -> None:
 def test_an_unknown_name_is_an_error() -> None:
     with pytest.raises(KeyError):
         _ = scope().n_experts
+
+
+def test_a_scope_is_copied_like_any_object() -> None:
+    """Python asks a copy for names of its own before it has any values."""
+    assert copy.copy(scope()).t == 8
+
+
+def test_a_conjunction_of_one_array_is_that_array() -> None:
+    c = scope()
+    [part] = conjuncts(c.all_of(c.divides(c.t, c.n_heads)))
+    assert np.asarray(part).tolist() == [[True], [False], [True]]
+    assert holds(c.all_of(c.divides(c.t, c.n_heads))).tolist() == [[True], [False], [True]]

@@ -1,0 +1,390 @@
+"""Each block's weights, cache and operators, term by term, from small numbers worked out by hand.
+
+Guards against a term that vanishes, a factor of two, a width that is not split or split once too often.
+Widths are small and differ, so that no two terms are alike. The formulas are those of the blocks' docstrings
+and their sources; the arithmetic here is done again, not read from the code.
+"""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optimizer.blocks import block, embedding, moe, rule_words
+from optimizer.blocks.operators import (
+    AllReduce,
+    DecodeAttention,
+    Elementwise,
+    ExpertExchange,
+    Experts,
+    ForSome,
+    Gemm,
+    LatentAttention,
+    Operator,
+    PrefillAttention,
+    Step,
+    Weights,
+)
+from optimizer.spec import architecture as spec
+
+D, T = 7, 4  # d_model, tensor_parallel
+# 3 sequences with 2 new tokens each, and 2 prompts of 11 tokens: 28 rows, of which 8 are sampled.
+STEP = Step(
+    d_model=D,
+    tensor_parallel=T,
+    batch=3,
+    context=50,
+    prompts=2,
+    prompt_tokens=11,
+    prefix=5,
+    chunks=3,
+    queries=2,
+)
+ROWS, TOKENS = 28, 22
+DECODE = replace(STEP, prompts=0)
+PROMPTS = replace(STEP, batch=0)
+
+
+def stored(part: Any) -> tuple[Any, Weights]:
+    """Parameters of the whole layer, and elements on one of four ranks."""
+    return block(part).n_params(part, D), block(part).weights(part, D, T)
+
+
+def made(part: Any, step: Step = STEP) -> list[Operator]:
+    found: list[Operator] = block(part).operators(part, step)
+    return found
+
+
+def test_a_step_counts_its_rows() -> None:
+    assert (STEP.rows, STEP.sampled, STEP.attended) == (3 * 2 + 2 * 11, 3 * 2 + 2, 5 + (11 + 22 + 33) / 3)
+    assert (STEP.decodes, STEP.prefills) == (True, True)
+    assert (DECODE.decodes, DECODE.prefills, DECODE.rows, DECODE.sampled) == (True, False, 6, 6)
+    assert (PROMPTS.decodes, PROMPTS.prefills, PROMPTS.rows, PROMPTS.sampled) == (False, True, 22, 2)
+    plain = Step(d_model=D, tensor_parallel=1, batch=3, context=50, prompts=2, prompt_tokens=11)
+    assert (plain.rows, plain.sampled, plain.attended) == (25, 5, 11)
+    several = replace(STEP, batch=np.array([0, 3]), prompts=np.array([0, 0.5]))
+    assert (several.decodes, several.prefills) == (True, True)
+    assert several.rows.tolist() == [0, 11.5]
+
+
+@pytest.mark.parametrize("window", [1, 3, 11, 12, 20, 38, 100])
+@pytest.mark.parametrize("prefix", [0, 5, 30])
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_pairs_of_prompts_are_counted_one_by_one(window: int, prefix: int, chunks: int) -> None:
+    op = PrefillAttention("", 11, window, 1, 1, 1, 1, prefix, chunks)
+    positions = range(prefix + 1, prefix + 11 * chunks + 1)
+    assert op.pairs == sum(min(place, window) for place in positions) / chunks
+    before = [prefix + 11 * chunk for chunk in range(chunks)]
+    assert op.cached == min(sum(before) / chunks, window)
+
+
+def test_embedding() -> None:
+    assert embedding.n_params(D, 1000, tied=True) == 1000 * 7 + 7
+    assert embedding.n_params(D, 1000, tied=False) == 2 * 1000 * 7 + 7
+    assert embedding.n_params(D, 1000, True, positions=9, norm_bias=True) == 1000 * 7 + 9 * 7 + 2 * 7
+    assert [embedding.n_embedding_params(D, 1000, tied) for tied in (True, False)] == [7000, 14000]
+    padded = [embedding.padded_vocab(n, t) for n, t in ((1, 1), (64, 1), (65, 1), (1024, 4), (1025, 4))]
+    assert padded == [64, 64, 128, 1024, 1280]
+    assert embedding.weights(D, 1000, True, T) == Weights(0, 256 * 7 + 7)
+    assert embedding.weights(D, 1000, False, T, 9) == Weights(0, 2 * 256 * 7 + 9 * 7 + 7)
+    assert embedding.operators(STEP, 1000) == [
+        Elementwise("embedding lookup, final norm", (28 + 8) * 2 * 2 * 7),
+        Gemm("language-model head", 8, 256, 7, "bf16"),
+    ]
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_dense_ffn(gated: bool, bias: bool) -> None:
+    part = spec.DenseFeedForward(d_ff=12, gated_ffn=gated, ffn_bias=bias)
+    n = 2 if gated else 1
+    assert stored(part) == (
+        n * 7 * 12 + 12 * 7 + (n * 12 + 7 if bias else 0),
+        Weights(n * 7 * 3 + 3 * 7, n * 3 + 7 if bias else 0),
+    )
+    assert made(part) == [
+        Elementwise("ffn norm, residual", 28 * 6 * 7),
+        Gemm("gate and up projection" if gated else "up projection", 28, n * 3, 7),
+        Elementwise("activation", 28 * 5 * 3),
+        Gemm("down projection", 28, 7, 3),
+        AllReduce("ffn all-reduce", 28 * 2 * 7),
+    ]
+    assert rule_words(part) == {"kind": "dense_ffn", "d_ff": 12, "gated_ffn": gated, "ffn_bias": bias}
+
+
+GQA = {"n_heads": 8, "n_kv_heads": 2, "d_head": 5}  # a rank has 2 query heads and 1 of 2 key-value heads
+
+
+def test_gqa_weights() -> None:
+    part = spec.GroupedQueryAttention
+    assert stored(part(**GQA)) == (7 * (40 + 40 + 2 * 10), Weights(7 * (10 + 10 + 2 * 5), 0))
+    qkv, output, norm = ({name: True} for name in ("qkv_bias", "output_bias", "qk_norm"))
+    assert stored(part(**GQA, **qkv)) == (700 + 40 + 20, Weights(210, 10 + 10))
+    assert stored(part(**GQA, **output)) == (700 + 7, Weights(210, 7))
+    assert stored(part(**GQA, **norm)) == (700 + 2 * 5, Weights(210, 2 * 5))
+    assert stored(part(**GQA, output_gate=True)) == (700 + 7 * 40, Weights(210 + 7 * 10, 0))
+    assert stored(part(**GQA, sinks=True)) == (700 + 8, Weights(210, 2))
+    assert stored(part(**GQA, qk_norm_full=True)) == (700 + 40 + 10, Weights(210, 10 + 5))
+    lattice = SimpleNamespace(kind="gqa", qkv_bias=False, output_bias=False, qk_norm=False, **GQA)
+    assert stored(lattice) == stored(part(**GQA))  # kinds of a lattice have no switches for extras
+
+
+def test_gqa_cache() -> None:
+    def elements(tokens: int, t: int, **fields: Any) -> Any:
+        part = spec.GroupedQueryAttention(**(GQA | fields))
+        return block(part).kv_elements(part, tokens, t)
+
+    assert elements(100, 1) == 2 * 2 * 5 * 100
+    assert elements(100, 2) == elements(100, 4) == elements(100, 8) == 2 * 1 * 5 * 100
+    assert elements(100, 3, n_heads=12, n_kv_heads=4) == 2 * 2 * 5 * 100  # the fullest rank has two of four
+    assert elements(100, 4, attention_window=30) == 2 * 5 * 30
+    assert elements(20, 4, attention_window=30) == 2 * 5 * 20
+
+
+def test_gqa_operators() -> None:
+    part = spec.GroupedQueryAttention(**GQA)
+    before = [
+        Elementwise("attention norm, residual", 28 * 6 * 7),
+        Gemm("qkv projection", 28, 10 + 2 * 5, 7),
+        Elementwise("rotary, cache write", 28 * 2 * 2 * (10 + 2 * 5)),
+    ]
+    after = [Gemm("output projection", 28, 7, 10), AllReduce("attention all-reduce", 28 * 2 * 7)]
+    decode = DecodeAttention("attention", 3, 50, 2, 1, 5, 2)
+    prompt = PrefillAttention("prompt attention", 11, 5 + 33, 2, 1, 5, 2, 5, 3)
+    assert made(part) == [*before, decode, prompt, *after]
+    assert made(part, DECODE)[3:-2] == [decode]
+    assert made(part, PROMPTS)[3:-2] == [replace(prompt, name="attention")]
+    gated = spec.GroupedQueryAttention(**GQA, output_gate=True)
+    assert made(gated)[1] == Gemm("qkv projection", 28, 2 * 10 + 2 * 5, 7)
+    narrow, wide = (spec.GroupedQueryAttention(**GQA, attention_window=n) for n in (30, 45))
+    assert made(narrow)[3:5] == [replace(decode, context=30), replace(prompt, window=30)]
+    assert made(wide)[3:5] == [replace(decode, context=45), prompt]
+
+
+MLA = {"n_heads": 8, "d_kv_latent": 6, "d_nope": 5, "d_rope": 3, "d_value": 4}  # a rank has 2 heads
+
+
+def test_mla_weights() -> None:
+    direct, latent = spec.LatentAttention(**MLA), spec.LatentAttention(**MLA, d_q_latent=9)
+    shared = 7 * (6 + 3) + 6 + 6 * 8 * (5 + 4) + 8 * 4 * 7
+    assert stored(direct) == (7 * 8 * 8 + shared, Weights(7 * 16 + 7 * 9 + 6 * 2 * 9 + 2 * 4 * 7, 6))
+    assert stored(latent) == (
+        7 * 9 + 9 + 9 * 8 * 8 + shared,
+        Weights(7 * 9 + 9 * 16 + 7 * 9 + 6 * 2 * 9 + 2 * 4 * 7, 6 + 9),
+    )
+    assert [block(direct).kv_elements(direct, 100, t) for t in (1, 8)] == [900, 900]
+    own = rule_words(direct)
+    assert (own["n_heads"], own["n_kv_heads"], own["d_head"]) == (8, 8, 5 + 3)
+
+
+def test_mla_operators() -> None:
+    direct, latent = spec.LatentAttention(**MLA), spec.LatentAttention(**MLA, d_q_latent=9)
+    decode = [
+        Gemm("query absorption", 6, 2 * 6, 5),
+        LatentAttention("attention", 3, 50, 2, 6, 3, 2),
+        Gemm("value absorption", 6, 2 * 4, 6),
+    ]
+    prompts = [
+        Gemm("key-value up-projection", 2 * 27, 2 * (5 + 4), 6),
+        PrefillAttention("prompt attention", 11, 38, 2, 2, (8 + 4) / 2, 2, 5, 3),
+    ]
+    after = [Gemm("output projection", 28, 7, 8), AllReduce("attention all-reduce", 28 * 2 * 7)]
+    assert made(direct) == [
+        Elementwise("attention norm, residual", 28 * 6 * 7),
+        Gemm("latent down-projection", 28, 6 + 3 + 16, 7),
+        Elementwise("rotary, cache write", 28 * 2 * 2 * (16 + 6 + 3)),
+        *decode,
+        *prompts,
+        *after,
+    ]
+    assert made(latent)[1:4] == [
+        Gemm("latent down-projection", 28, 6 + 3 + 9, 7),
+        Gemm("query up-projection", 28, 16, 9),
+        Elementwise("rotary, cache write", 28 * 2 * 2 * (16 + 6 + 3)),
+    ]
+    assert made(latent)[4:] == [*decode, *prompts, *after]
+    assert made(direct, DECODE)[3:-2] == decode
+    assert made(direct, PROMPTS)[3:-2] == [prompts[0], replace(prompts[1], name="attention")]
+
+
+def scan(
+    state: float, fixed: float, read: float, out: float, flops: float, chunk: float, tokens: float = 11
+) -> list[Operator]:
+    """Decode reads and writes all that 3 sequences keep; a prompt its 4-byte state once a chunk."""
+    kept = 2 * 4 * state / min(chunk, tokens)
+    return [
+        Elementwise("state update", 2 * 3 * fixed),
+        Elementwise("prompt scan, traffic", 2 * tokens * (2 * read + kept)),
+        Gemm("prompt scan", 2 * tokens, out, pytest.approx(flops / (2 * out)), "bf16"),
+    ]
+
+
+# Kind, parameters, elements a rank, bytes of a state a rank, words, operators before the scan, and the scan.
+STATES: dict[str, tuple[Any, int, Weights, float, dict[str, int], list[Operator], dict[str, float]]] = {
+    "lightning": (
+        spec.Lightning(n_heads=8, d_head=5),  # D = 40, 10 of it on a rank
+        5 * 7 * 40 + 40,
+        Weights(5 * 7 * 10, 10),
+        4 * 2 * 5 * 5,
+        {"n_heads": 8, "n_kv_heads": 8, "d_head": 5},
+        [Gemm("state input projection", 28, 4 * 10, 7), Elementwise("activation, gate, norm", 28 * 14 * 10)],
+        {"state": 2 * 25, "read": 3 * 10, "out": 10, "flops": 2 * (4 * 25 + 2 * 256 * 5), "chunk": 256},
+    ),
+    "mamba1": (
+        spec.Mamba1(d_inner=8, d_state=3, d_dt=2, d_conv=4),  # 2 channels on a rank; R + 2 N = 8
+        2 * 7 * 8 + 8 * 5 + 8 * 8 + 2 * 8 + 8 + 8 * 3 + 8 + 8 + 8 * 7,
+        Weights(2 * 7 * 2 + 2 * 8 + 2 * 2 + 2 * 7, 2 * (4 + 1) + 2 + 2 * 3 + 2 + 8),
+        2 * (4 * 3 + 2 * 4),
+        {"n_heads": 8, "n_kv_heads": 8, "d_head": 1, "d_ff": 8},
+        [
+            Gemm("state input projection", 28, 2 * 2, 7),
+            Elementwise("convolution, gate, norm", 28 * 10 * 2),
+            Gemm("selection projection", 28, 8, 2),
+            AllReduce("selection all-reduce", 28 * 2 * 8),
+            Gemm("step projection", 28, 2, 2),
+        ],
+        {"state": 2 * 3, "read": 3 * 2 + 2 * 3, "out": 2, "flops": 16 * 9 * 2 * 3, "chunk": 2048},
+    ),
+    "mamba2": (
+        spec.Mamba2(d_inner=24, d_ssm_head=3, d_state=5, n_groups=6, d_conv=4),  # 2 of 8 heads, 2 groups
+        7 * (48 + 2 * 6 * 5 + 8) + (24 + 60) * (4 + 1) + 3 * 8 + 24 + 24 * 7,
+        Weights(7 * (12 + 2 * 2 * 5 + 2) + 6 * 7, (6 + 20) * (4 + 1) + 3 * 2 + 6),
+        4 * 6 * 5 + 2 * (6 + 20) * 4,
+        {"n_heads": 8, "n_kv_heads": 8, "d_head": 3, "d_ff": 24},
+        [
+            Gemm("state input projection", 28, 12 + 20 + 2, 7),
+            Elementwise("convolution, gate, norm", 28 * (4 * (6 + 20) + 6 * 6)),
+        ],
+        {
+            "state": 6 * 5,
+            "read": 6 + 20 + 2,
+            "out": 6,
+            "flops": 4 * 6 * 5 + 128 * (2 * 5 + 6),
+            "chunk": 128,
+        },
+    ),
+    "gated_deltanet": (
+        # 3 of 12 value heads and 2 of 6 key heads on a rank: widths 9 and 10
+        spec.GatedDeltaNet(n_key_heads=6, n_value_heads=12, d_key=5, d_value=3, d_conv=4),
+        7 * (2 * 30 + 2 * 36) + 2 * 7 * 12 + (60 + 36) * 4 + 2 * 12 + 3 + 36 * 7,
+        Weights(7 * (2 * 10 + 2 * 9 + 2 * 3) + 9 * 7, (20 + 9) * 4 + 2 * 3 + 3),
+        4 * 9 * 5 + 2 * (20 + 9) * 4,
+        {"n_heads": 12, "n_kv_heads": 6, "d_head": 3},
+        [
+            Gemm("state input projection", 28, 2 * 10 + 2 * 9 + 2 * 3, 7),
+            Elementwise("convolution, gate, norm", 28 * (4 * (20 + 9) + 6 * 9)),
+        ],
+        {
+            "state": 9 * 5,
+            "read": 2 * 10 + 9 + 2 * 3,
+            "out": 9,
+            "flops": 3 * (6 * 15 + 64 * (3 * 5 + 2 * 3)),
+            "chunk": 64,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STATES)
+def test_layers_with_a_state(kind: str) -> None:
+    part, n_params, weights, fixed, words, before, own = STATES[kind]
+    assert part.kind == kind
+    assert stored(part) == (n_params, weights)
+    assert block(part).state_bytes(part, T) == fixed
+    assert block(part).kv_elements(part, 100, T) == 0
+    assert {k: v for k, v in rule_words(part).items() if k in words} == words
+    norm = Elementwise("mixer norm, residual", 28 * 6 * 7)
+    after = [Gemm("state output projection", 28, 7, own["out"]), AllReduce("mixer all-reduce", 28 * 2 * 7)]
+    passed = scan(fixed=fixed, **own)
+    assert made(part) == [norm, *before, *passed, *after]
+    n = len(before) + 1
+    assert made(part, DECODE)[n:-2] == passed[:1]
+    assert made(part, PROMPTS)[n:-2] == passed[1:]
+    long = replace(STEP, prompt_tokens=5000)
+    assert made(part, long)[n:-2] == scan(fixed=fixed, **own, tokens=5000)
+
+
+@pytest.mark.parametrize(("part", "words"), [(spec.NoMixer(), "no_mixer"), (spec.NoFeedForward(), "no_ffn")])
+def test_half_a_layer_is_empty(part: Any, words: str) -> None:
+    assert stored(part) == (0, Weights(0, 0))
+    assert made(part) == []
+    assert rule_words(part) == {"kind": words}
+    assert getattr(block(part), "kv_elements", lambda *_: 0)(part, 100, T) == 0
+
+
+MOE = {"n_experts": 8, "n_active_experts": 2, "d_expert": 6}
+EXPERT = 3 * 7 * 6
+
+
+def test_moe_weights() -> None:
+    plain = spec.MixtureOfExperts(**MOE)
+    assert stored(plain) == (7 * 8 + 8 * EXPERT, Weights(0, 7 * 8, 8 * EXPERT / 4))
+    assert moe.n_active_params(plain, D) == 7 * 8 + 2 * EXPERT
+    full = spec.MixtureOfExperts(
+        **MOE, n_shared_experts=3, d_shared=5, expert_bias=True, router_bias=True, shared_gate=True
+    )
+    one, shared = EXPERT + 2 * 6 + 7, 3 * (3 * 7 * 5) + 7
+    assert stored(full) == (
+        7 * 8 + 8 + 8 * one + shared,
+        Weights(shared / 4, (7 + 1) * 8, 8 * one / 4),
+    )
+    assert moe.n_active_params(full, D) == 7 * 8 + 2 * one + shared
+    assert moe.rank_weights(full, D, T, 3) == Weights(shared / 4, (7 + 1) * 8, 8 * one / 12)
+    ungated = spec.MixtureOfExperts(**MOE, gated_ffn=False, expert_bias=True, n_shared_experts=1)
+    one, shared = 2 * 7 * 6 + 6 + 7, 2 * 7 * 6  # shared experts are as wide as the others unless given
+    assert stored(ungated) == (7 * 8 + 8 * one + shared, Weights(shared / 4, 7 * 8, 8 * one / 4))
+    assert rule_words(full)["d_ff"] == 6
+
+
+def test_moe_of_one_attention_rank() -> None:
+    """All tokens are on the rank, so nothing is exchanged and one all-reduce sums up."""
+    part = spec.MixtureOfExperts(**MOE)
+    norm, total = Elementwise("ffn norm, residual", 28 * 6 * 7), AllReduce("ffn all-reduce", 28 * 2 * 7)
+    split = Experts("experts", 28, 7, 6 / 4, 8, 2, 8, True, 1.0, 1.0)
+    assert made(part) == [norm, split, total]
+    whole = replace(STEP, expert_parallel=2)
+    assert made(part, whole) == [norm, replace(split, d_expert=6 * 2 / 4, n_local=4), total]
+    assert made(part, replace(STEP, prompts=0.25))[1] == replace(split, rows=6 + 2.75, launched=0.25)
+    ungated = spec.MixtureOfExperts(**MOE, gated_ffn=False, n_shared_experts=2, d_shared=10)
+    assert made(ungated) == [
+        norm,
+        replace(split, gated=False),
+        Gemm("shared experts, up", 28, 20 / 4, 7),
+        Elementwise("shared experts, activation", 28 * 5 * 20 / 4),
+        Gemm("shared experts, down", 28, 7, 20 / 4),
+        total,
+    ]
+
+
+def test_moe_of_several_attention_ranks() -> None:
+    """Three ranks of four chips, experts in two groups of six. Only shared experts need an all-reduce."""
+    step = replace(STEP, data_parallel=3, expert_parallel=2)
+    norm, total = Elementwise("ffn norm, residual", 28 * 6 * 7), AllReduce("ffn all-reduce", 28 * 2 * 7)
+    out = ExpertExchange("expert dispatch", 28 / 4, 7, 8, 2, 12, 2, True)
+    back = replace(out, name="expert combine", outward=False)
+    experts = Experts("experts", 3 * 28, 7, 6 * 2 / 12, 8, 2, 4, True, 1.0, 1 - (1 / 2) ** 2)
+    assert made(spec.MixtureOfExperts(**MOE), step) == [norm, out, experts, back]
+    shared = [
+        Gemm("shared experts, up", 28, 2 * 6 / 4, 7),
+        Elementwise("shared experts, activation", 28 * 5 * 6 / 4),
+        Gemm("shared experts, down", 28, 7, 6 / 4),
+    ]
+    part = spec.MixtureOfExperts(**MOE, n_shared_experts=1)
+    assert made(part, step) == [norm, out, experts, back, *shared, total]
+
+
+def test_shared_experts_of_some_kinds_of_a_lattice() -> None:
+    fields = dict.fromkeys(("gated_ffn", "expert_bias", "router_bias", "shared_gate"), False)
+    kinds = SimpleNamespace(kind="moe", **MOE, **fields, d_shared=None, n_shared_experts=np.array([0, 2]))
+    step = replace(STEP, data_parallel=3)
+    own = [op for op in made(kinds, step) if isinstance(op, ForSome)]
+    names = ["shared experts, up", "shared experts, activation", "shared experts, down", "ffn all-reduce"]
+    assert [op.name for op in own] == names
+    assert all(np.asarray(op.present).tolist() == [False, True] for op in own)
+    assert own[0].operator.n.tolist() == [0, 2 * 6 / 4]
+    kinds.n_shared_experts = np.array([0, 0])
+    assert not any("shared" in op.name or "reduce" in op.name for op in made(kinds, step))
+    kinds.n_shared_experts = np.array([1, 2])
+    assert not any(isinstance(op, ForSome) for op in made(kinds, step))
