@@ -28,8 +28,6 @@ _WARM = (
 
 _KNOWN = "ignore::pytest.PytestAssertRewriteWarning"  # that plug-ins were imported before pytest began
 OPTIONS = ["-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", _KNOWN]
-    "-q --no-header -p no:cacheprovider -p no:xdist -W ignore::pytest.PytestAssertRewriteWarning".split()
-)
 
 
 def copied(root: Path, place: Path) -> Path:
