@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
 
 ROLE = "ffn"
@@ -17,6 +19,11 @@ def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
     """Elements stored on one rank."""
     wide, shard = 1 + ffn.gated_ffn, ffn.d_ff / tensor_parallel
     return Weights((wide + 1) * d_model * shard, ffn.ffn_bias * (wide * shard + d_model))
+
+
+def least(ffn: Any) -> dict[str, np.ndarray]:
+    """Fields of the narrowest kind, shape (1,): cost rises with d_ff."""
+    return {"d_ff": np.min(ffn.d_ff, keepdims=True)}
 
 
 def operators(ffn: Any, step: Step) -> list[Operator]:

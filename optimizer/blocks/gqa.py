@@ -69,6 +69,20 @@ def operators(attention: Any, step: Step) -> list[Operator]:
     ]
 
 
+def least(attention: Any) -> dict[str, np.ndarray]:
+    """Fields of the narrowest kinds: for each head width the fewest heads of either sort, shape (widths,).
+
+    No kind of the arrays costs less than that of its head width: cost rises with both numbers of heads, but
+    need not rise with d_head, since wide heads run at a better share of the peak.
+    """
+    widths, rows = np.unique(attention.d_head, return_inverse=True)
+    heads = {"n_heads": attention.n_heads, "n_kv_heads": attention.n_kv_heads}
+    found = {name: np.full(len(widths), np.iinfo(np.int64).max) for name in heads}
+    for name, values in heads.items():
+        np.minimum.at(found[name], rows, values)
+    return found | {"d_head": widths}
+
+
 def _extra(attention: Any, name: str) -> int:
     """A switch that the lattices of dense models do not have."""
     return int(getattr(attention, name, False))

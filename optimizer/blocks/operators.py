@@ -22,6 +22,38 @@ class Gemm:
     n: Number
     k: Number
     weight_dtype: str = ""
+    kernels = 1
+
+    @property
+    def elements(self) -> Number:
+        """Weights of the matrix."""
+        return self.n * self.k
+
+    @property
+    def width_in(self) -> Number:
+        """Elements read of each row."""
+        return self.k
+
+    @property
+    def width_out(self) -> Number:
+        """Elements written of each row."""
+        return self.n
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Some products of the same `m` rows, of which only sums are known; what a `Gemm` says of one.
+
+    They cost no more than the products one by one: one may read while another multiplies.
+    """
+
+    name: str
+    m: Number
+    elements: Number
+    width_in: Number
+    width_out: Number
+    kernels: Number
+    weight_dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +190,10 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class ForSome:
-    """An operator that only some of the layer kinds of its arrays have: `present` is 1 or 0 for each."""
+    """An operator that only some of the layer kinds of its arrays have: `present` is 1 or 0 for each.
+
+    Or one that `present` layers have each.
+    """
 
     operator: Any
     present: Number
@@ -171,6 +206,7 @@ class ForSome:
 
 Operator = (
     Gemm
+    | Products
     | PrefillAttention
     | DecodeAttention
     | LatentAttention

@@ -1,7 +1,7 @@
 """Bounds of all frames of a setting at once: widths x depths, before any layer kind is priced.
 
 A setting is a chip, split, formats and batch. What kinds are left at each width decides how many
-parameters a depth can reach and how narrow attention can be; `cost.floor` turns that into a bound.
+parameters a depth can reach and how narrow layers can be: the `Least` of a plan, which the quantities price.
 """
 
 from dataclasses import dataclass, replace
@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.blocks import gqa
+from optimizer.blocks import block
 from optimizer.columns.compiled import Compiler
-from optimizer.columns.space import Space
+from optimizer.columns.space import AttentionKinds, FfnKinds, Kinds, Space
 from optimizer.columns.window import Grid, lowest, meets
-from optimizer.cost.floor import Narrowest, floors
 from optimizer.cost.frame import Frame, Slice
+from optimizer.cost.least import Least
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.scope import Bound, Symbol
 
@@ -35,7 +35,22 @@ class _Shapes:
     low: np.ndarray
     """Fewest parameters, shape (D, L)."""
     high: np.ndarray
-    narrowest: Narrowest
+    vector: np.ndarray
+    """Parameters of a layer outside matrices, at most, shape (D,)."""
+    mixers: AttentionKinds
+    """The narrowest of each head width, shape (G, D); widths that a model width lacks repeat others."""
+    ffn: FfnKinds
+    """The narrowest, shape (D,)."""
+
+    def least(self, cells: "_Cells", n_layers: np.ndarray, outside: Any) -> Least:
+        """What is known of the layers of each cell; `outside` of them are so many parameters."""
+        return Least(
+            n_layers,
+            cells.low - outside,
+            self.vector[cells.width],
+            self.mixers.take((slice(None), cells.width)),
+            self.ffn.take(cells.width),
+        )
 
 
 @dataclass(frozen=True)
@@ -67,14 +82,14 @@ class Floors:
         shapes = self._shapes[shape_key]
         bounds = [b for name, b in rules.bounds if self.compiler.holds_at_every_width(name)]
         cells = self._window(setting, bounds, shapes, shape_key)
-        narrowest = shapes.narrowest.at(cells.width)
         at = Slice(replace(setting, d_model=setting.d_model[cells.width]), self.space.depths[cells.depth])
-        least = floors(at.frame, at.n_layers, cells.low, narrowest)
+        layers = shapes.least(cells, at.n_layers, QUANTITIES["n_params"].base(at.frame))
+        ends = [b for b in bounds if b.symbol.rises is not None and b.symbol.quantity != "n_params"]
+        wanted = {self.objective.quantity, *(bound.symbol.quantity for bound in ends)}
+        least = {name: QUANTITIES[name].floor(at.frame, layers) for name in wanted}
         alive = np.ones(len(cells.low), dtype=bool)
-        for bound in bounds:
+        for bound in ends:
             s = bound.symbol
-            if s.rises is None or s.quantity == "n_params":
-                continue
             end = np.asarray(s.value(at, least[s.quantity]), dtype=float)
             alive &= meets(end, -np.inf, bound.high) if s.rises else meets(end, bound.low, np.inf)
         best = np.where(alive, self._objective(setting, at, least, cells), np.inf)
@@ -129,12 +144,14 @@ class Floors:
         return known
 
     def _shape(self, setting: Frame) -> _Shapes:
-        space, t = self.space, setting.tensor_parallel
+        space = self.space
         n, depths = QUANTITIES["n_params"], space.depths.astype(float)
         n_widths = len(space.architecture.d_model)
         allowed = np.zeros((n_widths, len(depths)), dtype=bool)
         low, high = np.zeros(allowed.shape), np.zeros(allowed.shape)
-        query, kv, vector = np.ones(n_widths), np.ones(n_widths), np.zeros(n_widths)
+        vector = np.zeros(n_widths)
+        mixers: list[Any] = [space.attention.take([0])] * n_widths
+        ffns: list[Any] = [space.ffn.take([0])] * n_widths
         for i, d_model in enumerate(space.architecture.d_model):
             frame = replace(setting, d_model=d_model)
             rules = self.compiler.compile(frame)
@@ -145,10 +162,21 @@ class Floors:
             allowed[i, rules.depths] = True
             low[i] = base + depths * (p_a.min() + p_f.min())
             high[i] = base + depths * (p_a.max() + p_f.max())
-            query[i] = (a.n_heads * a.d_head).min() / t
-            kv[i] = (gqa.kv_heads_per_rank(a, t) * a.d_head).min()
-            matrices = d_model * (2 * a.n_heads * a.d_head + 2 * a.n_kv_heads * a.d_head)
-            ffn_matrices = (2 + f.gated_ffn) * d_model * f.d_ff
-            vector[i] = (p_a - matrices).max() + (p_f - ffn_matrices).max()
-        narrowest = Narrowest(query, kv, vector, space.attention.attention_window)
-        return _Shapes(allowed, low, high, narrowest)
+            vector[i] = _outside_matrices(p_a, a, d_model) + _outside_matrices(p_f, f, d_model)
+            mixers[i], ffns[i] = replace(a, **block(a).least(a)), replace(f, **block(f).least(f))
+        return _Shapes(allowed, low, high, vector, _stacked(mixers), _stacked(ffns).take(0))
+
+
+def _outside_matrices(n_params: np.ndarray, kinds: Kinds, d_model: int) -> float:
+    """The most parameters of a layer half that lie in no matrix."""
+    return float(np.max(n_params - block(kinds).weights(kinds, d_model, 1).matrix))
+
+
+def _stacked(kinds: list[Any]) -> Any:
+    """Kinds of each width side by side, shape (most of a width, D); fewer are repeated."""
+    most = max(len(own) for own in kinds)
+    names = [name for name, value in vars(kinds[0]).items() if isinstance(value, np.ndarray)]
+    arrays = {
+        name: np.stack([np.resize(getattr(own, name), most) for own in kinds], axis=1) for name in names
+    }
+    return replace(kinds[0], **arrays)

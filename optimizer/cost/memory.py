@@ -12,6 +12,7 @@ import numpy as np
 from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import Number, Weights
 from optimizer.cost.frame import Frame
+from optimizer.cost.least import Least
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.dtypes import BYTES
 
@@ -22,7 +23,7 @@ _ACTIVATION_FACTOR = {1: 11.0, 2: 6.5}
 def attention_bytes(attention: Any, frame: Frame) -> Number:
     """Weights, full-length cache and state of one mixer layer on one rank."""
     stored = block(attention).weights(attention, frame.d_model, frame.tensor_parallel)
-    return _stored(stored, frame) + sequence_bytes(attention, frame)
+    return stored_bytes(stored, frame) + sequence_bytes(attention, frame)
 
 
 def sequence_bytes(mixer: Any, frame: Frame) -> Number:
@@ -67,8 +68,14 @@ def ffn_bytes(ffn: Any, frame: Frame) -> Number:
     """Weights of one feed-forward layer on one rank."""
     spread = getattr(block(ffn), "rank_weights", None)
     if spread:
-        return _stored(spread(ffn, frame.d_model, frame.tensor_parallel, frame.data_parallel), frame)
-    return _stored(block(ffn).weights(ffn, frame.d_model, frame.tensor_parallel), frame)
+        return stored_bytes(spread(ffn, frame.d_model, frame.tensor_parallel, frame.data_parallel), frame)
+    return stored_bytes(block(ffn).weights(ffn, frame.d_model, frame.tensor_parallel), frame)
+
+
+def least_bytes(layers: Least, frame: Frame) -> Number:
+    """Weights, full-length cache and norms of all layers on one rank, at least, for each narrowest mixer."""
+    each = sequence_bytes(layers.mixers, frame) + norm_bytes(frame)
+    return stored_bytes(layers.weights(frame.tensor_parallel), frame) + layers.n_layers * each
 
 
 def shared_bytes(frame: Frame) -> Number:
@@ -102,6 +109,7 @@ def activation_bytes(frame: Frame) -> Number:
     return 2.0 * rows * frame.d_model * factor + logits
 
 
-def _stored(elements: Weights, frame: Frame) -> Number:
+def stored_bytes(elements: Weights, frame: Frame) -> Number:
+    """Bytes of these elements in the formats of the frame."""
     matrices = BYTES[frame.weight_dtype] * elements.matrix + BYTES["bf16"] * elements.vector
     return matrices + BYTES[frame.expert_dtype or frame.weight_dtype] * elements.experts

@@ -7,6 +7,16 @@ import numpy as np
 from optimizer.blocks.operators import Number
 
 
+def achieved(share: Number, speed: float = 1.0) -> Number:
+    """Share of a peak, a bandwidth or a link that an operator reaches: never more than all of it.
+
+    `share` is what the fastest kernels reach, `speed` what an engine's make of that. A clock above the
+    datasheet's, a cache or a fit may say more than 1; a plan must not count on it.
+    """
+    reached = share * speed
+    return min(1.0, reached) if isinstance(reached, float) else np.minimum(1.0, reached)
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What an operator moves, and the seconds each resource would need for it alone."""
@@ -26,7 +36,7 @@ class Cost:
     @property
     def seconds(self) -> Number:
         """The longest resource, then the fixed overhead."""
-        return np.maximum(np.maximum(self.compute_s, self.memory_s), self.link_s) + self.overhead_s
+        return _longer(_longer(self.compute_s, self.memory_s), self.link_s) + self.overhead_s
 
     @property
     def bound_by(self) -> str:
@@ -38,3 +48,10 @@ class Cost:
             "overhead": self.overhead_s,
         }
         return max(terms, key=lambda name: float(terms[name]))
+
+
+def _longer(one: Number, other: Number) -> Number:
+    """The longer of two times; most operators do not use all resources, and arrays are not compared to 0."""
+    if isinstance(one, float) and one == 0.0:
+        return other
+    return one if isinstance(other, float) and other == 0.0 else np.maximum(one, other)

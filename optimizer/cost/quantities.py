@@ -16,6 +16,7 @@ from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import Host, Number, Operator, StageTransfer, Step
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
+from optimizer.cost.least import Least, cheapest
 from optimizer.cost.roofline import Roofline
 from optimizer.cost.training import quantity as training
 from optimizer.spec.architecture import Architecture
@@ -32,6 +33,8 @@ class Quantity:
     base: Callable[[Frame], Number]
     mixer: Callable[[Frame, Any], Number]
     ffn: Callable[[Frame, Any], Number]
+    least: Callable[[Frame, Least], Number]
+    """Of all layers together, at least: the same functions on what is known of them."""
     stages: Literal["sum", "longest", "round"] = "sum"
     """What counts of a pipeline: all layers, those of its longest stage, or a round of stages as long."""
 
@@ -45,7 +48,11 @@ class Quantity:
         total = self.base(frame) + layers * self._pipelined(frame, architecture.n_layers)
         return float(total) if np.ndim(total) == 0 else total
 
-    def _pipelined(self, frame: Frame, n_layers: int) -> float:
+    def floor(self, frame: Frame, layers: Least) -> Number:
+        """Lower bound for every plan of the frame whose layers are at least these."""
+        return self.base(frame) + self.least(frame, layers) * self._pipelined(frame, layers.n_layers)
+
+    def _pipelined(self, frame: Frame, n_layers: Any) -> Any:
         """Stages hold whole layers, so the longest may be longer than their mean."""
         n = frame.pipeline_parallel
         if n == 1 or self.stages == "sum":
@@ -148,7 +155,9 @@ def _nothing(f: Frame, part: Any) -> Number:
     return 0.0 * block(part).n_params(part, f.d_model)
 
 
-def _trained(unit: str, base: Callable[..., Number], half: Callable[..., Number]) -> Quantity:
+def _trained(
+    unit: str, base: Callable[..., Number], half: Callable[..., Number], least: Callable[..., Number]
+) -> Quantity:
     """A quantity of the training run; nothing where the frame has none."""
 
     def whole(f: Frame) -> Number:
@@ -162,7 +171,10 @@ def _trained(unit: str, base: Callable[..., Number], half: Callable[..., Number]
     def ffn(f: Frame, k: Any) -> Number:
         return half(f.training, k, f.d_model) if f.training else _nothing(f, k)
 
-    return Quantity(unit, whole, mixer, ffn)
+    def floor(f: Frame, layers: Least) -> Number:
+        return cheapest(least(f.training, layers, f.d_model)) if f.training else 0.0
+
+    return Quantity(unit, whole, mixer, ffn, floor)
 
 
 def _seconds(
@@ -184,7 +196,13 @@ def _step(phase: str) -> Quantity:
     def layer(frame: Frame, part: Any) -> Number:
         return _seconds(frame, phase, lambda step: block(part).operators(part, step), launch_s(frame))
 
-    return Quantity("s", lambda f: _seconds(f, phase, lambda step: _outside(f, step)), layer, layer, "round")
+    def least(frame: Frame, layers: Least) -> Number:
+        return cheapest(_seconds(frame, phase, layers.operators, 2 * layers.n_layers * launch_s(frame)))
+
+    def outside(frame: Frame) -> Number:
+        return _seconds(frame, phase, lambda step: _outside(frame, step))
+
+    return Quantity("s", outside, layer, layer, least, "round")
 
 
 JOINED = _step("joined")
@@ -198,17 +216,19 @@ QUANTITIES: dict[str, Quantity] = {
         ),
         lambda f, a: block(a).n_params(a, f.d_model) + f.n_norms * f.d_model * (1 + f.norm_bias),
         lambda f, k: block(k).n_params(k, f.d_model),
+        lambda f, layers: layers.n_params,
     ),
     "memory_bytes": Quantity(
         "bytes",
         memory.shared_bytes,
         lambda f, a: memory.attention_bytes(a, f) + memory.norm_bytes(f),
         lambda f, k: memory.ffn_bytes(k, f),
+        lambda f, layers: cheapest(memory.least_bytes(layers, f)),
         stages="longest",
     ),
     "decode_s": _step("decode"),
     "prefill_s": _step("prefill"),
     "mixed_s": _step("mixed"),
-    "train_s": _trained("s", training.base_s, training.half_s),
-    "train_bytes": _trained("bytes", training.base_bytes, training.half_bytes),
+    "train_s": _trained("s", training.base_s, training.half_s, training.least_s),
+    "train_bytes": _trained("bytes", training.base_bytes, training.half_bytes, training.least_bytes),
 }

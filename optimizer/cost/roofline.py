@@ -23,6 +23,7 @@ from optimizer.blocks.operators import (
     Number,
     Operator,
     PrefillAttention,
+    Products,
     StageTransfer,
 )
 from optimizer.cost.collectives import (
@@ -36,7 +37,7 @@ from optimizer.cost.collectives import (
     reduce_scatter_s,
 )
 from optimizer.cost.experts import copies_per_token, experts_cost
-from optimizer.cost.operator_cost import Cost
+from optimizer.cost.operator_cost import Cost, achieved
 from optimizer.spec.chip import Chip, Streaming
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.engine import IDEAL, Engine
@@ -59,8 +60,8 @@ class Roofline:
     def cost(self, operator: Operator) -> Cost:
         """Cost of one operator; arrays in, arrays out."""
         match operator:
-            case Gemm():
-                return self._gemm(operator)
+            case Gemm() | Products():
+                return self._products(operator)
             case DecodeAttention():
                 return self._decode_attention(operator)
             case LatentAttention():
@@ -73,7 +74,7 @@ class Roofline:
                 return self._prefill_attention(operator)
             case Elementwise():
                 streaming = self.chip.efficiency.elementwise
-                memory_s = operator.bytes / (self.chip.hbm_bandwidth * streaming.memory)
+                memory_s = operator.bytes / (self.chip.hbm_bandwidth * achieved(streaming.memory))
                 return Cost(0.0, operator.bytes, 0.0, 0.0, memory_s, 0.0, streaming.overhead)
             case AllReduce():
                 return self._all_reduce(operator)
@@ -86,26 +87,31 @@ class Roofline:
 
     def seconds(self, operators: Sequence[Operator]) -> Number:
         """Seconds of a series of operators."""
-        return sum(self.cost(operator).seconds for operator in operators)
+        return sum(self._seconds(operator) for operator in operators)
 
-    def _gemm(self, op: Gemm) -> Cost:
+    def _seconds(self, operator: Operator) -> Number:
+        if isinstance(operator, ForSome):  # a seventh of the work of taking each term so many times
+            return self._seconds(operator.operator) * operator.present
+        return self.cost(operator).seconds
+
+    def _products(self, op: Gemm | Products) -> Cost:
         dtype = op.weight_dtype or self.weight_dtype
         fit = self.chip.gemm(dtype)
-        flops = 2.0 * op.m * op.n * op.k
+        flops = 2.0 * op.m * op.elements
         moved = (
-            BYTES[dtype] * op.n * op.k
-            + self.chip.activation_bytes(dtype) * op.m * op.k
-            + _OUTPUT_BYTES * op.m * op.n
+            BYTES[dtype] * op.elements
+            + self.chip.activation_bytes(dtype) * op.m * op.width_in
+            + _OUTPUT_BYTES * op.m * op.width_out
         )
         peak = self.chip.dense_flops[self.chip.arithmetic(dtype)]
         return Cost(
             flops,
             moved,
             0.0,
-            flops / (peak * fit.compute * self.engine.compute),
-            moved / (self.chip.hbm_bandwidth * fit.memory),
+            flops / (peak * achieved(fit.compute, self.engine.compute)),
+            moved / (self.chip.hbm_bandwidth * achieved(fit.memory)),
             0.0,
-            fit.overhead,
+            op.kernels * fit.overhead,
         )
 
     def _decode_attention(self, op: DecodeAttention) -> Cost:
@@ -128,7 +134,7 @@ class Roofline:
         return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, fit.overhead)
 
     def _decode_bandwidth(self, fit: Streaming) -> float:
-        return float(self.chip.hbm_bandwidth * min(1.0, fit.memory * self.engine.attention_decode))
+        return float(self.chip.hbm_bandwidth * achieved(fit.memory, self.engine.attention_decode))
 
     def _decode_fit(self) -> Streaming:
         table = self.chip.efficiency.attention_decode
@@ -142,10 +148,11 @@ class Roofline:
             * op.d_head
             * (op.tokens * (op.n_heads + op.n_kv_heads) + op.cached * op.n_kv_heads)
         )
-        peak = self.chip.dense_flops["bf16"] * _prefill_share(self.chip, op.d_head, op.tokens)
-        memory_s = moved / (self.chip.hbm_bandwidth * self.chip.efficiency.elementwise.memory)
+        share = achieved(_prefill_share(self.chip, op.d_head, op.tokens), self.engine.compute)
+        compute_s = flops / (self.chip.dense_flops["bf16"] * share)
+        memory_s = moved / (self.chip.hbm_bandwidth * achieved(self.chip.efficiency.elementwise.memory))
         overhead = self.chip.efficiency.attention_decode["bf16"].overhead
-        return Cost(flops, moved, 0.0, flops / (peak * self.engine.compute), memory_s, 0.0, overhead)
+        return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, overhead)
 
     def _group(self, n_chips: int) -> Group:
         group = group_of(n_chips, self.chip)

@@ -6,7 +6,7 @@ additive form does not drift from `archsat estimate --phase train`.
 
 from dataclasses import replace
 
-import numpy as np
+import drawn
 import pytest
 import samples
 from hypothesis import HealthCheck, given, settings
@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 
 import optimizer
 from optimizer import catalog
-from optimizer.blocks import gqa
-from optimizer.cost.floor import Narrowest, floors
 from optimizer.cost.memory import GIB
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.training.job import job
@@ -54,21 +52,13 @@ def runs(draw):
 def test_no_plan_trains_below_the_floor(run, name: str, t: int, share: float) -> None:
     model = catalog.model(name)
     frame = replace(samples.frame(model, tensor_parallel=t), training=run)
-    a, f = model.first.mixer, model.first.ffn
-    q = QUANTITIES["n_params"]
-    matrices = model.d_model * (2 * a.n_heads * a.d_head + 2 * a.n_kv_heads * a.d_head)
-    matrices += (2 + f.gated_ffn) * model.d_model * f.d_ff
-    narrowest = Narrowest(
-        a.n_heads * a.d_head / t,
-        gqa.kv_heads_per_rank(a, t) * a.d_head,
-        q.mixer(frame, a) + q.ffn(frame, f) - matrices,
-        a.attention_window,
-    )
-    for n_params in (q.total(frame, model), share * q.total(frame, model)):
-        least = floors(frame, model.n_layers, n_params, narrowest)
-        for quantity in ("train_s", "train_bytes"):
-            exact = QUANTITIES[quantity].total(frame, model)
-            assert float(np.asarray(least[quantity])) <= exact * (1 + 1e-12), quantity
+    n_params = QUANTITIES["n_params"].total(frame, model)
+    for known in (n_params, share * n_params):
+        layers = drawn.least_of(frame, model, known)
+        for name in ("train_s", "train_bytes"):
+            quantity = QUANTITIES[name]
+            exact = quantity.total(frame, model)
+            assert float(quantity.floor(frame, layers)) <= exact * (1 + 1e-12), name
 
 
 @pytest.mark.parametrize("name", NAMES)

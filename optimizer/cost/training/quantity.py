@@ -5,24 +5,23 @@ equal share of the layers, L / p and not ceil(L / p), and weights and gradients 
 stage whose messages hide, the two agree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from optimizer.blocks import block
 from optimizer.blocks.operators import Number
-from optimizer.cost.roofline import Roofline
+from optimizer.cost.least import Least
 from optimizer.cost.training import messages
 from optimizer.cost.training.activations import half_bytes as kept_bytes
-from optimizer.cost.training.constants import ENGINES, FLASH_BACKWARD
 from optimizer.cost.training.layout import Layout, layout_of
 from optimizer.cost.training.memory import Parameters, half_bytes_of, tables_bytes
 from optimizer.cost.training.pipeline import bubble_stages
 from optimizer.cost.training.step import Passes, data_parallel_s, optimizer_s, passes
-from optimizer.cost.training.work import Shape, Work, head_s, part_work, rates_of
+from optimizer.cost.training.work import Shape, Work, forward_step, head_s, part_work, rates_of, work_of
 from optimizer.spec.chip import Chip
 from optimizer.spec.training import TrainingSetup
-
-_PRODUCTS, _ELEMENTWISE, _REDUCTIONS = 4, 4, 2  # kernels of one dense layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +98,19 @@ def _tables(at: Layout, d_model: Number, vocab_size: int, tied: bool, positions:
     return Parameters(0.0, 0.0, vocab_size * d_model / at.tensor_parallel * both + positions * d_model)
 
 
-def _share(run: TrainingRun, at: Layout, own: Work, held: Parameters) -> Number:
-    """What computing and messages of a layer half add to the step of its pipeline."""
+def _share(run: TrainingRun, at: Layout, own: Work, held: Parameters, behind: Work | None = None) -> Number:
+    """What computing and messages of a layer half add to the step of its pipeline.
+
+    Messages hide behind its own work, or that of `behind`.
+    """
     chip, p = run.chip, at.pipeline_parallel
     computing = passes(own, at)
+    hiding = behind or own
     repeated = 2 + at.recompute_layers
     sent = repeated * (messages.tensor_s(own, at, chip) + messages.expert_s(own, at, chip))
     layer = computing.forward + computing.backward + computing.again + sent
-    layer = layer + messages.context_s(own, at, chip)
-    each, once = data_parallel_s(chip, at, held, computing, 1.0)
+    layer = layer + messages.context_s(hiding, at, chip)
+    each, once = data_parallel_s(chip, at, held, passes(hiding, at), 1.0)
     return (_runs(at) * (layer + each) + once + optimizer_s(held, at, chip)) / p
 
 
@@ -116,55 +119,23 @@ def _runs(at: Layout) -> Number:
     return at.n_microbatches + bubble_stages(at)
 
 
-def floor_s(
-    run: TrainingRun,
-    n_layers: Number,
-    matrix: Number,
-    d_model: Number,
-    query_width: Number,
-    attention_window: int | None,
-) -> Number:
-    """The least all layers take, given only their matrix elements and the least width of their queries.
+def least_s(run: TrainingRun, layers: Least, d_model: Number) -> Number:
+    """Seconds of a step that all layers take at least, for each narrowest mixer.
 
-    Products at the sustained rate without their bytes, the fixed time of the kernels, norms, the narrowest
-    attention at the speed of the best head width, tensor-parallel messages, the least of the gradients' and
-    the optimizer's.
+    No message costs less than one that hides behind endless computing.
     """
-    at, chip, shape = layout_of(run.setup), run.chip, run.shape
-    rates = rates_of(chip, shape)
-    t, tokens, p = shape.tensor_parallel, shape.tokens, at.pipeline_parallel
-    fit = rates.chip.gemm(shape.dtype)
-    peak = chip.dense_flops[chip.arithmetic(shape.dtype)] * fit.compute
-    streaming, engine = rates.chip.efficiency.elementwise, ENGINES[shape.engine]
-    products = 2.0 * tokens * matrix / t / peak
-    traffic = tokens * (12 * d_model / at.sequence_shards + 4 * query_width / t)
-    light = engine.elementwise * n_layers * traffic / (chip.hbm_bandwidth * streaming.memory)
-    kernels = n_layers * (_PRODUCTS * fit.overhead + _ELEMENTWISE * streaming.overhead)
-    attention = n_layers * _attention_floor(rates, shape, query_width / t, attention_window)
-    core = FLASH_BACKWARD if shape.flash_attention else 2.0
-    again = 1 + at.recompute_layers
-    none = Work(reductions=_REDUCTIONS * n_layers, reduced_bytes=2.0 * tokens * d_model)
-    sent = (2 + at.recompute_layers) * messages.tensor_s(none, at, chip)
-    layers = (2 + again) * products + (1 + again) * (light + kernels) + (core + again) * attention + sent
-    held = Parameters(matrix / t, 0.0, 0.0)
-    summed = messages.sum_s(held, at, chip) * (engine.data_exposed if at.overlap else 1.0)
-    return (_runs(at) * layers + summed + optimizer_s(held, at, chip)) / p
-
-
-def floor_bytes(run: TrainingRun, n_layers: Number, matrix: Number, d_model: Number) -> Number:
-    """The least bytes of all layers: states of their matrices, and their inputs."""
     at = layout_of(run.setup)
-    kept = at.tokens * n_layers * 2.0 * d_model / at.sequence_shards
-    return half_bytes_of(Parameters(matrix / at.tensor_parallel, 0.0, 0.0), kept, at)
+    step = forward_step(d_model, run.shape)
+    own = work_of(layers.operators(step), d_model, rates_of(run.chip, run.shape), run.shape)
+    return _share(run, at, own, _held_at_least(layers, at), behind=replace(own, attention=np.inf))
 
 
-def _attention_floor(rates: Roofline, shape: Shape, width: Number, window: int | None) -> Number:
-    """Seconds of one forward attention of queries `width` wide, at the rate of the best head width."""
-    if not shape.flash_attention:
-        return 0.0 * width
-    table = rates.chip.efficiency.attention_prefill.values()
-    s = shape.sequence_length
-    best = max(fit.peak * s / (s + fit.half) for fit in table)
-    seen = s if window is None else min(s, window)
-    pairs = (s * seen - seen * (seen - 1) / 2) * shape.microbatch / shape.context_parallel
-    return 4.0 * pairs * width / (rates.chip.dense_flops["bf16"] * best)
+def least_bytes(run: TrainingRun, layers: Least, d_model: Number) -> Number:
+    """Bytes of all layers, at least, for each narrowest mixer: states of matrices, and what layers keep."""
+    at = layout_of(run.setup)
+    kept = kept_bytes(layers.mixers, d_model, at) + kept_bytes(layers.ffn, d_model, at)
+    return half_bytes_of(_held_at_least(layers, at), layers.n_layers * kept, at)
+
+
+def _held_at_least(layers: Least, at: Layout) -> Parameters:
+    return Parameters(layers.elements(at.tensor_parallel), 0.0, 0.0)

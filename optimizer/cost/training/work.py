@@ -5,6 +5,7 @@ share of every sequence, and of the attention's pairs. The backward pass has twi
 inputs and of weights) and 2.5 times a flash kernel.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from optimizer.blocks.operators import (
     Number,
     Operator,
     PrefillAttention,
+    Products,
     Step,
 )
 from optimizer.cost.roofline import Roofline
@@ -105,23 +107,33 @@ def rates_of(chip: Chip, shape: Shape) -> Roofline:
 
 def part_work(part: Any, d_model: Number, rates: Roofline, shape: Shape) -> Work:
     """The work of one layer half; `part` and `d_model` may stand for many at once."""
+    operators = block(part).operators(part, forward_step(d_model, shape))
+    routes = float(part.kind == "moe")
+    per_token = 2.0 / shape.tensor_parallel * routes * getattr(part, "n_active_experts", 0) * d_model
+    own = work_of(operators, d_model, rates, shape)
+    return replace(own, routed_bytes=shape.tokens * per_token, routed_layers=routes)
+
+
+def forward_step(d_model: Number, shape: Shape) -> Step:
+    """The forward pass of a microbatch on one rank: a prefill without a cache."""
     sequences = shape.microbatch / shape.context_parallel
-    step = Step(d_model, shape.tensor_parallel, 0, 0, sequences, shape.sequence_length)
+    return Step(d_model, shape.tensor_parallel, 0, 0, sequences, shape.sequence_length)
+
+
+def work_of(operators: Sequence[Operator], d_model: Number, rates: Roofline, shape: Shape) -> Work:
+    """The work of some operators of a forward pass, none of which sends tokens to experts."""
     sums: dict[str, Number] = dict.fromkeys(_KINDS, 0.0)
     attends, kv_width = 0.0, 0.0
-    for op in block(part).operators(part, step):
+    for op in operators:
         kind, seconds, fixed = _priced(op, rates, shape)
         sums[kind] = sums[kind] + seconds
         sums["kernels"] = sums["kernels"] + fixed
-        if isinstance(op, PrefillAttention):
-            attends, kv_width = 1.0, 2.0 * op.n_kv_heads * op.d_head
-    routes = float(part.kind == "moe")
-    per_token = 2.0 / shape.tensor_parallel * routes * getattr(part, "n_active_experts", 0) * d_model
+        core, layers = (op.operator, op.present) if isinstance(op, ForSome) else (op, 1.0)
+        if isinstance(core, PrefillAttention):
+            attends, kv_width = layers, 2.0 * core.n_kv_heads * core.d_head
     return Work(
         **sums,
         reduced_bytes=2.0 * shape.tokens * d_model,
-        routed_bytes=shape.tokens * per_token,
-        routed_layers=routes,
         key_value_bytes=2.0 * shape.microbatch * shape.sequence_length * kv_width,
         attention_layers=attends,
     )
@@ -135,9 +147,9 @@ def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, Number, N
             return kind, seconds * op.present, fixed * op.present
         case AllReduce():
             return "reductions", 1.0, 0.0
-        case Gemm():
+        case Gemm() | Products():
             cost = rates.cost(op)
-            cast = _cast_s(op.m * op.k, op, rates)
+            cast = _cast_s(op.m * op.width_in, op, rates)
             return "products", cost.seconds - cost.overhead_s + cast, cost.overhead_s
         case Experts():
             cost = rates.cost(_spread(op, shape))
