@@ -7,27 +7,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from optimizer.report.fitting import new_table
 from optimizer.report.numbers import count, short
 
 _GIB = 2.0**30
 _NAME = 28  # widest name shown in full in 80 columns
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    for i, name in enumerate(columns):
-        table.add_column(
-            name,
-            justify="left" if i == 0 else "right",
-            no_wrap=True,
-            max_width=_NAME if i == 0 else None,
-        )
-    return table
-
-
 def chips_table(chips: Any) -> Table:
     """One row per chip: dense peaks, memory, scale-up link, price, whether its kernels were fitted."""
-    table = _table(
+    table = new_table(
         "chip",
         "bf16\nTF/s",
         "fp8\nTF/s",
@@ -37,6 +26,7 @@ def chips_table(chips: Any) -> Table:
         "linked",
         "USD/h",
         "fit",
+        widest_first=_NAME,
     )
     for chip in chips:
         fp8 = chip.dense_flops.get("fp8")
@@ -56,7 +46,7 @@ def chips_table(chips: Any) -> Table:
 
 def engines_table(engines: Any) -> Table:
     """One row per engine: what a step waits for beside kernels, what memory it leaves, how clients arrive."""
-    table = _table(
+    table = new_table(
         "engine",
         "step\nms",
         "sequence\nus",
@@ -66,6 +56,7 @@ def engines_table(engines: Any) -> Table:
         "burst",
         "clump",
         "fit",
+        widest_first=_NAME,
     )
     for engine in engines:
         table.add_row(
@@ -84,16 +75,18 @@ def engines_table(engines: Any) -> Table:
 
 def models_table(models: Any) -> Table:
     """One row per model; the dimensions are those of its first kind of layer that has them."""
-    table = _table("model", "params", "family", "layers", "d_model", "heads", "kv", "d_ff")
+    table = new_table(
+        *("model", "params", "layers", "d_model", "heads", "kv", "d_ff", "family"), widest_first=_NAME
+    )
     for model in models:
         table.add_row(
             model.name,
             count(model.published_params or 0),
-            model.family,
             str(model.n_layers),
             str(model.d_model),
             *(_first(model, name) for name in ("n_heads", "n_kv_heads")),
             _first(model, "d_ff") if model.family == "dense" else _first(model, "d_expert", "d_ff"),
+            model.family,
         )
     return table
 

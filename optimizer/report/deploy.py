@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, short
 from optimizer.report.parts import (
     assumptions_part,
@@ -14,7 +15,6 @@ from optimizer.report.parts import (
     blank_between,
     conflict_part,
     headline,
-    new_table,
     titled_lines,
 )
 from optimizer.spec.deployment_plan import DeploymentResult, ReplicaPool

@@ -2,8 +2,9 @@
 
 from rich.console import Group, RenderableType
 
+from optimizer.report.fitting import new_table
 from optimizer.report.numbers import count, value_of
-from optimizer.report.parts import blank_between, conflict_part, headline, new_table, proof
+from optimizer.report.parts import blank_between, conflict_part, headline, proof
 from optimizer.spec.plan import Result
 
 _WHERE = {

@@ -6,13 +6,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.report.deploy import proof, split
+from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, short
 from optimizer.report.parts import (
+    assumptions_part,
     binding_part,
     blank_between,
     conflict_part,
     headline,
-    new_table,
     titled_lines,
 )
 from optimizer.spec.fleet_plan import FleetResult, ServicePool
@@ -34,6 +35,8 @@ def _sections(result: FleetResult, verbose: bool) -> Iterator[RenderableType]:
     if result.conflict:
         yield conflict_part(result.conflict)
     yield proof(result)
+    if result.assumptions:
+        yield assumptions_part(result.assumptions, verbose)
 
 
 def _pools(result: FleetResult, pools: tuple[ServicePool, ...], verbose: bool) -> Group:

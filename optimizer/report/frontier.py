@@ -6,8 +6,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.report.chart import scatter
+from optimizer.report.fitting import new_table
 from optimizer.report.numbers import count, short, signed, value_of
-from optimizer.report.parts import blank_between, conflict_part, new_table, titled_lines
+from optimizer.report.parts import blank_between, conflict_part, titled_lines
 from optimizer.report.replicas import POOLS, replicas_of
 from optimizer.spec.deployment_plan import DeploymentPlan
 from optimizer.spec.plan import Plan

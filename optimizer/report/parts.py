@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
+from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, percent, short, signed, value_of
 from optimizer.spec.plan import TOGETHER, Assumption, Binding, Conflict, Objective, OperatorRow, Result
 
@@ -38,14 +37,22 @@ def headline(result: Any, better: str = "point of the lattice") -> Text:
     text.append(f"{result.problem['name']}\n", style="bold")
     if result.problem.get("question"):
         text.append(f"{result.problem['question']}\n", style="italic")
-    o = result.objective
     text.append(result.status.upper(), style=_STYLE[result.status])
+    _reached(text, result.objective, result.status, better)
+    for assumption in result.assumptions:
+        if assumption.caveat and result.objective.value is not None:
+            text.append(f"\ncaution: {assumption.name} {assumption.value}", style="yellow")
+    return text
+
+
+def _reached(text: Text, o: Objective, status: str, better: str) -> None:
+    """What was reached, and how good it is known to be."""
     if o.value is None:
         none = f"  no plan to {o.sense}imise {o.name}"
-        text.append(none if result.status == "infeasible" else "  stopped before any plan was found")
-        return text
+        text.append(none if status == "infeasible" else "  stopped before any plan was found")
+        return
     text.append(f"  {o.name} {value_of(o.name, o.value)} {o.unit}", style="bold")
-    if result.status == "optimal":
+    if status == "optimal":
         if not o.gap:
             text.append(f", and no {better} is better")
         elif o.bound is not None:
@@ -55,19 +62,6 @@ def headline(result: Any, better: str = "point of the lattice") -> Text:
         text.append(f", bound {short(o.bound)}, gap {o.gap:.2%}: stopped before the proof")
     else:
         text.append(", stopped before any bound was proven")
-    return text
-
-
-def new_table(*columns: str) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
-    return table
 
 
 def _bounds(rows: list[OperatorRow], total: float) -> str:

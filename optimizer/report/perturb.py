@@ -7,8 +7,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.report.chart import bars
+from optimizer.report.fitting import new_table
 from optimizer.report.numbers import percent, short, signed, value_of
-from optimizer.report.parts import blank_between, conflict_part, new_table, titled_lines
+from optimizer.report.parts import blank_between, conflict_part, titled_lines
 from optimizer.spec.studies import Change, Critical, Perturbation
 
 SHOWN = 12

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.metrics import metric
+from optimizer.report.fitting import new_table
 from optimizer.report.numbers import count, percent, signed, value_of
 from optimizer.report.parts import (
     assumptions_part,
@@ -14,7 +15,6 @@ from optimizer.report.parts import (
     blank_between,
     conflict_part,
     headline,
-    new_table,
     operators_part,
     proof,
     titled_lines,

@@ -6,13 +6,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.report.deploy import proof
+from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, short
 from optimizer.report.parts import (
+    assumptions_part,
     binding_part,
     blank_between,
     conflict_part,
     headline,
-    new_table,
     titled_lines,
 )
 from optimizer.spec.pipeline import PipelineResult
@@ -20,10 +21,10 @@ from optimizer.spec.pipeline import PipelineResult
 
 def report(result: PipelineResult, verbose: bool = False) -> Group:
     """The whole report of one result."""
-    return Group(*blank_between(_sections(result)))
+    return Group(*blank_between(_sections(result, verbose)))
 
 
-def _sections(result: PipelineResult) -> Iterator[RenderableType]:
+def _sections(result: PipelineResult, verbose: bool) -> Iterator[RenderableType]:
     yield headline(result, "split")
     if result.stages:
         yield _stages(result)
@@ -32,6 +33,8 @@ def _sections(result: PipelineResult) -> Iterator[RenderableType]:
     if result.conflict:
         yield conflict_part(result.conflict)
     yield proof(result)
+    if result.assumptions:
+        yield assumptions_part(result.assumptions, verbose)
 
 
 def _stages(result: PipelineResult) -> Group:

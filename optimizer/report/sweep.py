@@ -3,9 +3,10 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from optimizer.report.fitting import new_table
 from optimizer.report.frontier import names_of
 from optimizer.report.numbers import value_of
-from optimizer.report.parts import blank_between, new_table, titled_lines
+from optimizer.report.parts import blank_between, titled_lines
 from optimizer.spec.studies import Sweep
 
 _STYLE = {"complete": "bold green", "partial": "bold yellow"}

@@ -3,8 +3,9 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from optimizer.report.fitting import new_table
 from optimizer.report.numbers import short
-from optimizer.report.parts import assumptions_part, blank_between, new_table, titled_lines
+from optimizer.report.parts import assumptions_part, blank_between, titled_lines
 from optimizer.spec.training_plan import TrainingEstimate
 
 _UNITS = {

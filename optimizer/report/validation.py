@@ -3,7 +3,8 @@
 from rich.console import Group
 from rich.text import Text
 
-from optimizer.report.parts import blank_between, new_table, titled_lines
+from optimizer.report.fitting import new_table
+from optimizer.report.parts import blank_between, titled_lines
 from optimizer.spec.plan import Validation
 
 

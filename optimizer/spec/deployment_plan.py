@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from optimizer.spec.base import Strict
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
+from optimizer.spec.shown import Solved
 
 
 class ReplicaPool(Strict):
@@ -73,7 +74,7 @@ class DeploymentCertificate(Strict):
     seed: int
 
 
-class DeploymentResult(Strict):
+class DeploymentResult(Solved):
     """What a deployment study returns; `wall_s` is the only field that differs between two equal runs."""
 
     status: Status

@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from optimizer.spec.base import Strict
 from optimizer.spec.deployment_plan import DeploymentCertificate
-from optimizer.spec.plan import Binding, Conflict, Objective, Status
+from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
+from optimizer.spec.shown import Solved
 
 
 class Part(Strict):
@@ -43,7 +44,7 @@ class FleetDeployment(Strict):
     pools: tuple[ServicePool, ...]
 
 
-class FleetResult(Strict):
+class FleetResult(Solved):
     """What a fleet study returns; `wall_s` is the only field that differs between two equal runs."""
 
     status: Status
@@ -56,6 +57,7 @@ class FleetResult(Strict):
     binding_untried: tuple[str, ...] = ()
     """Rules that there was no time to drop."""
     conflict: Conflict | None = None
+    assumptions: tuple[Assumption, ...] = ()
     certificate: DeploymentCertificate
     wall_s: float
     version: str

@@ -8,8 +8,9 @@ from optimizer.spec.base import Strict
 from optimizer.spec.deployment import PositiveFloat, Share
 from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.dtypes import KvDtype, WeightDtype
-from optimizer.spec.plan import Binding, Conflict, Objective, Status
+from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
 from optimizer.spec.problem import Domain, Positive
+from optimizer.spec.shown import Solved
 
 
 class StageGroup(Strict):
@@ -90,7 +91,7 @@ class Stage(Strict):
     hbm_usable_gib: float
 
 
-class PipelineResult(Strict):
+class PipelineResult(Solved):
     """What a pipeline study returns; `wall_s` is the only field that differs between two equal runs."""
 
     status: Status
@@ -105,6 +106,7 @@ class PipelineResult(Strict):
     binding_untried: tuple[str, ...] = ()
     """Rules that there was no time to drop."""
     conflict: Conflict | None = None
+    assumptions: tuple[Assumption, ...] = ()
     certificate: DeploymentCertificate
     wall_s: float
     version: str

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from optimizer.spec.base import Strict
+from optimizer.spec.shown import Solved
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
@@ -142,6 +143,8 @@ class Assumption(Strict):
     name: str
     value: str
     source: str
+    caveat: bool = False
+    """Shown beside the headline: the answer may be far from the truth because of it."""
 
 
 class Plan(Strict):
@@ -233,7 +236,7 @@ class Validation(Strict):
     """Reason to number of rows."""
 
 
-class Result(Strict):
+class Result(Solved):
     """What a study returns; `wall_s` is the only field that differs between two equal runs."""
 
     status: Status

@@ -7,6 +7,7 @@ from pydantic import Field
 from optimizer.spec.base import Strict
 from optimizer.spec.deployment_plan import DeploymentPlan
 from optimizer.spec.plan import Conflict, Plan, Relaxation
+from optimizer.spec.shown import Shown, plan_row
 
 AnyPlan = Plan | DeploymentPlan
 """A plan of a problem of any kind; each has metrics."""
@@ -85,7 +86,7 @@ class Placed(Strict):
 FrontierStatus = Literal["complete", "partial", "infeasible", "unknown"]
 
 
-class Frontier(Strict):
+class Frontier(Shown):
     """The Pareto set of a problem in two or three metrics."""
 
     status: FrontierStatus
@@ -101,6 +102,15 @@ class Frontier(Strict):
     lattice_points: int
     version: str
     problem: dict[str, Any]
+
+    def headline(self) -> str:
+        """How it ended, and what it found."""
+        names = " and ".join(aim.metric for aim in self.objectives)
+        return f"{self.problem.get('name', '')}: {self.status}, {len(self.points)} points of {names}"
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a point."""
+        return [plan_row(plan) for plan in self.points]
 
 
 class Change(Strict):
@@ -151,7 +161,7 @@ class Critical(Strict):
     plan: dict[str, tuple[Any, Any]]
 
 
-class Perturbation(Strict):
+class Perturbation(Shown):
     """What each constraint, dimension and constant costs."""
 
     status: Literal["complete", "partial", "infeasible", "unknown"]
@@ -167,8 +177,20 @@ class Perturbation(Strict):
     version: str
     problem: dict[str, Any]
 
+    def headline(self) -> str:
+        """How it ended, and what it found."""
+        what = f"{len(self.changes)} changes of {self.objective.metric}"
+        return f"{self.problem.get('name', '')}: {self.status}, {what}"
 
-class Explanation(Strict):
+    def table(self) -> list[dict[str, Any]]:
+        """One row a change."""
+        return [
+            {name: getattr(change, name) for name in ("kind", "name", "move", "objective", "difference")}
+            for change in self.changes
+        ]
+
+
+class Explanation(Shown):
     """Why nothing is feasible: every smallest reason, and every single change that would do."""
 
     status: Literal["infeasible", "feasible", "unknown"]
@@ -183,6 +205,17 @@ class Explanation(Strict):
     version: str
     problem: dict[str, Any]
 
+    def headline(self) -> str:
+        """How it ended, and what it found."""
+        return f"{self.problem.get('name', '')}: {self.status}, {len(self.conflicts)} conflicts"
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a change that would do."""
+        return [
+            {"constraint": r.constraint, "change": r.sentence, "from": str(r.from_), "to": str(r.to)}
+            for r in self.relaxations
+        ]
+
 
 class SweepRow(Strict):
     """One problem of a sweep and its answer."""
@@ -193,7 +226,7 @@ class SweepRow(Strict):
     reason: str = ""
 
 
-class Sweep(Strict):
+class Sweep(Shown):
     """The cross product of problems, each solved to its optimum."""
 
     status: Literal["complete", "partial"]
@@ -203,3 +236,33 @@ class Sweep(Strict):
     work: Work
     version: str
     problem: dict[str, Any]
+
+    def headline(self) -> str:
+        """How it ended, and what it found."""
+        return f"{self.problem.get('name', '')}: {self.status}, {len(self.rows)} problems"
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a problem: the fields swept, the status, the plan, its metrics, the reason."""
+        metrics = sorted({name for row in self.rows if row.plan for name in row.plan.metrics})
+        return [_swept(self, row, metrics) for row in self.rows]
+
+
+_DIMENSIONS = ("n_params", "n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
+_POOL = ("chip", "tensor_parallel", "batch", "weight_dtype", "kv_dtype", "chips")
+
+
+def _swept(found: Sweep, row: SweepRow, metrics: list[str]) -> dict[str, Any]:
+    cells: dict[str, Any] = {name: _cell(row.at[name]) for name in found.over}
+    cells["status"] = row.status
+    plan = row.plan
+    for name in _DIMENSIONS:
+        cells[f"plan.{name}"] = getattr(plan.architecture, name) if plan else None
+    for name in _POOL:
+        cells[f"plan.{name}"] = getattr(plan.deployment.pools[0], name) if plan else None
+    cells |= {name: plan.metrics.get(name) if plan else None for name in metrics}
+    cells["reason"] = row.reason
+    return cells
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, int | float | str | bool) or value is None else str(value)

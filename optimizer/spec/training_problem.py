@@ -8,6 +8,7 @@ from optimizer.spec.base import Strict
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
 from optimizer.spec.problem import Domain
 from optimizer.spec.quantity import Count
+from optimizer.spec.shown import Solved
 from optimizer.spec.training import Degree, Engine, Recompute, Schedule, TrainingDtype
 from optimizer.spec.training_plan import TrainingEstimate
 
@@ -94,7 +95,7 @@ class TrainingCertificate(Strict):
     checker: str
 
 
-class TrainingResult(Strict):
+class TrainingResult(Solved):
     """The best setting, proven, or the smallest conflict."""
 
     status: Status

@@ -12,6 +12,7 @@ from optimizer.solver.engine import engine_version
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.deployment_plan import DeploymentCertificate, DeploymentResult, Pools
 from optimizer.spec.plan import Assumption, Binding, Objective
+from optimizer.studies.assumptions import chips_assumed
 from optimizer.studies.binding import UNLIMITED, WhatBinds, what_binds
 from optimizer.studies.deploy_columns import all_bounds, prepare
 from optimizer.studies.deploy_explain import explain_deployment
@@ -63,7 +64,7 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
         binding_untried=binds.untried,
         next_better=study.next_better(found) if found.status == "optimal" and sense > 0 else "",
         conflict=conflict,
-        assumptions=study.assumptions(),
+        assumptions=study.assumptions(plan),
         certificate=study.certificate(found, plan),
         wall_s=time.monotonic() - start,
         version=VERSION,
@@ -167,8 +168,14 @@ class _Study:
         gap = demand - most.served
         return f"{what} serve at most {most.served:.6g} requests/s, {gap:.4g} short of {demand:g}"
 
-    def assumptions(self) -> tuple[Assumption, ...]:
+    def assumptions(self, plan: Packed) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""
+        check = self.outcome(plan).check
+        used = [s.name for s in self.columns.supplies if plan.counts and check.chips(s.name)]
+        predicted = self.problem.performance_table is None
+        return (*self._methods(), *chips_assumed(self.columns.supplies, used, predicted))
+
+    def _methods(self) -> tuple[Assumption, ...]:
         page = "docs/deployments.md"
         found = []
         if self.problem.performance_table is not None:

@@ -19,6 +19,7 @@ from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.fleet import Bucket, FleetProblem, Service
 from optimizer.spec.fleet_plan import FleetDeployment, FleetResult, Part, ServicePool
 from optimizer.spec.plan import Binding, Conflict, Objective, Relaxation
+from optimizer.studies.assumptions import chips_assumed
 from optimizer.studies.binding import WhatBinds, what_binds
 from optimizer.studies.conflict import smallest_conflict
 from optimizer.studies.deploy import UNITS
@@ -57,6 +58,7 @@ def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
         binding=study.binding(plan, binds),
         binding_untried=binds.untried,
         conflict=study.explain() if solved == "infeasible" else None,
+        assumptions=chips_assumed(study.columns.supplies, study.check(plan).chips(), study.predicted),
         certificate=study.certificate(plan),
         wall_s=time.monotonic() - start,
         version=VERSION,
@@ -278,6 +280,11 @@ class _FleetStudy:
             to = None
         words = "no change of it alone is enough" if to is None else sentence(name, to)
         return Relaxation(constraint=name, sentence=words, from_=self.bounds[name], to=to, unit="")
+
+    @property
+    def predicted(self) -> bool:
+        """Whether the cost model states rates of any service."""
+        return any(service.performance_table is None for service in self.problem.services)
 
     def certificate(self, plan: FleetPlan) -> DeploymentCertificate:
         """Why the answer can be believed."""

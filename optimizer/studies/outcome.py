@@ -27,6 +27,7 @@ from optimizer.spec.plan import (
     Plan,
     Pool,
 )
+from optimizer.studies.assumptions import efficiency_of, price_of
 
 _SAME = 1e-9
 _LAW_RANGE = 16e9
@@ -169,8 +170,7 @@ def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float
             add(f"{engine.name} {name}", f"{getattr(engine, name):g}", engine.source(name))
     if "training_tokens" not in given:
         add("training_tokens", f"{frame.training_tokens:.3g}", "default of archsat")
-    kind = "fitted to kernels" if chip.efficiency.measured else "NOT measured on this chip"
-    add(f"{chip.name} efficiency", kind, chip.source("efficiency"))
+    found += [efficiency_of(chip), *price_of(chip)]
     if frame.weight_dtype not in ("bf16", "int8", "int4") and chip.arithmetic(frame.weight_dtype) == "bf16":
         add(
             f"{frame.weight_dtype} weights",
@@ -182,12 +182,6 @@ def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float
             "all-reduce",
             f"no measurement on {frame.tensor_parallel} chips",
             "nearest or generic constants",
-        )
-    if chip.usd_per_chip_hour is not None:
-        add(
-            f"{chip.name} price",
-            f"{chip.usd_per_chip_hour:g} USD an hour",
-            chip.source("usd_per_chip_hour"),
         )
     add("decode context", f"{frame.decode_context:g} tokens", "prompt and half of the answer")
     add(

@@ -8,7 +8,7 @@ from typing import Literal
 
 from optimizer import catalog
 from optimizer.columns.stages import StageCosts, priced, structures
-from optimizer.columns.supply import GIB, supplies
+from optimizer.columns.supply import GIB, Supply, supplies
 from optimizer.errors import InputError, InternalMismatch
 from optimizer.solver.engine import engine_version
 from optimizer.solver.milp import Proved
@@ -17,6 +17,7 @@ from optimizer.spec.deployment import Offer
 from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.pipeline import PipelineProblem, PipelineResult, Stage
 from optimizer.spec.plan import Binding, Conflict, Objective, Relaxation
+from optimizer.studies.assumptions import chips_assumed
 from optimizer.studies.binding import WhatBinds, what_binds
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
@@ -96,6 +97,7 @@ def solve(problem: PipelineProblem, options: Options = Options()) -> PipelineRes
         binding=study.binding(best, binds) if best else (),
         binding_untried=binds.untried,
         conflict=study.explain() if best is None else None,
+        assumptions=chips_assumed(study.kinds, [s.chip for s in study.stages(best)] if best else []),
         certificate=study.certificate(best),
         wall_s=time.monotonic() - start,
         version=VERSION,
@@ -254,6 +256,11 @@ class _Stages:
             unit = "of the usable memory" if row.rule == "memory_capacity" else "ms"
             rows.append(Binding(constraint=row.rule, bound=limit, value=value, unit=unit, gain=row.gain))
         return tuple(rows)
+
+    @property
+    def kinds(self) -> tuple[Supply, ...]:
+        """Each kind of chip once."""
+        return tuple({s.name: s for s in self.supplies}.values())
 
     def explain(self) -> Conflict:
         """Which single bounds, lifted, leave a split; all of them if none alone does."""

@@ -12,6 +12,7 @@ from optimizer.solver.training import Counts, Found, Lattice, Limits, search
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation, Status
 from optimizer.spec.training_plan import TrainingEstimate
 from optimizer.spec.training_problem import TrainingCertificate, TrainingProblem, TrainingResult
+from optimizer.studies.assumptions import price_of
 from optimizer.studies.binding import WhatBinds, what_binds
 from optimizer.studies.conflict import smallest_conflict
 from optimizer.studies.solve import Options
@@ -217,13 +218,7 @@ class _Study:
         """What the problem leaves to defaults."""
         reserve = self.problem.setup.reserve_gib
         chips = [Assumption(name="setup.reserve_gib", value=f"{reserve:g} GiB a chip", source="a guess")]
-        price = self.chip.usd_per_chip_hour
-        if price is not None:
-            source = self.chip.source("usd_per_chip_hour")
-            chips.append(
-                Assumption(name=f"{self.chip.name} price", value=f"{price:g} USD an hour", source=source)
-            )
-        return tuple(chips)
+        return (*chips, *price_of(self.chip))
 
     def certificate(self, best: Found | None, counts: Counts) -> TrainingCertificate:
         """The counts of the search."""

@@ -1,0 +1,75 @@
+"""How answers show themselves in Python: one line at a prompt, a table in a notebook, a frame on request."""
+
+from html import escape
+from importlib import import_module
+from typing import Any
+
+from optimizer.spec.base import Strict
+
+_ROWS_SHOWN = 50
+
+
+class Shown(Strict):
+    """An answer that prints in a line; `headline` and `table` say what it holds."""
+
+    def headline(self) -> str:
+        """The answer in a line."""
+        raise NotImplementedError
+
+    def table(self) -> list[dict[str, Any]]:
+        """The answer as rows of a table with the same columns."""
+        raise NotImplementedError
+
+    def to_frame(self) -> Any:
+        """The rows as a pandas DataFrame; pandas comes with OR-Tools."""
+        pandas: Any = import_module("pandas")
+        return pandas.DataFrame(self.table())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.headline()})"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        rows = self.table()
+        heads = "".join(f"<th>{escape(str(name))}</th>" for name in (rows[0] if rows else {}))
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row.values()) + "</tr>"
+            for row in rows[:_ROWS_SHOWN]
+        )
+        more = f"<p>{len(rows) - _ROWS_SHOWN} more rows</p>" if len(rows) > _ROWS_SHOWN else ""
+        return f"<p>{escape(self.headline())}</p><table><tr>{heads}</tr>{body}</table>{more}"
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+class Solved(Shown):
+    """The answer to one problem of any kind: status, objective and metrics."""
+
+    def headline(self) -> str:
+        """Name of the problem, status, objective."""
+        told: Any = self
+        o = told.objective
+        reached = "no plan" if o.value is None else f"{o.name} {o.value:.6g} {o.unit}".rstrip()
+        return f"{told.problem.get('name', '')}: {told.status}, {reached}"
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a metric."""
+        told: Any = self
+        return [{"metric": name, "value": value} for name, value in told.metrics.items()]
+
+
+def plan_row(plan: Any) -> dict[str, Any]:
+    """A plan as one row: its dimensions or pools, then its metrics."""
+    row: dict[str, Any] = {}
+    if isinstance(plan.architecture, Strict):
+        row |= plan.architecture.model_dump()
+    pools = plan.deployment.pools
+    if len(pools) == 1:
+        row |= {name: value for name, value in pools[0].model_dump().items() if name != "phase"}
+    else:
+        row["pools"] = ", ".join(f"{p.replicas} {p.phase} on {p.chip}" for p in pools)
+    row |= plan.metrics
+    return row
