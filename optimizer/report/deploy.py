@@ -1,6 +1,7 @@
 """The report of a solved deployment for a person at a terminal; good in 80 columns."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -101,6 +102,8 @@ def _totals(result: DeploymentResult) -> Group:
         if name in m:
             limit = bounds.get(f"{name}_max")
             items.append(f"{name} {exact(m[name])}" + (f" of at most {exact(limit)} ms" if limit else " ms"))
+    if spare := _to_spare(result):
+        items.append(f"to spare: {spare}")
     demand = result.problem.get("workload", {}).get("requests_per_s")
     wanted = f" for {demand:g} asked" if demand else ""
     items.append(f"{exact(m['requests_per_s'])} requests/s of capacity{wanted}, {m['utilisation']:.1%} used")
@@ -114,16 +117,41 @@ def _totals(result: DeploymentResult) -> Group:
     return titled_lines("Totals", [*items, ", ".join(money)] if money else items)
 
 
+def _to_spare(result: DeploymentResult) -> str:
+    """How far the plan is from each limit, the nearest first: what a drift of the traffic would meet."""
+    bounds = result.problem.get("constraints", {})
+    left: dict[str, float] = {
+        name: 1 - result.metrics[name] / bounds[f"{name}_max"]
+        for name in ("ttft_ms", "tpot_ms")
+        if name in result.metrics and bounds.get(f"{name}_max")
+    }
+    if result.problem.get("workload", {}).get("requests_per_s") and result.deployment:
+        for pool in result.deployment.pools:
+            key = f"the {pool.phase} pools' traffic"
+            left[key] = min(left.get(key, 1.0), 1 - pool.utilisation)
+    return ", ".join(f"{share:.1%} of {name}" for name, share in sorted(left.items(), key=lambda row: row[1]))
+
+
 def _binding(result: DeploymentResult) -> Group:
     part = binding_part(result, "no bound: the traffic and the configurations do")
     more = [Padding(Text(result.next_better), (0, 0, 0, 2))] if result.next_better else []
     return Group(part, *more)
 
 
+def grouped(dropped: Mapping[str, int]) -> dict[str, int]:
+    """Reasons that differ only in their numbers taken together: the rule, and how many it left out."""
+    found: dict[str, int] = {}
+    for why, n in dropped.items():
+        rule = re.sub(r" \d+$", "", why.partition(":")[0])
+        rule = "a better configuration" if rule == "dominated" else rule
+        found[rule] = found.get(rule, 0) + n
+    return found
+
+
 def proof(result: Any) -> Group:
     """Why a deployment of any kind can be believed."""
     c = result.certificate
-    dropped = ", ".join(f"{n} {why}" for why, n in c.dropped.items())
+    dropped = ", ".join(f"{n} by {why}" for why, n in grouped(c.dropped).items())
     o = result.objective
     items = [f"{c.columns} configurations, {c.columns_solved} left to choose from"]
     if dropped:

@@ -1,6 +1,7 @@
 """Tables that fit the screen by leaving out whole columns: a figure is never cut."""
 
 from copy import copy
+from dataclasses import replace
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -21,6 +22,8 @@ class FittingTable(Table):
         shown.columns = list(self.columns)
         while len(shown.columns) > _FEWEST and _width(shown, console, options) > options.max_width:
             left_out.append(_name(shown.columns.pop().header))
+        if _width(shown, console, options) > options.max_width:
+            shown.columns[0] = replace(shown.columns[0], no_wrap=False)  # words may wrap, figures may not
         yield from Table.__rich_console__(shown, console, options)
         if left_out:
             names = ", ".join(name for name in reversed(left_out) if name)
@@ -48,4 +51,4 @@ def _width(table: Table, console: Console, options: ConsoleOptions) -> int:
 
 
 def _name(header: object) -> str:
-    return " ".join(str(header).split())
+    return str(header).replace("_\n", "_").replace("\n", " ")

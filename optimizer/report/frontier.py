@@ -168,9 +168,11 @@ def _placed(found: Frontier, row: Placed) -> str:
     elif row.verdict == "on the frontier":
         says = f"on the frontier, equal to point {(row.point or 0) + 1}"
     elif row.verdict == "outside":
-        says = "no point dominates it: it is outside the lattice or breaks a rule"
+        says = "no point dominates it"
     else:
         says = "not decided: the frontier is not complete"
+    if row.unlike:
+        says += f"; the lattice has nothing like its {'; '.join(row.unlike[:3])}"
     breaks = f"; it breaks {', '.join(row.breaks)}" if row.breaks else ""
     return f"{row.name} ({values}): {says}{breaks}"
 

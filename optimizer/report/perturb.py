@@ -47,7 +47,8 @@ _TITLES = {
     "constraint": "Constraints moved and dropped, the rest re-optimised",
     "dimension": "Dimensions held at other values, the rest re-optimised (alone: nothing else changed; "
     "in brackets the rules that breaks)",
-    "constant": "Constants changed, the plan re-optimised",
+    "constant": "Constants changed, the plan re-optimised (alone: the same plan, so the slope; the rest of "
+    "the difference is the step to another plan)",
 }
 
 
@@ -81,26 +82,27 @@ def _bars(found: Perturbation) -> Text:
 
 
 def _changes(found: Perturbation, own: list[Change], title: str, verbose: bool) -> Group:
-    dimension = own[0].kind == "dimension"
-    table = new_table("changed", "optimum", "difference", "", "alone" if dimension else "per unit")
-    moved = own if verbose else [c for c in own if c.difference]
+    kept = own[0].kind in ("dimension", "constant")
+    table = new_table("changed", "optimum", "difference", "", "alone" if kept else "per unit")
+    whole = verbose or own[0].kind == "constant"  # every constant was asked for
+    moved = own if whole else [c for c in own if c.difference]
     for change in moved:
-        table.add_row(f"{change.name} {change.move}"[:40], *_cells(found, change, dimension))
-    same = [c for c in own if c.difference == 0.0]
-    none = [c for c in own if c.difference is None]
+        table.add_row(f"{change.name} {change.move}"[:40], *_cells(found, change, kept))
+    same = [] if whole else [c for c in own if c.difference == 0.0]
+    none = [] if whole else [c for c in own if c.difference is None]
     rest = []
     if not verbose and same:
-        rest.append(f"{len(same)} changes leave the optimum as it is")
+        rest.append(f"the optimum stays at {_joined(same)}")
     if not verbose and none:
         rest.append("no plan at " + _joined(none))
     return Group(Text(title, style="bold"), table, *(Text(line, style="dim") for line in rest))
 
 
-def _cells(found: Perturbation, change: Change, dimension: bool) -> list[str]:
+def _cells(found: Perturbation, change: Change, kept: bool) -> list[str]:
     metric, base = found.objective.metric, found.value or 0.0
-    last = _alone(change, metric) if dimension else "" if change.price is None else _price(change.price)
+    last = _alone(change, metric) if kept else "" if change.price is None else _price(change.price)
     if change.difference is None or change.objective is None:
-        return ["no plan", "", "", last]
+        return ["no limit" if change.move == "dropped" else "no plan", "", "", last]
     moved = signed(change.difference) if change.difference else "="
     return [value_of(metric, change.objective), moved, percent(change.difference, base), last]
 

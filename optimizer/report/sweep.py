@@ -4,14 +4,29 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.report.fitting import new_table
-from optimizer.report.frontier import names_of
+from optimizer.report.frontier import broken, names_of
 from optimizer.report.numbers import value_of
 from optimizer.report.parts import blank_between, titled_lines
+from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Sweep
 
 _STYLE = {"complete": "bold green", "partial": "bold yellow"}
 SHOWN = 60
+_DIMENSIONS = ("layers", "d_model", "heads", "kv", "d_head", "d_ff")
+_METRICS = ("tpot_ms", "ttft_ms", "loss", "memory_gib")
 _SWEPT = {"hardware": "chip", "tensor_parallel": "TP", "weight_dtype": "weights", "kv_dtype": "cache"}
+
+
+def _cells(plan: Plan, objective: str) -> dict[str, str]:
+    """Dimensions, then the metrics that people choose by, then how it runs."""
+    where = names_of(plan)
+    metrics = {
+        name: value_of(name, plan.metrics[name])
+        for name in _METRICS
+        if name != objective and name in plan.metrics
+    }
+    dimensions = {name: where.pop(name) for name in _DIMENSIONS}
+    return dimensions | metrics | where
 
 
 def report(found: Sweep, verbose: bool = False) -> Group:
@@ -21,21 +36,18 @@ def report(found: Sweep, verbose: bool = False) -> Group:
     head.append(found.status.upper(), style=_STYLE[found.status])
     aim = found.objective
     head.append(f"  {len(found.rows)} problems, {aim.sense} {aim.metric} ({aim.unit})", style="bold")
-    plans = [names_of(row.plan) for row in found.rows if row.plan]
-    swept = {_SWEPT.get(last, last) for last in (name.split(".")[-1] for name in found.over)} | {
-        "params",
-        "d_head",
-        "kv",
-    }
+    plans = [_cells(row.plan, aim.metric) for row in found.rows if row.plan]
+    swept = {_SWEPT.get(last, last) for last in (name.split(".")[-1] for name in found.over)}
     differ = [n for n in (plans[0] if plans else {}) if n not in swept and len({p[n] for p in plans}) > 1]
     shown = found.rows if verbose else found.rows[:SHOWN]
-    table = new_table(*(name.split(".")[-1] for name in found.over), aim.metric, *differ)
+    heads = (*(name.split(".")[-1] for name in found.over), aim.metric, *differ)
+    table = new_table(*map(broken, heads))
     for row in shown:
         at = [str(value) for value in row.at.values()]
         if row.plan is None:
             table.add_row(*at, row.status, *[""] * len(differ))
             continue
-        own = names_of(row.plan)
+        own = _cells(row.plan, aim.metric)
         table.add_row(*at, value_of(aim.metric, row.plan.metrics[aim.metric]), *(own[n] for n in differ))
     parts: list[RenderableType] = [head, table]
     if len(shown) < len(found.rows):

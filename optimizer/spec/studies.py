@@ -81,6 +81,8 @@ class Placed(Strict):
     """That point's objectives less its own."""
     breaks: tuple[str, ...]
     """Rules of the problem that it breaks; then it is no point of the lattice."""
+    unlike: tuple[str, ...] = ()
+    """What it has that no point of the lattice has."""
 
 
 FrontierStatus = Literal["complete", "partial", "infeasible", "unknown"]
@@ -133,7 +135,8 @@ class Change(Strict):
     plan: dict[str, tuple[Any, Any]]
     """What changes in the plan: dimension to (old, new)."""
     alone: dict[str, float] | None = None
-    """Metrics less the old ones with this changed and all else kept; None where that is no plan."""
+    """Metrics less the old ones with a dimension or a constant changed and all else kept; None where that
+    is no plan. Of a constant it is the slope, and the rest of the difference the step to another plan."""
     alone_breaks: tuple[str, ...] = ()
 
 

@@ -132,6 +132,18 @@ class ArchitectureQuestion:
         checked = check(frame, self._architecture(frame, chosen), self.space.rules)
         return checked.metrics, checked.broken
 
+    def held(
+        self, plan: Plan, scaled: Mapping[str, float]
+    ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+        """The same plan with constants scaled: its metrics, and the rules it breaks."""
+        other = self._changed(Ask(aims=(), scaled=dict(scaled)))
+        chosen = self.choices(plan)
+        if "batch" not in self.domains():
+            chosen |= {"batch": other.problem.workload.batch}
+        frame = other._frame(chosen)
+        checked = check(frame, other._architecture(frame, chosen), other.space.rules)
+        return checked.metrics, checked.broken
+
     def beside(self, names: Sequence[str]) -> tuple[str, ...]:
         """The baseline, then the models named; InputError for a model that does not exist."""
         from optimizer import catalog
@@ -141,6 +153,24 @@ class ArchitectureQuestion:
         for name in found:
             catalog.model(name)
         return found
+
+    def unlike(self, name: str) -> tuple[str, ...]:
+        """Layers that the lattice has not, or dimensions outside its domains."""
+        from optimizer import catalog
+
+        model = catalog.model(name)
+        if not model.plain:
+            return (layers_in_words(model),)
+        mixer, ffn = model.first.mixer, model.first.ffn
+        own = {"d_model": model.d_model, "n_layers": model.n_layers, "d_ff": getattr(ffn, "d_ff", None)}
+        own |= {n: getattr(mixer, n, None) for n in ("n_heads", "n_kv_heads", "d_head", "attention_window")}
+        found = [f"{n} {own[n]}, not in its domain" for n in DIMENSIONS if own[n] not in self._domain(n)]
+        if own["attention_window"] != self.space.attention.attention_window:
+            found.append(f"attention_window {own['attention_window'] or 'none'}")
+        return tuple(found)
+
+    def _domain(self, name: str) -> tuple[Any, ...]:
+        return tuple(getattr(self.space.architecture, name))
 
     def place(self, name: str, like: Plan) -> tuple[dict[str, float], tuple[str, ...]]:
         """A published model where `like` runs."""
@@ -267,3 +297,14 @@ def _with_figures(space: Space, figures: Mapping[str, float]) -> Space:
     changed = replace(space, chips=chips, rules=rules)
     changed.memo.update({name: space.memo.setdefault(name, {}) for name in _SHARED})
     return changed
+
+
+def layers_in_words(model: Architecture) -> str:
+    """The layers of a model, group by group: 'layers: 24 x gqa with a window of 1024 and dense_ffn'."""
+    groups = []
+    for group in model.layers:
+        mixer, ffn = group.block.mixer, group.block.ffn
+        window = getattr(mixer, "attention_window", None)
+        windowed = f" with a window of {window}" if window else ""
+        groups.append(f"{group.count} x {mixer.kind}{windowed} and {ffn.kind}")
+    return "layers: " + ", ".join(groups)

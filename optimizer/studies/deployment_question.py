@@ -168,6 +168,18 @@ class DeploymentQuestion:
         outcome = self._outcome(self.bounds, counts)
         return outcome.metrics(), tuple(outcome.check.broken(self.bounds))
 
+    def held(
+        self, plan: DeploymentPlan, scaled: Mapping[str, float]
+    ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+        """The same pools with constants scaled; None where a pool can no longer be."""
+        other = self._changed(Ask(aims=(), scaled=dict(scaled)))
+        rows = {other._row(pool, {}): pool.replicas for pool in plan.deployment.pools}
+        counts = {row: n for row, n in rows.items() if row is not None}
+        if len(counts) < len(plan.deployment.pools):
+            return None, ()
+        outcome = other._outcome(other.bounds, counts)
+        return outcome.metrics(), tuple(outcome.check.broken(other.bounds))
+
     def _row(self, pool: Any, changed: Mapping[str, Any]) -> int | None:
         """The configuration of a pool with some columns changed."""
         r = self.columns.replicas
@@ -183,6 +195,10 @@ class DeploymentQuestion:
             raise InputError(
                 f"--models {names[0][:64]}: no model can be placed beside a deployment's frontier"
             )
+        return ()
+
+    def unlike(self, name: str) -> tuple[str, ...]:
+        """Nothing: no model is placed beside a deployment."""
         return ()
 
     def place(self, name: str, like: DeploymentPlan) -> tuple[dict[str, float], tuple[str, ...]]:

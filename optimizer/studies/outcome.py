@@ -3,7 +3,7 @@
 from typing import Any
 
 from optimizer.check import check
-from optimizer.columns.rules import baseline_frame, lattice_only
+from optimizer.columns.rules import baseline_frame, lattice_only, split_bound
 from optimizer.columns.space import Space
 from optimizer.cost.frame import Frame
 from optimizer.cost.quality import NOISE
@@ -193,6 +193,22 @@ def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float
     if metrics.get("n_params", 0.0) > _LAW_RANGE:
         add("loss proxy", "beyond the 16B of its data: extrapolated", "Besiroglu et al. 2024")
     return tuple(found)
+
+
+def unseen_by_the_loss(space: Space) -> tuple[Assumption, ...]:
+    """The free dimensions that the loss proxy cannot see, where the loss decides anything."""
+    asked = {name for name, _ in space.problem.objectives} | {split_bound(r)[0] for r in space.rules.values}
+    free = [n for n in ("n_heads", "n_kv_heads", "d_head", "d_ff") if len(getattr(space.architecture, n)) > 1]
+    if "loss" not in asked or not free:
+        return ()
+    return (
+        Assumption(
+            name="loss proxy",
+            value=f"does not see {', '.join(free)} but by their parameters: speed and rules chose them",
+            source="docs/quality.md",
+            caveat=True,
+        ),
+    )
 
 
 def unit(name: str) -> str:

@@ -189,8 +189,12 @@ class _Perturb:
         value = None if plan is None else plan.metrics[first]
         difference = None if value is None else value - base.metrics[first]
         alone: tuple[dict[str, float] | None, tuple[str, ...]] = None, ()
-        if item.kind == "dimension":
-            metrics, breaks = self.question.alone(base, item.name, item.new)
+        if item.kind != "constraint":
+            metrics, breaks = (
+                self.question.alone(base, item.name, item.new)
+                if item.kind == "dimension"
+                else self.question.held(base, item.ask.scaled)
+            )
             alone = None if metrics is None else _less(metrics, base.metrics), breaks
         return Change(
             kind=item.kind,

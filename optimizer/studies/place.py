@@ -52,4 +52,5 @@ def _placed(
         point=row if found else None,
         difference=difference if found else {},
         breaks=breaks,
+        unlike=question.unlike(name),
     )

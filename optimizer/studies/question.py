@@ -70,6 +70,10 @@ class Question(Protocol):
         """The plan with one choice changed: its metrics, and the constraints it breaks."""
         ...
 
+    def held(self, plan: Any, scaled: Mapping[str, float]) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+        """The same plan with constants scaled: its metrics (None if it cannot be), and what it breaks."""
+        ...
+
     def tighter(self, constraint: str, old: Any, new: Any) -> bool:
         """Whether the new value allows no plan that the old one does not."""
         ...
@@ -88,6 +92,10 @@ class Question(Protocol):
 
     def beside(self, names: Sequence[str]) -> tuple[str, ...]:
         """The models to place beside a frontier, by name; InputError for what cannot be placed."""
+        ...
+
+    def unlike(self, name: str) -> tuple[str, ...]:
+        """What a published model has that no plan of the problem has, in words."""
         ...
 
     def place(self, name: str, like: Any) -> tuple[dict[str, float], tuple[str, ...]]:

@@ -24,6 +24,7 @@ from optimizer.studies.outcome import (
     operator_rows,
     plan_of,
     unit,
+    unseen_by_the_loss,
 )
 from optimizer.studies.surroundings import Surroundings, surroundings
 from optimizer.version import VERSION
@@ -94,7 +95,7 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
         binding=around.binding,
         binding_untried=around.untried,
         near_ties=around.ties(space),
-        assumptions=assumptions_of(_given(problem), best.frame, plan.metrics),
+        assumptions=(*unseen_by_the_loss(space), *assumptions_of(_given(problem), best.frame, plan.metrics)),
         certificate=certificate,
         wall_s=time.monotonic() - start,
         **common,
