@@ -58,9 +58,9 @@ class Compiler:
         self.space, self.rules = space, rules
         self._values = {name: repr(value) for name, value in rules.values.items()}
         self._structural = plugins("constraints")
-        self._cache: dict[Any, _Parts] = space.memo.setdefault("parts", {})
-        self._touched: dict[Any, tuple[str, ...]] = space.memo.setdefault("touched", {})
-        self._masks: dict[Any, Any] = space.memo.setdefault("masks", {})
+        self._cache: dict[Any, _Parts] = space.memo["parts"]
+        self._touched: dict[Any, tuple[str, ...]] = space.memo["touched"]
+        self._masks: dict[Any, Any] = space.memo["masks"]
         self._decides: set[str] = set()
         a, f = space.attention, space.ffn
         self._kinds = {
@@ -116,7 +116,8 @@ class Compiler:
     def _axes(self, static: "list[_Static]") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Fold masks on one axis into index arrays: rows of depths, attention and feed-forward kinds."""
         key = tuple(id(part) for part in static)
-        if key not in self._masks:
+        found = self._masks.get(key)
+        if found is None:
             keep = [np.ones(n, dtype=bool) for n in self._sizes()]
             for part in static:
                 if part.axis is not None:
@@ -124,8 +125,9 @@ class Compiler:
                 elif part.mask.size == 1 and not part.mask.reshape(-1)[0]:
                     keep[0][:] = False
             depths, attention, ffn = (np.flatnonzero(k) for k in keep)
-            self._masks[key] = (depths, attention, ffn, static)  # holding the parts keeps their ids theirs
-        depths, attention, ffn, _ = self._masks[key]
+            found = (depths, attention, ffn, static)  # holding the parts keeps their ids theirs
+            self._masks[key] = found
+        depths, attention, ffn, _ = found
         return depths, attention, ffn
 
     def _sizes(self) -> tuple[int, int, int]:

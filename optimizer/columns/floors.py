@@ -69,9 +69,9 @@ class Floors:
     def __init__(self, space: Space, compiler: Compiler, objective: Symbol, sense: int) -> None:
         self.space, self.compiler = space, compiler
         self.objective, self.sense = objective, sense
-        self._shapes: dict[Any, _Shapes] = space.memo.setdefault("shapes", {})
-        self._grids: dict[Any, Grid] = space.memo.setdefault("grids", {})
-        self._windows: dict[Any, _Cells] = space.memo.setdefault("windows", {})
+        self._shapes: dict[Any, _Shapes] = space.memo["shapes"]
+        self._grids: dict[Any, Grid] = space.memo["grids"]
+        self._windows: dict[Any, _Cells] = space.memo["windows"]
 
     def key(self, setting: Frame) -> np.ndarray:
         """Lower bound of sense x objective at each width, shape (D,); inf where nothing is feasible."""

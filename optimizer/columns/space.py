@@ -6,6 +6,7 @@ attention kind and one feed-forward kind, and every additive quantity is linear 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import product
 from math import prod
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from optimizer import catalog
+from optimizer.columns.kept import Kept
 from optimizer.columns.rules import Reference, Rules, resolve_rules
 from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame
@@ -24,6 +26,14 @@ from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
 from optimizer.spec.problem import ArchitectureSpace, DeploymentSpace, Problem
 from optimizer.spec.training import TrainingSetup
+
+_FRAMES, _KINDS_IN_WIDTHS = 20_000, 2**23
+_PART_WIDTHS, _PART_KINDS, _PART_CELLS = 256, 2**21, 2**16
+"""Widths bounded at once at least, and the kinds (times widths) and cells (widths x depths) at most."""
+_MASKS_KEPT, _CELLS_KEPT, _KINDS_KEPT = 2**28, 2**24, 2**25
+"""Memory for what is kept between searches, in bytes of masks, cells of 24 bytes and prices of 8 bytes."""
+MOST_KINDS = 2**21
+"""Kinds of attention that a lattice may have; each takes a hundred bytes or so in every frame at hand."""
 
 
 @dataclass(frozen=True)
@@ -77,32 +87,45 @@ class Space:
     ffn: FfnKinds
     rules: Rules
     training: TrainingRun | None = None
-    memo: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
-    """What searches over this space have worked out about its dimensions, for the next search."""
+    memo: dict[str, dict[Any, Any]] = field(
+        default_factory=lambda: _memo(), init=False, compare=False, repr=False
+    )
+    """What searches over this space have worked out about its dimensions, for the next search. It belongs to
+    the space, so to whoever resolved it: one thread at a time."""
 
     def settings(self) -> Iterator[Frame]:
+        """All settings, in a fixed order."""
+        return map(self.setting, range(self.n_settings))
+
+    def setting(self, number: int) -> Frame:
         """Frames with all values of d_model at once, as an array: one per chip, split, format and batch."""
         p, a = self.problem, self.architecture
-        for chip, (t, weight, kv, batch) in product(self.chips, self._settings()):
-            yield Frame(
-                chip=chip,
-                tensor_parallel=t,
-                batch=batch,
-                weight_dtype=weight,
-                kv_dtype=kv,
-                d_model=np.array(a.d_model, dtype=float),
-                vocab_size=a.vocab_size,
-                tied_embeddings=a.tied_embeddings,
-                input_tokens=p.workload.input_tokens,
-                output_tokens=p.workload.output_tokens,
-                training_tokens=float(p.training_tokens),
-                engine=self.engine,
-                requests_per_s=p.workload.requests_per_s,
-                position_embeddings=a.position_embeddings,
-                n_norms=a.n_norms,
-                norm_bias=a.norm_bias,
-                training=self.training,
-            )
+        family, batch = divmod(number, len(self.batches))
+        chip, t, weight, kv = self._families[family]
+        return Frame(
+            chip=chip,
+            tensor_parallel=t,
+            batch=self.batches[batch],
+            weight_dtype=weight,
+            kv_dtype=kv,
+            d_model=self._widths,
+            vocab_size=a.vocab_size,
+            tied_embeddings=a.tied_embeddings,
+            input_tokens=p.workload.input_tokens,
+            output_tokens=p.workload.output_tokens,
+            training_tokens=float(p.training_tokens),
+            engine=self.engine,
+            requests_per_s=p.workload.requests_per_s,
+            position_embeddings=a.position_embeddings,
+            n_norms=a.n_norms,
+            norm_bias=a.norm_bias,
+            training=self.training,
+        )
+
+    def frame(self, number: int) -> Frame:
+        """One frame, by its place among all."""
+        setting, width = divmod(number, len(self.architecture.d_model))
+        return replace(self.setting(setting), d_model=self.architecture.d_model[width])
 
     def frames(self) -> Iterator[Frame]:
         """All frames, in a fixed order."""
@@ -110,16 +133,29 @@ class Space:
             for d_model in self.architecture.d_model:
                 yield replace(setting, d_model=d_model)
 
-    def _settings(self) -> list[tuple[int, str, str, int]]:
-        p = self.problem
-        d = p.deployment
-        batches = d.batch or (p.workload.batch,)
-        return list(product(d.tensor_parallel, d.weight_dtype, d.kv_dtype, batches))
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Batches to choose from: they vary fastest among the settings."""
+        return self.problem.deployment.batch or (self.problem.workload.batch,)
+
+    @cached_property
+    def _families(self) -> list[tuple[Chip, int, str, str]]:
+        d = self.problem.deployment
+        return list(product(self.chips, d.tensor_parallel, d.weight_dtype, d.kv_dtype))
+
+    @cached_property
+    def _widths(self) -> np.ndarray:
+        return np.array(self.architecture.d_model, dtype=float)
+
+    @property
+    def n_settings(self) -> int:
+        """Chips, splits, formats and batches together."""
+        return len(self._families) * len(self.batches)
 
     @property
     def n_frames(self) -> int:
         """Frames of the space."""
-        return len(self.chips) * len(self._settings()) * len(self.architecture.d_model)
+        return self.n_settings * len(self.architecture.d_model)
 
     @property
     def lattice_points(self) -> int:
@@ -149,6 +185,32 @@ class Space:
             ffn=ffn,
         )
 
+    @property
+    def wide(self) -> bool:
+        """Whether bounding all its frames takes more than a moment."""
+        kinds = len(self.attention) + len(self.ffn)
+        return self.n_frames > _FRAMES or kinds * len(self.architecture.d_model) > _KINDS_IN_WIDTHS
+
+    def parts(self) -> list[tuple[range, "Space"]]:
+        """The space in runs of widths, each small enough to bound at once. A narrow space is one part."""
+        n = len(self.architecture.d_model)
+        kinds = len(self.attention) + len(self.ffn)
+        most = min(_PART_KINDS // max(1, kinds), _PART_CELLS // max(1, len(self.depths)))
+        if n <= max(most, _PART_WIDTHS):
+            return [(range(n), self)]
+        if "parts of widths" not in self.memo:
+            runs = [range(i, min(n, i + max(1, most))) for i in range(0, n, max(1, most))]
+            spaces = {run: self._at_widths(run, len(runs)) for run in runs}
+            self.memo["parts of widths"] = spaces
+        return list(self.memo["parts of widths"].items())
+
+    def _at_widths(self, run: range, n: int) -> "Space":
+        """The space at some widths, as one of so many that share the memory for what they learn."""
+        widths = self.architecture.d_model[run.start : run.stop]
+        part = replace(self, architecture=self.architecture.model_copy(update={"d_model": widths}))
+        part.memo.update(_memo(n))
+        return part
+
     def architecture_of(self, frame: Frame, n_layers: int, a: AttentionKinds, f: FfnKinds) -> Architecture:
         """The architecture of one attention kind and one feed-forward kind (0-d arrays)."""
         gqa = Gqa(
@@ -172,6 +234,19 @@ class Space:
         )
 
 
+def _memo(n: int = 1) -> dict[str, dict[Any, Any]]:
+    """Empty stores, of which n spaces share the memory."""
+    return {
+        "parts": Kept(_MASKS_KEPT, lambda found: sum(part.mask.size for part in found.static)),
+        "touched": {},
+        "masks": Kept(_MASKS_KEPT, lambda found: sum(8 * rows.size for rows in found[:3])),
+        "shapes": Kept(max(1, _CELLS_KEPT // n), lambda found: int(found.low.size)),
+        "windows": Kept(max(1, _CELLS_KEPT // n), lambda found: int(found.low.size)),
+        "grids": {},
+        "tables": Kept(_KINDS_KEPT, lambda table: table.size),
+    }
+
+
 def resolve(problem: Problem) -> Space:
     """Resolve names, domains and rules; InputError for what the catalogue or the files do not know."""
     chips = tuple(catalog.chip(name) for name in dict.fromkeys(problem.hardware))
@@ -186,25 +261,11 @@ def resolve(problem: Problem) -> Space:
         if isinstance(problem.architecture, str)
         else problem.architecture
     )
-    d_head, n_heads, n_kv_heads = np.meshgrid(free.d_head, free.n_heads, free.n_kv_heads, indexing="ij")
-    attention = AttentionKinds(
-        n_heads=n_heads.ravel(),
-        n_kv_heads=n_kv_heads.ravel(),
-        d_head=d_head.ravel(),
-        attention_window=free.attention_window,
-        qkv_bias=free.qkv_bias,
-        output_bias=free.output_bias,
-        qk_norm=free.qk_norm,
-    )
-    ffn = FfnKinds(np.array(free.d_ff, dtype=np.int64), free.gated_ffn, free.ffn_bias)
     rules = resolve_rules(problem, free, Reference(baseline), published=fixed)
+    attention = _attention_kinds(free, "gqa_divisibility" in rules.values)
+    ffn = FfnKinds(np.array(free.d_ff, dtype=np.int64), free.gated_ffn, free.ffn_bias)
     if "scaleup_domain" not in rules.values:
         _check_network(chips, problem.deployment.tensor_parallel)
-    grouped = attention.n_heads % attention.n_kv_heads == 0
-    if "gqa_divisibility" in rules.values and grouped.any():
-        attention = attention.take(
-            grouped
-        )  # nine in ten kinds are unequal groups, which no cost is defined for
     return Space(
         problem=problem,
         architecture=free,
@@ -216,6 +277,38 @@ def resolve(problem: Problem) -> Space:
         ffn=ffn,
         rules=rules,
         training=_training(problem, chips),
+    )
+
+
+def _attention_kinds(free: ArchitectureSpace, grouped: bool) -> AttentionKinds:
+    """All kinds of attention, those with equal groups only where a rule asks for them and any has.
+
+    Nine in ten kinds are unequal groups, which no cost is defined for.
+    """
+    pairs = len(free.n_heads) * len(free.n_kv_heads)
+    if pairs > MOST_KINDS:
+        raise _too_many("attention kinds", len(free.d_head) * pairs, "n_heads, n_kv_heads or d_head")
+    n_heads, n_kv_heads = (a.ravel() for a in np.meshgrid(free.n_heads, free.n_kv_heads, indexing="ij"))
+    equal = n_heads % n_kv_heads == 0
+    if grouped and equal.any():
+        n_heads, n_kv_heads = n_heads[equal], n_kv_heads[equal]
+    if len(free.d_head) * len(n_heads) > MOST_KINDS:
+        raise _too_many("attention kinds", len(free.d_head) * len(n_heads), "n_heads, n_kv_heads or d_head")
+    return AttentionKinds(
+        n_heads=np.tile(n_heads, len(free.d_head)),
+        n_kv_heads=np.tile(n_kv_heads, len(free.d_head)),
+        d_head=np.repeat(np.array(free.d_head, dtype=np.int64), len(n_heads)),
+        attention_window=free.attention_window,
+        qkv_bias=free.qkv_bias,
+        output_bias=free.output_bias,
+        qk_norm=free.qk_norm,
+    )
+
+
+def _too_many(what: str, n: int, names: str) -> InputError:
+    return InputError(
+        f"architecture: the lattice has {n:,} {what}, which do not fit in memory; at most {MOST_KINDS:,} are "
+        f"accepted: narrow {names}, or raise a multiple_of"
     )
 
 

@@ -1,7 +1,7 @@
 """Columns of one frame: every additive quantity in use, as a base and arrays over layer kinds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ from optimizer.cost.quantities import QUANTITIES
 BLOCK = 3072
 """Kinds priced at once. Larger arrays leave the cache, and the allocator returns them to the system after
 each operation: 20 000 at once took three to ten times as long a kind (benchmarks/columns.py)."""
+
+_CELLS = 2**21
+"""Depths x attention kinds bounded at once."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,22 @@ class FrameTable:
     columns: dict[str, Column]
     grids: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """What `columns.bounds` keeps of the frame between questions."""
+
+    @property
+    def size(self) -> int:
+        """Prices in all columns."""
+        return sum(c.attention.size + c.ffn.size for c in self.columns.values())
+
+    def parts(self) -> "list[FrameTable]":
+        """The table in runs of depths, each small enough to bound at once: depths x attention kinds."""
+        most = max(1, _CELLS // max(1, len(self.rules.attention)))
+        if len(self.depths) <= most:
+            return [self]
+        return [self._at_depths(slice(i, i + most)) for i in range(0, len(self.depths), most)]
+
+    def _at_depths(self, run: slice) -> "FrameTable":
+        rules = replace(self.rules, depths=self.rules.depths[run])
+        return replace(self, rules=rules, depths=self.depths[run], grids={})
 
     def at(self, n_layers: Any) -> Slice:
         """The slice at one depth, or at an array of them."""

@@ -44,7 +44,9 @@ def chosen_among_equals(search: Search, later: tuple[Aim, ...]) -> Candidate | N
     limit = search.best.key + abs(search.best.key) * _CLOSE
     slices = list(search.solved)
     while (queued := search.queue.pop(np.nextafter(limit, np.inf))) is not None:
-        slices.append((queued, slice_plans(queued.table, queued.row, search.objective, search.sense)))
+        table, row = queued.table, queued.row
+        plans = slice_plans(table, row, search.objective, search.sense, limit, search.watch)
+        slices.append((queued, plans))
     found = [row for queued, plans in slices for row in _equals(search, queued, plans, limit, later)]
     return min(found, key=lambda row: row[0])[1]
 

@@ -34,7 +34,7 @@ def best_plans(
     found: list[Candidate] = []
     while (queued := queue.pop(np.nextafter(limit, np.inf))) is not None:
         table, kinds = queued.table, queued.table.rules
-        plans = slice_plans(table, queued.row, objective, sense)
+        plans = slice_plans(table, queued.row, objective, sense, limit, watch)
         wanted = np.flatnonzero(plans.key <= min(limit, np.finfo(float).max))
         order = wanted[np.argsort(plans.key[wanted], kind="stable")]
         order = order[_first_of_each(space, queued, plans, order, distinct)][:at_most]

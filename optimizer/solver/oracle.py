@@ -17,6 +17,10 @@ from optimizer.columns.table import FrameTable, frame_table
 from optimizer.columns.window import meets
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.scope import AnyOf, Bound, Relation, Symbol, conjuncts
+from optimizer.watch import UNWATCHED, Watch
+
+_PAIRS = 2**22
+"""Pairs of kinds evaluated at once."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +47,44 @@ class SlicePlans:
         return float(found[0]) if len(found) else np.inf
 
 
-def slice_plans(table: FrameTable, row: int, objective: Symbol, sense: int) -> SlicePlans:
-    """Evaluate every pair of kinds at depth row `row` of the table, in floating point.
+def slice_plans(
+    table: FrameTable,
+    row: int,
+    objective: Symbol,
+    sense: int,
+    most: float = np.inf,
+    watch: Watch = UNWATCHED,
+) -> SlicePlans:
+    """Evaluate every pair of kinds at depth row `row` of the table; return those with a key up to `most`.
 
-    Rules are applied one after another, the cheap ones first, each to the pairs that the others left.
+    In floating point, some attention kinds at a time. Raises Stopped.
     """
-    pairs = _Pairs.all_of(table, row)
+    n_attention, n_ffn = len(table.rules.attention), len(table.rules.ffn)
+    found = []
+    for block in blocks(n_attention, n_ffn):
+        watch.check()
+        pairs = _block_plans(table, row, block)
+        key = sense * pairs.value(objective)
+        wanted = key <= most
+        found.append((pairs.attention[wanted], pairs.ffn[wanted], key[wanted]))
+    attention, ffn, key = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return SlicePlans(attention, ffn, key, n_attention * n_ffn)
+
+
+def blocks(n_attention: int, n_ffn: int) -> list[slice]:
+    """Runs of attention kinds whose pairs with all feed-forward kinds fit in memory; at least one."""
+    step = max(1, _PAIRS // max(1, n_ffn))
+    return [slice(i, i + step) for i in range(0, max(1, n_attention), step)]
+
+
+def _block_plans(table: FrameTable, row: int, block: slice) -> "_Pairs":
+    """The plans with some attention kinds. Rules are applied one after another, the cheap ones first, each
+    to the pairs that the others left."""
+    pairs = _Pairs.all_of(table, row, block)
     bounds: list[Relation] = [b for _, b in table.rules.bounds if b.symbol.name != "n_params"]
     for relation in (*bounds, *(choice for _, choice in table.rules.choices)):
         pairs = pairs.where(pairs.mask(relation))
-    key = sense * pairs.value(objective)
-    size = len(table.rules.attention) * len(table.rules.ffn)
-    return SlicePlans(pairs.attention, pairs.ffn, key, size)
+    return pairs
 
 
 def metric_of(table: FrameTable, row: int, plans: SlicePlans, symbol: Symbol) -> np.ndarray:
@@ -72,17 +102,18 @@ class _Pairs:
     ffn: np.ndarray
 
     @classmethod
-    def all_of(cls, table: FrameTable, row: int) -> "_Pairs":
-        """Every pair that the rules on dimensions and on the parameter count allow."""
+    def all_of(cls, table: FrameTable, row: int, block: slice) -> "_Pairs":
+        """Every pair of a block that the rules on dimensions and on the parameter count allow."""
         rules, n_layers = table.rules, int(table.depths[row])
-        allowed = pair_mask(rules, int(rules.depths[row]), rules.attention, rules.ffn)
+        allowed = pair_mask(rules, int(rules.depths[row]), rules.attention[block], rules.ffn)
         counts = [b for _, b in rules.bounds if b.symbol.name == "n_params"]
         if counts:
             c = table.columns["n_params"]
-            total = c.base + n_layers * (c.attention[:, None] + c.ffn[None, :])
+            total = c.base + n_layers * (c.attention[block][:, None] + c.ffn[None, :])
             for bound in counts:
                 allowed &= meets(total, bound.low, bound.high)
-        return cls(table, row, *np.nonzero(allowed))
+        attention, ffn = np.nonzero(allowed)
+        return cls(table, row, attention + block.start, ffn)
 
     def where(self, keep: Any) -> "_Pairs":
         """The pairs that a mask keeps."""

@@ -1,9 +1,10 @@
-"""Slices in the order of their bounds, cheapest bounds first: frames wait until their turn to be priced.
+"""Slices in the order of their bounds, cheapest bounds first: nothing is bounded finely before its turn.
 
-A frame enters with the floor of its setting (thousands at a time, `columns.floors`). When its turn comes
-its layer kinds are priced and it is replaced by its slices, each with the bound its columns give
-(`columns.bounds`). What leaves the queue is a slice whose bound is below every other bound, so whatever is
-still inside cannot hold a better plan than that bound.
+A cell is a run of settings and widths. It enters with a coarse bound, or none, and is split when its turn
+comes: into settings, into runs of widths, into frames with their floors (`columns.floors`). A frame is
+priced and replaced by its slices, each with the bound its columns give (`columns.bounds`). What leaves the
+queue is a slice whose bound is below every other, so whatever is inside cannot hold a better plan than that.
+The order follows from the bounds of frames and slices alone, not from how cells were split.
 """
 
 import heapq
@@ -23,9 +24,10 @@ from optimizer.scope import Symbol
 from optimizer.solver.oracle import quantities_in_use
 from optimizer.watch import UNWATCHED, Watch
 
-_CLOSE = 1e-9
-_TABLES_KEPT = 1024
-"""Priced frames kept between searches; a frame takes a hundred kilobytes or so."""
+CLOSE = 1e-9
+"""Bounds and plans are computed along different paths: relative differences up to this are none."""
+_SPLIT = 64
+"""Cells that a run of settings is split into."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,22 @@ class QueuedSlice:
         return int(self.table.depths[self.row])
 
 
+@dataclass(frozen=True)
+class _Cell:
+    """Settings by number, and widths by their place among those of the space."""
+
+    settings: range
+    widths: range
+
+
 @dataclass(frozen=True, order=True)
 class _Entry:
     bound: float
     number: int
-    setting: Frame = field(compare=False)
-    d_model: int = field(compare=False)
-    slice: QueuedSlice | None = field(default=None, compare=False)
+    """Of the first frame inside."""
+    n_layers: int
+    what: "_Cell | QueuedSlice | None" = field(compare=False, default=None)
+    """None: the frame of that number."""
 
 
 @dataclass
@@ -61,8 +72,6 @@ class SliceQueue:
     rules: Rules
     objective: Symbol
     sense: int
-    floors: bool = True
-    """Bound frames before pricing them. Without, every frame is priced: slow, but another witness."""
     watch: Watch = UNWATCHED
     also: tuple[str, ...] = ()
     """Further quantities that the tables are to hold."""
@@ -70,16 +79,17 @@ class SliceQueue:
 
     def __post_init__(self) -> None:
         self._compiler = Compiler(self.space, self.rules)
-        self._heap: list[_Entry] = []
-        widths = self.space.architecture.d_model
-        floors = Floors(self.space, self._compiler, self.objective, self.sense)
-        for setting in self.space.settings():
-            self.watch.check()
-            keys = floors.key(setting) if self.floors else np.full(len(widths), -np.inf)
-            for d_model, bound in zip(widths, keys, strict=True):
-                if bound < np.inf:
-                    self._heap.append(_Entry(float(bound), len(self._heap), setting, d_model))
-        heapq.heapify(self._heap)
+        self._floors = [
+            (widths, Floors(part, self._compiler, self.objective, self.sense))
+            for widths, part in self.space.parts()
+        ]
+        self._n_widths = len(self.space.architecture.d_model)
+        whole = _Cell(range(self.space.n_settings), range(self._n_widths))
+        self._heap: list[_Entry] = [_Entry(-np.inf, 0, 0, whole)]
+        self.opened: dict[int, float] = {}
+        """Floors of the frames that were priced."""
+        self.floors: dict[tuple[int, int], np.ndarray] = {}
+        """Floors by setting and first width of a run, where they were worked out."""
 
     @property
     def bound(self) -> float:
@@ -90,29 +100,83 @@ class SliceQueue:
         """The next slice whose bound is below `limit`; None if there is none. Raises Stopped."""
         while self._heap and self._heap[0].bound < limit:
             self.watch.check()
-            entry = heapq.heappop(self._heap)
-            if entry.slice is not None:
-                return entry.slice
-            self._price(entry, limit)
+            entry = self._heap[0]
+            if isinstance(entry.what, QueuedSlice):
+                heapq.heappop(self._heap)
+                return entry.what
+            found = self._split(entry.what, limit) if entry.what else self._price(entry, limit)
+            heapq.heappop(self._heap)  # only now: until it is replaced, its bound is that of what is inside
+            for new in found:
+                heapq.heappush(self._heap, new)
         return None
 
-    def _price(self, entry: _Entry, limit: float) -> None:
-        frame = replace(entry.setting, d_model=entry.d_model)
+    def _split(self, cell: _Cell, limit: float) -> list[_Entry]:
+        n = len(cell.settings)
+        if n > 1:
+            step = -(-n // _SPLIT)
+            runs = [cell.settings[i : i + step] for i in range(0, n, step)]
+            return [self._entry(_Cell(run, cell.widths)) for run in runs]
+        if len(self._floors) > 1 and len(cell.widths) == self._n_widths:
+            return [self._entry(_Cell(cell.settings, widths)) for widths, _ in self._floors]
+        return self._frames(cell, limit)
+
+    def _entry(self, cell: _Cell) -> _Entry:
+        number = cell.settings.start * self._n_widths + cell.widths.start
+        return _Entry(-np.inf, number, 0, cell)
+
+    def _frames(self, cell: _Cell, limit: float) -> list[_Entry]:
+        """The frames of a cell of one setting and one run of widths, without those above the limit."""
+        setting, start = cell.settings.start, cell.widths.start
+        keys = self.floors_of(setting, start)
+        first = setting * self._n_widths + start
+        wanted = np.flatnonzero((keys < np.inf) & (keys <= _edge(limit)))
+        return [_Entry(float(keys[i]), first + int(i), 0) for i in wanted]
+
+    def floors_of(self, setting: int, start: int) -> np.ndarray:
+        """Floors of the frames of a setting in the run of widths that begins at `start`."""
+        key = (setting, start)
+        if key not in self.floors:
+            widths, floors = next(item for item in self._floors if item[0].start == start)
+            whole = self.space.setting(setting)
+            own = whole.d_model[widths.start : widths.stop]
+            self.floors[key] = floors.key(replace(whole, d_model=own))
+        return self.floors[key]
+
+    def left_out_by(self, number: int) -> float:
+        """The bound that a frame which was not opened was left out by: its floor, or that of its cell."""
+        setting, width = divmod(number, self._n_widths)
+        start = next(widths.start for widths, _ in self._floors if width in widths)
+        if (setting, start) in self.floors:
+            return float(self.floors[setting, start][width - start])
+        cells = [(entry.bound, entry.what) for entry in self._heap if isinstance(entry.what, _Cell)]
+        return next(bound for bound, c in cells if setting in c.settings and width in c.widths)
+
+    def _price(self, entry: _Entry, limit: float) -> list[_Entry]:
+        self.opened[entry.number] = entry.bound
+        found = []
+        for table, bounds in self.priced(entry.number):
+            for row in np.flatnonzero(np.isfinite(bounds.key) & (bounds.key <= _edge(limit))):
+                bound = max(entry.bound, float(bounds.key[row]))
+                queued = QueuedSlice(bound, entry.number, table, bounds, int(row))
+                found.append(_Entry(bound, entry.number, queued.n_layers, queued))
+        self.slices_priced += len(found)
+        return found
+
+    def priced(self, number: int) -> list[tuple[FrameTable, DepthBounds]]:
+        """The columns of a frame, in runs of depths, with their bounds; none if the rules leave nothing."""
+        frame = self.space.frame(number)
         rules = self._compiler.compile(frame)
         if not rules.alive:
-            return
-        table = self._table(frame, rules)
-        bounds = depth_bounds(table, self.objective, self.sense)
-        edge = limit + abs(limit) * _CLOSE if np.isfinite(limit) else np.inf  # equal plans are wanted too
-        for row in np.flatnonzero(np.isfinite(bounds.key) & (bounds.key <= edge)):
-            bound = max(entry.bound, float(bounds.key[row]))
-            queued = QueuedSlice(bound, entry.number, table, bounds, int(row))
-            heapq.heappush(self._heap, _Entry(bound, entry.number, entry.setting, entry.d_model, queued))
-            self.slices_priced += 1
+            return []
+        found = []
+        for table in self._table(frame, rules).parts():
+            self.watch.check()
+            found.append((table, depth_bounds(table, self.objective, self.sense)))
+        return found
 
     def _table(self, frame: Frame, rules: FrameRules) -> FrameTable:
         """The frame's columns, kept for later searches over the same space."""
-        known: dict[Any, FrameTable] = self.space.memo.setdefault("tables", {})
+        known: dict[Any, FrameTable] = self.space.memo["tables"]
         key = (*frame.identity, rules.kinds)
         old = known.get(key)
         wanted = [*quantities_in_use(self.objective, rules), *self.also]
@@ -121,7 +185,10 @@ class SliceQueue:
         if old is not None:
             table = replace(table, columns=old.columns | table.columns, grids=old.grids)
         if lacking:
-            if len(known) >= _TABLES_KEPT:
-                known.clear()
             known[key] = table
         return table
+
+
+def _edge(limit: float) -> float:
+    """What may be equal to a plan at the limit is wanted too."""
+    return limit + abs(limit) * CLOSE if np.isfinite(limit) else np.inf

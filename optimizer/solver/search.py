@@ -1,7 +1,7 @@
-"""Best-first search over slices: bound all frames, solve slices in order of their bound, stop in time.
+"""Best-first search over slices: bound what is next in order, solve slices in order of their bound.
 
-1. Bound every depth of every frame in numpy (`columns.bounds`).
-2. Take the slice with the lowest bound. If it is not below the incumbent, the incumbent is optimal.
+1. Of a wide space, find a plan among a few round values first (`solver.early`).
+2. Take the slice with the lowest bound (`solver.queue`). If it is not below the incumbent, that is optimal.
 3. Enumerate the slice's plans in numpy. Drop the kinds that are in no plan as good as the best of them,
    and leave the rest to CP-SAT, which is not told that plan: it solves, its answer is re-ranked by the
    float model, everything not better is cut off, and it solves again until it says there is nothing
@@ -10,7 +10,7 @@
 4. The two must name the same optimum, or no plan. Disagreement is an error, never an answer.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import NoReturn
 
 import numpy as np
@@ -25,15 +25,18 @@ from optimizer.cost.quantisation import gemm_efficiency
 from optimizer.cost.quantities import layer_operators
 from optimizer.errors import InternalMismatch
 from optimizer.scope import Symbol
+from optimizer.solver.early import Coarse, coarse
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.model import SliceModel
-from optimizer.solver.oracle import SlicePlans, slice_plans
-from optimizer.solver.queue import QueuedSlice, SliceQueue
+from optimizer.solver.oracle import SlicePlans, blocks, slice_plans
+from optimizer.solver.queue import CLOSE, QueuedSlice, SliceQueue
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 
 _CLOSE = 1e-12
 _BAND = 1e-6
 """Plans this close may be equal in a model's integers, which have at least a million steps."""
+_WIDE_BAND = 1e-5
+"""Plans this close above the limit are enumerated too: more than the band, at every scale."""
 _KINDS = 8
 """Kinds of each half of a layer that CP-SAT is given at least, where there are as many."""
 
@@ -96,8 +99,6 @@ class Search:
     watch: Watch = UNWATCHED
     any_plan: bool = False
     """Stop at the first plan: the question is only whether there is one."""
-    floors: bool = True
-    """See `SliceQueue`."""
     beat: float = np.inf
     """Only plans whose sense x objective is below this are wanted."""
     settings: SolveSettings = SolveSettings()
@@ -109,23 +110,44 @@ class Search:
         self.counts = Counts(frames=self.space.n_frames)
         self.best: Candidate | None = None
         self.solved: list[tuple[QueuedSlice, SlicePlans]] = []
-        bound = -np.inf
+        self.queue = SliceQueue(self.space, self.rules, self.objective, self.sense, self.watch, self.also)
+        at_hand = np.inf
+        finished = True
         try:
-            queue = SliceQueue(
-                self.space, self.rules, self.objective, self.sense, self.floors, self.watch, self.also
-            )
-            self.queue = queue
+            if self.space.wide:
+                self._early()
             while not (self.any_plan and self.best):
-                bound = queue.bound
-                queued = queue.pop(self._limit())
+                at_hand = np.inf
+                queued = self.queue.pop(self._limit())
                 if queued is None:
                     break
-                bound = queued.bound
+                at_hand = queued.bound
                 self._solve_slice(queued)
-            self.counts.slices = queue.slices_priced
         except Stopped:
-            return Outcome(self.best, min(bound, self._key()), False, self.counts)
-        return Outcome(self.best, self._key(), True, self.counts)
+            finished = False
+        self.counts.slices += self.queue.slices_priced
+        bound = self._key() if finished else min(self.queue.bound, at_hand, self._key())
+        return Outcome(self.best, bound, finished, self.counts)
+
+    def _early(self) -> None:
+        """A plan of a part of the space, as a limit: first any, then the best of the first part with one."""
+        for part in coarse(self.space):
+            for any_plan in (True, False):
+                self._take_part(part, any_plan or self.any_plan)
+            if self.best is not None:
+                return
+
+    def _take_part(self, part: Coarse, any_plan: bool) -> None:
+        search = replace(self, space=part.space, any_plan=any_plan, beat=self._limit(), also=())
+        outcome = search.run()
+        outcome.counts.frames_solved.clear()  # numbered otherwise
+        self.counts.add(outcome.counts)
+        if (best := outcome.best) is not None:
+            kinds = int(part.attention[best.attention]), int(part.ffn[best.ffn])
+            self.best = replace(best, attention=kinds[0], ffn=kinds[1])
+            self._report()
+        if not outcome.finished:
+            raise Stopped
 
     def _key(self) -> float:
         return self.best.key if self.best else np.inf
@@ -137,7 +159,8 @@ class Search:
 
     def _solve_slice(self, queued: QueuedSlice) -> None:
         table, row = queued.table, queued.row
-        plans = slice_plans(table, row, self.objective, self.sense)
+        plans = slice_plans(table, row, self.objective, self.sense, _wanted(self._limit()), self.watch)
+        require_bound(queued.bound, plans.best, table, row)
         self.solved.append((queued, plans))
         truth = plans.best if plans.best < self._limit() else np.inf
         attention, ffn = self._kinds_left(table, queued.bounds, row, truth)
@@ -155,6 +178,19 @@ class Search:
         """Kinds that may be in a plan better than the incumbent; few others once better plans are known."""
         beaten = self._limit()
         attention = np.flatnonzero(bounds.by_attention[row] < beaten)
+        by_attention = np.full(len(attention), np.inf)
+        by_ffn = np.full(len(table.rules.ffn), np.inf)
+        for block in blocks(len(attention), len(by_ffn)):
+            self.watch.check()
+            key = self._keys(table, bounds, row, attention[block])
+            key[key >= beaten] = np.inf
+            by_attention[block] = key.min(axis=1, initial=np.inf)
+            by_ffn = np.minimum(by_ffn, key.min(axis=0, initial=np.inf))
+        own = truth + abs(truth) * _CLOSE
+        return attention[_as_good(by_attention, own)], _as_good(by_ffn, own)
+
+    def _keys(self, table: FrameTable, bounds: DepthBounds, row: int, attention: np.ndarray) -> np.ndarray:
+        """sense x objective of some attention kinds with all feed-forward kinds; inf outside the window."""
         n = table.columns["n_params"]
         layers = int(table.depths[row])
         total = n.base + layers * (n.attention[attention][:, None] + n.ffn[None, :])
@@ -165,11 +201,7 @@ class Search:
         a, f = np.nonzero(reach)
         value = q.base + layers * (q.attention[attention[a]] + q.ffn[f])
         key[a, f] = self.sense * np.asarray(self.objective.value(table.at(layers), value), dtype=float)
-        key[key >= beaten] = np.inf
-        own = truth + abs(truth) * _CLOSE
-        return attention[_as_good(key.min(axis=1, initial=np.inf), own)], _as_good(
-            key.min(axis=0, initial=np.inf), own
-        )
+        return key
 
     def _solve_by_cp_sat(
         self, table: FrameTable, row: int, plans: SlicePlans, attention: np.ndarray, ffn: np.ndarray
@@ -257,6 +289,20 @@ class Search:
         if self.best:
             value, bound = self.sense * self.best.key, self.sense * self.queue.bound
             self.watch.say(Progress("search", self.objective.name, incumbent=value, bound=bound))
+
+
+def _wanted(limit: float) -> float:
+    """The limit and the band above it in which CP-SAT's integers may not tell plans apart."""
+    return limit + abs(limit) * _WIDE_BAND if np.isfinite(limit) else np.inf
+
+
+def require_bound(bound: float, best: float, table: FrameTable, row: int) -> None:
+    """InternalMismatch if a bound lies above a plan that it is a bound of: then it may have hidden others."""
+    if best < bound - CLOSE * abs(bound):
+        raise InternalMismatch(
+            f"slice d_model={table.frame.d_model}, n_layers={int(table.depths[row])}: its bound {bound:.9g} "
+            f"is above a plan in it, {best:.9g}; no answer is given"
+        )
 
 
 def _as_good(best: np.ndarray, limit: float) -> np.ndarray:

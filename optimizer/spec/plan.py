@@ -115,6 +115,22 @@ class Conflict(Strict):
     relaxations: tuple[Relaxation, ...]
 
 
+class Witnesses(Strict):
+    """A second look at what the search left out: bounds held against plans that are there."""
+
+    frames_left_out: int
+    """Frames never opened, on the word of a bound."""
+    frames_priced: int
+    """Of them, priced all the same."""
+    all_frames: bool
+    """Whether those are all; else a sample by the seed."""
+    slices_enumerated: int
+    """Of them and of the frames opened, slices that were not solved, enumerated all the same."""
+    plans: int
+    """Pairs of kinds enumerated in them."""
+    seed: int
+
+
 class Certificate(Strict):
     """Why the answer can be believed."""
 
@@ -132,6 +148,7 @@ class Certificate(Strict):
     checker: str
     deterministic_time: float
     seed: int
+    witnesses: Witnesses | None = None
     tolerance: float = 0.0
     """The plan shown may be this share worse than the optimum: more than 0 only where a problem prefers
     another of the plans that are as good to the cost model."""

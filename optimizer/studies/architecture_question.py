@@ -295,7 +295,7 @@ def _with_figures(space: Space, figures: Mapping[str, float]) -> Space:
     )
     rules = replace(space.rules, reference=Reference(space.rules.reference.baseline))
     changed = replace(space, chips=chips, rules=rules)
-    changed.memo.update({name: space.memo.setdefault(name, {}) for name in _SHARED})
+    changed.memo.update({name: space.memo[name] for name in _SHARED})
     return changed
 
 

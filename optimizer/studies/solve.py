@@ -14,7 +14,8 @@ from optimizer.metrics import metric
 from optimizer.plugins import plugins
 from optimizer.solver.engine import SolveSettings, engine_version
 from optimizer.solver.search import Counts, Outcome, Search, tile_efficiency
-from optimizer.spec.plan import Certificate, Objective, Result
+from optimizer.solver.witness import FEW, FEW_WITHOUT_PLAN, look_again
+from optimizer.spec.plan import Certificate, Objective, Result, Witnesses
 from optimizer.spec.problem import Problem
 from optimizer.studies.explain import explain_conflict
 from optimizer.studies.outcome import (
@@ -31,7 +32,6 @@ from optimizer.version import VERSION
 from optimizer.watch import Tell, Watch, never
 
 _SAME = 1e-9
-_FRAMES_PRICED_AGAIN = 2_000  # a few seconds of pricing
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,13 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
     Raises InputError for what cannot be asked, InternalMismatch if an answer fails its own check.
     """
     start = time.monotonic()
+    watch = options.watch()
     space = resolve(problem)
     require_metrics(space)
-    watch = options.watch()
-    outcome, first_bound, total = _lexicographic(space, options, watch)
+    outcome, first_bound, total, witnesses = _lexicographic(space, options, watch)
     name, sense = problem.objectives[0]
     common = {"problem": problem.model_dump(mode="json", exclude_unset=True), "version": VERSION}
     if outcome.best is None:
-        witnesses = _no_plan_witness(space, outcome, watch)
         certificate = _certificate(space, total, outcome, options, witnesses)
         conflict = explain_conflict(space, watch) if outcome.finished else None
         return Result(
@@ -76,7 +75,7 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
         )
     around = surroundings(space, outcome, watch) if outcome.finished else Surroundings()
     best = around.preferred(problem) or outcome.best
-    certificate = _certificate(space, total, outcome, options)
+    certificate = _certificate(space, total, outcome, options, witnesses)
     if best is not outcome.best:
         certificate = certificate.model_copy(update={"tolerance": problem.near_ties})
     plan = plan_of(space, best)
@@ -126,26 +125,25 @@ def bounded_metric(rule: str) -> str:
     return "" if rule in plugins("constraints") else split_bound(rule)[0]
 
 
-def _lexicographic(space: Space, options: Options, watch: Watch) -> tuple[Outcome, float, Counts]:
-    """The last outcome, the bound on the first objective's key, and all counts."""
+def _lexicographic(
+    space: Space, options: Options, watch: Watch
+) -> tuple[Outcome, float, Counts, Witnesses | None]:
+    """The last outcome, the bound on the first objective's key, all counts, the second look at the first."""
     rules, total = space.rules, Counts(frames=space.n_frames)
-    last, first_bound = None, 0.0
+    last, first_bound, witnesses = None, 0.0, None
     for name, sense in space.problem.objectives:
-        outcome = Search(
-            space,
-            rules,
-            symbol(name),
-            sense,
-            watch=watch,
-            settings=options.settings,
-        ).run()
+        search = Search(space, rules, symbol(name), sense, watch=watch, settings=options.settings)
+        outcome = search.run()
         total.add(outcome.counts)
+        if outcome.finished and (last is None or outcome.best is not None):
+            seen = look_again(search, FEW if outcome.best else FEW_WITHOUT_PLAN, seed=options.settings.seed)
+            witnesses = witnesses or seen
         if last is None:
             first_bound = outcome.bound
         elif outcome.best is None:
             if outcome.finished:
                 raise InternalMismatch(f"the optimum is lost when {name} is optimised after it")
-            return replace(last, finished=False), first_bound, total
+            return replace(last, finished=False), first_bound, total, witnesses
         last = outcome
         if outcome.best is None or not outcome.finished:
             break
@@ -153,7 +151,7 @@ def _lexicographic(space: Space, options: Options, watch: Watch) -> tuple[Outcom
         rules = rules.with_value(*_at_optimum(name, sense, edge))
     if last is None:
         raise InputError("minimize: names no metric")
-    return last, first_bound, total
+    return last, first_bound, total, witnesses
 
 
 def _at_optimum(name: str, sense: int, edge: float) -> tuple[str, float]:
@@ -169,21 +167,8 @@ def _objective(name: str, sense: int, value: float | None, bound: float | None) 
     return Objective(name=name, sense=direction, value=value, unit=unit(name), bound=finite, gap=gap)
 
 
-def _no_plan_witness(space: Space, outcome: Outcome, watch: Watch) -> tuple[str, ...]:
-    """Confirm infeasibility a second way: price every frame, with no floor to rule one out."""
-    if not outcome.finished or space.n_frames > _FRAMES_PRICED_AGAIN:
-        return ()
-    name, sense = space.problem.objectives[0]
-    again = Search(space, space.rules, symbol(name), sense, watch=watch, floors=False, any_plan=True).run()
-    if again.best is not None:
-        raise InternalMismatch(
-            "the floors rule out every frame, but a plan was found without them; no answer is given"
-        )
-    return (f"pricing all {space.n_frames} frames, without the floors",) if again.finished else ()
-
-
 def _certificate(
-    space: Space, counts: Counts, outcome: Outcome, options: Options, more: tuple[str, ...] = ()
+    space: Space, counts: Counts, outcome: Outcome, options: Options, witnesses: Witnesses | None
 ) -> Certificate:
     confirmed = []
     if outcome.finished:
@@ -193,6 +178,8 @@ def _certificate(
             confirmed.append("a second CP-SAT answer to every question, without presolve")
         if counts.enumerated:
             confirmed.append(f"enumeration of all {counts.enumerated} plans of the slices solved, in numpy")
+        if outcome.best is None and witnesses is not None and witnesses.all_frames:
+            confirmed.append(f"pricing all {space.n_frames} frames, without the floors")
     return Certificate(
         lattice_points=space.lattice_points,
         frames=counts.frames,
@@ -204,10 +191,11 @@ def _certificate(
         engine_version=engine_version(),
         solves=counts.solves,
         band=counts.band,
-        confirmed_by=(*confirmed, *more),
+        confirmed_by=tuple(confirmed),
         checker="all metrics and rules recomputed from the cost model"
         if outcome.best
         else "no plan to check",
         deterministic_time=round(counts.deterministic_time, 9),
         seed=options.settings.seed,
+        witnesses=witnesses,
     )
