@@ -30,8 +30,8 @@ from optimizer.spec.training import TrainingSetup
 _FRAMES, _KINDS_IN_WIDTHS = 20_000, 2**23
 _PART_WIDTHS, _PART_KINDS, _PART_CELLS = 256, 2**21, 2**16
 """Widths bounded at once at least, and the kinds (times widths) and cells (widths x depths) at most."""
-_MASKS_KEPT, _CELLS_KEPT, _KINDS_KEPT = 2**28, 2**24, 2**25
-"""Memory for what is kept between searches, in bytes of masks, cells of 24 bytes and prices of 8 bytes."""
+_MASKS_KEPT, _CELLS_KEPT, _KINDS_KEPT = 2**27, 2**23, 2**24
+"""Room for what is kept between searches: bytes of masks, cells of 20 to 30 bytes, prices of 8 bytes."""
 MOST_KINDS = 2**21
 """Kinds of attention that a lattice may have; each takes a hundred bytes or so in every frame at hand."""
 
@@ -240,8 +240,8 @@ def _memo(n: int = 1) -> dict[str, dict[Any, Any]]:
         "parts": Kept(_MASKS_KEPT, lambda found: sum(part.mask.size for part in found.static)),
         "touched": {},
         "masks": Kept(_MASKS_KEPT, lambda found: sum(8 * rows.size for rows in found[:3])),
-        "shapes": Kept(max(1, _CELLS_KEPT // n), lambda found: int(found.low.size)),
-        "windows": Kept(max(1, _CELLS_KEPT // n), lambda found: int(found.low.size)),
+        "shapes": Kept(_CELLS_KEPT // n, lambda found: int(found.low.size)),
+        "windows": Kept(_CELLS_KEPT // n, lambda found: int(found.low.size)),
         "grids": {},
         "tables": Kept(_KINDS_KEPT, lambda table: table.size),
     }

@@ -87,6 +87,18 @@ def _block_plans(table: FrameTable, row: int, block: slice) -> "_Pairs":
     return pairs
 
 
+def in_parameter_window(table: FrameTable) -> np.ndarray:
+    """Depths at which some kinds have as many parameters as the rules ask for, shape (D,)."""
+    c, depths = table.columns["n_params"], table.depths.astype(float)
+    least = c.base + depths * (c.attention.min() + c.ffn.min())
+    most = c.base + depths * (c.attention.max() + c.ffn.max())
+    found = np.ones(len(depths), dtype=bool)
+    for _, bound in table.rules.bounds:
+        if bound.symbol.name == "n_params":
+            found &= meets(most, bound.low, np.inf) & meets(least, -np.inf, bound.high)
+    return found
+
+
 def metric_of(table: FrameTable, row: int, plans: SlicePlans, symbol: Symbol) -> np.ndarray:
     """Another metric of the plans of a slice."""
     return _Pairs(table, row, plans.attention, plans.ffn).value(symbol)

@@ -85,7 +85,7 @@ class SliceQueue:
         ]
         self._n_widths = len(self.space.architecture.d_model)
         whole = _Cell(range(self.space.n_settings), range(self._n_widths))
-        self._heap: list[_Entry] = [_Entry(-np.inf, 0, 0, whole)]
+        self._heap: list[_Entry] = [self._entry(whole)]
         self.opened: dict[int, float] = {}
         """Floors of the frames that were priced."""
         self.floors: dict[tuple[int, int], np.ndarray] = {}
@@ -122,7 +122,8 @@ class SliceQueue:
 
     def _entry(self, cell: _Cell) -> _Entry:
         number = cell.settings.start * self._n_widths + cell.widths.start
-        return _Entry(-np.inf, number, 0, cell)
+        least = 0.0 if self.sense > 0 else -np.inf  # no metric is below zero
+        return _Entry(least, number, 0, cell)
 
     def _frames(self, cell: _Cell, limit: float) -> list[_Entry]:
         """The frames of a cell of one setting and one run of widths, without those above the limit."""

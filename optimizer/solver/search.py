@@ -130,12 +130,12 @@ class Search:
         return Outcome(self.best, bound, finished, self.counts)
 
     def _early(self) -> None:
-        """A plan of a part of the space, as a limit: first any, then the best of the first part with one."""
+        """A good plan of parts of the space, as a limit: any at first, then the best of every part."""
         for part in coarse(self.space):
-            for any_plan in (True, False):
-                self._take_part(part, any_plan or self.any_plan)
-            if self.best is not None:
-                return
+            if self.best is None:
+                self._take_part(part, any_plan=True)
+            if not (self.any_plan and self.best):
+                self._take_part(part, any_plan=self.any_plan)
 
     def _take_part(self, part: Coarse, any_plan: bool) -> None:
         search = replace(self, space=part.space, any_plan=any_plan, beat=self._limit(), also=())

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.columns.table import FrameTable
 from optimizer.errors import InternalMismatch
-from optimizer.solver.oracle import slice_plans
+from optimizer.solver.oracle import in_parameter_window, slice_plans
 from optimizer.solver.queue import CLOSE
 from optimizer.solver.search import Search, require_bound
 from optimizer.spec.plan import Witnesses
@@ -27,6 +28,8 @@ SAMPLE = 48
 """Frames priced again where they are more."""
 _DRAWS = 8
 """Times as many frames drawn at most: of most the rules leave nothing."""
+_EMPTY, _EMPTY_OPENED = 4, 16
+"""Slices looked into of a frame that the bounds of its slices call empty; more where its floor was low."""
 
 
 @dataclass
@@ -94,7 +97,7 @@ class _Look:
         alive = False
         for table, bounds in self.queue.priced(number):
             alive = True
-            for row in self._rows(number, table.depths, bounds.key):
+            for row in self._rows(number, table, bounds.key):
                 plans = slice_plans(
                     table, row, self.search.objective, self.search.sense, watch=self.search.watch
                 )
@@ -104,16 +107,18 @@ class _Look:
                 self._require(number, floor, plans.best)
         return alive
 
-    def _rows(self, number: int, depths: np.ndarray, key: np.ndarray) -> list[int]:
+    def _rows(self, number: int, table: FrameTable, key: np.ndarray) -> list[int]:
         """Slices to enumerate, ascending: what was solved is known already."""
-        rows = [i for i, n in enumerate(depths) if (number, int(n)) not in self.solved]
+        rows = [i for i, n in enumerate(table.depths) if (number, int(n)) not in self.solved]
         found = [i for i in rows if key[i] < self.key]
         some = [i for i in rows if np.isfinite(key[i])]
-        none = [i for i in rows if not np.isfinite(key[i])]
+        within = in_parameter_window(table)
+        none = [i for i in rows if not np.isfinite(key[i]) and within[i]]
         if some:
             found += [min(some, key=lambda i: (key[i], i)), self.draw.choice(some)]
         if none:
-            found.append(self.draw.choice(none))
+            looks = 1 if some else _EMPTY_OPENED if number in self.queue.opened else _EMPTY
+            found += self.draw.sample(none, min(len(none), looks))
         return sorted(set(found))
 
     def _require(self, number: int, floor: float, best: float) -> None:

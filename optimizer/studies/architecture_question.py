@@ -18,6 +18,7 @@ from optimizer.metrics import evaluate, metric, sign
 from optimizer.solver import equals
 from optimizer.solver.engine import engine_version
 from optimizer.solver.search import Search
+from optimizer.solver.witness import look_again
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Conflict, Plan
 from optimizer.spec.problem import Problem
@@ -46,6 +47,8 @@ _STEP = 1e-6
 _SHARED = ("parts", "touched", "masks", "shapes", "windows")
 """What spaces over one lattice that differ only in figures of their chips know in common."""
 _KEPT = 32
+_AGAIN = 16
+"""Frames priced again after the first re-solve of a study, whose bounds the others share."""
 
 
 @dataclass
@@ -56,6 +59,7 @@ class ArchitectureQuestion:
 
     def __post_init__(self) -> None:
         self._others: dict[str, ArchitectureQuestion] = {}
+        self._looked_again = False
 
     @cached_property
     def space(self) -> Space:
@@ -231,6 +235,9 @@ class ArchitectureQuestion:
         outcome = search.run()
         if not outcome.finished:
             raise Stopped
+        if not self._looked_again and not asked.any_plan:
+            look_again(search, few=_AGAIN, sample=_AGAIN)
+            self._looked_again = True
         best = outcome.best
         if best is not None and not asked.any_plan:
             best = equals.chosen_among_equals(search, tuple(later))
