@@ -1,5 +1,6 @@
 """Finds chips, systems, models and problems by name or alias, or as the path of a user's own file."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -77,8 +78,16 @@ def is_path(name: str) -> bool:
 
 def _by_name(folder: str, model: type[M], name: str) -> M | None:
     """The item of this full name, reading no other file."""
-    file = data_folder(folder) / f"{name.strip().replace('/', '--')}.yaml"
-    return validate(model, read_yaml(file), file.name) if file.is_file() else None
+    file = f"{name.strip().replace('/', '--')}.yaml"
+    if file not in _files(folder):
+        return None
+    return validate(model, read_yaml(data_folder(folder) / file), file)
+
+
+@cache
+def _files(folder: str) -> frozenset[str]:
+    """The files of a data folder."""
+    return frozenset(os.listdir(data_folder(folder)))
 
 
 def _find(
@@ -137,19 +146,27 @@ def engine(name: str, **changes: float | None) -> Engine:
     return found.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
+def problem_file(name: str) -> Path:
+    """The file of a problem that ships, by name, or of the user's by path; InputError if there is none."""
+    path, shipped = Path(os.path.expanduser(name)), problem_files()
+    if is_path(name):
+        return path
+    if name in shipped:
+        return shipped[name]
+    with contextlib.suppress(OSError, ValueError):
+        if path.exists():
+            return path
+    hint = nearest(name, list(shipped)) or " `archsat problems` lists them."
+    raise InputError(f"{name[:200]}: no such file, and no problem of that name ships.{hint}")
+
+
 def problem(name: str, overrides: dict[str, Any] | None = None) -> Any:
     """A problem that ships, by name, or a problem file by path, with some fields overridden.
 
     The keys of the file say what kind of problem it is (`optimizer.spec.kinds`). `overrides` maps dotted
     field names ('workload.batch') to values. InputError names what is wrong.
     """
-    path = Path(os.path.expanduser(name))
-    if not is_path(name) and not path.exists():
-        shipped = problem_files()
-        if name not in shipped:
-            hint = nearest(name, list(shipped))
-            raise InputError(f"{name}: no such file, and no problem of that name ships.{hint}")
-        path = shipped[name]
+    path = problem_file(name)
     data = _beside(read_yaml(path), path.parent)
     for key, value in (overrides or {}).items():
         _override(data, key, value)

@@ -3,17 +3,24 @@
 import argparse
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from optimizer.errors import ArchsatError, InputError, InternalMismatch, nearest
+from optimizer.commands._once import refuse, register, typed
+from optimizer.commands._output import write_out
+from optimizer.errors import ArchsatError, InputError, InternalMismatch, nearest, printable
 from optimizer.plugins import plugins
 from optimizer.version import VERSION
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with the nearest command named in the message."""
+    """argparse, with options that are given once, and the nearest command named in the message."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        register(self)
 
     def error(self, message: str) -> NoReturn:
         if "invalid choice" in message and "'" in message:
@@ -23,16 +30,14 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. No error reaches the user as a traceback."""
+    options: argparse.Namespace | None = None
     try:
-        options = _parser().parse_args(arguments)
+        options = _options(arguments)
         if sys.stdout is None and not getattr(options, "out", None):
             raise InputError("stdout is closed; give --out FILE")
         return int(options.run(options))
-    except BrokenPipeError:
-        _silence_stdout()
-        return _fail("stdout was closed before the answer was written; give --out FILE", 2)
     except InputError as error:
-        return _fail(str(error), 2)
+        return _fail(_with_flag(str(error), options), 2)
     except InternalMismatch as error:
         return _fail(f"internal error: {error}", 1)
     except ArchsatError as error:
@@ -41,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", 4)
     except MemoryError:
         return _fail("out of memory: the lattice is too fine; raise multiple_of or narrow the domains", 2)
+    except RecursionError:
+        return _fail("the input is nested too deeply", 2)
     except Exception as error:
         if os.environ.get("ARCHSAT_DEBUG"):
             raise
@@ -48,15 +55,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"internal error: {what} (ARCHSAT_DEBUG=1 shows where)", 1)
 
 
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, read; without a command, that of the help."""
+    parser = _parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        return argparse.Namespace(run=lambda _: write_out(parser.format_help()))
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit:  # --help or --version, printed
+        write_out("")
+        raise
+    if getattr(options, "json", False):
+        refuse(options, ("quiet", "verbose"), "with --json, which has everything")
+    return options
+
+
+def _with_flag(message: str, options: argparse.Namespace | None) -> str:
+    """A message of the library about a field that an option gave, with the option's name."""
+    field = re.match(r"\w+", message)
+    flag = typed(options).get(field.group()) if field and options else None
+    return message.replace(field.group(), flag, 1) if field and flag else message
+
+
 def _fail(message: str, code: int) -> int:
     with contextlib.suppress(OSError, AttributeError, ValueError):
-        print(f"archsat: {message}", file=sys.stderr)
+        print(f"archsat: {printable(message)}", file=sys.stderr)
     return code
-
-
-def _silence_stdout() -> None:
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,18 +13,17 @@ Lines that begin with `#` are comments. Columns (aliases in brackets), others ar
     expert_chip, expert_chips, expert_memory_gib, microbatches     decode rows: experts on other chips
 """
 
-import csv
-import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from optimizer import catalog
 from optimizer.columns.replicas import MODES, Replicas
 from optimizer.errors import InputError, nearest
+from optimizer.spec.cells import Cells, number, read_cells, whole
+from optimizer.spec.dtypes import KvDtype, WeightDtype
 
-MAX_BYTES = 64 << 20
 _ALIASES = {
     "gpus_per_replica": "chips",
     "tp": "tensor_parallel",
@@ -37,6 +36,8 @@ _MODE = {"agg": "aggregated"} | {mode: mode for mode in MODES}
 _DTYPE = {"bfloat16": "bf16", "float16": "bf16", "fp16": "bf16"}
 _REQUIRED = ("mode", "chip", "chips", "requests_per_s", "ttft_ms", "tpot_ms")
 _DEGREES = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel")
+_FORMATS: dict[str, tuple[str, ...]] = {"weight_dtype": get_args(WeightDtype), "kv_dtype": get_args(KvDtype)}
+_KNOWN = (*_REQUIRED, *_DEGREES, *_FORMATS, "batch", "memory_gib", "memory_gb", "label", "expert_chip")
 _GIB_PER_GB = 1e9 / 2**30
 
 
@@ -45,79 +46,70 @@ def read_table(path: Path, where: Mapping[str, str | int | float] | None = None)
 
     InputError names file, line and field of the first row that cannot be meant.
     """
-    header, lines = _lines(path)
-    missing = [name for name in _REQUIRED if name not in header]
+    return replicas_of(read_cells(path), where)
+
+
+def replicas_of(cells: Cells, where: Mapping[str, str | int | float] | None = None) -> Replicas:
+    """The replicas of a table that was read."""
+    name, header = cells.name, [_ALIASES.get(column, column) for column in cells.columns]
+    missing = [column for column in _REQUIRED if column not in header]
     if missing:
-        raise InputError(f"{path}: the header lacks {', '.join(missing)}; it has {', '.join(header[:20])}")
-    for name in where or {}:
-        if name not in header:
-            hint = nearest(name, header)
-            raise InputError(f"{path}: performance_table_rows names '{name}', which is no column.{hint}")
+        known = [column for column in header if column in _KNOWN]
+        raise InputError(
+            f"{name}: the header lacks {', '.join(missing)}; it has {', '.join(known) or 'none'}"
+        )
+    if twice := [column for column in _KNOWN if header.count(column) > 1]:
+        raise InputError(f"{name}: the column {twice[0]} is given twice, once by another name")
+    for column in where or {}:
+        if column not in header:
+            hint = nearest(column, header)
+            raise InputError(
+                f"{name}: performance_table_rows names '{column[:40]}', which is no column.{hint}"
+            )
     rows, seen = [], dict[tuple[str, ...], int]()
-    for number, cells in lines:
-        if len(cells) != len(header):
-            raise InputError(f"{path}: line {number}: {len(cells)} cells under {len(header)} columns")
-        raw = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-        key = tuple(value for name, value in raw.items() if name != "label")
+    for line, row in zip(cells.lines, cells.rows, strict=True):
+        raw = dict(zip(header, (cell.strip() for cell in row.values()), strict=True))
+        key = tuple(value for column, value in raw.items() if column != "label")
         if key in seen:
-            raise InputError(f"{path}: line {number} repeats line {seen[key]}; give each row once")
-        seen[key] = number
-        if all(_same(raw[name], value) for name, value in (where or {}).items()):
-            rows.append(_row(_Cell(path, number, raw)))
+            raise InputError(f"{name}: line {line} repeats line {seen[key]}; give each row once")
+        seen[key] = line
+        if all(_same(raw[column], value) for column, value in (where or {}).items()):
+            rows.append(_row(_Cell(name, line, raw)))
     if not rows:
-        raise InputError(f"{path}: holds no row" + (" of those asked for" if where else ""))
+        raise InputError(f"{name}: holds no row" + (" of those asked for" if where else ""))
     return Replicas.of(rows)
-
-
-def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    if not path.is_file():
-        raise InputError(f"{path}: {'is a directory' if path.is_dir() else 'no such file'}; name a CSV file")
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MB")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        kept = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
-        kept = [(i, line) for i, line in kept if not line.startswith("#")]
-        cells = [(i, row) for (i, _), row in zip(kept, csv.reader(line for _, line in kept), strict=True)]
-    except (UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    if not cells:
-        raise InputError(f"{path}: is empty; the first line names the columns")
-    header = [_ALIASES.get(name.strip(), name.strip()) for name in cells[0][1]]
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise InputError(f"{path}: the column {twice[0]} is given twice")
-    return header, cells[1:]
 
 
 class _Cell:
     """One line of the file, read field by field."""
 
-    def __init__(self, path: Path, line: int, raw: Mapping[str, str]) -> None:
-        self.path, self.line, self.raw = path, line, raw
+    def __init__(self, name: str, line: int, raw: Mapping[str, str]) -> None:
+        self.name, self.line, self.raw = name, line, raw
 
     def wrong(self, field: str, accepted: str) -> InputError:
         got = self.raw.get(field, "")[:40]
-        return InputError(f"{self.path}: line {self.line}: {field} '{got}' is not {accepted}")
+        return InputError(f"{self.name}: line {self.line}: {field} '{got}' is not {accepted}")
 
     def positive(self, field: str) -> float:
         try:
-            value = float(self.raw[field])
-        except (KeyError, ValueError):
-            raise self.wrong(field, "a positive number") from None
-        if not (math.isfinite(value) and 0 < value < 1e12):
-            raise self.wrong(field, "a positive number")
-        return value
+            return number(self.raw.get(field, ""))
+        except ValueError:
+            raise self.wrong(field, "a positive number from 1e-9 to 1e15") from None
 
     def whole(self, field: str, default: int) -> int:
         if not self.raw.get(field):
             return default
-        value = self.positive(field)
-        if value != int(value) or value > 10**7:
-            raise self.wrong(field, "a whole number from 1")
-        return int(value)
+        try:
+            return whole(self.raw[field])
+        except ValueError:
+            raise self.wrong(field, "a whole number from 1 to 1e7") from None
+
+    def number_format(self, field: str, known: tuple[str, ...]) -> str:
+        text = self.raw.get(field, "").lower()
+        found = _DTYPE.get(text, text)
+        if found and found not in known:
+            raise self.wrong(field, f"a format known here; use {', '.join(known)}, or leave the cell empty")
+        return found or "not given"
 
 
 def _row(cell: _Cell) -> dict[str, Any]:
@@ -138,9 +130,8 @@ def _row(cell: _Cell) -> dict[str, Any]:
         "label": cell.raw.get("label") or f"line {cell.line}",
     }
     row |= {name: cell.whole(name, 1) for name in _DEGREES}
-    for name in ("weight_dtype", "kv_dtype"):
-        text = cell.raw.get(name, "").lower()
-        row[name] = _DTYPE.get(text, text) or "not given"
+    for name, known in _FORMATS.items():
+        row[name] = cell.number_format(name, known)
     row |= _apart(cell, mode)
     if row["chips"] < 1:
         raise cell.wrong("chips", "a whole number from 1")

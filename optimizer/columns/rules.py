@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.memory import GIB
@@ -14,7 +15,9 @@ from optimizer.metrics import metric
 from optimizer.plugins import plugins
 from optimizer.scope import Relation, Scope
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.base import Strict
 from optimizer.spec.problem import ArchitectureSpace, Problem
+from optimizer.spec.quantity import parse_count, parse_time, spelling
 
 _SUFFIXES = ("_increase_max", "_max", "_min")
 
@@ -151,7 +154,7 @@ def _checked(name: str, value: Any, reference: Reference) -> Any:
         if value is True and module.DEFAULT is not None:
             return module.DEFAULT
         try:
-            return TypeAdapter(module.Value).validate_python(value, strict=False)
+            return _value_model(name).model_validate({"value": value}).value  # type: ignore[attr-defined]
         except ValidationError as error:
             raise InputError(
                 f"{where}: {str(value)[:60]!r} is not accepted; {module.ACCEPTS} ({error.errors()[0]['msg']})"
@@ -162,8 +165,31 @@ def _checked(name: str, value: Any, reference: Reference) -> Any:
         known = [*structural, *(f"{m}{s}" for m in metrics for s in ("_max", "_min"))]
         hint = nearest(name, known) or f" Accepted: {', '.join(known)}."
         raise InputError(f"{where}: no constraint of that name.{hint}")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
-        raise InputError(f"{where}: {str(value)[:60]!r} is not a number of {metrics[base].UNIT}")
+    number = _number(value, "" if suffix == "_increase_max" else metrics[base].UNIT, where)
+    if suffix != "_increase_max" and (number < 0 or (number == 0 and suffix == "_max")):
+        raise InputError(f"{where}: {number:g} is below every plan's; give a positive number")
     if suffix == "_increase_max" and reference.baseline is None:
         raise InputError(f"{where}: needs a baseline to compare with")
+    return number
+
+
+@cache
+def _value_model(name: str) -> type[BaseModel]:
+    """A model with one field of the type of a structural rule's value, in which true is no number."""
+    kind: Any = plugins("constraints")[name].Value
+    return create_model("Value", __base__=Strict, value=(kind, ...))
+
+
+def _number(value: Any, unit: str, where: str) -> float:
+    """A bound in the unit of its metric: a number, or text that says its own unit."""
+    try:
+        if isinstance(value, str) and unit == "ms":
+            value = parse_time(value, unit)
+        elif isinstance(value, str) and unit == "parameters":
+            value = parse_count(value)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
+        hint = spelling(value) if isinstance(value, str) else ""
+        raise InputError(f"{where}: {str(value)[:60]!r} is not a number{' of ' * bool(unit)}{unit}{hint}")
     return float(value)

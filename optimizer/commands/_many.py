@@ -53,16 +53,18 @@ def _check_file(option: str, name: str | None, endings: tuple[str, ...]) -> None
         return
     path = Path(name)
     if path.suffix not in endings:
-        raise InputError(f"{option} {name}: the name must end in {' or '.join(endings)}")
-    if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{option} {name}: is no file in a folder that exists")
+        raise InputError(f"{option} {name[:200]}: the name must end in {' or '.join(endings)}")
     try:
+        if path.is_dir() or not path.parent.is_dir():
+            raise InputError(f"{option} {name}: is no file in a folder that exists")
         existed = path.exists()
         path.open("ab").close()
         if not existed:
             path.unlink()
     except OSError as error:
-        raise InputError(f"{option} {name}: {error.strerror or error}") from None
+        raise InputError(f"{option} {name[:200]}: {error.strerror or error}") from None
+    except ValueError:
+        raise InputError(f"{option} {name[:200]}: is no name of a file") from None
 
 
 @contextmanager

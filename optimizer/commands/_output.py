@@ -6,12 +6,14 @@ import os
 import sys
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from optimizer.errors import InputError
+from optimizer.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from io import StringIO
+
+    from rich.console import Console, RenderableType
 
     from optimizer.watch import Progress
 
@@ -33,13 +35,34 @@ def show(arguments: argparse.Namespace, what: "RenderableType") -> int:
     from rich.console import Console
 
     if not arguments.out and sys.stdout.isatty():
-        Console().print(what)
-        return 0
-    plain = StringIO()
-    width = int(os.environ["COLUMNS"]) if os.environ.get("COLUMNS", "").isdigit() else WIDTH
-    Console(file=plain, width=width, color_system=None).print(what)
-    write(arguments, "\n".join(line.rstrip() for line in plain.getvalue().splitlines()) + "\n")
+        console = Console(file=StringIO(), force_terminal=True, markup=False, emoji=False)
+        console.print(_clean(what))
+        return write_out(_text(console))
+    plain = Console(file=StringIO(), width=_width(), color_system=None, markup=False, emoji=False)
+    plain.print(_clean(what))
+    write(arguments, "\n".join(line.rstrip() for line in _text(plain).split("\n")))
     return 0
+
+
+def _text(console: "Console") -> str:
+    return cast("StringIO", console.file).getvalue()
+
+
+def _width() -> int:
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isascii() and given.isdigit() and 0 < int(given[:6]) <= 10_000 else WIDTH
+
+
+def _clean(what: "RenderableType") -> "RenderableType":
+    """What is to be printed, without anything of a user's that would steer the terminal."""
+    from rich.segment import Segment
+
+    class Clean:
+        def __rich_console__(self, console: Any, options: Any) -> Any:
+            for segment in console.render(what, options):
+                yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+    return Clean()
 
 
 def check_out(out: str | None) -> None:
@@ -47,19 +70,24 @@ def check_out(out: str | None) -> None:
     if out is None:
         return
     path = Path(out)
-    if path.is_dir():
-        raise InputError(f"--out {out}: is a directory; name a file")
-    if not path.parent.is_dir():
-        raise InputError(f"--out {out}: the folder {path.parent} does not exist")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise InputError(f"--out {out}: may not be written; name a file in a folder of yours")
+    try:
+        if path.is_dir():
+            raise InputError(f"--out {out}: is a directory; name a file")
+        if not path.parent.is_dir():
+            raise InputError(f"--out {out}: the folder {path.parent} does not exist")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise InputError(f"--out {out}: may not be written; name a file in a folder of yours")
+        path.with_name(f".{path.name}.{os.getpid()}.part").exists()  # the name may be too long for it
+    except OSError as error:
+        raise InputError(f"--out {out[:200]}: {error.strerror or error}") from None
+    except ValueError:
+        raise InputError(f"--out {out[:200]}: is no name of a file") from None
 
 
 def write(arguments: argparse.Namespace, text: str) -> None:
     """Write whole or not at all: a file appears under its name only when complete."""
     if arguments.out is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        write_out(text)
         return
     check_out(arguments.out)
     path = Path(arguments.out)
@@ -71,6 +99,20 @@ def write(arguments: argparse.Namespace, text: str) -> None:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise InputError(f"--out {arguments.out}: {error.strerror or error}") from None
+
+
+def write_out(text: str) -> int:
+    """Write to stdout, and be sure that it got there; InputError where it did not."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError):  # else the interpreter fails again at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            raise InputError("stdout was closed before the answer was written; give --out FILE") from None
+        raise InputError(f"stdout: {error.strerror or error}; give --out FILE") from None
+    return 0
 
 
 def watched() -> bool:
@@ -107,4 +149,4 @@ def sentence(progress: "Progress") -> str:
 
 
 def _overwrite(line: str) -> None:
-    print(f"\r\x1b[K{line}", end="\r", file=sys.stderr, flush=True)
+    print(f"\r\x1b[K{printable(line)}", end="\r", file=sys.stderr, flush=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from optimizer.commands._arguments import natural, overrides, positive, whole
+from optimizer.commands._arguments import natural, overrides, seconds, whole
 from optimizer.commands._output import check_out, clear_progress, show, tell, watched, write
 from optimizer.commands._signals import interrupts
 from optimizer.errors import InputError
@@ -20,7 +20,7 @@ def study_arguments(parser: argparse.ArgumentParser) -> None:
     """The problem, its overrides, the limits and how much is shown."""
     parser.add_argument("problem", metavar="PROBLEM", help="a problem file, or the name of one that ships")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a field")
-    parser.add_argument("--time-limit", type=positive, metavar="S", help="stop after S seconds")
+    parser.add_argument("--time-limit", type=seconds, metavar="S", help="stop after S seconds, or 5min, 1.5h")
     parser.add_argument("--workers", type=whole, default=1, metavar="N", help="CP-SAT workers (1)")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="CP-SAT seed (0)")
     loud = parser.add_mutually_exclusive_group()

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 from typing import Any
 
-from optimizer.commands._arguments import natural, positive, whole
+from optimizer.commands._arguments import count, natural, tokens, whole
 from optimizer.commands._output import check_out, show, write
 
 _OPTIONS: dict[str, tuple[Any, str, str]] = {
@@ -15,13 +15,13 @@ _OPTIONS: dict[str, tuple[Any, str, str]] = {
     "expert-parallel": (whole, "N", "ranks that share the experts (1)"),
     "microbatch": (whole, "N", "sequences of a pass (1)"),
     "global-batch": (whole, "N", "sequences of a step (one microbatch on each replica)"),
-    "sequence-length": (whole, "N", "tokens (4096)"),
+    "sequence-length": (tokens, "N", "tokens (4096)"),
     "recompute": (str, "HOW", "none, selective or full"),
     "zero": (natural, "N", "0-3: shards nothing, optimizer, gradients, weights (1)"),
     "zero-group": (whole, "N", "ranks that share one shard set (all replicas)"),
     "dtype": (str, "D", "of the products: bf16, fp8, mxfp8, nvfp4"),
     "engine": (str, "E", "whose kernels: megatron, pytorch, xla"),
-    "training-tokens": (positive, "N", "also days and USD for this many tokens"),
+    "training-tokens": (count, "N", "also days and USD for this many tokens"),
     "setup": (str, "FILE", "a YAML file of these fields"),
 }
 _FIELD = {"zero": "zero_stage"}
@@ -30,6 +30,13 @@ _FLAGS = {
     "no-flash-attention": ("flash_attention", "scores go through memory"),
     "no-overlap": ("overlap", "nothing travels while chips compute"),
 }
+
+
+TRAINING_ONLY = frozenset(_OPTIONS) - {
+    *("pipeline-parallel", "data-parallel", "expert-parallel"),
+    "engine",
+} | frozenset(_FLAGS)
+"""Options that do nothing without --phase train."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

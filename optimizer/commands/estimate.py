@@ -4,7 +4,8 @@ import argparse
 from typing import Any
 
 from optimizer.commands import _train
-from optimizer.commands._arguments import fraction, natural, positive, whole
+from optimizer.commands._arguments import count, fraction, natural, positive, tokens, whole
+from optimizer.commands._once import needs, refuse
 from optimizer.commands._output import check_out, show, write
 from optimizer.errors import InputError
 
@@ -24,9 +25,9 @@ _DEGREES = {
 _SETUP: dict[str, tuple[Any, Any, str, str]] = {
     "batch": (whole, 1, "N", "sequences decoded together on the replica (1)"),
     "users": (whole, None, "N", "also what N clients in a closed loop see"),
-    "input-tokens": (whole, 1024, "N", "prompt (1024)"),
-    "output-tokens": (whole, 256, "N", "answer (256)"),
-    "prefix-tokens": (natural, 0, "N", "of the prompt, in the cache already (0)"),
+    "input-tokens": (tokens, 1024, "N", "prompt (1024)"),
+    "output-tokens": (tokens, 256, "N", "answer (256)"),
+    "prefix-tokens": (count, 0, "N", "of the prompt, in the cache already (0)"),
     "draft-tokens": (natural, 0, "N", "drafted and verified with each token (0)"),
     "draft-acceptance": (fraction, 0.8, "A", "of a drafted token (0.8)"),
     "draft-cost": (positive, 0.05, "C", "of drafting a token, in decode steps (0.05)"),
@@ -35,6 +36,11 @@ _SETUP: dict[str, tuple[Any, Any, str, str]] = {
     "kv-dtype": (str, "bf16", "D", "bf16 or fp8 (bf16)"),
     "engine": (str, None, "E", "a catalogued engine, or a file of yours (trtllm; for training megatron)"),
 }
+
+
+_SERVING_ONLY = (frozenset(_SETUP) - {"engine"}) | {"second-tier", "explain"}
+"""Options that do nothing with --phase train."""
+_NEEDS = {"draft-acceptance": "draft-tokens", "draft-cost": "draft-tokens"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     if arguments.phase == "train":
+        refuse(arguments, _SERVING_ONLY, "with --phase train")
         return _train.run(arguments)
+    refuse(arguments, _train.TRAINING_ONLY, "without --phase train")
+    needs(arguments, _NEEDS | {"phase": "explain"})
     from optimizer import catalog
     from optimizer.report import derivation
     from optimizer.report import estimate as estimates

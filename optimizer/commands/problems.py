@@ -2,8 +2,8 @@
 
 import argparse
 
-from optimizer.commands._catalogue import catalogue_arguments, item
-from optimizer.commands._output import dump, show
+from optimizer.commands._catalogue import catalogue_arguments
+from optimizer.commands._output import dump, show, write
 
 HELP = "the problems that ship"
 
@@ -20,7 +20,11 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.spec.loading import read_yaml
 
     if arguments.name:
-        return item(arguments, catalog.problem(arguments.name))
+        path = catalog.problem_file(arguments.name)
+        if arguments.json:
+            return dump(arguments, read_yaml(path))
+        write(arguments, path.read_text(encoding="utf-8"))  # as it is: it is there to be copied
+        return 0
     shipped = [read_yaml(path) for path in catalog.problem_files().values()]
     if arguments.json:
         return dump(arguments, shipped)

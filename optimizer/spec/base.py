@@ -1,16 +1,44 @@
-"""The base of every model of a file: frozen, and unknown fields refused with the nearest known name."""
+"""The base of every model of a file: frozen, unknown fields refused, numbers that are numbers."""
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, model_validator
 
 from optimizer.errors import nearest
 
+_NUMBERS = ("int", "float", "bool")
+_NOT_SCHEMAS = ("keys_schema", "metadata", "default", "serialization", "expected")
+
+
+def strict_numbers(schema: Any) -> None:
+    """Make every number and switch of a pydantic core schema strict, keys of mappings apart.
+
+    Keys stay lax because JSON has no keys but text.
+    """
+    stack = [schema]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            if node.get("type") in _NUMBERS:
+                node["strict"] = True
+            stack.extend(value for key, value in node.items() if key not in _NOT_SCHEMAS)
+        elif isinstance(node, list | tuple):
+            stack.extend(node)
+
 
 class Strict(BaseModel):
-    """A frozen pydantic model that refuses fields it does not know."""
+    """A frozen pydantic model that refuses fields it does not know.
+
+    A number is a number: neither text ('8') nor true is read as one, and 1 is not read as true.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        schema = handler(source)
+        strict_numbers(schema)
+        return schema
 
     @model_validator(mode="before")
     @classmethod

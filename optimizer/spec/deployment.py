@@ -6,10 +6,12 @@ from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.dtypes import KvDtype, WeightDtype
-from optimizer.spec.problem import Domain, Positive, _choices
+from optimizer.spec.problem import Domain, HostMs, Positive, _choices
+from optimizer.spec.quantity import Tokens, Tokens0, time_in
 
 PositiveFloat = Annotated[float, Field(gt=0, le=1e12)]
 NotNegative = Annotated[float, Field(ge=0, le=1e12)]
+Milliseconds = Annotated[float, Field(gt=0, le=1e12), time_in("ms")]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count0 = Annotated[int, Field(ge=0, le=10**7, strict=True)]
 
@@ -76,7 +78,7 @@ class ReplicaSpace(Strict):
     """Cost of drafting one token, in plain decode steps."""
     engine: str = "trtllm"
     """An engine profile: one that ships, or a file of yours."""
-    host_ms: Annotated[float, Field(ge=0, le=1000)] | None = None
+    host_ms: HostMs | None = None
     """In place of the engine's own."""
     reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
 
@@ -84,9 +86,9 @@ class ReplicaSpace(Strict):
 class Traffic(Strict):
     """Requests that arrive, all of one size."""
 
-    input_tokens: Positive
-    output_tokens: Positive
-    prefix_tokens: Count0 = 0
+    input_tokens: Tokens
+    output_tokens: Tokens
+    prefix_tokens: Tokens0 = 0
     """Tokens of the prompt that are in the cache already."""
     requests_per_s: PositiveFloat | None = None
     """The rate to serve; left out only when the rate is what is maximised."""
@@ -97,8 +99,8 @@ class Traffic(Strict):
 class Bounds(Strict):
     """What a deployment must keep. Every bound that is given has its name in conflicts."""
 
-    ttft_ms_max: PositiveFloat | None = None
-    tpot_ms_max: PositiveFloat | None = None
+    ttft_ms_max: Milliseconds | None = None
+    tpot_ms_max: Milliseconds | None = None
     chips_max: Count0 | None = None
     nodes_max: Count0 | None = None
     usd_per_hour_max: NotNegative | None = None

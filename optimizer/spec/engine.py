@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from optimizer.spec.base import Strict
-from optimizer.spec.quantity import Fraction
+from optimizer.spec.quantity import Fraction, Tokens, time_in
 
 Small = Annotated[float, Field(ge=0, le=1e6)]
 
@@ -17,7 +17,7 @@ class Engine(Strict):
     title: str
     aliases: tuple[str, ...] = ()
     """How sources spell it, versions left out."""
-    host_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    host_ms: Annotated[float, Field(ge=0, le=1000), time_in("ms")] = 0.0
     """Time per step that no kernel hides: scheduling, sampling, launching."""
     host_us_per_sequence: Small = 0.0
     """The same for every sequence of the step: detokenising, streaming, bookkeeping."""
@@ -34,7 +34,7 @@ class Engine(Strict):
     """Share of what weights and buffers leave free that the engine gives to the cache."""
     window_cache: bool = True
     """Whether layers with a window keep only its tokens."""
-    step_tokens: Annotated[int, Field(ge=1, le=10**7)] = 8192
+    step_tokens: Tokens = 8192
     """Most tokens scheduled in one step: longer prompts are prefilled in chunks."""
     max_sequences: Annotated[int, Field(ge=1, le=10**6)] = 2048
     """Most sequences decoded together on one attention rank."""

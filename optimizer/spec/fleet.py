@@ -5,8 +5,17 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from optimizer.spec.base import Strict
-from optimizer.spec.deployment import Count0, NotNegative, Offers, PositiveFloat, ReplicaSpace, Share
-from optimizer.spec.problem import Positive, _choices
+from optimizer.spec.deployment import (
+    Count0,
+    Milliseconds,
+    NotNegative,
+    Offers,
+    PositiveFloat,
+    ReplicaSpace,
+    Share,
+)
+from optimizer.spec.problem import _choices
+from optimizer.spec.quantity import Tokens
 
 Goal = Literal["chips", "usd_per_hour", "power_w"]
 
@@ -14,8 +23,8 @@ Goal = Literal["chips", "usd_per_hour", "power_w"]
 class Bucket(Strict):
     """Requests of one size."""
 
-    input_tokens: Positive
-    output_tokens: Positive
+    input_tokens: Tokens
+    output_tokens: Tokens
     requests_per_s: PositiveFloat
     rows: dict[str, str | int | float] = {}
     """With a performance table: only rows that have these values in these columns are for this bucket."""
@@ -24,8 +33,8 @@ class Bucket(Strict):
 class ServiceBounds(Strict):
     """What each request of a service must keep."""
 
-    ttft_ms_max: PositiveFloat | None = None
-    tpot_ms_max: PositiveFloat | None = None
+    ttft_ms_max: Milliseconds | None = None
+    tpot_ms_max: Milliseconds | None = None
     memory_capacity: Share = 1.0
 
     def given(self) -> dict[str, float]:

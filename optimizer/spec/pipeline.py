@@ -5,11 +5,12 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from optimizer.spec.base import Strict
-from optimizer.spec.deployment import PositiveFloat, Share
+from optimizer.spec.deployment import Milliseconds, Share
 from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.dtypes import KvDtype, WeightDtype
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
-from optimizer.spec.problem import Domain, Positive
+from optimizer.spec.problem import Domain, HostMs, Positive
+from optimizer.spec.quantity import Tokens
 from optimizer.spec.shown import Solved
 
 
@@ -37,7 +38,7 @@ class StageSpace(Strict):
     """Sequences in one stage at a time; with p stages, p times as many are in flight."""
     engine: str = "trtllm"
     """An engine profile: one that ships, or a file of yours."""
-    host_ms: Annotated[float, Field(ge=0, le=1000)] | None = None
+    host_ms: HostMs | None = None
     """In place of the engine's own."""
     reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
 
@@ -45,15 +46,15 @@ class StageSpace(Strict):
 class RequestSize(Strict):
     """The requests the replica serves."""
 
-    input_tokens: Positive
-    output_tokens: Positive
+    input_tokens: Tokens
+    output_tokens: Tokens
 
 
 class StageBounds(Strict):
     """What the replica must keep."""
 
-    ttft_ms_max: PositiveFloat | None = None
-    tpot_ms_max: PositiveFloat | None = None
+    ttft_ms_max: Milliseconds | None = None
+    tpot_ms_max: Milliseconds | None = None
     memory_capacity: Share = 1.0
 
 

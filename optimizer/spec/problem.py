@@ -6,10 +6,18 @@ from pydantic import BeforeValidator, Discriminator, Field, StrictBool, Tag, mod
 
 from optimizer.spec.base import Strict
 from optimizer.spec.dtypes import KvDtype, WeightDtype
-from optimizer.spec.quantity import Count
+from optimizer.spec.quantity import Count, Tokens, TrainingTokens, spelling, time_in
 from optimizer.spec.training import TrainingSection
 
-Positive = Annotated[int, Field(ge=1, le=10**7, strict=True)]
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError(f"{value[:60]!r} is text, not a whole number{spelling(value)}")
+    return value
+
+
+Positive = Annotated[int, Field(ge=1, le=10**7, strict=True), BeforeValidator(_plain)]
+HostMs = Annotated[float, Field(ge=0, le=1000), time_in("ms")]
 
 
 def _as_tuple(value: Any) -> Any:
@@ -47,8 +55,13 @@ def _domain(value: Any) -> Any:
     values = value if isinstance(value, list | tuple) else [value]
     if not values:
         raise ValueError("the domain is empty; give a value, a list, or {min, max, multiple_of}")
-    if any(isinstance(v, bool) or not isinstance(v, int) for v in values):
-        raise ValueError("a dimension is a whole number, a list of them, or {min, max, multiple_of}")
+    strange = [v for v in values if isinstance(v, bool) or not isinstance(v, int)]
+    if strange:
+        hint = spelling(strange[0]) if isinstance(strange[0], str) else ""
+        raise ValueError(
+            "a dimension is a whole number, a list of them, or {min, max, multiple_of}; "
+            f"{repr(strange[0])[:60]} is none{hint}"
+        )
     return tuple(sorted(set(values)))
 
 
@@ -110,7 +123,7 @@ class DeploymentSpace(Strict):
     batch: Domain | None = None
     engine: str = "trtllm"
     """An engine profile: one that ships, or a file of yours."""
-    host_ms: Annotated[float, Field(ge=0, le=1000)] | None = None
+    host_ms: HostMs | None = None
     """In place of the engine's own."""
     reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
 
@@ -118,8 +131,8 @@ class DeploymentSpace(Strict):
 class Workload(Strict):
     """The traffic a replica serves."""
 
-    input_tokens: Positive
-    output_tokens: Positive
+    input_tokens: Tokens
+    output_tokens: Tokens
     batch: Positive = 1
     """Sequences decoded together on a replica, where the deployment does not choose it."""
     requests_per_s: Annotated[float, Field(gt=0, le=1e9)] | None = None
@@ -135,7 +148,7 @@ class Problem(Strict):
     hardware: _choices(str)  # type: ignore[valid-type]
     deployment: DeploymentSpace = DeploymentSpace()
     workload: Workload
-    training_tokens: Count = 15 * 10**12
+    training_tokens: TrainingTokens = 15 * 10**12
     training: TrainingSection | None = None
     baseline: str | None = None
     minimize: _choices(str) | None = None  # type: ignore[valid-type]

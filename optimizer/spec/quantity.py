@@ -1,12 +1,13 @@
 """Quantities with units: text such as '7.7 TB/s' becomes a float in base units, strictly.
 
-Base units are bytes, bytes/s, FLOP/s, seconds, watts; counts are plain integers ('8.03B', '15T').
-Hardware files hold text with units because PyYAML reads 8e12 as a string and because GB and GiB
-must never be confused: on NVIDIA parts capacity labels are binary, bandwidths decimal.
+Base units are bytes, bytes/s, FLOP/s, seconds, watts; counts are plain integers ('8.03B', '15T', '64k').
+Hardware files hold text with units because GB and GiB must never be confused: on NVIDIA parts capacity
+labels are binary, bandwidths decimal. For the same reason 64K is no count: it is 64k or 64Ki.
 """
 
 import math
 import re
+from decimal import Context, Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, SerializationInfo
@@ -14,7 +15,10 @@ from pydantic import BeforeValidator, Field, PlainSerializer, SerializationInfo
 SI = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-COUNT = {"": 1, "K": 10**3, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+DURATION = TIME | {"min": 60.0, "h": 3600.0, "d": 86400.0}
+COUNT = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+_PER = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "days": 86400.0}
+"""Seconds of the units that fields are in."""
 
 _NUMBER_UNIT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z/]*)\s*")
 _LONGEST = 64
@@ -74,20 +78,80 @@ def format_quantity(value: float, dimension: str) -> str:
 
 
 def parse_count(value: Any) -> int:
-    """Read 8030000000, 8.03e9, '8.03B' or '15T' as an integer; refuse fractions of one."""
+    """Read 8030000000, 8.03e9, '8.03B', '64k' or '64Ki' as an integer, exactly; refuse fractions of one."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{_shown(value)} is not a count; write 8.03B, 15T or a whole number")
+        raise ValueError(f"{_shown(value)} is not a count; {_COUNTS}")
     if isinstance(value, str):
-        match = _NUMBER_UNIT.fullmatch(value) if len(value) <= _LONGEST else None
-        if match is None or match.group(2) not in COUNT:
-            raise ValueError(f"{_shown(value)} is not a count; write 8.03B, 15T or a whole number")
-        value = float(match.group(1)) * COUNT[match.group(2)]
+        return _count(value)
     if not abs(value) <= 1e18:  # also catches nan
         raise ValueError(f"{_shown(value)} is not a number up to 1e18")
     if abs(value - round(value)) > 1e-6 * max(1.0, abs(value)):
         raise ValueError(f"{_shown(value)} is not a whole number")
     whole: int = round(value)
     return whole
+
+
+_COUNTS = "write a whole number, or one with k, M, B, T (1000s) or Ki, Mi, Gi (1024s), such as 8.03B or 64k"
+
+
+_EXACT = Context(prec=100, Emax=99999, Emin=-99999)
+
+
+def _decimal(number: str) -> Decimal:
+    if len(number.lower().partition("e")[2]) > 4:
+        raise ValueError(f"{_shown(number)} is not a number up to 1e18")
+    return Decimal(number)
+
+
+def _count(text: str) -> int:
+    match = _NUMBER_UNIT.fullmatch(text) if len(text) <= _LONGEST and text.isascii() else None
+    number, unit = match.groups() if match else ("", "")
+    if match and unit == "K":
+        raise ValueError(
+            f"{_shown(text)} may mean thousands or 1024s; write {number}k for thousands, {number}Ki for 1024s"
+        )
+    if match is None or unit not in COUNT:
+        raise ValueError(f"{_shown(text)} is not a count; {_COUNTS}")
+    exact = _EXACT.multiply(_decimal(number), Decimal(COUNT[unit]))
+    if not exact <= 10**18:
+        raise ValueError(f"{_shown(text)} is not a number up to 1e18")
+    if exact != exact.to_integral_value():
+        raise ValueError(f"{_shown(text)} is not a whole number")
+    return int(exact)
+
+
+def parse_time(value: Any, unit: str) -> Any:
+    """Read a number in `unit` (ms, s, min, h, days), or text with a unit of its own: '4 s' in ms is 4000.
+
+    What is neither number nor text is given back as it is, for the field to refuse.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _NUMBER_UNIT.fullmatch(value) if len(value) <= _LONGEST and value.isascii() else None
+    scale = DURATION.get(match.group(2)) if match else None
+    if match is None or scale is None:
+        raise ValueError(f"{_shown(value)} is not a number of {unit}, nor a time with a unit: {_TIMES}")
+    seconds = _EXACT.multiply(_decimal(match.group(1)), Decimal(repr(scale)))
+    time = float(_EXACT.divide(seconds, Decimal(repr(_PER[unit]))))
+    if not math.isfinite(time):
+        raise ValueError(f"{_shown(value)} is too large")
+    return time
+
+
+_TIMES = f"{', '.join(DURATION)}, such as '4 s' or 1.5h"
+
+
+def spelling(text: str) -> str:
+    """How to write a number with a suffix, as a hint for fields that take plain numbers, or ''."""
+    try:
+        match = re.fullmatch(r"([0-9.]+)([kK])", text[:_LONGEST])
+        if match:
+            return (
+                f"; write {parse_count(match[1] + 'k')}, or {parse_count(match[1] + 'Ki')} for {match[1]}Ki"
+            )
+        return f"; write {parse_count(text)}"
+    except ValueError:
+        return ""
 
 
 def _shown(value: Any) -> str:
@@ -123,3 +187,16 @@ Count = Annotated[
     PlainSerializer(lambda value: value, return_type=int),
 ]
 Fraction = Annotated[float, Field(gt=0, le=1.5)]
+
+
+def time_in(unit: str) -> BeforeValidator:
+    """Marks a field that is a number of `unit`, and also takes text such as '4 s'."""
+    return BeforeValidator(lambda value: parse_time(value, unit), json_schema_input_type=float | str)
+
+
+_AS_COUNT = BeforeValidator(parse_count, json_schema_input_type=int | str)
+Tokens = Annotated[int, Field(ge=1, le=10**7), _AS_COUNT]
+"""Tokens of a prompt, an answer or a sequence: 64000, 64k or 64Ki."""
+Tokens0 = Annotated[int, Field(ge=0, le=10**7), _AS_COUNT]
+TrainingTokens = Annotated[Count, Field(ge=10**6)]
+"""Tokens of a training run."""

@@ -10,6 +10,7 @@ from optimizer.spec.chip import Chip
 
 _GIB = 2.0**30
 _MANY = 32  # fewer large cores are no fingerprint of a die
+_PRINTED = 0.001  # data sheets round to four digits
 _SAME = 0.02  # ratios closer than this count as equal
 _MOST_FLOPS_PER_BYTE = 1200.0  # shipped chips: 37 to 560 in bf16
 _LONGEST_READ_S = 0.5  # shipped chips read all their memory in 0.01 to 0.08 s
@@ -18,9 +19,14 @@ _FASTEST_PCIE = 128e9  # generation 6, 16 lanes, one way
 
 def smells(chip: Chip, known: Iterable[Chip] = ()) -> tuple[str, ...]:
     """One sentence for each number that looks wrong, naming the field and what may be meant."""
-    own = (chip.vendor, chip.n_cores)
+    own, known = (chip.vendor, chip.n_cores), list(known)
     siblings = [other for other in known if (other.vendor, other.n_cores) == own and chip.n_cores >= _MANY]
-    return (*_peaks(chip, siblings), *_memory(chip), *_links(chip, siblings))
+    return (
+        *_peaks(chip, siblings),
+        *_doubled(chip, siblings, known),
+        *_memory(chip),
+        *_links(chip, siblings),
+    )
 
 
 def _near(value: float, target: float) -> bool:
@@ -50,6 +56,20 @@ def _peaks(chip: Chip, siblings: list[Chip]) -> Iterator[str]:
             f"dense_flops.bf16 is {intensity:.0f} FLOP for each byte of hbm_bandwidth; shipped chips have at "
             "most 600: a unit of a thousand too many or too few?"
         )
+
+
+def _doubled(chip: Chip, siblings: list[Chip], known: list[Chip]) -> Iterator[str]:
+    """Peaks that are, to the last digit printed, twice the dense peak of a chip, and no chip's own."""
+    for dtype, peak in chip.dense_flops.items():
+        others = [s for s in known if dtype in s.dense_flops and s not in siblings]
+        if siblings or any(_near(peak, s.dense_flops[dtype]) for s in known if dtype in s.dense_flops):
+            continue
+        twin = next((s for s in others if abs(peak / (2 * s.dense_flops[dtype]) - 1) < _PRINTED), None)
+        if twin is not None:
+            yield (
+                f"dense_flops.{dtype} {peak / 1e12:g} TFLOP/s is what data sheets print for {twin.name} with "
+                "2:4 sparsity, twice its dense peak; give the dense figure"
+            )
 
 
 def _memory(chip: Chip) -> Iterator[str]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool
 
 from optimizer.spec.base import Strict
+from optimizer.spec.quantity import Tokens
 
 Degree = Annotated[int, Field(ge=1, le=10**8, strict=True)]
 Recompute = Literal["none", "selective", "full"]
@@ -31,7 +32,7 @@ class TrainingSetup(Strict):
     microbatch: Degree = 1
     global_batch: Degree = 1
     """Sequences in one optimizer step, over all ranks."""
-    sequence_length: Degree = 4096
+    sequence_length: Tokens = 4096
     recompute: Recompute = "none"
     """What the backward pass computes again: nothing, the attention core, or whole layers."""
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 1

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, StrictBool, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, field_validator, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
 from optimizer.spec.problem import Domain
-from optimizer.spec.quantity import Count
+from optimizer.spec.quantity import Tokens, TrainingTokens, parse_time
 from optimizer.spec.shown import Solved
 from optimizer.spec.training import Degree, Engine, Recompute, Schedule, TrainingDtype
 from optimizer.spec.training_plan import TrainingEstimate
@@ -23,6 +23,17 @@ def _choices(options: Any) -> Any:
         BeforeValidator(_as_tuple, json_schema_input_type=options | list[options]),
         Field(min_length=1),
     ]
+
+
+_TIMES = {"step_s": "s", "train_days": "days"}
+
+
+def _times_of(given: dict[Any, Any]) -> dict[Any, Any]:
+    found = dict(given)
+    for name, value in given.items():
+        unit = _TIMES.get(str(name).removesuffix("_max").removesuffix("_min"))
+        found[name] = parse_time(value, unit) if unit else value
+    return found
 
 
 Stage = Annotated[int, Field(ge=0, le=3, strict=True)]
@@ -64,12 +75,18 @@ class TrainingProblem(Strict):
     chips: Degree
     """At most this many."""
     global_batch: Degree
-    sequence_length: Degree = 4096
-    training_tokens: Count = 15 * 10**12
+    sequence_length: Tokens = 4096
+    training_tokens: TrainingTokens = 15 * 10**12
     setup: SetupSpace = SetupSpace()
     minimize: str | None = None
     maximize: str | None = None
     constraints: dict[str, Annotated[float, Field(gt=0)]] = {}
+
+    @field_validator("constraints", mode="before")
+    @classmethod
+    def _times(cls, given: Any) -> Any:
+        """Bounds on times may be text that says its unit: train_days_max: 3 d."""
+        return _times_of(given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _one_objective(self) -> "TrainingProblem":

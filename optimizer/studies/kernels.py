@@ -26,11 +26,11 @@ from optimizer.blocks.operators import (
     PrefillAttention,
 )
 from optimizer.cost.roofline import Roofline
+from optimizer.spec import cells
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import ARITHMETIC
 
 COLUMNS = {"chip", "operator", "measured_us"}
-_MOST = 1e15
 _SHAPE: dict[str, tuple[str, ...]] = {
     "gemm": ("m", "n", "k"),
     "copy": ("size",),
@@ -134,12 +134,9 @@ def _operator(name: str, shape: dict[str, Any]) -> Operator:
 
 def _number(row: dict[str, str], name: str) -> float:
     try:
-        value = float(row.get(name) or row.get(_SPELLINGS.get(name, "")) or "")
-    except ValueError:
-        raise UnreadableKernel(f"{name} is not a number") from None
-    if not 0 < value < _MOST:
-        raise UnreadableKernel(f"{name} is not a positive number")
-    return value
+        return cells.number(row.get(name) or row.get(_SPELLINGS.get(name, "")) or "")
+    except ValueError as error:
+        raise UnreadableKernel(f"{name} is {error}") from None
 
 
 def _whole(row: dict[str, str], name: str) -> int:

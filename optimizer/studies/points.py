@@ -5,7 +5,6 @@ metric, value, point_type and source_key; serving points have system, backend, p
 concurrency, silicon_ttft_ms and silicon_tpot_ms. Other columns are ignored.
 """
 
-import csv
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TypeVar
 from optimizer import catalog
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.cells import number, read_cells, whole
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.engine import Engine
@@ -22,10 +22,10 @@ from optimizer.studies.estimate import Setup
 
 Item = TypeVar("Item", bound=Architecture | Chip)
 
-MAX_BYTES = 64 << 20
 REGIMES = ("fixed_batch", "saturation", "concurrency")
 METRICS = ("ttft_ms", "tpot_ms", "output_tok_s_total", "total_tok_s")
 _INFERENCE = {"model", "chip", "tp", "weight_dtype", "isl", "osl", "metric", "value", "point_type"}
+_BATCHED = ("fixed_batch", "concurrency")
 _SERVING = {"model", "system", "tp_size", "isl", "osl", "silicon_ttft_ms", "silicon_tpot_ms", "concurrency"}
 _FORMATS = {"fp16": "bf16", "fp16/bf16": "bf16", "bfloat16": "bf16", "fp4": "nvfp4", "": "bf16"}
 _IGNORED = re.compile(r"(instruct|chat|hf|it|meta|fp8|fp4|nvfp4|kv|dynamic|gb|nvidia|amd|google|intel)")
@@ -43,6 +43,8 @@ class Point:
     regime: str
     metric: str
     measured: float
+    unknown_engine: str = ""
+    """The engine's name where it has no profile: the setup's engine is then `ideal`."""
 
 
 @dataclass(frozen=True)
@@ -60,41 +62,39 @@ class _Unreadable(Exception):
 def read_points(path: Path) -> list[Point | Unscored]:
     """All points of a file, in order; a serving row gives one point per latency.
 
-    InputError if the file cannot be read or has the columns of neither kind.
+    InputError if the file cannot be read, has the columns of neither kind, or a row without all its cells.
     """
     columns, rows = read_rows(path)
     if not (columns >= _INFERENCE or columns >= _SERVING):
-        missing = ", ".join(sorted(_INFERENCE - columns))
-        raise InputError(f"{path}: not a file of points; inference points need {missing} too")
+        nearer = min((_INFERENCE, _SERVING), key=lambda kind: len(kind - columns))
+        kind = "inference" if nearer is _INFERENCE else "serving"
+        missing = ", ".join(sorted(nearer - columns))
+        raise InputError(f"{path}: not a file of points; {kind} points need the columns {missing} too")
     serving = columns >= _SERVING
+    if "batch_or_concurrency" not in columns and any(
+        row["point_type"] in _BATCHED for row in rows if not serving
+    ):
+        raise InputError(
+            f"{path}: points of {' and '.join(_BATCHED)} need the column batch_or_concurrency too"
+        )
     return [p for i, row in enumerate(rows, 2) for p in _points(i, row, serving)]
 
 
 def read_rows(path: Path) -> tuple[set[str], list[dict[str, str]]]:
     """The columns and the rows of a CSV file, the first on line 2. InputError if it cannot be read."""
-    if path.is_dir() or not path.exists():
-        raise InputError(f"{path}: {'is a directory' if path.is_dir() else 'no such file'}; name a CSV file")
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MB")
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            return set(reader.fieldnames or ()), list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+    cells = read_cells(path)
+    return set(cells.columns), list(cells.rows)
 
 
-def _points(number: int, row: dict[str, str], serving: bool) -> Iterator[Point | Unscored]:
+def _points(line: int, row: dict[str, str], serving: bool) -> Iterator[Point | Unscored]:
     for read in (_serving_ttft, _serving_tpot) if serving else (_inference,):
         try:
-            yield read(number, row)
+            yield read(line, row)
         except _Unreadable as reason:
-            yield Unscored(number, str(reason))
+            yield Unscored(line, str(reason))
 
 
-def _inference(number: int, row: dict[str, str]) -> Point:
+def _inference(line: int, row: dict[str, str]) -> Point:
     regime = row["point_type"]
     if regime not in REGIMES:
         raise _Unreadable(f"point_type '{regime[:30]}' is not predicted")
@@ -114,7 +114,7 @@ def _inference(number: int, row: dict[str, str]) -> Point:
         engine=_engine(row.get("engine") or row.get("source_key", ""), row.get("engine_version", ""), regime),
     )
     return Point(
-        row=number,
+        row=line,
         source=row.get("source_key") or "unnamed",
         model=model,
         chip=_chip(row["chip"]),
@@ -122,18 +122,19 @@ def _inference(number: int, row: dict[str, str]) -> Point:
         regime=regime,
         metric=row["metric"],
         measured=_number(row, "value"),
+        unknown_engine=_unknown(row.get("engine", ""), setup),
     )
 
 
-def _serving_ttft(number: int, row: dict[str, str]) -> Point:
-    return _serving(number, row, "ttft_ms")
+def _serving_ttft(line: int, row: dict[str, str]) -> Point:
+    return _serving(line, row, "ttft_ms")
 
 
-def _serving_tpot(number: int, row: dict[str, str]) -> Point:
-    return _serving(number, row, "tpot_ms")
+def _serving_tpot(line: int, row: dict[str, str]) -> Point:
+    return _serving(line, row, "tpot_ms")
 
 
-def _serving(number: int, row: dict[str, str], metric: str) -> Point:
+def _serving(line: int, row: dict[str, str], metric: str) -> Point:
     weight_dtype = _format(row.get("precision", ""))
     users = row.get("batch_size") or row["concurrency"]
     setup = Setup(
@@ -146,7 +147,7 @@ def _serving(number: int, row: dict[str, str], metric: str) -> Point:
         engine=_engine(row.get("backend", ""), row.get("backend_version", ""), "concurrency"),
     )
     return Point(
-        row=number,
+        row=line,
         source=row.get("backend") or "unnamed",
         model=_model(row["model"]),
         chip=_chip(row["system"]),
@@ -154,6 +155,7 @@ def _serving(number: int, row: dict[str, str], metric: str) -> Point:
         regime="concurrency",
         metric=metric,
         measured=_number(row, f"silicon_{metric}"),
+        unknown_engine=_unknown(row.get("backend", ""), setup),
     )
 
 
@@ -181,25 +183,29 @@ def _engine(name: str, version: str, regime: str) -> str:
     return served if regime == "concurrency" and served in profiles else known[found]
 
 
+def _unknown(name: str, setup: Setup) -> str:
+    """The name of an engine that a row gives and no profile spells."""
+    spelled = _word(re.sub(r"\(.*?\)", "", name))
+    known = map(_word, catalog.engines()["ideal"].aliases)
+    return name if name.strip() and setup.engine == "ideal" and not spelled.startswith(tuple(known)) else ""
+
+
 def _word(name: str) -> str:
     return re.sub(r"[^a-z0-9.]", "", name.lower())
 
 
 def _number(row: dict[str, str], name: str) -> float:
     try:
-        value = float(row[name])
-    except (TypeError, ValueError):
-        raise _Unreadable(f"{name} is not a number") from None
-    if not 0 < value < 1e12:
-        raise _Unreadable(f"{name} is not a positive number")
-    return value
+        return number(row.get(name, ""))
+    except ValueError as error:
+        raise _Unreadable(f"{name} is {error}") from None
 
 
 def _count(row: dict[str, str], name: str) -> int:
-    value = _number(row, name)
-    if value != int(value):
-        raise _Unreadable(f"{name} is not a whole number")
-    return int(value)
+    try:
+        return whole(row.get(name, ""))
+    except ValueError as error:
+        raise _Unreadable(f"{name} is {error}") from None
 
 
 def _format(text: str) -> str:
@@ -213,7 +219,11 @@ def _cache_format(text: str, weight_dtype: str) -> str:
     """The cache's format; where a source does not say, fp8 beside weights of at most 8 bit, else bf16."""
     if not text.strip():
         return "bf16" if BYTES[weight_dtype] > 1.5 else "fp8"
-    return "fp8" if text.lower().startswith(("fp8", "int8")) else "bf16"
+    if re.match(r"(fp8|int8)\b", text.strip().lower()):
+        return "fp8"
+    if _FORMATS.get(text.strip().lower(), text.strip().lower()) != "bf16":
+        raise _Unreadable(f"cache format '{text[:20]}' is not known")
+    return "bf16"
 
 
 def _key(name: str) -> str:

@@ -3,6 +3,7 @@
 import re
 
 from optimizer import catalog
+from optimizer.spec import cells
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 
@@ -18,30 +19,31 @@ class UnreadableRow(Exception):
 def number(row: Row, name: str) -> float:
     """A positive number."""
     try:
-        value = float(row.get(name) or "")
-    except ValueError:
-        raise UnreadableRow(f"{name} is not given or no number") from None
-    if not 0 < value < 1e15:
-        raise UnreadableRow(f"{name} is not a positive number")
-    return value
+        return cells.number(row.get(name) or "")
+    except ValueError as error:
+        raise UnreadableRow(f"{name} is not given or {error}") from None
 
 
 def count(row: Row, name: str, default: int | None = None, least: int = 1) -> int:
     """A whole number, or the default of an empty cell."""
-    if not (row.get(name) or "").strip() and default is not None:
+    text = (row.get(name) or "").strip()
+    if not text and default is not None:
         return default
     try:
-        value = float(row.get(name) or "")
-    except ValueError:
-        raise UnreadableRow(f"{name} is not given or no number") from None
-    if not least <= value <= 1e9 or value != int(value):
-        raise UnreadableRow(f"{name} is no whole number from {least} on")
-    return int(value)
+        return cells.whole(text, least, 10**9)
+    except ValueError as error:
+        raise UnreadableRow(f"{name} is not given or {error}") from None
+
+
+_FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 def flag(row: Row, name: str, default: bool) -> bool:
     """Yes or no, or the default of an empty cell."""
-    return default if not row.get(name) else row[name].strip().lower() in ("1", "true", "yes")
+    text = words(row, name)
+    if text and text not in _FLAGS:
+        raise UnreadableRow(f"{name} '{text[:20]}' is neither yes nor no")
+    return _FLAGS.get(text, default)
 
 
 def words(row: Row, name: str) -> str:

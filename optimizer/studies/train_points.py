@@ -15,7 +15,6 @@ leaves out is taken as:
     framework               its source's; else xla on TPU and Trainium, Megatron elsewhere
 """
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
-from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.cells import read_cells
 from optimizer.spec.chip import Chip
 from optimizer.spec.training import Engine, TrainingSetup
 from optimizer.studies.train_cells import Row, UnreadableRow, chip_of, count, flag, model_of, number, words
@@ -46,7 +45,6 @@ _SITES = {"jean zay": 6.25e9}
 _GROUP = re.compile(
     r"zero-?[0-3]?(?:[^0-9;,]{0,20}(?:group|size|shard|within)[^0-9;,]{0,20}|\s*[=:]\s*)(\d+)"
 )
-MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -69,17 +67,9 @@ class TrainingPoint:
 
 
 def training_rows(path: Path) -> list[Row] | None:
-    """The rows of a file of training points; None if its header is of another kind, or it cannot be read."""
-    if not path.is_file() or path.stat().st_size > MAX_BYTES:
-        return None
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            return list(reader) if set(reader.fieldnames or ()) >= COLUMNS else None
-    except (UnicodeDecodeError, csv.Error):
-        return None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+    """The rows of a file of training points; None if its header is of another kind."""
+    cells = read_cells(path)
+    return list(cells.rows) if set(cells.columns) >= COLUMNS else None
 
 
 def read_row(line: int, row: Row) -> TrainingPoint:

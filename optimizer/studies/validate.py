@@ -52,6 +52,8 @@ def validate_points(path: Path) -> Validation:
 
 def predict(point: Point) -> float | str:
     """The metric of a point, or the reason why it has no prediction."""
+    if point.unknown_engine:
+        return f"engine '{point.unknown_engine[:30]}' has no profile"
     frame = frame_of(point.model, point.chip, point.setup)
     if reason := unpredictable(point, frame):
         return reason

@@ -387,7 +387,6 @@ def test_home_of_nobody(run) -> None:
     [
         (["solv", "dense-8b-b200"], "Did you mean solve"),
         (["pareto", "dense-8b-b200"], "invalid choice"),
-        ([], "required"),
         (["solve"], "required"),
         (["solve", "dense-8b-b200", "--jsn"], "--jsn"),
         (["solve", "dense-8b-b200", "--set", "workload.batch"], "write KEY=VALUE"),
@@ -622,7 +621,8 @@ def test_estimate_prints_json_and_refuses_what_does_not_fit(run) -> None:
     ],
 )
 def test_estimate_names_what_is_wrong(run, extra: list[str], message: str) -> None:
-    code, out, err = run("estimate", "--model", "llama-3.1-8b", "--chip", "h100", *extra)
+    model = [] if "--model" in extra else ["--model", "llama-3.1-8b"]
+    code, out, err = run("estimate", *model, "--chip", "h100", *extra)
     assert (code, out) == (2, "")
     assert err.startswith("archsat: ")
     assert message in err

@@ -76,7 +76,8 @@ def test_what_does_not_fit_exits_3_and_says_why(run) -> None:
     ],
 )
 def test_bad_input_is_one_message(run, extra: tuple[str, ...], message: str) -> None:
-    code, out, err = run(*ESTIMATE, *extra)
+    chip = [] if "--chip" in extra else ["--chip", "h100"]
+    code, out, err = run(*ESTIMATE[:5], *chip, *extra)
     assert (code, out) == (2, "")
     assert message in err and err.count("archsat:") == 1 and "Traceback" not in err
 
@@ -124,7 +125,7 @@ def test_broken_rows_have_reasons_and_the_rest_is_scored(run, tmp_path) -> None:
     for part in (
         "'abacus'",
         "positive",
-        "no number",
+        "not a number",
         "'fp3'",
         "no multiple",
         "whole number",

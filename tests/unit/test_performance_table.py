@@ -83,7 +83,7 @@ def test_a_row_given_twice_is_refused(table) -> None:
     "header, words",
     [
         ("mode,chip,requests_per_s,ttft_ms,tpot_ms", "lacks chips"),
-        ("mode,mode,chip,chips,requests_per_s,ttft_ms,tpot_ms", "column mode is given twice"),
+        ("mode,mode,chip,chips,requests_per_s,ttft_ms,tpot_ms", "column 'mode' is given twice"),
         ("", "is empty|lacks"),
     ],
 )
@@ -100,5 +100,5 @@ def test_a_table_without_rows_and_a_missing_file(table, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a directory"):
         read_table(tmp_path)
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="not a CSV file in UTF-8"):
+    with pytest.raises(InputError, match="not UTF-8 text"):
         read_table(tmp_path / "binary.csv")

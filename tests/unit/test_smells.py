@@ -93,3 +93,13 @@ def test_the_wiring_of_a_system_is_shown(capsys) -> None:
     assert wiring == {"diameter_links": 2, "bisection_gb_per_s": 32400.0, "ring": True}
     assert main(["chips", "h100"]) == 0
     assert "diameter_links: 2" in capsys.readouterr().out
+
+
+def test_a_sparse_peak_is_known_by_its_digits_on_any_chip() -> None:
+    """1979 TFLOP/s is printed for the H100 with sparsity: a chip of another name and size has it too."""
+    known = list(catalog.chips().values())
+    made_up = samples.chip(dense_flops={"bf16": "1979 TFLOP/s"}, n_cores=96)
+    assert any("2:4 sparsity" in said for said in smells(made_up, known))
+    assert not [
+        said for said in smells(samples.chip(dense_flops={"bf16": "989.5 TFLOP/s"}), known) if "spars" in said
+    ]

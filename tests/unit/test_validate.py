@@ -22,7 +22,7 @@ def test_every_row_is_scored_or_has_a_reason():
     assert validation.scored == 4
     assert sum(validation.unscored.values()) == 5
     reasons = " | ".join(validation.unscored)
-    for part in ("variant not stated", "'joy'", "is not a number", "positive", "breaks memory_capacity"):
+    for part in ("variant not stated", "'joy'", "not a whole number", "positive", "breaks memory_capacity"):
         assert part in reasons
     totals = Counter()
     for group in validation.groups:
@@ -55,7 +55,7 @@ def test_trtllm_points_are_predicted_within_a_third():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a,b\n1,2\n", "not a file of points"), ("", "not a file of points"), (b"\xff\xfe\x00", "UTF-8")],
+    [("a,b\n1,2\n", "not a file of points"), ("", "is empty"), (b"\xff\xfe\x00", "UTF-8")],
 )
 def test_other_files_are_refused(tmp_path, text, message):
     path = tmp_path / "points.csv"
