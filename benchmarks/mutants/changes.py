@@ -57,6 +57,7 @@ _NAMED = {
 _WHOLE = {"min", "max", "minimum", "maximum", "fmin", "fmax", "where", "any_of", "all_of"}
 """Calls that may also be replaced by one of their arguments, or lose one of many."""
 
+_GONE = "(gone)"
 _EXAMPLES = ("KEEPS", "BREAKS", "__all__")
 
 
@@ -99,8 +100,8 @@ def changes(file: str, source: str) -> list[Change]:
     found: list[Change] = []
     seen: dict[tuple[str, str, str], int] = {}
     for holder, name, index, node, where in _walk(tree, ""):
-        for old, new in _alternatives(node):
-            texts = _text(old), _text(new)
+        for old, shown, new in _alternatives(node):
+            texts = _text(old), shown or _text(new)
             if texts[0] == texts[1]:
                 continue
             key = (where, *texts)
@@ -143,11 +144,11 @@ def _walk(node: ast.AST, where: str) -> Iterator[tuple[ast.AST, str, int | None,
             yield from _walk(child, inner)
 
 
-def _alternatives(node: Any) -> Iterator[tuple[Any, Any]]:
-    """(what is shown as old, what takes the node's place) of each change of a node itself."""
+def _alternatives(node: Any) -> Iterator[tuple[Any, str, Any]]:
+    """(what is shown as old, and as new if not the new node, what takes the node's place) of each change."""
     made = getattr(_Made, type(node).__name__, None)
-    if made is not None:
-        yield from ((node, new) for new in made(node))
+    for new in made(node) if made is not None else ():
+        yield (*new,) if isinstance(new, tuple) else (node, "", new)
 
 
 def _with(node: Any, **fields: Any) -> Any:
@@ -162,7 +163,7 @@ def _without(items: list[Any], i: int) -> list[Any]:
 
 
 class _Made:
-    """What may stand in a node's place, by the kind of node."""
+    """What may stand in a node's place, by the kind of node; where one of many is dropped, that is shown."""
 
     @staticmethod
     def Compare(n: ast.Compare) -> Iterator[Any]:
@@ -210,9 +211,10 @@ class _Made:
         if name in _WHOLE and len(args) == len(n.args) > 1:
             yield from args[1:] if name == "where" else args if len(args) == 2 else ()
             if len(args) > 2 and name != "where":
-                yield from (_with(n, args=_without(args, i)) for i in range(len(args)))
+                yield from ((a, _GONE, _with(n, args=_without(args, i))) for i, a in enumerate(args))
         if name in ("replace", "model_copy"):
-            yield from (_with(n, keywords=_without(n.keywords, i)) for i in range(len(n.keywords)))
+            words = n.keywords
+            yield from ((w, _GONE, _with(n, keywords=_without(words, i))) for i, w in enumerate(words))
         if name == "abs":
             yield n.args[0]
         for i, word in enumerate(n.keywords):
@@ -236,7 +238,7 @@ class _Made:
     @staticmethod
     def List(n: ast.List) -> Iterator[Any]:
         if len(n.elts) > 1:
-            yield from (_with(n, elts=_without(n.elts, i)) for i in range(len(n.elts)))
+            yield from ((item, _GONE, _with(n, elts=_without(n.elts, i))) for i, item in enumerate(n.elts))
 
     @staticmethod
     def Slice(n: ast.Slice) -> Iterator[Any]:
