@@ -177,11 +177,13 @@ def test_seconds_of_a_model(launch: float, fields: dict[str, Any]) -> None:
         assert found == pytest.approx(base / balance + layers * stages, rel=1e-12), phase
 
 
-def test_a_step_of_any_make_up() -> None:
-    at = frame()
+@pytest.mark.parametrize("launch", [40.0, 4000.0])
+def test_a_step_of_any_make_up(launch: float) -> None:
+    at = frame(engine=ENGINE.model_copy(update={"launch_us_per_layer": launch}))
+    least = launch / 2 * 1e-6 / 1.25
     step = replace(step_of(at, "mixed"), batch=3, prompts=1)
     layers = sum(
-        count * max(float(roofline(at).seconds(block(part).operators(part, step))), 20e-6 / 1.25)
+        count * max(float(roofline(at).seconds(block(part).operators(part, step))), least)
         for part, count in ((GQA, 2), (DENSE, 2), (STATE, 3), (MOE, 3))
     )
     base = [
@@ -192,7 +194,7 @@ def test_a_step_of_any_make_up() -> None:
     assert step_s(at, MODEL, step) == pytest.approx(layers + float(roofline(at).seconds(base)))
     alone = {"block": {"mixer": GQA, "ffn": {"kind": "no_ffn"}}, "count": 2}
     half = Architecture(name="m", d_model=32, vocab_size=1000, layers=(alone,))
-    own = max(float(roofline(at).seconds(block(GQA).operators(GQA, step))), 20e-6 / 1.25)
+    own = max(float(roofline(at).seconds(block(GQA).operators(GQA, step))), least)
     assert step_s(at, half, step) == pytest.approx(2 * own + float(roofline(at).seconds(base)))
 
 
