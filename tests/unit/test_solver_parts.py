@@ -1,0 +1,388 @@
+"""Parts that proofs are made of, each against enumeration: rows, witnesses, packing, listings.
+
+Guards what the property tests reach only through a whole question: an engine that is believed too easily,
+a packing row that is too tight or too loose, a witness that says 'nothing better' too soon.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import samples
+
+from optimizer.columns.compiled import symbol
+from optimizer.columns.space import resolve
+from optimizer.columns.supply import Supply
+from optimizer.errors import InputError
+from optimizer.solver import knapsack, milp
+from optimizer.solver.engine import SolveSettings
+from optimizer.solver.listing import best_plans
+from optimizer.solver.mathopt import Proposal
+from optimizer.solver.milp import Milp, Row, prove
+from optimizer.solver.nodes import Part, added, fillings, pack_nodes
+from optimizer.solver.oracle import all_values
+
+# Programmes.
+
+
+def test_a_row_holds_at_its_borders() -> None:
+    row = Row({0: 2, 2: -3}, low=-4, high=5)
+    for values, held in (((1, 9, 2), True), ((0, 9, 2), False), ((4, 9, 1), True), ((3, 9, 0), False)):
+        assert row.holds(values) == held
+    assert Row({0: 1}).holds((10**30,))
+    assert Row({0: 1}, low=3).holds((3,)) and not Row({0: 1}, low=3).holds((2,))
+    assert Row({0: 1}, high=3).holds((3,)) and not Row({0: 1}, high=3).holds((4,))
+
+
+def test_a_programme_in_whole_numbers() -> None:
+    m = Milp()
+    a, b = m.variable(1, 4), m.variable(-2, 2)
+    m.row({a: 2, b: 0}, high=6)
+    assert m.rows == [Row({a: 2}, None, 6)]
+    m.objective = {a: 3, b: -1}
+    assert m.value((2, -1)) == 7
+    kept = [v for v in product(range(6), range(-3, 4)) if m.holds(v)]
+    assert kept == [(x, y) for x in (1, 2, 3) for y in range(-2, 3)]
+    least = m.least_of([({a: 2}, 1), ({a: 1, b: 1}, 3)], 0, 6)
+    assert (m.lows[least], m.highs[least]) == (0, 6)
+    assert m.complete((2, -1, 0)) == (2, -1, min(2 * 2 + 1, 2 - 1 + 3))
+    assert m.complete((1, 2, 0)) == (1, 2, 3)
+    assert m.complete((3, 2, 0)) == (3, 2, 6)  # never above its own bound
+    assert m.holds((2, -1, 4)) and not m.holds((2, -1, 5))
+    assert m.complete((2, -1, 5)) == (2, -1, 4)
+
+
+def covering() -> Milp:
+    """Two sizes of replica for a demand of 17: three of 5 and one of 2 cost 17, the least."""
+    m = Milp()
+    five, two = m.variable(0, 9), m.variable(0, 9)
+    m.row({five: 5, two: 2}, low=17)
+    m.objective = {five: 5, two: 2}
+    return m
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, highs: Proposal, cp_sat: dict[bool, str] | None = None,
+            scip: Proposal | None = None) -> None:  # fmt: skip
+    """Engines that answer so; CP-SAT by whether it presolves, or truly."""
+    both = {"HIGHS": highs, "GSCIP": scip or Proposal("unknown", (), None)}
+    monkeypatch.setattr(milp, "propose", lambda m, name, *_: both[name])
+    if cp_sat is not None:
+
+        def better(m: Any, than: Any, settings: SolveSettings, *_: Any) -> Any:
+            return milp.engine.Solve(cp_sat[settings.presolve], None, None, (), 0.0)
+
+        monkeypatch.setattr(milp, "_better", better)
+
+
+OPTIMAL = Proposal("optimal", (3, 1), 17)
+
+
+def test_one_less_is_asked_for_and_no_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HiGHS is off by one: CP-SAT must be asked for 17 where 18 is known."""
+    answers(monkeypatch, Proposal("optimal", (2, 4), 18))
+    assert prove(covering()).objective == 17
+
+
+NOT_TWICE = {True: "infeasible", False: "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("highs", "status"),
+    [
+        (OPTIMAL, "optimal"),
+        (Proposal("feasible", (3, 1), 15), "feasible"),  # HiGHS does not say that it is the best
+        (Proposal("unknown", (3, 1), None), "feasible"),
+        (Proposal("infeasible", (), None), "infeasible"),
+        (Proposal("unknown", (), None), "unknown"),
+        (Proposal("optimal", (0, 0), 0), "unknown"),  # a solution that breaks a row
+    ],
+)
+def test_cp_sat_alone_is_believed_only_twice(
+    monkeypatch: pytest.MonkeyPatch, highs: Proposal, status: str
+) -> None:
+    """Nothing better with presolve; the plain look has no answer. HiGHS must have said the same."""
+    answers(monkeypatch, highs, NOT_TWICE)
+    found = prove(covering())
+    assert found.status == status
+    assert bool(found.confirmed_by) == (status in ("optimal", "infeasible"))
+    answers(monkeypatch, highs, {True: "infeasible", False: "infeasible"})
+    assert prove(covering()).status in ("optimal", "infeasible")
+    answers(monkeypatch, highs, {True: "unknown", False: "infeasible"})
+    assert prove(covering()).status in ("feasible", "unknown")
+
+
+def test_what_each_answer_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, OPTIMAL, NOT_TWICE)
+    found = prove(covering())
+    assert (found.objective, found.bound, found.values, found.solves) == (17, 17, (3, 1), 2)
+    answers(monkeypatch, Proposal("feasible", (3, 1), 15), {True: "unknown", False: "unknown"})
+    found = prove(covering())
+    assert (found.objective, found.bound, found.solves) == (17, 15, 3)
+
+
+@pytest.mark.parametrize(
+    ("scip", "status", "objective"),
+    [
+        (Proposal("optimal", (3, 1), 17), "optimal", 17),
+        (Proposal("feasible", (3, 1), 17), "feasible", 17),
+        (Proposal("optimal", (0, 0), 0), "feasible", 17),  # breaks a row
+        (Proposal("optimal", (2, 4), 18), "feasible", 17),  # worse than what is known
+        (Proposal("unknown", (), None), "feasible", 17),
+    ],
+)
+def test_scip_confirms_only_what_it_reaches(
+    monkeypatch: pytest.MonkeyPatch, scip: Proposal, status: str, objective: int
+) -> None:
+    answers(monkeypatch, OPTIMAL, {True: "unknown", False: "unknown"}, scip)
+    found = prove(covering())
+    assert (found.status, found.objective, found.solves) == (status, objective, 3)
+
+
+def test_scip_finds_a_better_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then two engines disagree: the plan is taken, the proof is not."""
+    answers(monkeypatch, Proposal("optimal", (2, 4), 18), {True: "unknown", False: "unknown"}, OPTIMAL)
+    found = prove(covering())
+    assert (found.status, found.objective) == ("feasible", 17)
+
+
+def test_a_witness_is_asked_for_the_value_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    answers(monkeypatch, OPTIMAL, {True: "unknown", False: "unknown"})
+    found = prove(covering(), witness=lambda best: bool(asked.append(best)) or True)
+    assert (found.status, asked, found.solves) == ("optimal", [17], 1)
+    assert prove(covering(), witness=lambda best: False).status == "feasible"
+
+
+def test_without_confirmation_the_word_of_one_engine_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, OPTIMAL)
+    found = prove(covering(), confirm=False)
+    assert (found.status, found.objective, found.bound, found.solves) == ("feasible", 17, 17, 1)
+    answers(monkeypatch, Proposal("infeasible", (), None))
+    assert prove(covering(), confirm=False).status == "unknown"
+    answers(monkeypatch, Proposal("optimal", (0, 0), 0))
+    assert prove(covering(), confirm=False).objective == 17  # broken by rounding: asked again
+
+
+def test_no_objective_is_met_by_any_solution() -> None:
+    m = covering()
+    m.objective = {}
+    assert prove(m).status == "optimal"
+
+
+# Packing.
+
+
+@dataclass
+class Fixed:
+    """A programme with a fixed number of replicas of each row, on one kind of chips or two."""
+
+    m: Milp
+    parts: list[Part]
+    supplies: tuple[Supply, ...]
+    stock: dict[str, int | None]
+
+    def inventory(self, chip: str) -> int | None:
+        return self.stock[chip]
+
+
+def packable(groups: list[int], sizes: list[int]) -> bool:
+    """By trying all ways."""
+    if not groups:
+        return True
+    tried = set()
+    for j, size in enumerate(sizes):
+        if groups[0] <= size and size not in tried:
+            tried.add(size)
+            if packable(groups[1:], [*sizes[:j], size - groups[0], *sizes[j + 1 :]]):
+                return True
+    return False
+
+
+def fewest(groups: list[int], node: int) -> int:
+    return next(n for n in range(len(groups) + 1) if packable(groups, [node] * n))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_packing_rows_are_exact(seed: int) -> None:
+    """Groups fit the chips there are, and so few nodes, just where some placing does."""
+    rng = Random(seed)
+    node = rng.choice((4, 5, 7, 8))
+    sizes_of = ([1, 2, 4], [2, 4], [2, 3], [1, 3, 4])
+    units = rng.sample(rng.choice(sizes_of), k=rng.randint(1, 2))
+    kinds = [(unit, unit * rng.choice((1, 1, 2)), rng.randint(0, 3)) for unit in units]
+    groups = sorted((u for u, chips, n in kinds for _ in range(n * chips // u)), reverse=True)
+    total = sum(groups)
+    supply = Supply("red", None, 1.0, 1.0, node, 80.0, None)
+    for stock in (None, *range(max(0, total - 1), total + 6)):
+        for most_nodes in (None, 1, 2):
+            m = Milp()
+            variables = [m.variable(n, n) for _, _, n in kinds]
+            parts = [Part(v, 0, chips, unit) for v, (unit, chips, _) in zip(variables, kinds, strict=True)]
+            own = Fixed(m, parts, (supply,), {"red": stock})
+            nodes = pack_nodes(own, counted=most_nodes is not None)
+            sizes = [node] * len(groups) if stock is None else [node] * (stock // node) + [stock % node]
+            fits = packable(groups, sizes)
+            if most_nodes is not None and nodes:
+                m.row({nodes[0]: 1}, high=most_nodes)
+                shapes = [sizes] if stock is None else [
+                    [node] * min(stock // node, most_nodes),
+                    [node] * min(stock // node, most_nodes - 1) + [stock % node],
+                ]  # fmt: skip
+                fits = any(packable(groups, shape[:most_nodes]) for shape in shapes)
+            assert (prove(m).status == "optimal") == fits, (stock, most_nodes, kinds)
+    m = Milp()
+    variables = [m.variable(n, n) for _, _, n in kinds]
+    parts = [Part(v, 0, chips, unit) for v, (unit, chips, _) in zip(variables, kinds, strict=True)]
+    nodes = pack_nodes(Fixed(m, parts, (supply,), {"red": None}), counted=True)
+    m.objective = {nodes[0]: 1}
+    assert prove(m).objective == fewest(groups, node)
+
+
+def test_kinds_are_packed_apart() -> None:
+    """Three groups of two on nodes of four: two red and one blue group take a node of each."""
+    m = Milp()
+    n = m.variable(1, 1)
+    supplies = (Supply("red", None, 1.0, 1.0, 4, 80.0, None), Supply("blue", None, 1.0, 1.0, 2, 80.0, None))
+    own = Fixed(m, [Part(n, 0, 4, 2), Part(n, 1, 2, 2)], supplies, {"red": None, "blue": None})
+    nodes = pack_nodes(own, counted=True)
+    assert set(nodes) == {0, 1}
+    m.objective = dict.fromkeys(nodes.values(), 1)
+    assert prove(m).objective == 2
+    m = Milp()
+    unused = Fixed(m, [], supplies, {"red": 1, "blue": 1})
+    assert pack_nodes(unused, counted=True) == {}
+    assert (m.rows, m.lows) == ([], [])
+
+
+def test_chips_without_nodes() -> None:
+    m = Milp()
+    loose = Supply("red", None, 1.0, 1.0, None, 80.0, None)
+    own = Fixed(m, [Part(m.variable(0, 5), 0, 2, 2)], (loose,), {"red": 3})
+    assert pack_nodes(own, counted=False) == {}
+    assert m.rows == []
+    with pytest.raises(InputError, match="red has none; give node"):
+        pack_nodes(own, counted=True)
+    free = Fixed(m, own.parts, (Supply("red", None, 1.0, 1.0, 4, 80.0, None),), {"red": None})
+    assert pack_nodes(free, counted=False) == {}
+    assert m.rows == []  # nothing limits it
+
+
+def test_ways_to_fill_a_node() -> None:
+    """All that leave no room for the smallest group."""
+    for sizes, node in (([2, 3], 8), ([3, 4], 8), ([3, 4, 5], 11), ([1], 3), ([5], 4)):
+        ways = product(*(range(node // s + 1) for s in sizes))
+        full = [w for w in ways if 0 <= node - sum(n * s for n, s in zip(w, sizes, strict=True)) < sizes[0]]
+        assert sorted(fillings(sizes, node)) == sorted(full)
+    with pytest.raises(InputError, match="too many sizes"):
+        fillings([7, 11, 13, 17, 19, 23], 400)
+
+
+def test_terms_of_one_variable_are_added() -> None:
+    assert added([(3, 2), (1, 5), (3, -1)]) == {3: 1, 1: 5}
+
+
+# The witness over chips.
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_most_traffic_of_so_many_chips(seed: int) -> None:
+    rng = Random(seed)
+    n, total = rng.randint(1, 4), 9
+    mode = ["aggregated", *(rng.choice(("aggregated", "prefill", "decode")) for _ in range(n - 1))]
+    chips, capacity = [rng.randint(1, 4) for _ in range(n)], [rng.randint(1, 9) for _ in range(n)]
+    best = [0] * (total + 1)
+    for counts in product(*(range(total // g + 1) for g in chips)):
+        used = sum(map(lambda c, g: c * g, counts, chips))
+        pool = dict.fromkeys(("aggregated", "prefill", "decode"), 0)
+        for m, c, own in zip(mode, counts, capacity, strict=True):
+            pool[m] += c * own
+        rate = pool["aggregated"] + min(pool["prefill"], pool["decode"])
+        best = [max(b, rate) if used <= k else b for k, b in enumerate(best)]
+    assert knapsack.most_traffic(mode, chips, capacity, total).tolist() == best
+    price = rng.choice((1, 2, 3))
+    for demand in range(1, best[-1] + 1):
+        least = price * next(k for k, b in enumerate(best) if b >= demand)
+        model: Any = SimpleNamespace(
+            stock=[total], mode=mode, chips=chips, capacity=capacity, demand=demand, n=range(n),
+            goal=lambda name, chips=chips: dict(enumerate(price * g for g in chips)),
+        )  # fmt: skip
+        for asked in range(max(0, least - 4), least + 4):
+            # Values below `asked` that chips can cost are multiples of the price.
+            truth = least >= asked or least > (asked - 1) // price * price
+            assert knapsack._nothing_below(model, "chips", 1, asked) == truth
+    model.demand = None
+    assert not knapsack._nothing_below(model, "chips", 1, 1)
+    for rate in range(best[-1] - 2, best[-1] + 3):
+        assert knapsack._nothing_below(model, "requests_per_s", -1, -rate) == (best[-1] <= rate)
+    model.stock = [None]
+    assert not knapsack._nothing_below(model, "requests_per_s", -1, -(10**9))
+
+
+def test_the_witness_is_asked_only_what_it_can_tell() -> None:
+    """Mixes, nodes, several kinds and formats, and groups that waste a node are beyond a table of chips."""
+    supply = SimpleNamespace(node=8)
+    own: dict[str, Any] = {
+        "columns": SimpleNamespace(same=False, supplies=(supply,)), "limits": {"chips_max": 9},
+        "wanted": ["chips"], "formats": {"bf16"}, "m": SimpleNamespace(rows=[1]), "unit": [1, 2, 8],
+    }  # fmt: skip
+
+    def told(**change: Any) -> bool:
+        return knapsack.Curves.witness(SimpleNamespace(**(own | change)), "chips", 1) is not None  # type: ignore[arg-type]
+
+    assert told()
+    assert not told(columns=SimpleNamespace(same=True, supplies=(supply,)))
+    assert not told(columns=SimpleNamespace(same=False, supplies=(supply, supply)))
+    assert not told(limits={"nodes_max": 3})
+    assert not told(wanted=["chips", "nodes"])
+    assert not told(formats={"bf16", "fp8"})
+    assert not told(unit=[1, 3])
+    assert told(unit=[1, 3], m=SimpleNamespace(rows=[]))
+    assert told(unit=[1, 3], columns=SimpleNamespace(same=False, supplies=(SimpleNamespace(node=None),)))
+
+
+# Listings.
+
+
+@pytest.fixture(scope="module")
+def space() -> Any:
+    return resolve(samples.problem())
+
+
+@pytest.mark.parametrize(("name", "sense"), [("tpot_ms", 1), ("output_tokens_per_s", -1), ("loss", 1)])
+def test_the_best_plans_are_the_enumerations(space: Any, name: str, sense: int) -> None:
+    truth = np.sort(sense * all_values(space, space.rules, (symbol(name),))[:, 0])
+    assert len(truth) > 40
+    for most in (1, 7, len(truth), len(truth) + 5):
+        found = best_plans(space, space.rules, symbol(name), sense, most)
+        assert [p.key for p in found] == pytest.approx(truth[:most].tolist(), rel=1e-12)
+    for limit in (truth[9], np.nextafter(truth[9], -np.inf), truth[-1], truth[0] - 1):
+        found = best_plans(space, space.rules, symbol(name), sense, 10**6, limit)
+        assert len(found) == int((truth <= limit).sum())
+    few = best_plans(space, space.rules, symbol(name), sense, 3, float(truth[20]))
+    assert [p.key for p in few] == pytest.approx(truth[:3].tolist(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "distinct",
+    [("n_layers",), ("n_heads",), ("d_ff", "n_kv_heads"), ("d_model",), ("hardware",), ("batch", "d_ff")],
+)
+def test_the_best_plan_of_each_combination(space: Any, distinct: tuple[str, ...]) -> None:
+    everything = best_plans(space, space.rules, symbol("tpot_ms"), 1, 10**6)
+
+    def own(plan: Any) -> tuple[Any, ...]:
+        a, f = space.attention.take(plan.attention), space.ffn.take(plan.ffn)
+        known = {"n_heads": a.n_heads, "n_kv_heads": a.n_kv_heads, "d_ff": f.d_ff, "n_layers": plan.n_layers}
+        known |= {"d_model": plan.frame.d_model, "hardware": plan.frame.chip.name, "batch": plan.frame.batch}
+        return tuple(known[name] if isinstance(known[name], str) else int(known[name]) for name in distinct)
+
+    first: dict[Any, float] = {}
+    for plan in everything:
+        first.setdefault(own(plan), plan.key)
+    for most in (2, 10**6):
+        found = best_plans(space, space.rules, symbol("tpot_ms"), 1, most, distinct=distinct)
+        assert [p.key for p in found] == sorted(first.values())[:most]
+        assert len({own(p) for p in found}) == len(found)
