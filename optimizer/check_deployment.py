@@ -5,17 +5,18 @@ the load of each replica is worked out from the traffic. A plan that fails is no
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+from optimizer.check_placement import blocks_of, nodes_for
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 
 _NOISE = Fraction(1, 10**9)
-_TRIES = 20_000
 _LATENCY = {"ttft_ms": "decode", "tpot_ms": "prefill"}
 """Each latency, and the mode that has none."""
 
@@ -83,21 +84,17 @@ class DeploymentCheck:
         )
 
     def nodes(self, supply: Supply) -> list[int] | None:
-        """Chips used in each node of one kind, largest groups placed first; None where nodes are unknown."""
+        """Chips used in each node of one kind; None where nodes are unknown, or do not hold the plan."""
         if supply.node is None:
             return None
-        groups = [
-            self.rows[i]["tensor_parallel"]
-            for i, n in self.counts.items()
-            if self.rows[i]["chip"] == supply.name
-            for _ in range(n * self.rows[i]["chips"] // self.rows[i]["tensor_parallel"])
-        ]
-        alone = sum(
-            n * self.rows[i]["expert_chips"]
-            for i, n in self.counts.items()
-            if self.rows[i]["expert_chip"] == supply.name
-        )
-        return place([*sorted(groups, reverse=True), *[1] * alone], supply.node, supply.count)
+        blocks: Counter[int] = Counter()
+        for i, n in self.counts.items():
+            if self.rows[i]["chip"] == supply.name:
+                blocks.update({size: n * k for size, k in blocks_of(self.rows[i]["domains"]).items()})
+            if self.rows[i]["expert_chip"] == supply.name:
+                blocks[1] += n * self.rows[i]["expert_chips"]
+        domain = min(supply.node, supply.chip.scaleup.domain) if supply.chip else supply.node
+        return nodes_for(blocks, supply.node, domain, supply.count)
 
     def totals(self) -> dict[str, float]:
         """Metrics of the plan; what lacks a price or a power is left out."""
@@ -193,48 +190,3 @@ def _exact(value: float) -> Fraction:
 
 def _above(value: float, limit: float | None) -> bool:
     return limit is not None and value > limit + abs(limit) * 1e-9
-
-
-def place(groups: list[int], node: int, chips: int | None) -> list[int] | None:
-    """Put groups into nodes, the largest first; None if they do not fit the chips there are.
-
-    First fit is tried, then every way up to a number of tries; 'None' after that may be wrong for group
-    sizes that do not divide each other, and then refuses a plan rather than accept a bad one.
-    """
-    if any(g > node for g in groups):
-        return None
-    sizes = None if chips is None else [node] * (chips // node) + ([chips % node] if chips % node else [])
-    used = _first_fit(groups, node, sizes)
-    if used is not None or sizes is None:
-        return used
-    return _any_fit(groups, sizes)
-
-
-def _first_fit(groups: list[int], node: int, sizes: list[int] | None) -> list[int] | None:
-    used: list[int] = []
-    for g in groups:
-        at = next((j for j, u in enumerate(used) if u + g <= (node if sizes is None else sizes[j])), None)
-        if at is not None:
-            used[at] += g
-            continue
-        if sizes is not None and (len(used) == len(sizes) or g > sizes[len(used)]):
-            return None
-        used.append(g)
-    return used
-
-
-def _any_fit(groups: list[int], sizes: list[int]) -> list[int] | None:
-    stack = [(0, [0] * len(sizes))]
-    for _ in range(_TRIES):
-        if not stack:
-            return None
-        at, used = stack.pop()
-        if at == len(groups):
-            return [u for u in used if u]
-        tried = set()
-        for j, u in enumerate(used):
-            free = sizes[j] - u
-            if groups[at] <= free and free not in tried:
-                tried.add(free)
-                stack.append((at + 1, [*used[:j], u + groups[at], *used[j + 1 :]]))
-    return None

@@ -4,12 +4,14 @@ It shares no code with `solver`: shares of traffic and rates are added as fracti
 one. A plan that fails is no answer.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from optimizer.check_deployment import place
+from optimizer.check_placement import blocks_of, nodes_for
 from optimizer.columns.fleet import FleetColumns
+from optimizer.columns.supply import Supply
 
 _NOISE = Fraction(1, 10**6)
 
@@ -93,7 +95,7 @@ class FleetCheck:
         used = self.chips()
         for s in self.columns.supplies:
             stock = bounds.get(f"inventory:{s.name}")
-            if stock is not None and not self._placed(s.name, s.node, int(stock), used.get(s.name, 0)):
+            if stock is not None and not self._placed(s, int(stock), used.get(s.name, 0)):
                 found.append(f"inventory:{s.name}")
         for quantity in ("chips", "usd_per_hour", "power_w"):
             limit, value = bounds.get(f"{quantity}_max"), self.total(quantity)
@@ -101,15 +103,16 @@ class FleetCheck:
                 found.append(f"{quantity}_max")
         return found
 
-    def _placed(self, chip: str, node: int | None, stock: int, used: int) -> bool:
-        groups = []
+    def _placed(self, s: Supply, stock: int, used: int) -> bool:
+        blocks: Counter[int] = Counter()
         for (j, k), n in self.replicas.items():
             setups = self.columns.items[j].setups
-            if setups.chip[k] == chip:
-                size = int(setups.tensor_parallel[k])
-                groups += [size] * (n * int(setups.chips[k]) // size)
-        fits = node is None or place(sorted(groups, reverse=True), node, stock) is not None
-        return used <= stock and fits
+            if setups.chip[k] == s.name:
+                blocks.update({size: n * m for size, m in blocks_of(str(setups.domains[k])).items()})
+        if s.node is None:
+            return used <= stock
+        domain = min(s.node, s.chip.scaleup.domain) if s.chip else s.node
+        return used <= stock and nodes_for(blocks, s.node, domain, stock) is not None
 
 
 def _exact(number: float) -> Fraction:

@@ -39,6 +39,7 @@ ORDER = [
     "constraints",
     "columns",
     "check",
+    "check_placement",
     "check_deployment",
     "check_fleet",
     "solver",

@@ -13,6 +13,7 @@ import numpy as np
 from optimizer.columns.queueing import rate_at_percentile
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
+from optimizer.cost.placement import lies_within, read
 
 UNIT = 10**8
 """Rates are whole numbers of 1e-8 requests/s: six decimals of a measurement times two of a factor."""
@@ -69,8 +70,11 @@ class DeploymentColumns:
         own = r.memory_gib / usable[self.chip_index(slice(None))]
         return np.maximum(own, r.expert_memory_gib / usable[self.chip_index(slice(None), "expert_chip")])
 
-    def within(self, bounds: Mapping[str, float], prune: bool = True) -> Usable:
-        """The rows that keep the bounds on one replica, without those that others dominate."""
+    def within(self, bounds: Mapping[str, float], prune: bool = True, nodes: bool = True) -> Usable:
+        """The rows that keep the bounds on one replica, without those that others dominate.
+
+        `nodes`: whether nodes are counted; how replicas fill them then matters without an inventory too.
+        """
         r = self.replicas
         share = self.memory_share()
         broken = {
@@ -87,39 +91,46 @@ class DeploymentColumns:
             keep &= ~mask
         rows = np.flatnonzero(keep)
         if prune:
-            best = self._undominated(rows, capacity[rows])
+            packed = [s.node and (nodes or f"inventory:{s.name}" in bounds) for s in self.supplies]
+            lying = np.where(np.array(packed, dtype=bool)[self.chip_index(rows)], r.domains[rows], "1")
+            best = self._undominated(rows, capacity[rows], lying)
             dropped["dominated"] = len(rows) - len(best)
             rows = best
         return Usable(rows, capacity[rows], +dropped)
 
-    def _undominated(self, rows: Any, capacity: Any) -> Any:
+    def _undominated(self, rows: Any, capacity: Any, lying: Any) -> Any:
         """Rows for which no other of the same mode, chips and cache format has fewer or equal chips of each
-        kind, an equal or finer tensor-parallel group (it packs at least as well) and at least the rate."""
+        kind, blocks (`lying`) that find room wherever its blocks do, and at least the rate."""
         r = self.replicas
         names = [r.mode[rows], r.chip[rows], r.expert_chip[rows], r.kv_dtype[rows]]
         group = np.unique(names, axis=1, return_inverse=True)[1]
         group = group.ravel()
         apart = r.expert_chips[rows]
-        order = np.lexsort((-capacity, r.chips[rows], apart, r.tensor_parallel[rows], group))
+        texts, own = np.unique(lying, return_inverse=True)
+        largest = np.array([read(str(text))[0][0] for text in texts], dtype=np.int64)
+        order = np.lexsort((-capacity, r.chips[rows], apart, largest[own], group))
         kept: list[int] = []
         kept_by_group: dict[int, list[int]] = {}
         best: dict[tuple[int, int, int], int] = {}
         for i in order.tolist():
-            key = (int(group[i]), int(r.tensor_parallel[rows[i]]), int(apart[i]))
+            key = (int(group[i]), int(own[i]), int(apart[i]))
             if capacity[i] <= best.get(key, 0):
                 continue
             best[key] = int(capacity[i])
             others = kept_by_group.setdefault(key[0], [])
-            if not any(self._covers(rows[j], rows[i], capacity[j], capacity[i]) for j in others):
+            if not any(
+                capacity[j] >= capacity[i]
+                and self._fewer(rows[j], rows[i])
+                and lies_within(lying[j], lying[i])
+                for j in others
+            ):
                 others.append(i)
                 kept.append(i)
         return rows[np.sort(np.array(kept, dtype=np.int64))]
 
-    def _covers(self, a: int, b: int, capacity_a: int, capacity_b: int) -> bool:
+    def _fewer(self, a: int, b: int) -> bool:
         r = self.replicas
-        finer = r.tensor_parallel[b] % r.tensor_parallel[a] == 0
-        fewer = r.chips[a] <= r.chips[b] and r.expert_chips[a] <= r.expert_chips[b]
-        return bool(finer and fewer and capacity_a >= capacity_b)
+        return bool(r.chips[a] <= r.chips[b] and r.expert_chips[a] <= r.expert_chips[b])
 
 
 def _above(values: Any, limit: float | None) -> Any:

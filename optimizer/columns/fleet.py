@@ -15,6 +15,7 @@ import numpy as np
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
+from optimizer.cost.placement import lies_within
 
 _SETUP = (
     "mode",
@@ -26,6 +27,7 @@ _SETUP = (
     "weight_dtype",
     "kv_dtype",
     "chips",
+    "domains",
 )
 
 
@@ -107,9 +109,10 @@ def _item(
 
 
 def _undominated(item: Item) -> Item:
-    """Setups for which no other of the chip has as few chips, as fine a group and every rate as high."""
+    """Setups for which no other of the chip has as few chips, as small blocks and every rate as high."""
     r, kept = item.setups, list[int]()
-    order = np.lexsort((-item.rates.sum(axis=0), r.chips, r.tensor_parallel))
+    largest = [r.blocks(j)[0][0] for j in range(len(r))]
+    order = np.lexsort((-item.rates.sum(axis=0), r.chips, largest))
     for j in order.tolist():
         if not any(_covers(item, i, j) for i in kept):
             kept.append(j)
@@ -122,7 +125,7 @@ def _covers(item: Item, i: int, j: int) -> bool:
     return bool(
         r.chip[i] == r.chip[j]
         and r.chips[i] <= r.chips[j]
-        and r.tensor_parallel[j] % r.tensor_parallel[i] == 0
+        and lies_within(r.domains[i], r.domains[j])
         and (item.rates[:, i] >= item.rates[:, j]).all()
     )
 

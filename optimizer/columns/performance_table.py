@@ -11,6 +11,8 @@ Lines that begin with `#` are comments. Columns (aliases in brackets), others ar
     tensor_parallel (tp), pipeline_parallel (pp), expert_parallel (ep), data_parallel (dp)   default 1
     batch, weight_dtype, kv_dtype, memory_gib (memory_gb, in 1e9 bytes), row_id              optional
     expert_chip, expert_chips, expert_memory_gib, microbatches     decode rows: experts on other chips
+    domains            chips of the replica in each scale-up domain as it was measured: 8, 4+2, 2x4; if not
+                       given, each tensor-parallel group lies in one, wherever
 """
 
 from collections.abc import Mapping
@@ -20,6 +22,7 @@ from typing import Any, get_args
 
 from optimizer import catalog
 from optimizer.columns.replicas import MODES, Replicas
+from optimizer.cost.placement import read, written
 from optimizer.errors import InputError, nearest
 from optimizer.spec.cells import Cells, number, read_cells, whole
 from optimizer.spec.dtypes import KvDtype, WeightDtype
@@ -39,6 +42,7 @@ _DEGREES = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "data_par
 _FORMATS: dict[str, tuple[str, ...]] = {"weight_dtype": get_args(WeightDtype), "kv_dtype": get_args(KvDtype)}
 _KNOWN = (*_REQUIRED, *_DEGREES, *_FORMATS, "batch", "memory_gib", "memory_gb", "label", "expert_chip")
 _GIB_PER_GB = 1e9 / 2**30
+_LONGEST = 100
 
 
 def read_table(path: Path, where: Mapping[str, str | int | float] | None = None) -> Replicas:
@@ -137,7 +141,21 @@ def _row(cell: _Cell) -> dict[str, Any]:
         raise cell.wrong("chips", "a whole number from 1")
     if row["chips"] % row["tensor_parallel"]:
         raise cell.wrong("chips", f"a multiple of tensor_parallel {row['tensor_parallel']}")
-    return row
+    return row | _domains(cell, row["chips"])
+
+
+def _domains(cell: _Cell, chips: int) -> dict[str, str]:
+    """The blocks of chips that lay in one scale-up domain each."""
+    if not cell.raw.get("domains"):
+        return {}
+    accepted = f"blocks that add up to the {chips} chips, such as 4+2 or 2x4"
+    try:
+        blocks = read(cell.raw["domains"]) if len(cell.raw["domains"]) < _LONGEST else ()
+    except ValueError:
+        raise cell.wrong("domains", accepted) from None
+    if sum(size * n for size, n in blocks) != chips:
+        raise cell.wrong("domains", accepted)
+    return {"domains": written(dict(blocks))}
 
 
 def _apart(cell: _Cell, mode: str) -> dict[str, Any]:

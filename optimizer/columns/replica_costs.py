@@ -23,8 +23,8 @@ from optimizer.columns.rules import frame_values
 from optimizer.columns.splits import unsplittable
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
-from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame
+from optimizer.cost.placement import layouts, written
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import aggregated, decode, most_scheduled, prefill
 from optimizer.errors import InputError
@@ -62,6 +62,24 @@ class Setup:
         """Chips of the replica; experts are spread over chips it has anyway."""
         return self.tensor_parallel * self.pipeline_parallel * self.data_parallel
 
+    @property
+    def domain(self) -> int:
+        """Chips that share scale-up links."""
+        return self.supply.domain or self.chip.scaleup.domain
+
+    def placements(self) -> dict[tuple[int, int], list[str]]:
+        """The ways its chips may lie in domains, by what prices depend on: ranks together and runs of stages.
+
+        Without a network only those that leave no domain.
+        """
+        split = (self.tensor_parallel, self.data_parallel, self.pipeline_parallel)
+        found: dict[tuple[int, int], list[str]] = {}
+        for layout in layouts(*split, self.domain):
+            blocks = layout.blocks(*split[:2], self.domain)
+            if sum(blocks.values()) == 1 or self.chip.scaleout_bandwidth is not None:
+                found.setdefault((layout.ranks, len(layout.runs)), []).append(written(blocks))
+        return found
+
 
 def replica_columns(
     architecture: Architecture,
@@ -82,12 +100,12 @@ def replica_columns(
         if why:
             dropped[why] += 1
             continue
-        for second in space.second_tier:
+        for second, (together, ways) in product(space.second_tier, setup.placements().items()):
             share = memory_share if second else None
             try:
-                tables += [
-                    _priced(architecture, setup, m, space, traffic, network, share) for m in _modes(space)
-                ]
+                for mode in _modes(space):
+                    priced = _priced(architecture, setup, together, mode, space, traffic, network, share)
+                    tables += [priced.lying(domains) for domains in ways]
             except InputError as error:  # a figure this setup needs is not known: a network, a second tier
                 dropped[str(error)] += 1
     if not tables:
@@ -122,9 +140,8 @@ def unrunnable(architecture: Architecture, setup: Setup) -> str:
         return why
     if setup.tensor_parallel > (setup.supply.node or setup.tensor_parallel):
         return f"tensor_parallel {setup.tensor_parallel} is wider than a node of {chip.name}"
-    ranks = setup.tensor_parallel * setup.data_parallel
-    if not connected(group_of(ranks, chip), chip):
-        return f"{ranks} ranks leave the domain of {chip.name}, which states no network"
+    if not setup.placements():
+        return f"{setup.chips} chips leave the domain of {chip.name}, which states no network"
     frame = frame_of(architecture, setup, ReplicaSpace(), Traffic(input_tokens=1, output_tokens=1), 1)
     for name, why in unsplittable(architecture, frame).items():
         return f"{name} {getattr(setup, name)}: {why}"
@@ -182,6 +199,7 @@ def frame_of(a: Architecture, setup: Setup, space: ReplicaSpace, traffic: Traffi
 def _priced(
     a: Architecture,
     setup: Setup,
+    together: tuple[int, int],
     mode: str,
     space: ReplicaSpace,
     traffic: Traffic,
@@ -190,9 +208,12 @@ def _priced(
 ) -> Replicas:
     """All batches of one setup in one mode, those that no chip could hold left to the memory rule.
 
+    `together`: attention ranks in one domain, and runs of stages that are.
+
     With a `share`, what is over that share of the fast memory goes to the chip's second tier.
     """
     frame = _all_batches(a, setup, mode, space, traffic)
+    frame = replace(frame, ranks_together=together[0], stage_runs=together[1])
     least, slow = dict[str, Any](), 0.0
     held = QUANTITIES["memory_bytes"].total(frame, a) / memory.GIB
     if share is not None:

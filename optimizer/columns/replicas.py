@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.cost.placement import read, written
+
 MODES = ("aggregated", "prefill", "decode")
 FORMATS: dict[str, Any] = {
     "mode": str,
@@ -32,6 +34,7 @@ FORMATS: dict[str, Any] = {
     "expert_memory_gib": np.float64,
     "microbatches": np.int64,
     "second_tier_gib": np.float64,
+    "domains": str,
 }
 _ELSE: dict[str, Any] = {
     "expert_chip": "",
@@ -48,9 +51,10 @@ class Replicas:
     """Columns of equal length; 0 where a figure has no meaning (TPOT of a prefill replica).
 
     `requests_per_s` is the rate of one replica as measured or predicted, `memory_gib` of one chip, 0 where
-    unknown, `label` the row's name in its source. `chips` are of the kind `chip`, in groups of
-    `tensor_parallel`; a replica whose experts lie apart has `expert_chips` of the kind `expert_chip` besides,
-    which may be the same kind, and each of which stands alone. `second_tier_gib` waits in slower memory.
+    unknown, `label` the row's name in its source. `chips` are of the kind `chip`; `domains` are the blocks of
+    them that its figures suppose in one scale-up domain each, as `cost.placement` writes them ('4+2').
+    A replica whose experts lie apart has `expert_chips` of the kind `expert_chip` besides, which may be the
+    same kind, and each of which stands alone. `second_tier_gib` waits in slower memory.
     """
 
     mode: Any
@@ -73,6 +77,7 @@ class Replicas:
     expert_memory_gib: Any
     microbatches: Any
     second_tier_gib: Any
+    domains: Any
 
     def __len__(self) -> int:
         return len(self.mode)
@@ -88,13 +93,22 @@ class Replicas:
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Replicas":
         """A table from rows of plain values."""
-        whole = [_ELSE | dict(row) for row in rows]
+        whole = [_ELSE | {"domains": _groups(row)} | dict(row) for row in rows]
         return cls(**{name: _column([row[name] for row in whole], kind) for name, kind in FORMATS.items()})
 
     @classmethod
     def filled(cls, length: int, **columns: Any) -> "Replicas":
         """A table of so many rows from columns, or from single values that all rows have."""
-        return cls(**{name: np.broadcast_to((_ELSE | columns)[name], length) for name in FORMATS})
+        full = _ELSE | {"domains": _groups(columns)} | columns
+        return cls(**{name: np.broadcast_to(full[name], length) for name in FORMATS})
+
+    def blocks(self, index: int) -> tuple[tuple[int, int], ...]:
+        """(chips, how many) of the blocks of one row's replica, experts that lie apart not among them."""
+        return read(str(self.domains[index]))
+
+    def lying(self, domains: str) -> "Replicas":
+        """The same rows with their chips in these blocks."""
+        return Replicas(**{**vars(self), "domains": np.broadcast_to(domains, len(self))})
 
     @property
     def all_chips(self) -> Any:
@@ -105,6 +119,12 @@ class Replicas:
     def together(cls, tables: Sequence["Replicas"]) -> "Replicas":
         """Tables one below the other."""
         return cls(**{name: np.concatenate([getattr(t, name) for t in tables]) for name in FORMATS})
+
+
+def _groups(row: Mapping[str, Any]) -> str:
+    """Where nothing is said of domains: each tensor-parallel group in one, wherever."""
+    size = int(row["tensor_parallel"])
+    return written({size: int(row["chips"]) // size})
 
 
 def _column(values: list[Any], kind: Any) -> Any:

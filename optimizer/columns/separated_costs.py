@@ -13,6 +13,7 @@ import numpy as np
 from optimizer.columns.replica_costs import BATCHES, Setup, frame_of, unrunnable, without_arithmetic
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
+from optimizer.cost.placement import chips_of_a_rank, written
 from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, step_s
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
@@ -116,4 +117,11 @@ def _microbatched(
         expert_chips=ranks,
         expert_memory_gib=expert_chip_gib(both, a),
         microbatches=m,
+        domains=_lying(setup),
     )
+
+
+def _lying(setup: Setup) -> str:
+    """Attention ranks send nothing to each other: only the chips of each share a domain."""
+    part = chips_of_a_rank(setup.tensor_parallel, setup.domain)
+    return written({part: setup.chips // part})

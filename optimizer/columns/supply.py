@@ -23,6 +23,13 @@ class Supply:
     usable_gib: float | None
     chip: Chip | None
 
+    @property
+    def domain(self) -> int | None:
+        """Chips that share scale-up links: the chip's domain, or a node smaller than that."""
+        if self.chip is None or self.node is None:
+            return self.node
+        return min(self.node, self.chip.scaleup.domain)
+
     def each(self, quantity: str) -> float:
         """What one chip adds to a quantity; InputError if nobody said."""
         value = {"chips": 1.0, "usd_per_hour": self.usd_per_hour, "power_w": self.power_w}[quantity]

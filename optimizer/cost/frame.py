@@ -49,6 +49,10 @@ class Frame:
     draft_acceptance: float = 0.8
     draft_cost: float = 0.05
     """Cost of drafting one token, in plain decode steps."""
+    ranks_together: int = 0
+    """Attention ranks of each stage in one scale-up domain; 0 for as many as fit (`cost.placement`)."""
+    stage_runs: int = 0
+    """Runs of stages that each lie in one domain; 0 for as few as the domain allows."""
 
     @property
     def n_chips(self) -> int:

@@ -17,6 +17,7 @@ from optimizer.blocks.operators import Host, Number, Operator, StageTransfer, St
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.least import Least, cheapest
+from optimizer.cost.placement import most_ranks
 from optimizer.cost.roofline import Roofline
 from optimizer.cost.training import quantity as training
 from optimizer.spec.architecture import Architecture
@@ -69,6 +70,9 @@ def roofline(frame: Frame) -> Roofline:
         frame.kv_dtype,
         frame.engine,
         frame.expert_dtype,
+        frame.ranks_together
+        or most_ranks(frame.tensor_parallel, frame.data_parallel, frame.chip.scaleup.domain),
+        frame.stage_runs,
     )
 
 

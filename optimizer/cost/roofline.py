@@ -32,12 +32,12 @@ from optimizer.cost.collectives import (
     all_reduce_s,
     all_to_all_s,
     connected,
-    group_of,
     point_to_point_s,
     reduce_scatter_s,
 )
 from optimizer.cost.experts import copies_per_token, experts_cost
 from optimizer.cost.operator_cost import Cost, achieved
+from optimizer.cost.placement import chips_of_a_rank, fewest_runs, most_ranks
 from optimizer.spec.chip import Chip, Streaming
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.engine import IDEAL, Engine
@@ -56,6 +56,10 @@ class Roofline:
     engine: Engine = IDEAL
     expert_dtype: str = ""
     """Format of routed experts, if not that of all weights."""
+    ranks_together: int = 0
+    """Attention ranks of a stage that lie in one scale-up domain; 0 for as many as fit."""
+    stage_runs: int = 0
+    """Runs of stages that each lie in one domain, with the network between; 0 for as few as fit."""
 
     def cost(self, operator: Operator) -> Cost:
         """Cost of one operator; arrays in, arrays out."""
@@ -154,8 +158,8 @@ class Roofline:
         overhead = self.chip.efficiency.attention_decode["bf16"].overhead
         return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, overhead)
 
-    def _group(self, n_chips: int) -> Group:
-        group = group_of(n_chips, self.chip)
+    def _group(self, n_chips: int, per_domain: int) -> Group:
+        group = Group(n_chips, per_domain)
         if not connected(group, self.chip):
             return Group(n_chips, n_chips)  # a rule forbids it: the price only names the conflict
         return group
@@ -164,25 +168,35 @@ class Roofline:
         """Dispatch in the activation format, combine in 16 bit; see `collectives`."""
         element = self.chip.activation_bytes(self.weight_dtype) if op.outward else BYTES["bf16"]
         token = op.d_model * element
+        t, domain = self.tensor_parallel, self.chip.scaleup.domain
+        ranks = self.ranks_together or most_ranks(t, op.ranks // t, domain)
+        group = self._group(op.ranks, chips_of_a_rank(t, domain) * ranks)
         if self.engine.expert_exchange == "all_gather":
             size = op.rows * op.ranks * token
             gather = all_gather_s if op.outward else reduce_scatter_s
-            total, latency = gather(size, self._group(op.ranks), self.chip)
+            total, latency = gather(size, group, self.chip)
         else:
             size = op.rows * copies_per_token(op.ranks, op.groups, op.n_active) * token
-            total, latency = all_to_all_s(size, self._group(op.ranks), self.chip)
+            total, latency = all_to_all_s(size, group, self.chip)
         return Cost(0.0, 0.0, (op.ranks - 1) / op.ranks * size, 0.0, 0.0, total - latency, latency)
 
     def _stage_transfer(self, op: StageTransfer) -> Cost:
-        """Stages lie in one domain while there is room; ranks send their shares side by side."""
-        inside = self.tensor_parallel * (op.hops + 1) <= self.chip.scaleup.domain
+        """From stage to stage inside a domain, from run to run over the network; ranks send side by side."""
         size = op.bytes / self.tensor_parallel
-        total, latency = point_to_point_s(size, self.chip, inside)
-        return Cost(0.0, 0.0, op.hops * size, 0.0, 0.0, op.hops * (total - latency), op.hops * latency)
+        t, domain = self.tensor_parallel, self.chip.scaleup.domain
+        runs = self.stage_runs or fewest_runs(t, self.ranks_together or 1, op.hops + 1, domain)
+        outside = runs - 1
+        hops = [(n, inside) for n, inside in ((op.hops - outside, True), (outside, False)) if n]
+        each = [(n, *point_to_point_s(size, self.chip, inside)) for n, inside in hops]
+        moving = sum(n * (total - latency) for n, total, latency in each)
+        latencies = sum(n * latency for n, _, latency in each)
+        return Cost(0.0, 0.0, op.hops * size, 0.0, 0.0, moving, latencies)
 
     def _all_reduce(self, op: AllReduce) -> Cost:
         n = self.tensor_parallel
-        total, latency = all_reduce_s(op.bytes, self._group(n), self.chip)
+        total, latency = all_reduce_s(
+            op.bytes, self._group(n, chips_of_a_rank(n, self.chip.scaleup.domain)), self.chip
+        )
         moving = (total - latency) / self.engine.all_reduce
         latency = latency + (self.engine.all_reduce_us * 1e-6 if n > 1 else 0.0)
         return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, moving, latency)

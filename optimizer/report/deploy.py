@@ -87,11 +87,14 @@ def _short_name(chip: str) -> str:
 
 
 def split(pool: Any) -> str:
-    """Parallel degrees above one, in short; not of experts that lie apart."""
+    """Parallel degrees above one, in short, not of experts that lie apart; domains if they are several."""
     degrees = {short_name: getattr(pool, f"{name}_parallel") for name, short_name in _SHORT.items()}
     if getattr(pool, "expert_chip", None):
         degrees.pop("ep")
-    return " ".join(f"{name}{n}" for name, n in degrees.items() if n > 1) or "-"
+    parts = [f"{name}{n}" for name, n in degrees.items() if n > 1]
+    lies = getattr(pool, "domains", "")
+    parts += [f"in {lies}"] if not lies.isdigit() and len(parts) > 1 else []
+    return " ".join(parts) or "-"
 
 
 def _totals(result: DeploymentResult) -> Group:

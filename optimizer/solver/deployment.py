@@ -61,10 +61,11 @@ def optimum(
     Without `confirm`, plans are verified and optimality is HiGHS's word alone: 'feasible', or 'unknown'.
     Names: the fields of `constraints`, `requests_per_s` (the demand) and `inventory:CHIP`.
     """
-    usable = columns.within(bounds)
+    wanted = [name for name, _ in objectives]
+    usable = columns.within(bounds, nodes="nodes" in wanted or "nodes_max" in bounds)
     if not len(usable.rows):
         return _nothing_left(objectives, bounds, usable)
-    model = _Model(columns, usable, bounds, [name for name, _ in objectives])
+    model = _Model(columns, usable, bounds, wanted)
     values: dict[str, float] = {}
     limits: dict[str, float | None] = {}
     proofs: list[Proved] = []
@@ -135,7 +136,6 @@ class _Model:
         replicas, rows = self.columns.replicas, self.usable.rows
         self.mode: list[str] = replicas.mode[rows].tolist()
         self.chips: list[int] = replicas.all_chips[rows].tolist()
-        self.unit: list[int] = replicas.tensor_parallel[rows].tolist()
         self.sides = self._sides()
         self.capacity: list[int] = self.usable.capacity.tolist()
         self.demand = self._demand()
@@ -155,13 +155,16 @@ class _Model:
             self.m.row(dict.fromkeys(self.nodes.values(), 1), high=int(self.limits["nodes_max"]))
 
     def _sides(self) -> list[list[tuple[int, int, int]]]:
-        """Kind, chips and group size of each replica's chips; experts that lie apart stand one by one."""
-        r, rows = self.columns.replicas, self.usable.rows
-        own = zip(self.columns.chip_index(rows).tolist(), r.chips[rows].tolist(), self.unit, strict=True)
-        other = zip(
-            self.columns.chip_index(rows, "expert_chip").tolist(), r.expert_chips[rows].tolist(), strict=True
-        )
-        return [[a, (kind, n, 1)] if n else [a] for a, (kind, n) in zip(own, other, strict=True)]
+        """Kind, size and number of each replica's blocks; experts that lie apart stand one by one."""
+        rows = self.usable.rows.tolist()
+        own = self.columns.chip_index(rows).tolist()
+        other = self.columns.chip_index(rows, "expert_chip").tolist()
+        apart = self.columns.replicas.expert_chips[rows].tolist()
+        return [
+            [(a, size, n) for size, n in self.columns.replicas.blocks(row)]
+            + ([(b, 1, alone)] if alone else [])
+            for row, a, b, alone in zip(rows, own, other, apart, strict=True)
+        ]
 
     def _demand(self) -> int | None:
         rate = self.limits.get("requests_per_s")
@@ -184,7 +187,7 @@ class _Model:
         return math.floor(self.limits[bound] * SCALE[quantity] + _ROUNDING)
 
     def _most(self, k: int) -> int:
-        need = added((kind, n) for kind, n, _ in self.sides[k])
+        need = added((kind, size * n) for kind, size, n in self.sides[k])
         tops = [stock // n for kind, n in need.items() if (stock := self.stock[kind]) is not None]
         if self.demand is not None and "requests_per_s" not in self.wanted:
             tops.append(-(-self.demand // self.capacity[k]))

@@ -67,7 +67,7 @@ class _Fleet:
     n: list[int] = field(default_factory=list)
     kind: list[int] = field(default_factory=list)
     chips: list[int] = field(default_factory=list)
-    unit: list[int] = field(default_factory=list)
+    blocks: list[list[tuple[int, int]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.at: dict[tuple[int, int], tuple[int, int]] = {}
@@ -85,7 +85,11 @@ class _Fleet:
     @property
     def parts(self) -> list[Part]:
         """The chips each variable stands for."""
-        return list(map(Part, self.n, self.kind, self.chips, self.unit))
+        return [
+            Part(v, c, size, n)
+            for v, c, blocks in zip(self.n, self.kind, self.blocks, strict=True)
+            for size, n in blocks
+        ]
 
     @property
     def supplies(self) -> tuple[Supply, ...]:
@@ -105,7 +109,7 @@ class _Fleet:
         self.n.append(variable)
         self.kind.append(self.columns.kinds(item)[k])
         self.chips.append(chips * replicas)
-        self.unit.append(int(item.setups.tensor_parallel[k]))
+        self.blocks.append([(size, n * replicas) for size, n in item.setups.blocks(k)])
         return variable
 
     def _choices(self, j: int, item: Item) -> None:

@@ -25,15 +25,7 @@ class Curves:
         others = {"nodes_max", "nodes"} & {*model.limits, *model.wanted}
         if model.columns.same or others or len(model.columns.supplies) > 1 or len(model.formats) > 1:
             return None
-        if model.m.rows and _packed(model):
-            return None
         return lambda best: _nothing_below(model, name, sense, best)
-
-
-def _packed(model: "_Model") -> bool:
-    """Whether whole nodes limit more than the number of chips does."""
-    [supply] = model.columns.supplies
-    return bool(supply.node and any(supply.node % unit for unit in model.unit))
 
 
 def _nothing_below(model: "_Model", name: str, sense: int, best: int) -> bool:

@@ -1,14 +1,17 @@
-"""Replicas in nodes: a tensor-parallel group lies in one node and never straddles two.
+"""Replicas in nodes: a block of chips that is priced as inside one scale-up domain lies in one.
 
-Where every group size divides the next larger one (1, 2, 4, 8: nearly always), filling the largest groups
-first wastes nothing (Coffman, Garey, Johnson 1987), and packing is one row per size s:
+A node is one domain, or several and a smaller one where it has more chips than a domain. Where every block
+size divides the next larger one (1, 2, 4, 8: nearly always), filling the largest blocks first wastes nothing
+(Coffman, Garey, Johnson 1987), and packing is one row per size s:
 
-    sum over groups of size >= s of their chips <= nodes x floor(node / s) s      (and the last, smaller node)
+    sum over blocks of size >= s of their chips <= sum over domains of floor(domain / s) s
 
-Other sizes (3 and 4 in a node of 8) get one variable for each way to fill a node.
+Other sizes (3 and 4 in a domain of 8) get a variable for each place in a domain where a block may begin
+(the arc flow of Valerio de Carvalho 1999).
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
@@ -16,16 +19,21 @@ from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
 from optimizer.solver.milp import Milp
 
-_MOST_WAYS = 5_000
+_MOST_STEPS = 20_000
 
 
 class Part(NamedTuple):
-    """Chips of one kind, in groups of one size, that each unit of a variable stands for."""
+    """Blocks of chips of one kind and size that each unit of a variable stands for."""
 
     variable: int
     kind: int
-    chips: int
-    unit: int
+    size: int
+    blocks: int
+
+    @property
+    def chips(self) -> int:
+        """Chips of all blocks."""
+        return self.size * self.blocks
 
 
 class Placed(Protocol):
@@ -57,53 +65,90 @@ def pack_nodes(model: Placed, counted: bool) -> dict[int, int]:
             if counted:
                 raise InputError(f"hardware: nodes are asked for, and {supply.name} has none; give node")
             continue
-        _pack_kind(model.m, variables if counted else None, c, mine, supply.node, limited)
+        nodes = _pack_kind(model.m, mine, supply, limited, counted)
+        if nodes is not None:
+            variables[c] = nodes
     return variables
 
 
-def _pack_kind(
-    m: Milp, nodes: dict[int, int] | None, c: int, mine: list[Part], node: int, limited: int | None
-) -> None:
-    """Packing of one kind: full nodes, and the smaller one that is left of a limited number of chips."""
-    full, rest = (None, 0) if limited is None else divmod(limited, node)
-    sizes = sorted({part.unit for part in mine})
-    if nodes is not None:
-        most = sum(m.highs[part.variable] * part.chips // part.unit for part in mine)
-        if full is not None:
-            most = min(most, full + (rest > 0))
-        nodes[c] = m.variable(0, most)
-    groups = {s: added((p.variable, p.chips) for p in mine if p.unit >= s) for s in sizes}
+@dataclass(frozen=True)
+class _Domains:
+    """Domains of one size: so many in each full node, and in the smaller node that is left."""
+
+    size: int
+    each: tuple[int, int]
+
+
+def _domains(supply: Supply, last: int) -> list[_Domains]:
+    """The domains of a full node, and of a node of `last` chips."""
+    node, domain = supply.node or 0, supply.domain or 0
+    found = {size: [0, 0] for size in {domain, node % domain, last % domain} if size}
+    for at, chips in enumerate((node, last)):
+        found[domain][at] = chips // domain
+        if chips % domain:
+            found[chips % domain][at] += 1
+    return [_Domains(size, (full, rest)) for size, (full, rest) in sorted(found.items(), reverse=True)]
+
+
+def _pack_kind(m: Milp, mine: list[Part], supply: Supply, limited: int | None, counted: bool) -> int | None:
+    """Packing of one kind, the smaller node that is left included; the variable for its nodes, if counted."""
+    node = supply.node or 0
+    most = sum(m.highs[part.variable] * part.blocks for part in mine)
+    full, last = (most, 0) if limited is None else divmod(limited, node)
+    tops = (min(most, full), 1 if last else 0)
+    used = [m.variable(0 if counted else top, top) for top in tops]
+    domains = _domains(supply, last)
+    sizes = sorted({part.size for part in mine})
     if all(b % a == 0 for a, b in pairwise(sizes)):
-        for s, row in groups.items():
-            if nodes is not None:
-                m.row(row | {nodes[c]: -(node // s) * s}, high=0)
-            if full is not None:
-                m.row(row, high=full * (node // s) * s + (rest // s) * s)
-        return
-    _pack_by_ways(m, nodes, c, mine, sizes, node, full, rest)
+        for s in sizes:
+            chips = added((part.variable, part.chips) for part in mine if part.size >= s)
+            held = [-sum(d.each[at] * (d.size // s) * s for d in domains) for at in (0, 1)]
+            m.row(chips | dict(zip(used, held, strict=True)), high=0)
+    else:
+        _pack_by_flow(m, used, mine, sizes, domains)
+    if not counted:
+        return None
+    nodes = m.variable(0, min(most, sum(tops)))
+    m.row(dict.fromkeys(used, 1) | {nodes: -1}, high=0)
+    return nodes
 
 
-def _pack_by_ways(
-    m: Milp,
-    nodes: dict[int, int] | None,
-    c: int,
-    mine: list[Part],
-    sizes: list[int],
-    node: int,
-    full: int | None,
-    rest: int,
+def _pack_by_flow(
+    m: Milp, used: list[int], mine: list[Part], sizes: list[int], domains: list[_Domains]
 ) -> None:
-    most = m.highs[nodes[c]] if nodes is not None else (full or 0)
-    ways = [(w, m.variable(0, most)) for w in fillings(sizes, node)]
-    last = [(w, m.variable(0, 1)) for w in fillings(sizes, rest)] if rest >= sizes[0] else []
-    for j, s in enumerate(sizes):
-        groups = added((p.variable, p.chips // s) for p in mine if p.unit == s)
-        m.row(groups | {v: -w[j] for w, v in [*ways, *last]}, high=0)
-    if full is not None:
-        m.row({v: 1 for _, v in ways}, high=full)
-        m.row({v: 1 for _, v in last}, high=1)
-    if nodes is not None:
-        m.row({v: 1 for _, v in [*ways, *last]} | {nodes[c]: -1}, high=0)
+    """Each domain is a way from 0 to its size, and each of its blocks a step; larger blocks come first."""
+    steps: dict[int, list[int]] = {s: [] for s in sizes}
+    for d in domains:
+        most = sum(n * m.highs[v] for n, v in zip(d.each, used, strict=True))
+        balance: dict[int, dict[int, int]] = {0: {v: n for n, v in zip(d.each, used, strict=True) if n}}
+        for at, s in _steps(sizes[::-1], d.size):
+            step = m.variable(0, most)
+            balance.setdefault(at, {})[step] = -1
+            balance.setdefault(at + s, {})[step] = 1
+            steps[s].append(step)
+        for row in balance.values():
+            m.row(row, low=0)
+    for s in sizes:
+        blocks = added((part.variable, part.blocks) for part in mine if part.size == s)
+        m.row(blocks | dict.fromkeys(steps[s], -1), high=0)
+
+
+def _steps(sizes: list[int], domain: int) -> list[tuple[int, int]]:
+    """Where in a domain a block of each size may begin, the sizes in falling order."""
+    found: list[tuple[int, int]] = []
+    reached = {0}
+    for s in sizes:
+        for at in range(domain - s + 1):
+            if at in reached:
+                found.append((at, s))
+                reached.add(at + s)
+        if len(found) > _MOST_STEPS:
+            blocks = ", ".join(map(str, sizes[::-1][:12]))
+            raise InputError(
+                f"tensor_parallel: blocks of {blocks} chips do not divide each other, and there are too many "
+                f"ways to fill a domain of {domain} chips; allow fewer sizes"
+            )
+    return found
 
 
 def added(terms: Iterable[tuple[int, int]]) -> dict[int, int]:
@@ -112,24 +157,3 @@ def added(terms: Iterable[tuple[int, int]]) -> dict[int, int]:
     for variable, coefficient in terms:
         row[variable] = row.get(variable, 0) + coefficient
     return row
-
-
-def fillings(sizes: list[int], node: int) -> list[tuple[int, ...]]:
-    """The ways to fill a node with groups of these sizes to which no group can be added."""
-    found: list[tuple[int, ...]] = []
-    stack: list[tuple[int, ...]] = [()]
-    while stack:
-        way = stack.pop()
-        left = node - sum(n * s for n, s in zip(way, sizes, strict=False))
-        if len(way) == len(sizes):
-            if left < sizes[0]:
-                found.append(way)
-            continue
-        stack += [(*way, n) for n in _counts(left, sizes[len(way)])]
-        if len(found) > _MOST_WAYS:
-            raise InputError("tensor_parallel: too many sizes that do not divide each other for one node")
-    return found
-
-
-def _counts(left: int, size: int) -> Iterable[int]:
-    return range(left // size + 1)

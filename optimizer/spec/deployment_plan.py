@@ -26,6 +26,8 @@ class ReplicaPool(Strict):
     """The kind that holds the routed experts, where these lie apart."""
     expert_chips: int = 0
     microbatches: int = 1
+    domains: str
+    """Chips of one replica in each scale-up domain, as its figures suppose: 8, 4+2, 2x8."""
     requests_per_s: float
     """Rate of all its replicas as measured or predicted."""
     utilisation: float

@@ -61,7 +61,7 @@ def _from_tables(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> tup
         read_table(Path(name), problem.performance_table_rows) for name in problem.performance_table or ()
     ]
     rows = Replicas.together(tables)
-    nodes = {s.name: s.node or np.iinfo(np.int64).max for s in offered}
+    nodes = {s.name: s.domain or np.iinfo(np.int64).max for s in offered}
     wanted = {"aggregated"} & set(problem.deployment.mode)
     modes = set(problem.deployment.mode)
     if modes & {"disaggregated", "separated"}:
@@ -71,13 +71,14 @@ def _from_tables(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> tup
         apart, "separated" not in modes, "disaggregated" not in modes
     )
     other_chip = ~np.isin(rows.chip, list(nodes)) | (apart & ~np.isin(rows.expert_chip, list(nodes)))
-    too_wide = rows.tensor_parallel > np.array([nodes.get(c, 0) for c in rows.chip.tolist()])
+    widest = np.array([rows.blocks(i)[0][0] for i in range(len(rows))])
+    too_wide = widest > np.array([nodes.get(c, 0) for c in rows.chip.tolist()])
     dropped: Counter[str] = Counter()
     keep = np.ones(len(rows), dtype=bool)
     for why, mask in (
         ("a chip that hardware does not offer", other_chip),
         ("a mode that deployment.mode does not name", unasked | ~np.isin(rows.mode, sorted(wanted))),
-        ("tensor_parallel wider than a node", too_wide),
+        ("more chips in one domain than a node has", too_wide),
     ):
         dropped[why] = int((keep & mask).sum())
         keep &= ~mask

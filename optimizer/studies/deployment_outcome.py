@@ -75,6 +75,7 @@ class DeploymentOutcome:
             expert_chip=row["expert_chip"] or None,
             expert_chips=n * row["expert_chips"],
             microbatches=row["microbatches"],
+            domains=row["domains"],
             requests_per_s=n * row["requests_per_s"],
             utilisation=self.check.utilisation(row["mode"]),
             ttft_ms=row["ttft_ms"] or None,

@@ -51,6 +51,7 @@ CHOICES = {
 _MODE = {"aggregated": "aggregated", "prefill": "disaggregated", "decode": "disaggregated"}
 _ROW = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel", "batch")
 _SAME_ROW = (*_ROW, "chip", "weight_dtype", "kv_dtype")
+_AS_IT_IS = {"source": "label", "domains": "domains"}
 _KEPT = 32
 
 
@@ -181,10 +182,10 @@ class DeploymentQuestion:
         return outcome.metrics(), tuple(outcome.check.broken(other.bounds))
 
     def _row(self, pool: Any, changed: Mapping[str, Any]) -> int | None:
-        """The configuration of a pool with some columns changed."""
+        """The configuration of a pool with some columns changed, in as few domains as it can lie in."""
         r = self.columns.replicas
         wanted = {"mode": pool.phase} | {name: getattr(pool, name) for name in _SAME_ROW} | dict(changed)
-        wanted |= {} if changed else {"label": pool.source}
+        wanted |= {} if changed else {column: getattr(pool, name) for name, column in _AS_IT_IS.items()}
         same = np.all([getattr(r, name) == value for name, value in wanted.items()], axis=0)
         rows = np.flatnonzero(same)
         return int(rows[0]) if len(rows) else None

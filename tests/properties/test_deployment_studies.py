@@ -7,12 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import packing_oracle as oracle
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optimizer import explain, frontier, perturb
-from optimizer.solver import packing_oracle as oracle
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.studies.deployment_question import DeploymentQuestion
 from optimizer.studies.steps import steps_of, whole_steps

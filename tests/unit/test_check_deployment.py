@@ -1,11 +1,13 @@
 """The checker refuses what a wrong solver might return: one broken plan for every rule it guards."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from optimizer.check_deployment import DeploymentCheck, place
+from optimizer.check_deployment import DeploymentCheck
+from optimizer.check_placement import nodes_for
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 
@@ -107,5 +109,5 @@ def test_a_replica_too_busy_for_the_percentile_is_refused() -> None:
 def test_placing_groups_into_nodes(
     groups: list[int], node: int, chips: int | None, used: list[int] | None
 ) -> None:
-    found = place(sorted(groups, reverse=True), node, chips)
+    found = nodes_for(Counter(groups), node, node, chips)
     assert (found if found is None else sorted(found)) == (used if used is None else sorted(used))

@@ -341,13 +341,41 @@ def test_a_group_without_a_network_is_priced_as_one_domain() -> None:
     assert costs(found)[5] == pytest.approx((seconds - latency) / 0.8)
 
 
-@pytest.mark.parametrize(("t", "hops", "inside"), [(4, 1, True), (4, 2, False), (2, 3, True), (8, 1, False)])
-def test_a_stage_hand_over(t: int, hops: int, inside: bool) -> None:
-    """Eight chips share a domain; each of t ranks sends its share, hop after hop."""
-    size = 3e6 / t
-    moving, latency = (size / (0.88 * W), 12 * US) if inside else (size / (0.9 * NET), 14 * US)
-    found = rates(t).cost(o.StageTransfer("", 3e6, hops))
-    assert costs(found) == close(0, 0, hops * size, 0, 0, hops * moving, hops * latency)
+@pytest.mark.parametrize(
+    ("t", "ranks", "runs", "inside", "outside"),
+    [
+        (4, 0, 0, 1, 0),  # two stages of four in eight
+        (4, 0, 0, 1, 1),  # and a third in the next domain
+        (2, 0, 0, 3, 0),
+        (2, 0, 0, 3, 1),
+        (8, 0, 0, 0, 2),
+        (2, 2, 0, 1, 0),  # two ranks of each stage lie together
+        (2, 2, 0, 1, 1),
+        (2, 4, 0, 0, 2),
+        (2, 1, 3, 2, 2),  # as told
+        (2, 1, 1, 5, 0),
+    ],
+)
+def test_a_stage_hand_over(t: int, ranks: int, runs: int, inside: int, outside: int) -> None:
+    """Eight chips share a domain; each of t ranks sends its share, hop after hop, inside it or out of it."""
+    size, hops = 3e6 / t, inside + outside
+    found = rates(t, ranks_together=ranks, stage_runs=runs).cost(o.StageTransfer("", 3e6, hops))
+    moving = inside * size / (0.88 * W) + outside * size / (0.9 * NET)
+    latency = inside * 12 * US + outside * 14 * US
+    assert costs(found) == close(0, 0, hops * size, 0, 0, moving, latency)
+
+
+@pytest.mark.parametrize(
+    ("t", "ranks", "together", "per_domain"),
+    [(1, 8, 0, 8), (1, 16, 0, 8), (2, 8, 0, 8), (2, 6, 0, 6), (1, 8, 4, 4), (2, 8, 1, 2), (4, 12, 0, 4)],
+)
+def test_an_exchange_over_domains(t: int, ranks: int, together: int, per_domain: int) -> None:
+    """Whole tensor-parallel groups spread evenly over domains of eight: as many as fit, or as told."""
+    op = o.ExpertExchange("", 7, 32, 16, 2, ranks, 2, True)
+    size = 7 * copies_per_token(ranks, 2, 2) * 32 * 2
+    seconds, latency = (float(x) for x in c.all_to_all_s(size, c.Group(ranks, per_domain), chip()))
+    found = costs(rates(t, ranks_together=together).cost(op))
+    assert found[5:] == [pytest.approx(seconds - latency), pytest.approx(latency)]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Brute force over replica counts: the same question as `solver.deployment`, with none of its models.
 
-Every combination of counts is tried, rates are added as fractions of the table's decimals, and groups are
-put into nodes one by one in every way. For tests on small instances.
+Every combination of counts is tried, rates are added as fractions of the table's decimals, and blocks are
+put into domains one by one in every way.
 """
 
 from collections.abc import Iterator, Mapping
@@ -78,15 +78,22 @@ def _stocked(rows: list[dict[str, Any]], counts: dict[int, int], supply: Any, st
     if sum(groups) > stock or supply.node is None:
         return sum(groups) <= stock
     full, rest = divmod(int(stock), supply.node)
-    return _fit(groups, tuple([supply.node] * full + [rest]))
+    return _fit(groups, tuple(d for node in [supply.node] * full + [rest] for d in _domains(supply, node)))
+
+
+def _domains(supply: Any, node: int) -> list[int]:
+    """The domains of a node of so many chips."""
+    size = min(supply.node, supply.chip.scaleup.domain) if supply.chip else supply.node
+    return [min(size, node - at) for at in range(0, node, size)]
 
 
 def _groups(rows: list[dict[str, Any]], counts: dict[int, int], chip: str) -> tuple[int, ...]:
     sizes = [
-        rows[i]["tensor_parallel"]
+        int(block.split("x")[-1])
         for i, n in counts.items()
         if rows[i]["chip"] == chip
-        for _ in range(n * rows[i]["chips"] // rows[i]["tensor_parallel"])
+        for block in rows[i]["domains"].split("+")
+        for _ in range(n * int(block.split("x")[0] if "x" in block else 1))
     ]
     for i, n in counts.items():
         if rows[i]["expert_chip"] == chip:
@@ -138,7 +145,8 @@ def _nodes(columns: DeploymentColumns, rows: list[dict[str, Any]], counts: dict[
         groups = _groups(rows, counts, s.name)
         if groups and s.node is None:
             return None
-        total += next((n for n in range(len(groups) + 1) if _fit(groups, (s.node or 0,) * n)), 0)
+        domains = _domains(s, s.node) if groups else []
+        total += next((n for n in range(len(groups) + 1) if _fit(groups, tuple(domains * n))), 0)
     return Fraction(total)
 
 
