@@ -157,7 +157,7 @@ def test_why_a_setup_cannot_run() -> None:
     assert unrunnable(DENSE, setup(t=3)) == "tensor_parallel 3 breaks tensor_parallel_divisibility"
     alone = chip(scaleout_bandwidth=None)
     wide = setup(alone, t=8, d=2)
-    assert unrunnable(MOE, wide) == "16 ranks leave the domain of sample, which states no network"
+    assert unrunnable(MOE, wide) == "16 chips leave the domain of sample, which states no network"
     assert unrunnable(MOE, setup(alone, t=4, d=2)) == ""
     assert unrunnable(MOE, setup(own, t=8, d=2)) == ""
     assert unrunnable(MOE, setup(t=8, e=8)) == "expert_parallel 8: does not divide the 12 experts"
@@ -227,10 +227,38 @@ SPACE: dict[str, Any] = {"tensor_parallel": 2, "engine": "ideal"}
 
 
 def rows(model: Architecture, own: Any = None, offered: Any = None, **space: Any) -> list[dict[str, Any]]:
+    """The rows of replicas that lie in one domain."""
+    return [row for row in lying(model, own, offered, **space) if row["domains"].isdigit()]
+
+
+def lying(model: Architecture, own: Any = None, offered: Any = None, **space: Any) -> list[dict[str, Any]]:
     table, _ = replica_columns(
         model, offered or (supply(own),), ReplicaSpace.model_validate(SPACE | space), TRAFFIC
     )
     return [table.row(i) for i in range(len(table))]
+
+
+def test_rows_of_every_way_to_lie_in_domains() -> None:
+    """Three stages of two chips: 6 together, 4 and 2, or each alone, with no, one and two hops outside."""
+    found = lying(DENSE, batch=9, pipeline_parallel=3)
+    assert [row["domains"] for row in found] == ["6", "4+2", "3x2"]
+    for row, runs in zip(found, (1, 2, 3), strict=True):
+        frame = frame_of(DENSE, setup(t=2, p=3), ReplicaSpace(engine="ideal"), TRAFFIC, 9)
+        served = aggregated(replace(frame, stage_runs=runs), DENSE)
+        assert row["tpot_ms"] == pytest.approx(1e3 * served.tpot_s)
+        assert row["requests_per_s"] == pytest.approx(served.requests_per_s)
+    assert found[0]["tpot_ms"] < found[1]["tpot_ms"] < found[2]["tpot_ms"]
+    alone = lying(DENSE, chip(scaleout_bandwidth=None), batch=9, pipeline_parallel=3)
+    assert [row["domains"] for row in alone] == ["6"]
+    small = lying(DENSE, offered=(supply(node=4),), batch=9, pipeline_parallel=3)
+    assert [row["domains"] for row in small] == ["4+2", "3x2"]
+    assert [row["tpot_ms"] for row in small] == [row["tpot_ms"] for row in found[1:]]
+    experts = lying(MOE, batch=8, data_parallel=4)
+    assert [row["domains"] for row in experts] == ["8", "2x4", "4x2"]
+    for row, ranks in zip(experts, (4, 2, 1), strict=True):
+        frame = frame_of(MOE, setup(t=2, d=4), ReplicaSpace(engine="ideal"), TRAFFIC, 8)
+        served = aggregated(replace(frame, ranks_together=ranks), MOE)
+        assert row["requests_per_s"] == pytest.approx(served.requests_per_s)
 
 
 def test_an_aggregated_row() -> None:
@@ -245,7 +273,7 @@ def test_an_aggregated_row() -> None:
         "memory_gib": pytest.approx(QUANTITIES["memory_bytes"].total(frame, DENSE) / GIB),
         "label": "cost model",
         "expert_chip": "", "expert_chips": 0, "expert_memory_gib": 0.0, "microbatches": 1,
-        "second_tier_gib": 0.0,
+        "second_tier_gib": 0.0, "domains": "6",
     }  # fmt: skip
 
 
@@ -457,7 +485,7 @@ def columns(*own: dict[str, Any], **fields: Any) -> DeploymentColumns:
 def test_tables_of_rows() -> None:
     table = Replicas.of([ROW, ROW | {"batch": 3, "expert_chips": 4, "expert_chip": "blue"}])
     assert (len(table), table.all_chips.tolist()) == (2, [2, 6])
-    assert table.row(0) == ROW | {
+    assert table.row(0) == ROW | {"domains": "2x1"} | {
         "expert_chip": "", "expert_chips": 0, "expert_memory_gib": 0.0, "microbatches": 1,
         "second_tier_gib": 0.0,
     }  # fmt: skip
@@ -533,7 +561,11 @@ def covered(a: dict[str, Any], b: dict[str, Any]) -> bool:
     """Whether row a does all that row b does, wherever b fits, with no more chips."""
     names = ("mode", "chip", "expert_chip", "kv_dtype")
     fewer = a["chips"] <= b["chips"] and a["expert_chips"] <= b["expert_chips"]
-    finer = b["tensor_parallel"] % a["tensor_parallel"] == 0
+    t, held = (
+        a["tensor_parallel"],
+        b["chips"] // b["tensor_parallel"] * (b["tensor_parallel"] // a["tensor_parallel"]),
+    )
+    finer = a["chips"] // t <= held  # the groups of a find room in those of b
     return all(a[n] == b[n] for n in names) and fewer and finer and a["requests_per_s"] >= b["requests_per_s"]
 
 
