@@ -27,22 +27,29 @@ class Run:
     """One finished process."""
 
     wall_s: float
+    cpu_s: float
     peak_mb: float
     stdout: str
 
 
 def run_once(*arguments: str) -> Run:
     """Run `python -m optimizer ARGUMENTS` and wait for it."""
+    return run_python("-m", "optimizer", *arguments)
+
+
+def run_python(*arguments: str) -> Run:
+    """Run this Python and wait for it; it may keep its bytecode, as a user's does."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryFile("w+") as out:
         start = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", "optimizer", *arguments], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+            [sys.executable, *arguments], cwd=ROOT, env=own, stdout=out, stderr=subprocess.STDOUT
         )
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
-        return Run(wall, usage.ru_maxrss / 1024, out.read())
+        return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, out.read())
 
 
 def whole_process(name: str, goal: str, *arguments: str) -> list[str]:
@@ -58,6 +65,26 @@ def whole_process(name: str, goal: str, *arguments: str) -> list[str]:
         study = f"{statistics.median(studies):.2f} s, {points:.1e} points, {result['status']}"
     spread = f"{statistics.median(walls):.2f} s ({min(walls):.2f}-{max(walls):.2f})"
     return [name, goal, spread, f"{max(run.peak_mb for run in runs):.0f} MB", study]
+
+
+def share_of_imports() -> list[str]:
+    """CPU of a process that imports what `solve` imports and ends, as a share of the CPU of `solve`."""
+    command = ("solve", "dense-8b-b200", "--quiet")
+    listing = (
+        f"import sys\nfrom optimizer import cli\ncli.main({list(command)!r})\n"
+        "print(*[name for name, module in sys.modules.items() if getattr(module, '__spec__', None)])"
+    )
+    modules = run_python("-c", listing).stdout.splitlines()[-1].split()
+    importing = f"from importlib import import_module\nfor name in {modules!r}:\n    import_module(name)"
+    pairs = [(run_once(*command).cpu_s, run_python("-c", importing).cpu_s) for _ in range(RUNS + 1)][1:]
+    whole, imports = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return [
+        "share of imports in its CPU",
+        "<= 45 %",
+        f"{imports / whole:.0%}",
+        "",
+        f"{imports:.2f} of {whole:.2f} s, {len(modules)} modules",
+    ]
 
 
 def columns_per_second() -> list[str]:
@@ -122,6 +149,7 @@ def main() -> None:
         whole_process("archsat --help", "<= 0.25 s", "--help"),
         whole_process("archsat chips", "<= 0.5 s", "chips"),
         whole_process("solve dense-8b-b200", "<= 2.5 s, study 1.5 s", "solve", "dense-8b-b200", "--json"),
+        share_of_imports(),
         whole_process(
             "the same, tensor_parallel 1-8",
             "<= 2.5 s, study 1.5 s",

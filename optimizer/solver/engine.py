@@ -1,6 +1,5 @@
 """CP-SAT: one solve, deterministic, and a second opinion where it matters; how any engine is cancelled.
 
-OR-Tools is imported here only, and only when a model is solved: the import costs about half a second.
 CP-SAT 9.15 was caught returning OPTIMAL at a value 8 % off, and INFEASIBLE on a feasible model, with
 presolve on (tests/data/cp_sat_wrong_optimal.pb.txt). One solve is therefore never a proof here.
 """
@@ -9,13 +8,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
+from optimizer.solver.cp_sat import helper
 from optimizer.watch import UNWATCHED, Watch, never
 
 _LOOK_S = 0.1
 """How often somebody who may cancel is asked while an engine runs."""
+
+
+_STATUS = {"OPTIMAL": "optimal", "FEASIBLE": "feasible", "INFEASIBLE": "infeasible"}
 
 
 @dataclass(frozen=True)
@@ -36,29 +38,6 @@ class Solve:
     bound: int | None
     values: tuple[int, ...]
     deterministic_time: float
-
-
-def cp_model() -> Any:
-    """The OR-Tools module, imported late."""
-    from ortools.sat.python import cp_model as module
-
-    return module
-
-
-@cache
-def _model_class() -> Any:
-    """CpModel without its deprecated names, whose making takes longer than a small solve."""
-
-    class Model(cp_model().CpModel):  # type: ignore[misc]
-        def _add_pre_pep8_methods(self) -> None:
-            return None
-
-    return Model
-
-
-def new_model() -> Any:
-    """An empty CP-SAT model."""
-    return _model_class()()
 
 
 def engine_version() -> str:
@@ -104,21 +83,20 @@ def solve(
 
     `work_limit` is in CP-SAT's deterministic time: it stops at the same point on every run.
     """
-    cp = cp_model()
-    solver = cp.CpSolver()
-    solver.parameters.num_workers = settings.workers
-    solver.parameters.random_seed = settings.seed
-    solver.parameters.cp_model_presolve = settings.presolve
-    solver.parameters.catch_sigint_signal = False  # Ctrl-C is Python's, or it would be lost here
+    parameters = helper().SatParameters()
+    parameters.num_workers = settings.workers
+    parameters.random_seed = settings.seed
+    parameters.cp_model_presolve = settings.presolve
+    parameters.catch_sigint_signal = False  # Ctrl-C is Python's, or it would be lost here
     if (left := watch.left()) is not None:
-        solver.parameters.max_time_in_seconds = left
+        parameters.max_time_in_seconds = left
     if work_limit is not None:
-        solver.parameters.max_deterministic_time = work_limit
-    with cancelled_by(watch, solver.stop_search):
-        status = solver.solve(model)
-    names = {cp.OPTIMAL: "optimal", cp.FEASIBLE: "feasible", cp.INFEASIBLE: "infeasible"}
-    name = names.get(status, "unknown")
-    response = solver.response_proto
+        parameters.max_deterministic_time = work_limit
+    engine = helper().SolveWrapper()
+    engine.set_parameters(parameters)
+    with cancelled_by(watch, engine.stop_search):
+        response = engine.solve(model.proto)
+    name = _STATUS.get(response.status.name, "unknown")
     values = tuple(response.solution) if name in ("optimal", "feasible") else ()
     has_objective = model.has_objective()
     return Solve(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from optimizer.solver import engine
+from optimizer.solver.cp_sat import CpModel, weighted_sum
 from optimizer.solver.mathopt import Proposal, propose
 from optimizer.watch import UNWATCHED, Watch
 
@@ -198,18 +199,17 @@ class _Proof:
 
 def _better(m: Milp, than: int | None, settings: engine.SolveSettings, watch: Watch) -> engine.Solve:
     """Ask CP-SAT for the best solution whose objective is below `than`."""
-    model = engine.cp_model().CpModel()
+    model = CpModel()
     variables = [
         model.new_int_var(low, high, f"v{i}")
         for i, (low, high) in enumerate(zip(m.lows, m.highs, strict=True))
     ]
-    expression = engine.cp_model().LinearExpr.weighted_sum
     bound = 2**62
     for row in m.rows:
-        total = expression([variables[i] for i in row.terms], list(row.terms.values()))
+        total = weighted_sum([variables[i] for i in row.terms], list(row.terms.values()))
         low = -bound if row.low is None else row.low
         model.add_linear_constraint(total, low, bound if row.high is None else row.high)
-    goal = expression([variables[i] for i in m.objective], list(m.objective.values()))
+    goal = weighted_sum([variables[i] for i in m.objective], list(m.objective.values()))
     if than is not None and m.objective:
         model.add_linear_constraint(goal, -bound, than - 1)
     elif than is not None:

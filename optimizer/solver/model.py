@@ -21,7 +21,8 @@ from optimizer.columns.table import FrameTable
 from optimizer.columns.window import intervals
 from optimizer.cost.frame import Slice
 from optimizer.scope import AllOf, AnyOf, Bound, Relation, Symbol, conjuncts
-from optimizer.solver.engine import Solve, SolveSettings, cp_model, new_model, prove
+from optimizer.solver.cp_sat import CpModel, domain, domain_of, weighted_sum
+from optimizer.solver.engine import Solve, SolveSettings, prove
 from optimizer.watch import Watch
 
 TERMS = 3
@@ -44,7 +45,7 @@ class SliceModel:
     _sums: dict[str, tuple[Any, float, int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.model = new_model()
+        self.model = CpModel()
         self._a = [self.model.new_bool_var(f"attention{i}") for i in self.attention]
         self._f = [self.model.new_bool_var(f"ffn{i}") for i in self.ffn]
         self.model.add_exactly_one(self._a)
@@ -86,8 +87,8 @@ class SliceModel:
     def _post(self, part: Relation, literal: Any) -> None:
         if isinstance(part, Bound):
             expression, unit, low, high = self.sum(part.symbol.quantity)
-            domain = self._domain(part, unit, low, high)
-            self.model.add_linear_expression_in_domain(expression, domain).only_enforce_if(literal)
+            allowed = self._domain(part, unit, low, high)
+            self.model.add_linear_expression_in_domain(expression, allowed).only_enforce_if(literal)
         elif isinstance(part, AnyOf):
             chosen = []
             for option in part.parts:
@@ -129,10 +130,8 @@ class SliceModel:
             base = floor(column.base / unit)
             a_int = np.floor(a / unit).astype(np.int64)
             f_int = np.floor(f / unit).astype(np.int64)
-            lp = cp_model().LinearExpr
-            expression = (
-                lp.weighted_sum(self._a, a_int.tolist()) + lp.weighted_sum(self._f, f_int.tolist()) + base
-            )
+            attention, ffn = weighted_sum(self._a, a_int.tolist()), weighted_sum(self._f, f_int.tolist())
+            expression = attention + ffn + base
             low = base + int(a_int.min() + f_int.min())
             high = base + int(a_int.max() + f_int.max())
             self._sums[quantity] = (expression, unit, low, high)
@@ -141,7 +140,7 @@ class SliceModel:
     def _domain(self, bound: Bound, unit: float, low: int, high: int) -> Any:
         found = intervals(bound, self.at, low * unit, (high + TERMS) * unit)
         whole = [[ceil(a / unit - 1e-9) - TERMS, floor(b / unit + 1e-9)] for a, b in found]
-        return cp_model().Domain.from_intervals(whole)
+        return domain_of(whole)
 
     def minimise(self, objective: Symbol, sense: int) -> None:
         """Set the objective: the quantity behind the metric, in the direction that improves it."""
@@ -166,12 +165,12 @@ class SliceModel:
         limit = (-np.inf, key) if sense > 0 else (-key, np.inf)
         _, unit, low, high = self.sum(objective.quantity)
         allowed = self._domain(Bound(objective, *limit), unit, low, high)
-        allowed = allowed.intersection_with(cp_model().Domain(low, high))
+        allowed = allowed.intersection_with(domain(low, high))
         if allowed.is_empty():
             return False
-        domain = self.model.proto.variables[self._value.index].domain
-        domain.clear()
-        domain.extend(allowed.flattened_intervals())
+        kept = self.model.proto.variables[self._value.index].domain
+        kept.clear()
+        kept.extend(allowed.flattened_intervals())
         return True
 
     def forbid(self, attention: int, ffn: int) -> None:
