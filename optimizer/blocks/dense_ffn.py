@@ -21,9 +21,10 @@ def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
     return Weights((wide + 1) * d_model * shard, ffn.ffn_bias * (wide * shard + d_model))
 
 
-def least(ffn: Any) -> dict[str, np.ndarray]:
-    """Fields of the narrowest kind, shape (1,): cost rises with d_ff."""
-    return {"d_ff": np.min(ffn.d_ff, keepdims=True)}
+def least(ffn: Any, kept: np.ndarray) -> dict[str, np.ndarray]:
+    """Fields of the narrowest kind among those kept, shape (1, rows) for a mask of shape (rows, kinds): cost
+    rises with d_ff."""
+    return {"d_ff": np.min(np.where(kept, ffn.d_ff, np.iinfo(np.int64).max), axis=1)[None, :]}
 
 
 def operators(ffn: Any, step: Step) -> list[Operator]:

@@ -69,18 +69,23 @@ def operators(attention: Any, step: Step) -> list[Operator]:
     ]
 
 
-def least(attention: Any) -> dict[str, np.ndarray]:
-    """Fields of the narrowest kinds: for each head width the fewest heads of either sort, shape (widths,).
+def least(attention: Any, kept: np.ndarray) -> dict[str, np.ndarray]:
+    """Fields of the narrowest kinds among those kept, for each row of the mask of shape (rows, kinds).
 
-    No kind of the arrays costs less than that of its head width: cost rises with both numbers of heads, but
-    need not rise with d_head, since wide heads run at a better share of the peak.
+    For each head width the fewest heads of either sort, shape (widths, rows); a head width that a row does
+    not keep repeats another. No kind costs less than that of its head width: cost rises with both numbers of
+    heads, but need not rise with d_head, since wide heads run at a better share of the peak.
     """
-    widths, rows = np.unique(attention.d_head, return_inverse=True)
-    heads = {"n_heads": attention.n_heads, "n_kv_heads": attention.n_kv_heads}
-    found = {name: np.full(len(widths), np.iinfo(np.int64).max) for name in heads}
-    for name, values in heads.items():
-        np.minimum.at(found[name], rows, values)
-    return found | {"d_head": widths}
+    order = np.argsort(attention.d_head, kind="stable")
+    widths, starts = np.unique(attention.d_head[order], return_index=True)
+    there = np.logical_or.reduceat(kept[:, order], starts, axis=1)
+    other = np.where(there, np.arange(len(widths)), there.argmax(axis=1)[:, None])  # itself, or one there is
+    found = {"d_head": widths[other].T}
+    for name in ("n_heads", "n_kv_heads"):
+        values = np.where(kept, getattr(attention, name), np.iinfo(np.int64).max)[:, order]
+        fewest = np.minimum.reduceat(values, starts, axis=1)
+        found[name] = np.take_along_axis(fewest, other, axis=1).T
+    return found
 
 
 def _extra(attention: Any, name: str) -> int:

@@ -6,7 +6,7 @@ kept per constraint and per value of the frame facts that it named, so that a th
 handful of evaluations.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,39 @@ class Compiler:
         depths, attention, ffn = self._axes(static)
         pairs = tuple((part.name, part.mask) for part in static if part.couples)
         return FrameRules(depths, attention, ffn, pairs, tuple(bounds), tuple(choices))
+
+    def at_widths(self, setting: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Depths, attention kinds and feed-forward kinds that the rules on one axis leave at each width.
+
+        `setting.d_model` has shape (W,); the masks (W, D), (W, A), (W, F). What `compile` says of each width.
+        """
+        widths = setting.d_model.astype(np.int64)
+        keep = [np.ones((len(widths), n), dtype=bool) for n in self._sizes()]
+        for name in self.rules.values:
+            if name not in self._structural:
+                continue
+            for mask in self._masks_at(name, setting, widths):
+                mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
+                axis = _axis(mask[0])
+                if axis is not None:
+                    keep[axis] &= mask.reshape(len(mask), -1)
+                elif mask[0].size == 1:
+                    keep[0] &= mask.reshape(len(mask), 1)
+        return keep[0], keep[1], keep[2]
+
+    def _masks_at(self, name: str, setting: Frame, widths: np.ndarray) -> list[np.ndarray]:
+        """The masks of one rule, the widths as a first axis of four where they matter."""
+
+        def masks(d_model: Any) -> list[np.ndarray]:
+            facts = frame_values(replace(setting, d_model=d_model))
+            relation = self.rules.relation(name, Scope({**facts, **self._kinds}, symbol), setting)
+            return [part for part in conjuncts(relation) if isinstance(part, np.ndarray)]
+
+        try:
+            return masks(widths[:, None, None, None])
+        except (TypeError, ValueError):  # a rule that compares a metric with the width
+            each = [masks(int(width)) for width in widths]
+            return [np.stack([np.atleast_3d(mask) for mask in same]) for same in zip(*each, strict=True)]
 
     def static_key(self, frame: Frame) -> tuple[Any, ...]:
         """What decides which kinds are left in a frame, d_model apart: rules on dimensions, and facts."""

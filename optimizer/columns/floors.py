@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.blocks import block
 from optimizer.columns.compiled import Compiler
-from optimizer.columns.space import AttentionKinds, FfnKinds, Kinds, Space
+from optimizer.columns.shapes import Shapes
+from optimizer.columns.shapes import shapes as all_shapes
+from optimizer.columns.space import Space
 from optimizer.columns.window import Grid, lowest, meets
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.least import Least
@@ -24,33 +25,6 @@ _WINDOWS_KEPT = 256
 
 _GRIDS_KEPT = 8
 """Grids of a metric kept for later searches; one takes up to eight megabytes."""
-
-
-@dataclass(frozen=True)
-class _Shapes:
-    """What the rules on dimensions leave at each width of a setting."""
-
-    depths: np.ndarray
-    """Allowed widths x depths, shape (D, L)."""
-    low: np.ndarray
-    """Fewest parameters, shape (D, L)."""
-    high: np.ndarray
-    vector: np.ndarray
-    """Parameters of a layer outside matrices, at most, shape (D,)."""
-    mixers: AttentionKinds
-    """The narrowest of each head width, shape (G, D); widths that a model width lacks repeat others."""
-    ffn: FfnKinds
-    """The narrowest, shape (D,)."""
-
-    def least(self, cells: "_Cells", n_layers: np.ndarray, outside: Any) -> Least:
-        """What is known of the layers of each cell; `outside` of them are so many parameters."""
-        return Least(
-            n_layers,
-            cells.low - outside,
-            self.vector[cells.width],
-            self.mixers.take((slice(None), cells.width)),
-            self.ffn.take(cells.width),
-        )
 
 
 @dataclass(frozen=True)
@@ -69,7 +43,7 @@ class Floors:
     def __init__(self, space: Space, compiler: Compiler, objective: Symbol, sense: int) -> None:
         self.space, self.compiler = space, compiler
         self.objective, self.sense = objective, sense
-        self._shapes: dict[Any, _Shapes] = space.memo["shapes"]
+        self._shapes: dict[Any, Shapes] = space.memo["shapes"]
         self._grids: dict[Any, Grid] = space.memo["grids"]
         self._windows: dict[Any, _Cells] = space.memo["windows"]
 
@@ -78,12 +52,12 @@ class Floors:
         rules = self.compiler.compile(replace(setting, d_model=int(setting.d_model[0])))
         shape_key = (setting.tensor_parallel, self.compiler.static_key(setting))
         if shape_key not in self._shapes:
-            self._shapes[shape_key] = self._shape(setting)
+            self._shapes[shape_key] = all_shapes(self.space, self.compiler, setting)
         shapes = self._shapes[shape_key]
         bounds = [b for name, b in rules.bounds if self.compiler.holds_at_every_width(name)]
         cells = self._window(setting, bounds, shapes, shape_key)
         at = Slice(replace(setting, d_model=setting.d_model[cells.width]), self.space.depths[cells.depth])
-        layers = shapes.least(cells, at.n_layers, QUANTITIES["n_params"].base(at.frame))
+        layers = _least(shapes, cells, at.n_layers, QUANTITIES["n_params"].base(at.frame))
         ends = [b for b in bounds if b.symbol.rises is not None and b.symbol.quantity != "n_params"]
         wanted = {self.objective.quantity, *(bound.symbol.quantity for bound in ends)}
         least = {name: QUANTITIES[name].floor(at.frame, layers) for name in wanted}
@@ -110,7 +84,7 @@ class Floors:
         frame = replace(setting, d_model=setting.d_model[cells.width][:, None])
         return Slice(frame, self.space.depths[cells.depth][:, None])
 
-    def _window(self, setting: Frame, bounds: list[Bound], shapes: _Shapes, shape_key: Any) -> "_Cells":
+    def _window(self, setting: Frame, bounds: list[Bound], shapes: Shapes, shape_key: Any) -> "_Cells":
         """The widths and depths that some parameter count within every bound can have, and the counts."""
         own = [b for b in bounds if b.symbol.quantity == "n_params"]
         key = (shape_key, setting.weight_dtype, *((b.symbol.name, b.low, b.high) for b in own))
@@ -143,40 +117,13 @@ class Floors:
             self._grids[key] = known = Grid.of(symbol, self._columns(setting, cells), cells.low, cells.high)
         return known
 
-    def _shape(self, setting: Frame) -> _Shapes:
-        space = self.space
-        n, depths = QUANTITIES["n_params"], space.depths.astype(float)
-        n_widths = len(space.architecture.d_model)
-        allowed = np.zeros((n_widths, len(depths)), dtype=bool)
-        low, high = np.zeros(allowed.shape), np.zeros(allowed.shape)
-        vector = np.zeros(n_widths)
-        mixers: list[Any] = [space.attention.take([0])] * n_widths
-        ffns: list[Any] = [space.ffn.take([0])] * n_widths
-        for i, d_model in enumerate(space.architecture.d_model):
-            frame = replace(setting, d_model=d_model)
-            rules = self.compiler.compile(frame)
-            if not rules.alive:
-                continue
-            a, f = space.attention.take(rules.attention), space.ffn.take(rules.ffn)
-            p_a, p_f, base = n.mixer(frame, a), n.ffn(frame, f), n.base(frame)
-            allowed[i, rules.depths] = True
-            low[i] = base + depths * (p_a.min() + p_f.min())
-            high[i] = base + depths * (p_a.max() + p_f.max())
-            vector[i] = _outside_matrices(p_a, a, d_model) + _outside_matrices(p_f, f, d_model)
-            mixers[i], ffns[i] = replace(a, **block(a).least(a)), replace(f, **block(f).least(f))
-        return _Shapes(allowed, low, high, vector, _stacked(mixers), _stacked(ffns).take(0))
 
-
-def _outside_matrices(n_params: np.ndarray, kinds: Kinds, d_model: int) -> float:
-    """The most parameters of a layer half that lie in no matrix."""
-    return float(np.max(n_params - block(kinds).weights(kinds, d_model, 1).matrix))
-
-
-def _stacked(kinds: list[Any]) -> Any:
-    """Kinds of each width side by side, shape (most of a width, D); fewer are repeated."""
-    most = max(len(own) for own in kinds)
-    names = [name for name, value in vars(kinds[0]).items() if isinstance(value, np.ndarray)]
-    arrays = {
-        name: np.stack([np.resize(getattr(own, name), most) for own in kinds], axis=1) for name in names
-    }
-    return replace(kinds[0], **arrays)
+def _least(shapes: Shapes, cells: _Cells, n_layers: np.ndarray, outside: Any) -> Least:
+    """What is known of the layers of each cell; `outside` of them are so many parameters."""
+    return Least(
+        n_layers,
+        cells.low - outside,
+        shapes.vector[cells.width],
+        shapes.mixers.take((slice(None), cells.width)),
+        shapes.ffn.take(cells.width),
+    )

@@ -1,0 +1,105 @@
+"""What the rules on dimensions leave at each width of a setting: depths, parameter counts, narrowest layers.
+
+All widths are looked at together; the rules are evaluated with the widths as one axis more.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from optimizer.blocks import block
+from optimizer.columns.compiled import Compiler
+from optimizer.columns.space import AttentionKinds, FfnKinds, Kinds, Space
+from optimizer.cost.frame import Frame
+from optimizer.cost.quantities import QUANTITIES
+
+_CELLS = 2**21
+"""Widths x kinds looked at together."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What is left at each width; zeros where nothing is."""
+
+    depths: np.ndarray
+    """Allowed widths x depths, shape (D, L)."""
+    low: np.ndarray
+    """Fewest parameters, shape (D, L)."""
+    high: np.ndarray
+    vector: np.ndarray
+    """Parameters of a layer outside matrices, at most, shape (D,)."""
+    mixers: AttentionKinds
+    """The narrowest of each head width, shape (G, D); head widths that a width lacks repeat others."""
+    ffn: FfnKinds
+    """The narrowest, shape (D,)."""
+
+
+def shapes(space: Space, compiler: Compiler, setting: Frame) -> Shapes:
+    """The shapes of a setting, whose d_model is an array of shape (D,)."""
+    parts = [_some(space, compiler, part) for part in _runs(space, setting)]
+    if len(parts) == 1:
+        return parts[0]
+    joined = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("depths", "low", "high", "vector")
+    }
+    mixers, ffn = _beside([part.mixers for part in parts]), _beside([part.ffn for part in parts])
+    return Shapes(**joined, mixers=mixers, ffn=ffn)
+
+
+def _runs(space: Space, setting: Frame) -> Iterator[Frame]:
+    step = max(1, _CELLS // (len(space.attention) + len(space.ffn)))
+    for start in range(0, len(setting.d_model), step):
+        yield replace(setting, d_model=setting.d_model[start : start + step])
+
+
+def _some(space: Space, compiler: Compiler, setting: Frame) -> Shapes:
+    depths, attention, ffn = compiler.at_widths(setting)
+    alive = np.asarray(depths.any(axis=1) & attention.any(axis=1) & ffn.any(axis=1))
+    across = replace(setting, d_model=setting.d_model[:, None])
+    n, layers = QUANTITIES["n_params"], space.depths.astype(float)
+    p_a = np.broadcast_to(n.mixer(across, space.attention), attention.shape)
+    p_f = np.broadcast_to(n.ffn(across, space.ffn), ffn.shape)
+    base = np.broadcast_to(n.base(setting), alive.shape)[:, None]
+    least, most = (_least(sign * p_a, attention) + _least(sign * p_f, ffn) for sign in (1, -1))
+    outside = _outside_matrices(p_a, space.attention, attention, across.d_model)
+    outside = outside + _outside_matrices(p_f, space.ffn, ffn, across.d_model)
+
+    def known(values: np.ndarray) -> np.ndarray:
+        return np.where(alive.reshape((-1,) + (1,) * (values.ndim - 1)), values, 0)
+
+    return Shapes(
+        depths & alive[:, None],
+        known(base + layers * np.where(alive, least, 0.0)[:, None]),
+        known(base - layers * np.where(alive, most, 0.0)[:, None]),
+        known(np.where(alive, outside, 0.0)),
+        _narrowest(space.attention, attention, alive),
+        _narrowest(space.ffn, ffn, alive).take(0),
+    )
+
+
+def _least(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The least of what is kept at each width, shape (D,); inf where nothing is."""
+    return np.asarray(np.min(values, axis=1, where=kept, initial=np.inf))
+
+
+def _outside_matrices(n_params: np.ndarray, kinds: Kinds, kept: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """The most parameters of a layer half that lie in no matrix, shape (D,)."""
+    matrix = block(kinds).weights(kinds, width, 1).matrix
+    return -_least(np.broadcast_to(matrix - n_params, kept.shape), kept)
+
+
+def _narrowest(kinds: Any, kept: np.ndarray, alive: np.ndarray) -> Any:
+    """Kinds below those that are kept at each width, arrays of shape (G, D)."""
+    found = block(kinds).least(kinds, kept | ~alive[:, None])  # where all is dead anything will do
+    return replace(kinds, **found)
+
+
+def _beside(kinds: list[Any]) -> Any:
+    """Kinds of runs of widths side by side."""
+    names = [name for name, value in vars(kinds[0]).items() if isinstance(value, np.ndarray)]
+    return replace(
+        kinds[0], **{name: np.concatenate([getattr(k, name) for k in kinds], axis=-1) for name in names}
+    )

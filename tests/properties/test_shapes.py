@@ -1,0 +1,60 @@
+"""What rules leave at all widths at once is what they leave at each, and layers called narrowest are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from test_optimum import problems
+
+from optimizer import catalog
+from optimizer.columns import shapes as module
+from optimizer.columns.compiled import Compiler
+from optimizer.columns.shapes import shapes
+from optimizer.columns.space import resolve
+from optimizer.cost.quantities import QUANTITIES
+
+
+def same_at_every_width(space) -> None:
+    compiler = Compiler(space, space.rules)
+    for setting in space.settings():
+        masks = compiler.at_widths(setting)
+        found = shapes(space, compiler, setting)
+        for i, width in enumerate(space.architecture.d_model):
+            frame = replace(setting, d_model=width)
+            rules = compiler.compile(frame)
+            alive = all(mask[i].any() for mask in masks)
+            assert alive == rules.alive == bool(found.depths[i].any())
+            if not alive:
+                continue
+            for mask, rows in zip(masks, (rules.depths, rules.attention, rules.ffn), strict=True):
+                assert np.flatnonzero(mask[i]).tolist() == rows.tolist()
+            one_width(space, frame, rules, found, i)
+
+
+def one_width(space, frame, rules, found, i) -> None:
+    n = QUANTITIES["n_params"]
+    a, f = space.attention.take(rules.attention), space.ffn.take(rules.ffn)
+    p_a, p_f, base = n.mixer(frame, a), n.ffn(frame, f), n.base(frame)
+    assert found.low[i] == pytest.approx(base + space.depths * (p_a.min() + p_f.min()), rel=1e-15)
+    assert found.high[i] == pytest.approx(base + space.depths * (p_a.max() + p_f.max()), rel=1e-15)
+    narrow = found.mixers.take((slice(None), i))
+    for d_head in np.unique(a.d_head):
+        own = narrow.take(narrow.d_head == d_head)
+        assert set(own.n_heads) == {a.n_heads[a.d_head == d_head].min()}
+        assert set(own.n_kv_heads) == {a.n_kv_heads[a.d_head == d_head].min()}
+    assert set(narrow.d_head) == set(a.d_head)
+    assert found.ffn.d_ff[i] == f.d_ff.min()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(problems())
+def test_all_widths_at_once(problem) -> None:
+    same_at_every_width(resolve(problem))
+
+
+def test_in_runs_of_widths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CELLS", 20_000)
+    space = resolve(catalog.problem("infeasible-7b-tpot"))
+    assert len(list(module._runs(space, next(space.settings())))) > 10
+    same_at_every_width(replace(space, ffn=space.ffn.take(slice(0, 1000, 7))))
