@@ -91,6 +91,11 @@ def _outside_matrices(n_params: np.ndarray, kinds: Kinds, kept: np.ndarray, widt
     return -_least(np.broadcast_to(matrix - n_params, kept.shape), kept)
 
 
+def outside_matrices(n_params: np.ndarray, kinds: Kinds, width: float) -> float:
+    """The same of all kinds, at one width."""
+    return float(np.max(n_params - block(kinds).weights(kinds, width, 1).matrix))
+
+
 def _narrowest(kinds: Any, kept: np.ndarray, alive: np.ndarray) -> Any:
     """Kinds below those that are kept at each width, arrays of shape (G, D)."""
     found = block(kinds).least(kinds, kept | ~alive[:, None])  # where all is dead anything will do

@@ -28,8 +28,8 @@ from optimizer.spec.problem import ArchitectureSpace, DeploymentSpace, Problem
 from optimizer.spec.training import TrainingSetup
 
 _FRAMES, _KINDS_IN_WIDTHS = 20_000, 2**23
-_PART_WIDTHS, _PART_KINDS, _PART_CELLS = 256, 2**21, 2**16
-"""Widths bounded at once at least, and the kinds (times widths) and cells (widths x depths) at most."""
+_PART_KINDS, _PART_CELLS = 2**24, 2**17
+"""Kinds (times widths) and cells (widths x depths) bounded at once at most."""
 _MASKS_KEPT, _CELLS_KEPT, _KINDS_KEPT = 2**27, 2**23, 2**24
 """Room for what is kept between searches: bytes of masks, cells of 20 to 30 bytes, prices of 8 bytes."""
 MOST_KINDS = 2**21
@@ -196,7 +196,7 @@ class Space:
         n = len(self.architecture.d_model)
         kinds = len(self.attention) + len(self.ffn)
         most = min(_PART_KINDS // max(1, kinds), _PART_CELLS // max(1, len(self.depths)))
-        if n <= max(most, _PART_WIDTHS):
+        if n <= most:
             return [(range(n), self)]
         if "parts of widths" not in self.memo:
             runs = [range(i, min(n, i + max(1, most))) for i in range(0, n, max(1, most))]
@@ -243,6 +243,7 @@ def _memo(n: int = 1) -> dict[str, dict[Any, Any]]:
         "shapes": Kept(_CELLS_KEPT // n, lambda found: int(found.low.size)),
         "windows": Kept(_CELLS_KEPT // n, lambda found: int(found.low.size)),
         "grids": {},
+        "halves": {},
         "tables": Kept(_KINDS_KEPT, lambda table: table.size),
     }
 

@@ -42,10 +42,10 @@ def _part(space: Space, n: int) -> Coarse:
     ffn = np.flatnonzero(np.isin(space.ffn.d_ff, spread(space.ffn.d_ff, 96 * n * n)))
     depths = spread(space.depths, 8 * n)
     split = {
-        "tensor_parallel": spread(d.tensor_parallel, 1 + n),
-        "weight_dtype": spread(d.weight_dtype, 1 + n),
-        "kv_dtype": spread(d.kv_dtype, 1 + n),
-        "batch": spread(d.batch, 1 + n) if d.batch else None,
+        "tensor_parallel": ends(d.tensor_parallel, 1 + n),
+        "weight_dtype": ends(d.weight_dtype, 1 + n),
+        "kv_dtype": ends(d.kv_dtype, 1 + n),
+        "batch": ends(d.batch, 1 + n) if d.batch else None,
     }
     own = replace(
         space,
@@ -53,12 +53,19 @@ def _part(space: Space, n: int) -> Coarse:
         architecture=space.architecture.model_copy(
             update={"d_model": spread(space.architecture.d_model, 6 * n), "n_layers": depths}
         ),
-        chips=spread(space.chips, 1 + n),
+        chips=ends(space.chips, 1 + n),
         depths=np.array(depths, dtype=np.int64),
         attention=space.attention.take(attention),
         ffn=space.ffn.take(ffn),
     )
     return Coarse(own, attention, ffn)
+
+
+def ends(values: Sequence[Any], n: int) -> tuple[Any, ...]:
+    """At most n of the values, evenly spread, the first and the last among them."""
+    if len(values) <= n:
+        return tuple(values)
+    return tuple(values[i * (len(values) - 1) // (n - 1)] for i in range(n))
 
 
 def spread(values: Sequence[Any] | np.ndarray, n: int) -> tuple[Any, ...]:

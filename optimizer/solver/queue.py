@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from optimizer.columns.bounds import DepthBounds, depth_bounds
+from optimizer.columns.coarse import CoarseBounds
 from optimizer.columns.compiled import Compiler, FrameRules
 from optimizer.columns.floors import Floors
 from optimizer.columns.rules import Rules
 from optimizer.columns.space import Space
 from optimizer.columns.table import FrameTable, frame_table
 from optimizer.cost.frame import Frame
+from optimizer.errors import InternalMismatch
 from optimizer.scope import Symbol
 from optimizer.solver.oracle import quantities_in_use
 from optimizer.watch import UNWATCHED, Watch
@@ -27,7 +29,9 @@ from optimizer.watch import UNWATCHED, Watch
 CLOSE = 1e-9
 """Bounds and plans are computed along different paths: relative differences up to this are none."""
 _SPLIT = 64
-"""Cells that a run of settings is split into."""
+"""Cells that a run of families of settings is split into."""
+_BATCHES = 512
+"""Settings of a family bounded at once."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,11 @@ class SliceQueue:
             for widths, part in self.space.parts()
         ]
         self._n_widths = len(self.space.architecture.d_model)
+        self._coarse = CoarseBounds(self.space, self._compiler, self.objective, self.sense)
         whole = _Cell(range(self.space.n_settings), range(self._n_widths))
         self._heap: list[_Entry] = [self._entry(whole)]
+        self.empty: list[tuple[float, _Cell]] = []
+        """Cells left out by their coarse bounds."""
         self.opened: dict[int, float] = {}
         """Floors of the frames that were priced."""
         self.floors: dict[tuple[int, int], np.ndarray] = {}
@@ -104,31 +111,55 @@ class SliceQueue:
             if isinstance(entry.what, QueuedSlice):
                 heapq.heappop(self._heap)
                 return entry.what
-            found = self._split(entry.what, limit) if entry.what else self._price(entry, limit)
+            found = self._split(entry.what, entry.bound, limit) if entry.what else self._price(entry, limit)
             heapq.heappop(self._heap)  # only now: until it is replaced, its bound is that of what is inside
             for new in found:
                 heapq.heappush(self._heap, new)
         return None
 
-    def _split(self, cell: _Cell, limit: float) -> list[_Entry]:
-        n = len(cell.settings)
-        if n > 1:
-            step = -(-n // _SPLIT)
-            runs = [cell.settings[i : i + step] for i in range(0, n, step)]
-            return [self._entry(_Cell(run, cell.widths)) for run in runs]
+    def _split(self, cell: _Cell, bound: float, limit: float) -> list[_Entry]:
+        if len(cell.settings) > 1:
+            runs = self._settings_within(cell.settings)
+            if len(runs) > 1:
+                return [self._entry(_Cell(run, cell.widths)) for run in runs]
+            return self._bounded([_Cell(range(i, i + 1), cell.widths) for i in cell.settings], limit)
         if len(self._floors) > 1 and len(cell.widths) == self._n_widths:
-            return [self._entry(_Cell(cell.settings, widths)) for widths, _ in self._floors]
-        return self._frames(cell, limit)
+            return self._bounded([_Cell(cell.settings, widths) for widths, _ in self._floors], limit)
+        return self._frames(cell, bound, limit)
+
+    def _settings_within(self, settings: range) -> list[range]:
+        """A run of settings in runs of whole families; one family in runs of batches, small enough."""
+        n = len(self.space.batches)
+        step = n if len(settings) > n else _BATCHES
+        parts = -(-len(settings) // step)
+        step *= max(1, -(-parts // _SPLIT)) if step == n else 1
+        return [settings[i : i + step] for i in range(0, len(settings), step)]
+
+    def _bounded(self, cells: list[_Cell], limit: float) -> list[_Entry]:
+        """Cells of one family, of several settings or several runs of widths, with their coarse bounds."""
+        settings = range(cells[0].settings.start, cells[-1].settings.stop)
+        keys = self._coarse.keys(settings, list(dict.fromkeys(cell.widths for cell in cells)))
+        found = []
+        for cell, key in zip(cells, keys.ravel().tolist(), strict=True):
+            if key <= _edge(limit) and key < np.inf:
+                found.append(replace(self._entry(cell), bound=key))
+            else:
+                self.empty.append((key, cell))
+        return found
 
     def _entry(self, cell: _Cell) -> _Entry:
         number = cell.settings.start * self._n_widths + cell.widths.start
-        least = 0.0 if self.sense > 0 else -np.inf  # no metric is below zero
-        return _Entry(least, number, 0, cell)
+        return _Entry(self._coarse.least, number, 0, cell)
 
-    def _frames(self, cell: _Cell, limit: float) -> list[_Entry]:
+    def _frames(self, cell: _Cell, bound: float, limit: float) -> list[_Entry]:
         """The frames of a cell of one setting and one run of widths, without those above the limit."""
         setting, start = cell.settings.start, cell.widths.start
         keys = self.floors_of(setting, start)
+        if keys.min() < bound - CLOSE * abs(bound):
+            raise InternalMismatch(
+                f"setting {setting}: the bound of all its widths, {bound:.9g}, is above that of one of them, "
+                f"{keys.min():.9g}; no answer is given"
+            )
         first = setting * self._n_widths + start
         wanted = np.flatnonzero((keys < np.inf) & (keys <= _edge(limit)))
         return [_Entry(float(keys[i]), first + int(i), 0) for i in wanted]
@@ -140,7 +171,8 @@ class SliceQueue:
             widths, floors = next(item for item in self._floors if item[0].start == start)
             whole = self.space.setting(setting)
             own = whole.d_model[widths.start : widths.stop]
-            self.floors[key] = floors.key(replace(whole, d_model=own))
+            found = floors.key(replace(whole, d_model=own))
+            self.floors[key] = np.maximum(found, self._coarse.least)
         return self.floors[key]
 
     def left_out_by(self, number: int) -> float:
@@ -150,6 +182,7 @@ class SliceQueue:
         if (setting, start) in self.floors:
             return float(self.floors[setting, start][width - start])
         cells = [(entry.bound, entry.what) for entry in self._heap if isinstance(entry.what, _Cell)]
+        cells += self.empty
         return next(bound for bound, c in cells if setting in c.settings and width in c.widths)
 
     def _price(self, entry: _Entry, limit: float) -> list[_Entry]:

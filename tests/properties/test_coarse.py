@@ -1,0 +1,81 @@
+"""Bounds of whole runs of settings and widths are not above the floors inside them, and order nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_optimum import problems
+
+from optimizer.columns import space as space_module
+from optimizer.columns.coarse import CoarseBounds
+from optimizer.columns.compiled import Compiler, symbol
+from optimizer.columns.floors import Floors
+from optimizer.columns.space import resolve
+from optimizer.solver import queue as queue_module
+from optimizer.solver.early import coarse, ends, spread
+from optimizer.solver.queue import SliceQueue
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(problems(), st.integers(1, 4))
+def test_a_coarse_bound_is_not_above_a_floor(problem, n) -> None:
+    space = resolve(problem)
+    (name, sense), *_ = problem.objectives
+    compiler = Compiler(space, space.rules)
+    bounds, floors = (make(space, compiler, symbol(name), sense) for make in (CoarseBounds, Floors))
+    widths = np.array_split(np.arange(len(space.architecture.d_model)), n)
+    runs = [range(int(w[0]), int(w[-1]) + 1) for w in widths if len(w)]
+    batches = len(space.batches)
+    for start in range(0, space.n_settings, batches):
+        keys = bounds.keys(range(start, start + batches), runs)
+        for i, own in enumerate(keys):
+            floor = floors.key(space.setting(start + i))
+            for run, key in zip(runs, own, strict=True):
+                least = max(bounds.least, floor[run.start : run.stop].min())
+                assert key <= least or key - least <= 1e-9 * abs(least)
+
+
+def slices(queue: SliceQueue) -> list[tuple[float, int, int]]:
+    found = []
+    while (queued := queue.pop(np.inf)) is not None:
+        found.append((queued.bound, queued.frame_number, queued.n_layers))
+    return found
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(problems())
+def test_slices_come_in_one_order_however_cells_are_split(problem) -> None:
+    """By bound, then by number, then by depth; none is lost and none comes twice."""
+    space = resolve(problem)
+    (name, sense), *_ = problem.objectives
+    asked = (space.rules, symbol(name), sense)
+    whole = slices(SliceQueue(space, *asked))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(space_module, "_PART_CELLS", 1)
+        patch.setattr(queue_module, "_SPLIT", 2)
+        patch.setattr(queue_module, "_BATCHES", 2)
+        assert slices(SliceQueue(resolve(problem), *asked)) == whole
+    assert whole == sorted(whole)
+    assert len(set(whole)) == len(whole)
+
+
+def test_round_values_are_spread() -> None:
+    assert spread(range(1, 101), 4) == (16, 32, 64, 96)
+    assert spread((3, 5), 4) == (3, 5)
+    assert ends((1, 2, 4, 8, 16), 2) == (1, 16)
+    assert ends((1, 2, 4, 8, 16), 3) == (1, 4, 16)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(problems())
+def test_parts_of_a_space_are_parts(problem) -> None:
+    """Their kinds are those of the whole at the rows they say, and every frame is a frame of the whole."""
+    space = resolve(problem)
+    frames = {frame.identity for frame in space.frames()}
+    for part in coarse(space):
+        assert {replace(f, d_model=int(f.d_model)).identity for f in part.space.frames()} <= frames
+        own, of = part.space.attention, space.attention.take(part.attention)
+        assert [*own.n_heads, *own.d_head] == [*of.n_heads, *of.d_head]
+        assert part.space.ffn.d_ff.tolist() == space.ffn.d_ff[part.ffn].tolist()
