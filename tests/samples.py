@@ -5,7 +5,13 @@ from typing import Any
 from optimizer import catalog
 from optimizer.cost.frame import Frame
 from optimizer.cost.training.quantity import TrainingRun
-from optimizer.spec.architecture import Architecture
+from optimizer.spec.architecture import (
+    Architecture,
+    Block,
+    DenseFeedForward,
+    GroupedQueryAttention,
+    Layers,
+)
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import IDEAL
 from optimizer.spec.problem import Problem
@@ -77,3 +83,20 @@ def frame(model: str | Architecture, chip: str | Chip = "nvidia-h100-sxm", **fie
     }
     engine = IDEAL.model_copy(update={k: fields.pop(k) for k in ("host_ms", "reserve_gib") if k in fields})
     return Frame(**(values | {"engine": engine} | fields))
+
+
+def dense(point: dict[str, Any], frame: Frame) -> Architecture:
+    """A point of a lattice as a model in the shape of a frame, its groups of heads unequal or not."""
+    words = {name: point[name] for name in ("n_heads", "n_kv_heads", "d_head")}
+    switches = {name: point.get(name, False) for name in ("qkv_bias", "output_bias", "qk_norm")}
+    mixer = GroupedQueryAttention.model_construct(**words, **switches, attention_window=None)
+    ffn = DenseFeedForward(d_ff=point["d_ff"], gated_ffn=point.get("gated_ffn", True))
+    block = Block.model_construct(mixer=mixer, ffn=ffn, n_norms=frame.n_norms, norm_bias=frame.norm_bias)
+    return Architecture.model_construct(
+        name="point",
+        d_model=frame.d_model,
+        vocab_size=frame.vocab_size,
+        tied_embeddings=frame.tied_embeddings,
+        position_embeddings=frame.position_embeddings,
+        layers=(Layers.model_construct(block=block, count=point["n_layers"]),),
+    )

@@ -5,9 +5,8 @@ is therefore tried at and one step beside every border of every term, in the thr
 the mask on numbers, the rows of the solver, and the checker of an answer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from random import Random
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 import samples
 from pydantic import TypeAdapter
 from rows import allowed_pairs
+from sentences import SENTENCES, Point
 
 from optimizer.check import check
 from optimizer.columns.compiled import Compiler
@@ -39,46 +39,15 @@ from optimizer.scope import Scope, holds
 from optimizer.solver.model import SliceModel
 from optimizer.spec.architecture import (
     Architecture,
-    Block,
     DenseFeedForward,
     GroupedQueryAttention,
-    Layers,
     NoMixer,
 )
 from optimizer.spec.architecture import LatentAttention as Mla
 
-Point = dict[str, Any]
 GIB = 2**30
 
 
-def within(low: Any, x: Fraction, high: Any) -> bool:
-    return Fraction(low) <= x <= Fraction(high)
-
-
-def tensor_parallel(value: Any, p: Point) -> bool:
-    t = p["tensor_parallel"]
-    shared = p["n_kv_heads"] % t == 0 or t % p["n_kv_heads"] == 0
-    return p["n_heads"] % t == 0 and p["d_ff"] % t == 0 and shared
-
-
-def tiles(value: Any, p: Point) -> bool:
-    a, t = p["alignment"] if value is True else value, p["tensor_parallel"]
-    shards = (p["d_model"], Fraction(p["n_heads"] * p["d_head"], t), Fraction(p["d_ff"], t))
-    return all(Fraction(width, a).denominator == 1 for width in shards)
-
-
-SENTENCES: dict[str, Callable[[Any, Point], bool]] = {
-    "aspect_ratio": lambda v, p: within(v[0], Fraction(p["d_model"], p["n_layers"]), v[1]),
-    "attention_ratio": lambda v, p: within(v[0], Fraction(p["n_heads"] * p["d_head"], p["d_model"]), v[1]),
-    "ffn_ratio": lambda v, p: within(v[0], Fraction(p["d_ff"], p["d_model"]), v[1]),
-    "gqa_divisibility": lambda v, p: Fraction(p["n_heads"], p["n_kv_heads"]).denominator == 1,
-    "kv_sharing": lambda v, p: p["n_kv_heads"] >= 8 or Fraction(p["n_heads"], p["n_kv_heads"]) <= v,
-    "memory_capacity": lambda v, p: Fraction(p["memory_gib"]) <= Fraction(v) * Fraction(p["hbm_usable_gib"]),
-    "parameter_window": lambda v, p: within(v[0], Fraction(p["n_params"]), v[1]),
-    "scaleup_domain": lambda v, p: p["tensor_parallel"] <= p["scaleup_domain"],
-    "tensor_parallel_divisibility": tensor_parallel,
-    "tile_alignment": tiles,
-}
 RULES = sorted(SENTENCES)
 
 
@@ -225,18 +194,6 @@ def rows_allow(space: Space, frame: Frame) -> set[tuple[int, int, int]]:
     return found
 
 
-def built(point: Point, frame: Frame) -> Architecture:
-    """The point as a model, groups unequal or not."""
-    fields = {k: point[k] for k in ("n_heads", "n_kv_heads", "d_head")}
-    switches = {"attention_window": None, "qkv_bias": False, "output_bias": False, "qk_norm": False}
-    mixer = GroupedQueryAttention.model_construct(**fields, **switches)
-    block = Block.model_construct(mixer=mixer, ffn=DenseFeedForward(d_ff=point["d_ff"]), n_norms=2)
-    layers = (Layers.model_construct(block=block, count=point["n_layers"]),)
-    return Architecture.model_construct(
-        name="point", d_model=frame.d_model, vocab_size=frame.vocab_size, layers=layers
-    )
-
-
 ON_DIMENSIONS = [n for n in RULES if n not in ("memory_capacity", "parameter_window", "scaleup_domain")]
 
 
@@ -251,7 +208,7 @@ def test_rows_and_checker_are_the_sentence(name: str, seed: int) -> None:
     truth = {rows for rows, point in everything.items() if SENTENCES[name](value, point | facts)}
     assert rows_allow(space, frame) == truth
     for rows in rng.sample(sorted(everything), 25):
-        broken = check(frame, built(everything[rows], frame), space.rules).broken
+        broken = check(frame, samples.dense(everything[rows], frame), space.rules).broken
         assert broken == (() if rows in truth else (name,)), everything[rows]
 
 
@@ -265,7 +222,7 @@ def test_rows_and_checker_hold_a_metric_to_its_border(name: str, seed: int) -> N
     frame = next(space.frames())
     everything = dict(lattice_points(space, frame))
     metric = {"memory_capacity": "memory_gib", "parameter_window": "n_params"}[name]
-    own = {rows: evaluate(frame, built(point, frame))[metric] for rows, point in everything.items()}
+    own = {rows: evaluate(frame, samples.dense(point, frame))[metric] for rows, point in everything.items()}
     ordered = sorted(own.values())
     low, high = ordered[len(ordered) // 4], ordered[len(ordered) // 2]
     if name == "memory_capacity":
@@ -278,7 +235,7 @@ def test_rows_and_checker_hold_a_metric_to_its_border(name: str, seed: int) -> N
         elif amount > high * (1 + 1e-6) or amount < low * (1 - 1e-6):
             assert rows not in found
     for rows in rng.sample(sorted(everything), 25):
-        broken = check(frame, built(everything[rows], frame), space.rules).broken
+        broken = check(frame, samples.dense(everything[rows], frame), space.rules).broken
         assert broken == (() if low <= own[rows] <= high else (name,))
 
 
