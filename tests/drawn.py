@@ -21,10 +21,26 @@ from hypothesis import strategies as st
 
 from optimizer import catalog
 from optimizer.blocks import block
+from optimizer.blocks.operators import (
+    AllReduce,
+    DecodeAttention,
+    Elementwise,
+    ExpertExchange,
+    Experts,
+    ForSome,
+    Gemm,
+    Host,
+    LatentAttention,
+    Operator,
+    PrefillAttention,
+    Products,
+    StageTransfer,
+)
 from optimizer.columns.space import AttentionKinds, FfnKinds
 from optimizer.cost.frame import Frame
 from optimizer.cost.least import Least
 from optimizer.cost.quantities import QUANTITIES
+from optimizer.cost.roofline import Roofline
 from optimizer.cost.training.quantity import TrainingRun
 from optimizer.plugins import plugins
 from optimizer.spec.architecture import Architecture
@@ -139,6 +155,19 @@ def _streaming(d: Draw) -> dict[str, Any]:
     return {"memory": round(d.real(0.1, 1.0), 4), "overhead": f"{d.real(0.1, 60):.3f} us"}
 
 
+def _expert_kernel(d: Draw) -> dict[str, Any]:
+    return {
+        "compute": round(d.real(0.05, 1.0), 4),
+        "width_half": round(d.real(0, 500), 1),
+        "tile_half": round(d.real(0, 200), 1),
+        "memory": round(d.real(0.1, 1.0), 4),
+        "activations": d.of([0.2, 1.0, 20.0]),
+        "overhead": f"{d.real(1, 60):.3f} us",
+        "per_pair": d.of([0.0, 1e-9]),
+        "per_expert": d.of([0.0, 1e-7]),
+    }
+
+
 def _efficiency(d: Draw, dtypes: Sequence[str]) -> dict[str, Any]:
     """What kernels reach: shares up to the whole, overheads up to a slow launch."""
     own: dict[str, Any] = {
@@ -152,6 +181,7 @@ def _efficiency(d: Draw, dtypes: Sequence[str]) -> dict[str, Any]:
         },
         "attention_decode": {kv: _streaming(d) for kv in d.of([["bf16"], ["bf16", "fp8"]])},
         "elementwise": _streaming(d),
+        "experts": {dtype: _expert_kernel(d) for dtype in some(d, ["bf16", "fp8", "mxfp4"], 3, 0)},
     }
     if d.of([True, False]):
         own["all_reduce"] = {
@@ -159,8 +189,8 @@ def _efficiency(d: Draw, dtypes: Sequence[str]) -> dict[str, Any]:
             for n in some(d, [2, 4, 8, 16], 3)
         }
     if d.of([True, False]):
-        shares = {"products": {"bf16": round(d.real(0.1, 1), 3)}, "attention": round(d.real(0.1, 1), 3)}
-        own["training"] = shares
+        products = {dtype: round(d.real(0.1, 1), 3) for dtype in ("bf16", "fp8")}
+        own["training"] = {"products": products, "attention": round(d.real(0.1, 1), 3)}
     return own
 
 
@@ -292,13 +322,15 @@ def narrowest(own: Architecture) -> tuple[AttentionKinds, FfnKinds]:
     return attention, FfnKinds(np.array([f.d_ff]), f.gated_ffn, f.ffn_bias)
 
 
-def least_of(own: Frame, plan: Architecture, n_params: float) -> Least:
-    """What is known of the layers of a plan where nothing else is in its frame, of so many parameters."""
+def least_of(own: Frame, plan: Architecture, n_params: float, narrower: int = 1) -> Least:
+    """What is known of the layers of a plan of so many parameters, in a frame with narrower kinds too."""
     q, halves = QUANTITIES["n_params"], (plan.first.mixer, plan.first.ffn)
     matrices = sum(block(half).weights(half, plan.d_model, 1).matrix for half in halves)
     vector = q.mixer(own, halves[0]) + q.ffn(own, halves[1]) - matrices
-    attention, ffn = narrowest(plan)
-    return Least(plan.n_layers, n_params - q.base(own), vector, attention, ffn.take(0))
+    a, f = narrowest(plan)
+    heads = {name: -(-getattr(a, name) // narrower) for name in ("n_heads", "n_kv_heads")}
+    ffn = replace(f, d_ff=-(-f.d_ff // narrower)).take(0)
+    return Least(plan.n_layers, n_params - q.base(own), vector, replace(a, **heads), ffn)
 
 
 @cache
@@ -378,3 +410,34 @@ def problem(d: Draw, metric: str | None = None) -> Problem:
             "constraints": constraints,
         }
     )
+
+
+def operators(d: Draw, tensor_parallel: int = 1) -> list[Operator]:
+    """One operator of every sort, of any size."""
+    rows, width, t = d.of([1, 7, 256, 8192]), d.of([64, 1000, 8192]), tensor_parallel
+    heads, kv, head = d.of([1, 8, 64]), d.of([1, 8]), d.of([32, 64, 100, 128, 256])
+    batch, context, queries = d.of([1, 64, 512]), d.of([1, 1000, 130_000]), d.of([1, 4])
+    experts = d.of([8, 128])
+    local = max(1, experts // d.of([1, 4, 8]))
+    active, ranks = d.of([1, 8]), d.of([2, 8, 64])
+    return [
+        Gemm("gemm", rows, width, d.of([64, 4096]), d.of(["", "bf16"])),
+        Products("products", rows, width * 777, width, 2 * width, d.of([1, 80])),
+        DecodeAttention("decode", batch, context, heads, kv, head, queries),
+        LatentAttention("latent", batch, context, heads, 512, 64, queries),
+        PrefillAttention("prefill", rows, context, heads, kv, head, batch, d.of([0, 500]), d.of([1, 3])),
+        Experts("experts", rows, width, d.of([100, 2048]), experts, active, local, d.of([True, False])),
+        ExpertExchange("exchange", rows, width, experts, active, ranks, ranks, d.of([True, False])),
+        Elementwise("elementwise", rows * width),
+        AllReduce("all-reduce", rows * width * d.of([2, 2000])),
+        StageTransfer("transfer", rows * width, d.of([1, 3])),
+        Host("host", d.of([0.0, 1e-3])),
+        ForSome(Gemm("gemm", rows, width, width // t), d.of([0, 1, 40])),
+    ]
+
+
+def rates(d: Draw, served: Chip | None = None) -> Roofline:
+    """The rates of a rank of some chip, with any engine and formats."""
+    known = served or Chip.model_validate(chip(d))
+    wide = d.of([1, 2, 4, 8, 16])
+    return Roofline(known, wide, d.of(WEIGHTS), d.of(CACHES), Engine.model_validate(engine(d)))

@@ -147,20 +147,20 @@ def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def floor_of(frame, model: Architecture, n_params: float) -> dict[str, float]:
-    """The floor that a slice with only this plan in it would have."""
-    layers = drawn.least_of(frame, model, n_params)
+def floor_of(frame, model: Architecture, n_params: float, narrower: int = 1) -> dict[str, float]:
+    """The floor that a slice with this plan and narrower ones in it would have."""
+    layers = drawn.least_of(frame, model, n_params, narrower)
     return {name: float(q.floor(frame, layers)) for name, q in QUANTITIES.items()}
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(drawn.by_hypothesis(drawn.plan), st.floats(0.01, 1.0))
-def test_no_plan_is_below_the_floor(plan, share: float) -> None:
-    """On any engine and chip; also where only a smaller count is known, as for the first of a window."""
+@given(drawn.by_hypothesis(drawn.plan), st.floats(0.01, 1.0), st.sampled_from([1, 2, 8]))
+def test_no_plan_is_below_the_floor(plan, share: float, narrower: int) -> None:
+    """On any engine and chip; also where only less is known: the first of a window, narrower kinds."""
     frame, model = plan
     exact = {name: q.total(frame, model) for name, q in QUANTITIES.items()}
     for n_params in (exact["n_params"], share * exact["n_params"]):
-        least = floor_of(frame, model, n_params)
+        least = floor_of(frame, model, n_params, narrower)
         for name, floor in least.items():
             assert floor <= exact[name] * (1 + 1e-12), name
 

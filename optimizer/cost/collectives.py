@@ -21,11 +21,13 @@ src/graph/tuning.cc.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from optimizer.blocks.operators import Number
 from optimizer.cost import torus
+from optimizer.cost.operator_cost import achieved
 from optimizer.errors import InputError
 from optimizer.spec import links
 from optimizer.spec.chip import Chip
@@ -67,12 +69,15 @@ def group_of(n_chips: int, chip: Chip, stride: int = 1) -> Group:
     return Group(n_chips, max(part for part in range(1, min(reach, n_chips) + 1) if n_chips % part == 0))
 
 
-def all_reduce_s(size: Number, group: Group, chip: Chip) -> Time:
-    """Seconds to sum `size` bytes over all chips of a group, the sum left on each; of which latency."""
+def all_reduce_s(size: Number, group: Group, chip: Chip, speed: float = 1.0) -> Time:
+    """Seconds to sum `size` bytes over all chips of a group, the sum left on each; of which latency.
+
+    `speed` is an engine's bandwidth over that of the fastest kernels; no share of a link passes all of it.
+    """
     if group.domains == 1:
-        return _all_reduce_inside(size, group.n_chips, chip)
-    inside = [_exchange(op, size, group.per_domain, chip) for op in ("reduce_scatter", "all_gather")]
-    return _pipelined(inside, _rails(size / group.per_domain, group, chip, passes=2))
+        return _all_reduce_inside(size, group.n_chips, chip, speed)
+    inside = [_exchange(op, size, group.per_domain, chip, speed) for op in ("reduce_scatter", "all_gather")]
+    return _pipelined(inside, _rails(size / group.per_domain, group, chip, passes=2, speed=speed))
 
 
 def all_gather_s(size: Number, group: Group, chip: Chip) -> Time:
@@ -104,7 +109,7 @@ def point_to_point_s(size: Number, chip: Chip, inside: bool) -> Time:
     else:
         fit, width = chip.efficiency.point_to_point, _width(2, chip)
     latency = fit.latency + 0.0 * size
-    return latency + size / (fit.link * width), latency
+    return latency + size / (achieved(fit.link) * width), latency
 
 
 def _gathered(operation: str, size: Number, group: Group, chip: Chip) -> Time:
@@ -114,40 +119,47 @@ def _gathered(operation: str, size: Number, group: Group, chip: Chip) -> Time:
     return _pipelined([inside], _rails(size / group.per_domain, group, chip, passes=1))
 
 
-def _all_reduce_inside(size: Number, n: int, chip: Chip) -> Time:
+def _all_reduce_inside(size: Number, n: int, chip: Chip, speed: float) -> Time:
     if n == 1:
         return _nothing(size)
     if chip.scaleup.topology.startswith("torus"):
-        return torus.all_reduce_s(size, n, chip.scaleup)
+        return _on_a_torus("all_reduce", size, n, chip, speed)
     fit = all_reduce_fit(chip, n)
     ring = 2 * (n - 1) / n * size
     shots = [(fit.one_shot, (n - 1) * size), (fit.two_shot, ring)]
     if fit.large is not None:
         shots.append((fit.large, ring))
-    return _fastest(shots, _width(n, chip))
+    return _fastest(shots, _width(n, chip), speed)
 
 
-def _exchange(operation: str, size: Number, n: int, chip: Chip) -> Time:
+def _on_a_torus(operation: str, size: Number, n: int, chip: Chip, speed: float) -> Time:
+    """The forms of a torus hold for whole links."""
+    price = torus.all_reduce_s if operation == "all_reduce" else partial(torus.exchange_s, operation)
+    seconds, latency = price(size, n, chip.scaleup)
+    return latency + (seconds - latency) / achieved(1.0, speed), latency
+
+
+def _exchange(operation: str, size: Number, n: int, chip: Chip, speed: float = 1.0) -> Time:
     """An all-gather, reduce-scatter or all-to-all inside one domain."""
     if n == 1:
         return _nothing(size)
     if chip.scaleup.topology.startswith("torus"):
-        return torus.exchange_s(operation, size, n, chip.scaleup)
+        return _on_a_torus(operation, size, n, chip, speed)
     table = _table(chip, operation)
     shots = table[_measured(table, n)]
-    seconds, latency = _fastest([(shot, (n - 1) / n * size) for shot in shots], _width(n, chip))
+    seconds, latency = _fastest([(shot, (n - 1) / n * size) for shot in shots], _width(n, chip), speed)
     beyond = 0.0 if operation == "all_to_all" else max(0, n - max(table)) * _RING_STEP_S
     return seconds + beyond, latency + beyond
 
 
-def _rails(size: Number, group: Group, chip: Chip, passes: int) -> Time:
+def _rails(size: Number, group: Group, chip: Chip, passes: int, speed: float = 1.0) -> Time:
     """A ring or a tree over one chip of each domain; all rails work at once. An all-reduce passes twice."""
     m, fit = group.domains, chip.efficiency.scaleout
     moved = passes * (m - 1) / m * size
     ring = Shot.model_construct(latency=passes * (m - 1) * fit.latency, link=fit.link)
     depth = math.ceil(math.log2(m))
     tree = Shot.model_construct(latency=passes * depth * fit.latency, link=fit.link * _TREE_SHARE)
-    return _fastest([(ring, moved), (tree, moved)], _network(chip))
+    return _fastest([(ring, moved), (tree, moved)], _network(chip), speed)
 
 
 def _pipelined(inside: list[Time], outside: Time) -> Time:
@@ -157,9 +169,11 @@ def _pipelined(inside: list[Time], outside: Time) -> Time:
     return latency + np.maximum(moving, outside[0] - outside[1]), latency
 
 
-def _fastest(shots: Sequence[tuple[Shot, Number]], width: float) -> Time:
+def _fastest(shots: Sequence[tuple[Shot, Number]], width: float, speed: float) -> Time:
     """The fastest of some algorithms, each with the bytes it moves through a chip's links."""
-    first, *others = [(shot.latency, shot.latency + moved / (shot.link * width)) for shot, moved in shots]
+    first, *others = [
+        (shot.latency, shot.latency + moved / (achieved(shot.link, speed) * width)) for shot, moved in shots
+    ]
     latency, best = first[0] + 0.0 * first[1], first[1]
     for start, seconds in others:
         latency = np.where(best <= seconds, latency, start)

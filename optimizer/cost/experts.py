@@ -18,7 +18,7 @@ cutlass family), 5-fold held-out median error 6-15 % by chip and dtype, p90 30-7
 import numpy as np
 
 from optimizer.blocks.operators import Experts, Number
-from optimizer.cost.operator_cost import Cost
+from optimizer.cost.operator_cost import Cost, achieved
 from optimizer.spec.chip import Chip, ExpertKernel
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.engine import IDEAL, Engine
@@ -60,7 +60,7 @@ def experts_cost(op: Experts, chip: Chip, weight_dtype: str, engine: Engine = ID
     touched = np.maximum(touched_experts(op), 1e-9)
     compute_s = _compute_s(fit, peak, 2.0 * g * h * f, pairs, touched) * (f + fit.width_half) / f
     weight_bytes = g * touched * h * f * BYTES[weight_dtype]
-    weights_s = weight_bytes / (chip.hbm_bandwidth * min(fit.memory, _MOST_MEMORY))
+    weights_s = weight_bytes / (chip.hbm_bandwidth * achieved(min(fit.memory, _MOST_MEMORY)))
     b_a = BYTES[fit.arithmetic] if fit.arithmetic else chip.activation_bytes(weight_dtype)
     here, sorted_pairs = _on_the_rank(op, engine)
     moved = pairs * (h * (2 * b_a + 4) + f * (2 * (g - 1) + 2 * b_a)) + 4.0 * here * h
@@ -70,12 +70,14 @@ def experts_cost(op: Experts, chip: Chip, weight_dtype: str, engine: Engine = ID
     both = np.sqrt(compute_s**2 + weights_s**2)
     # The overlap of the two is part of the fit: charge it to the longer one.
     compute_first = compute_s >= weights_s
+    # A fit may find no time for activations (`activations` above 1): they still pass the memory.
+    passing_s = (weight_bytes + moved) / chip.hbm_bandwidth - serial_s
     return Cost(
         2.0 * g * h * f * pairs,
         weight_bytes + moved,
         0.0,
         np.where(compute_first, both, compute_s),
-        np.where(compute_first, weights_s, both),
+        np.maximum(np.where(compute_first, weights_s, both), passing_s),
         0.0,
         fixed,
     )
@@ -95,4 +97,4 @@ def _compute_s(fit: ExpertKernel, peak: float, per_row: float, pairs: Number, to
     for tile in _TILES:
         share = tile / (tile + fit.tile_half) * (128 + fit.tile_half) / 128
         best = np.minimum(best, np.maximum(tile, rows + tile / 2) / share)
-    return best * touched * (per_row / (peak * fit.compute))
+    return best * touched * (per_row / (peak * achieved(fit.compute)))

@@ -194,12 +194,10 @@ class Roofline:
 
     def _all_reduce(self, op: AllReduce) -> Cost:
         n = self.tensor_parallel
-        total, latency = all_reduce_s(
-            op.bytes, self._group(n, chips_of_a_rank(n, self.chip.scaleup.domain)), self.chip
-        )
-        moving = (total - latency) / self.engine.all_reduce
-        latency = latency + (self.engine.all_reduce_us * 1e-6 if n > 1 else 0.0)
-        return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, moving, latency)
+        group = self._group(n, chips_of_a_rank(n, self.chip.scaleup.domain))
+        total, alone = all_reduce_s(op.bytes, group, self.chip, self.engine.all_reduce)
+        latency = alone + (self.engine.all_reduce_us * 1e-6 if n > 1 else 0.0)
+        return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, total - alone, latency)
 
 
 _DECODE_COMPUTE = 0.55

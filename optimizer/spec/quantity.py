@@ -186,7 +186,8 @@ Count = Annotated[
     Field(gt=0),
     PlainSerializer(lambda value: value, return_type=int),
 ]
-Fraction = Annotated[float, Field(gt=0, le=1.5)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+"""A share of a figure that nothing exceeds."""
 
 
 def time_in(unit: str) -> BeforeValidator:

@@ -11,8 +11,9 @@ from optimizer.studies.kernels import Part
 _SHOTS = ("one_shot", "two_shot", "large")
 
 
-def _share(name: str, old: float, high: float = 1.2, whole: bool = False) -> Constant:
-    return Constant(name, "", old, 0.02, high, 0.3, (False, whole))
+def _share(name: str, old: float) -> Constant:
+    """A share of a peak or a bandwidth, which may be all of it."""
+    return Constant(name, "", old, 0.02, 1.0, 0.3, (False, True))
 
 
 def _us(name: str, old: float) -> Constant:
@@ -33,7 +34,7 @@ def constants_of(part: Part, chip: Chip) -> list[Constant]:
         case "decode_attention":
             table: dict[Any, Any] = fits.attention_decode
             own = table.get(part.key, table["bf16"])
-            return [_share("memory", own.memory, 1.0, whole=True), _us("overhead", own.overhead)]
+            return [_share("memory", own.memory), _us("overhead", own.overhead)]
         case "prefill_attention":
             width = max((w for w in fits.attention_prefill if w <= int(part.key)), default=None)
             curve = fits.attention_prefill[min(fits.attention_prefill) if width is None else width]
@@ -46,7 +47,7 @@ def constants_of(part: Part, chip: Chip) -> list[Constant]:
         if (shot := getattr(shots, name)) is not None
         for constant in (
             _us(f"{name}.latency", shot.latency),
-            Constant(f"{name}.link", "", shot.link, 0.005, 1.5, 0.2),
+            Constant(f"{name}.link", "", shot.link, 0.005, 1.0, 0.2, (False, True)),
         )
     ]
 

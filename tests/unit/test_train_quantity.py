@@ -48,13 +48,15 @@ def runs(draw):
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(runs(), st.sampled_from(NAMES), st.sampled_from([1, 2]), st.floats(0.01, 1.0))
-def test_no_plan_trains_below_the_floor(run, name: str, t: int, share: float) -> None:
+@given(
+    runs(), st.sampled_from(NAMES), st.sampled_from([1, 2]), st.floats(0.01, 1.0), st.sampled_from([1, 2, 16])
+)
+def test_no_plan_trains_below_the_floor(run, name: str, t: int, share: float, narrower: int) -> None:
     model = catalog.model(name)
     frame = replace(samples.frame(model, tensor_parallel=t), training=run)
     n_params = QUANTITIES["n_params"].total(frame, model)
     for known in (n_params, share * n_params):
-        layers = drawn.least_of(frame, model, known)
+        layers = drawn.least_of(frame, model, known, narrower)
         for name in ("train_s", "train_bytes"):
             quantity = QUANTITIES[name]
             exact = quantity.total(frame, model)
@@ -128,3 +130,22 @@ def test_memory_of_the_section_is_a_bound() -> None:
     assert result.status == "infeasible"
     assert "train_memory_gib_max" in result.conflict.constraints
     assert GIB == 2.0**30
+
+
+@pytest.mark.parametrize("network", ["3 GB/s", "12.5 GB/s"])
+def test_computing_that_hides_messages_twice_is_no_bound(network: str) -> None:
+    """Less attention hides less, of keys and values and of weights: a step may be longer with less work."""
+    chip = samples.chip(scaleout_bandwidth=network)
+    setup = TrainingSetup(
+        tensor_parallel=8,
+        context_parallel=4,
+        data_parallel=2,
+        zero_stage=3,
+        global_batch=2,
+        sequence_length=32768,
+    )
+    model = catalog.model("meta-llama/Llama-3.1-8B")
+    frame = replace(samples.frame(model, chip), training=TrainingRun(setup, chip))
+    step = QUANTITIES["train_s"]
+    layers = drawn.least_of(frame, model, QUANTITIES["n_params"].total(frame, model), narrower=8)
+    assert 0.2 * step.total(frame, model) < step.floor(frame, layers) <= step.total(frame, model)

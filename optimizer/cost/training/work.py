@@ -201,10 +201,9 @@ def _attention(op: PrefillAttention, rates: Roofline, shape: Shape) -> tuple[Num
         cost = rates.cost(op)
         return cost.seconds - cost.overhead_s, cost.overhead_s
     pairs = op.prompts * op.tokens * op.window * op.n_heads
-    fit = rates.chip.gemm("bf16")
-    products_s = 4.0 * pairs * op.d_head / (rates.chip.dense_flops["bf16"] * fit.compute)
+    products = rates.cost(Products("", pairs, 2 * op.d_head, 0, 0, 4, "bf16"))
     scores = rates.cost(Elementwise("", pairs * _SCORE_BYTES))
-    return products_s + scores.memory_s, 4 * fit.overhead
+    return products.compute_s + scores.memory_s, products.overhead_s
 
 
 _SCORE_BYTES = 13.0
