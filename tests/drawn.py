@@ -420,7 +420,7 @@ def operators(d: Draw, tensor_parallel: int = 1) -> list[Operator]:
     batch, context, queries = d.of([1, 64, 512]), d.of([1, 1000, 130_000]), d.of([1, 4])
     experts = d.of([8, 128])
     local = max(1, experts // d.of([1, 4, 8]))
-    active, ranks = d.of([1, 8]), d.of([2, 8, 64])
+    active, ranks = d.of([1, 8]), t * d.of([2, 8, 64])
     return [
         Gemm("gemm", rows, width, d.of([64, 4096]), d.of(["", "bf16"])),
         Products("products", rows, width * 777, width, 2 * width, d.of([1, 80])),
@@ -440,5 +440,11 @@ def operators(d: Draw, tensor_parallel: int = 1) -> list[Operator]:
 def rates(d: Draw, served: Chip | None = None) -> Roofline:
     """The rates of a rank of some chip, with any engine and formats."""
     known = served or Chip.model_validate(chip(d))
-    wide = d.of([1, 2, 4, 8, 16])
+    wide = d.of([1, 2, 3, 4, 8, 16])
     return Roofline(known, wide, d.of(WEIGHTS), d.of(CACHES), Engine.model_validate(engine(d)))
+
+
+def work(d: Draw) -> tuple[Roofline, list[Operator]]:
+    """A rank and operators that it may run."""
+    own = rates(d)
+    return own, operators(d, own.tensor_parallel)

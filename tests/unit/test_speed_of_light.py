@@ -53,7 +53,7 @@ LARGE: list[Any] = [
     Experts("", 65_536, 8192, 65_536, 8, 8, 8, True),
     Elementwise("", 1e12),
     AllReduce("", 1e12),
-    ExpertExchange("", 65_536, 8192, 128, 8, 8, 8, True),
+    ExpertExchange("", 65_536, 8192, 128, 8, 48, 8, True),
     StageTransfer("", 1e12, 1),
 ]
 """So large that overheads and latencies do not count."""
@@ -100,7 +100,7 @@ def test_no_operator_beats_a_chip_of_the_catalogue(chip: Chip) -> None:
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(drawn.by_hypothesis(lambda d: (drawn.rates(d), drawn.operators(d))))
+@given(drawn.by_hypothesis(drawn.work))
 def test_no_operator_beats_a_chip_of_the_users(drawing: Any) -> None:
     rates, operators = drawing
     trained = [replace(rates, chip=training_chip(rates.chip, engine)) for engine in ("megatron", "xla")]
