@@ -1,7 +1,8 @@
 """The independent check of a deployment: every total, latency and limit again, in fractions, from the rows.
 
 It shares no code with `solver`: rates are the decimals of the table, replicas are placed node by node, and
-the load of each replica is worked out from the traffic. A plan that fails is no answer.
+the load of each replica is worked out from the traffic. What the cost model said of a row is asked again
+(`check_prices`). A plan that fails is no answer.
 """
 
 import math
@@ -13,6 +14,8 @@ from functools import cached_property
 from typing import Any
 
 from optimizer.check_placement import blocks_of, nodes_for
+from optimizer.check_prices import Prices
+from optimizer.columns.deployment import PricedBy
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 
@@ -34,6 +37,10 @@ class DeploymentCheck:
     percentile: float | None = None
     given: Mapping[int, float] | None = None
     """With a percentile: the requests per second the plan gives each replica of a row at most."""
+    same: bool = False
+    """Whether all replicas of a phase are set up alike."""
+    priced_by: PricedBy | None = None
+    """What the cost model priced the rows for; None where a table states their figures."""
 
     @cached_property
     def rows(self) -> dict[int, dict[str, Any]]:
@@ -134,7 +141,17 @@ class DeploymentCheck:
             found.append("utilisation_max")
         if self.percentile is not None and "ttft_ms_max" in bounds and not self._in_time(bounds):
             found.append("percentile")
+        if self.same and not self._one_setup():
+            found.append("mix")
+        if self.priced_by is not None:
+            prices = Prices(self.priced_by, self.supplies)
+            found += ["prices"] if any(map(prices.differs, self.rows.values())) else []
         return [*found, *self._unmatched()]
+
+    def _one_setup(self) -> bool:
+        """Whether each request meets one row, or one for its prefill and one for the rest."""
+        modes = sorted(row["mode"] for row in self.rows.values())
+        return modes in ([], ["aggregated"], ["prefill"], ["decode"], ["decode", "prefill"])
 
     def _in_stock(self, s: Supply) -> bool:
         if s.count is None:

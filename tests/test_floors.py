@@ -40,6 +40,7 @@ ORDER = [
     "columns",
     "check",
     "check_placement",
+    "check_prices",
     "check_deployment",
     "check_fleet",
     "solver",

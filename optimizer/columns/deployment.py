@@ -14,6 +14,8 @@ from optimizer.columns.queueing import rate_at_percentile
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import lies_within, read
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.deployment import ReplicaSpace, Traffic
 
 UNIT = 10**8
 """Rates are whole numbers of 1e-8 requests/s: six decimals of a measurement times two of a factor."""
@@ -33,6 +35,17 @@ class Usable:
     """Reason to number of rows; 'dominated' rows cannot be part of a better plan."""
 
 
+@dataclass(frozen=True)
+class PricedBy:
+    """What the cost model was asked about: the rows' figures follow from this and what each row says."""
+
+    architecture: Architecture
+    space: ReplicaSpace
+    traffic: Traffic
+    memory_share: float
+    """Share of the usable memory that is filled before anything goes to a second tier."""
+
+
 @dataclass(frozen=True, eq=False)
 class DeploymentColumns:
     """Everything a planner needs, priced once."""
@@ -46,6 +59,8 @@ class DeploymentColumns:
     percentile: float | None
     dropped: Mapping[str, int]
     """Rows that no bound can bring back, by reason."""
+    priced_by: PricedBy | None = None
+    """None where a table states the figures."""
 
     def chip_index(self, rows: Any, column: str = "chip") -> Any:
         """Which supply each row uses; of `expert_chip`, the first where a row has none."""

@@ -23,6 +23,7 @@ from optimizer.columns.rules import frame_values
 from optimizer.columns.splits import unsplittable
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
+from optimizer.cost.disaggregation import cache_on_a_chip
 from optimizer.cost.frame import Frame
 from optimizer.cost.placement import layouts, written
 from optimizer.cost.quantities import QUANTITIES
@@ -223,7 +224,7 @@ def _priced(
     served = _SERVED[mode](frame, a, least)
     ttft = served.ttft_s
     if mode == "prefill":
-        ttft = ttft + _handover_s(a, frame, setup.pipeline_parallel, network)
+        ttft = ttft + cache_on_a_chip(frame, a) / network
     return Replicas.filled(
         len(frame.batch),
         mode=mode,
@@ -267,16 +268,6 @@ _SERVED = {"aggregated": aggregated, "prefill": prefill, "decode": decode}
 def _expert_dtype(a: Architecture, weight_dtype: str) -> str:
     """A model published with experts in one format keeps it under 16-bit weights."""
     return a.expert_dtype if a.expert_dtype and weight_dtype == "bf16" else ""
-
-
-def _handover_s(a: Architecture, frame: Frame, parts: int, network: float) -> Any:
-    """Seconds to hand a prompt's cache to a decode replica; every chip sends its own share."""
-    prompt = replace(frame, output_tokens=0)
-    cached = sum(
-        g.count * (memory.kv_bytes(g.block.mixer, prompt) + memory.state_bytes(g.block.mixer, prompt))
-        for g in a.layers
-    )
-    return cached / parts / network
 
 
 def _network(supply: Supply) -> float:

@@ -30,10 +30,10 @@ DECODE_SHARE = 0.92
 
 def prompt_cache_bytes(frame: Frame, architecture: Architecture) -> float:
     """Cache and state of one prompt, all layers, each element once."""
-    return _cache_on_a_chip(replace(frame, tensor_parallel=1, pipeline_parallel=1), architecture)
+    return cache_on_a_chip(replace(frame, tensor_parallel=1, pipeline_parallel=1), architecture)
 
 
-def _cache_on_a_chip(frame: Frame, architecture: Architecture) -> float:
+def cache_on_a_chip(frame: Frame, architecture: Architecture) -> float:
     """Cache and state of one prompt on each chip of its attention rank, the mean over pipeline stages."""
     prompt = replace(frame, output_tokens=0)
     layers = sum(
@@ -66,7 +66,7 @@ def hand_over(
 ) -> HandOver:
     """Price the hand-over between two workers, over the network unless both lie in one scale-up domain."""
     senders, receivers = _attention_chips(prefill), _attention_chips(decode)
-    received = _cache_on_a_chip(decode, architecture)
+    received = cache_on_a_chip(decode, architecture)
     sent = received * receivers / senders
     largest = max(received, sent)
     ends = [point_to_point_s(largest, chip, same_domain) for chip in (prefill.chip, decode.chip)]

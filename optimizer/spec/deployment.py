@@ -31,7 +31,7 @@ class Offer(Strict):
     power_w: PositiveFloat | None = None
     """Watts per chip of your own; without it the chip file's."""
     node: Positive | None = None
-    """Chips wired together, which a tensor-parallel group never straddles; without it the chip's domain."""
+    """Chips wired together: what is priced as inside one domain lies in one; without it the chip's domain."""
 
 
 def _as_offers(value: Any) -> Any:

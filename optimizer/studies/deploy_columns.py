@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from optimizer import catalog
-from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.deployment import DeploymentColumns, PricedBy
 from optimizer.columns.performance_table import read_table
 from optimizer.columns.replica_costs import replica_columns
 from optimizer.columns.replicas import Replicas
@@ -37,17 +37,23 @@ def prepare(problem: DeploymentProblem, offered: tuple[Supply, ...] | None = Non
         factors={"prefill": space.prefill_utilisation, "decode": space.decode_utilisation},
         percentile=problem.workload.percentile,
         dropped=dropped,
+        priced_by=None if table is not None else _priced_by(problem),
     )
+
+
+def _priced_by(problem: DeploymentProblem) -> PricedBy:
+    model, share = catalog.model(problem.architecture or ""), problem.constraints.memory_capacity
+    return PricedBy(model, problem.deployment, problem.workload, share)
 
 
 def _from_cost_model(
     problem: DeploymentProblem, offered: tuple[Supply, ...]
 ) -> tuple[Replicas, Counter[str]]:
     """The rows that the cost model prices for the problem's modes."""
-    model, space, traffic = catalog.model(problem.architecture or ""), problem.deployment, problem.workload
-    share = problem.constraints.memory_capacity
-    apart = [separated_columns(model, offered, space, traffic)] if "separated" in space.mode else []
-    tables = [replica_columns(model, offered, space, traffic, share), *apart]
+    by = _priced_by(problem)
+    asked = (by.architecture, offered, by.space, by.traffic)
+    apart = [separated_columns(*asked)] if "separated" in by.space.mode else []
+    tables = [replica_columns(*asked, by.memory_share), *apart]
     return Replicas.together([t for t, _ in tables]), sum((d for _, d in tables), Counter[str]())
 
 

@@ -40,6 +40,8 @@ class DeploymentOutcome:
             utilisation_max=self.bounds.get("utilisation_max", 1.0),
             percentile=c.percentile,
             given=given,
+            same=c.same,
+            priced_by=c.priced_by,
         )
 
     def require(self, plan: Packed) -> None:

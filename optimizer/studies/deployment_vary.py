@@ -83,4 +83,6 @@ def _scaled(supply: Supply, figure: str, factor: float) -> Supply:
     if supply.chip is None:
         return supply
     chip = scaled_chip(supply.chip, {figure: factor})
-    return replace(supply, chip=chip, usable_gib=chip.hbm_usable / GIB)
+    whole = supply.node == supply.chip.scaleup.domain  # then a node is a domain, of whatever size
+    node = chip.scaleup.domain if whole else supply.node
+    return replace(supply, chip=chip, usable_gib=chip.hbm_usable / GIB, node=node)

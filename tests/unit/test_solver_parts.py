@@ -23,7 +23,7 @@ from optimizer.solver.engine import SolveSettings
 from optimizer.solver.listing import best_plans
 from optimizer.solver.mathopt import Proposal
 from optimizer.solver.milp import Milp, Row, prove
-from optimizer.solver.nodes import Part, added, fillings, pack_nodes
+from optimizer.solver.nodes import Part, _steps, added, pack_nodes
 from optimizer.solver.oracle import all_values
 
 # Programmes.
@@ -202,13 +202,18 @@ def packable(groups: list[int], sizes: list[int]) -> bool:
     return False
 
 
-def fewest(groups: list[int], node: int) -> int:
-    return next(n for n in range(len(groups) + 1) if packable(groups, [node] * n))
+def domains(nodes: list[int], size: int) -> list[int]:
+    """The domains of some nodes."""
+    return [min(size, node - at) for node in nodes for at in range(0, node, size)]
+
+
+def fewest(groups: list[int], node: int, size: int) -> int:
+    return next(n for n in range(len(groups) + 1) if packable(groups, domains([node] * n, size)))
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_packing_rows_are_exact(seed: int) -> None:
-    """Groups fit the chips there are, and so few nodes, just where some placing does."""
+    """Groups fit the domains of the nodes there are, and of so few, just where some placing does."""
     rng = Random(seed)
     node = rng.choice((4, 5, 7, 8))
     sizes_of = ([1, 2, 4], [2, 4], [2, 3], [1, 3, 4])
@@ -216,30 +221,35 @@ def test_packing_rows_are_exact(seed: int) -> None:
     kinds = [(unit, unit * rng.choice((1, 1, 2)), rng.randint(0, 3)) for unit in units]
     groups = sorted((u for u, chips, n in kinds for _ in range(n * chips // u)), reverse=True)
     total = sum(groups)
-    supply = Supply("red", None, 1.0, 1.0, node, 80.0, None)
+    size = rng.choice((node, 4, 8))
+    chip = samples.chip(scaleup=samples.CHIP["scaleup"] | {"domain": size})
+    size = min(size, node)
+    supply = Supply("red", None, 1.0, 1.0, node, 80.0, chip)
     for stock in (None, *range(max(0, total - 1), total + 6)):
         for most_nodes in (None, 1, 2):
             m = Milp()
             variables = [m.variable(n, n) for _, _, n in kinds]
-            parts = [Part(v, 0, chips, unit) for v, (unit, chips, _) in zip(variables, kinds, strict=True)]
+            parts = [
+                Part(v, 0, unit, chips // unit) for v, (unit, chips, _) in zip(variables, kinds, strict=True)
+            ]
             own = Fixed(m, parts, (supply,), {"red": stock})
             nodes = pack_nodes(own, counted=most_nodes is not None)
             sizes = [node] * len(groups) if stock is None else [node] * (stock // node) + [stock % node]
-            fits = packable(groups, sizes)
+            fits = packable(groups, domains(sizes, size))
             if most_nodes is not None and nodes:
                 m.row({nodes[0]: 1}, high=most_nodes)
                 shapes = [sizes] if stock is None else [
                     [node] * min(stock // node, most_nodes),
                     [node] * min(stock // node, most_nodes - 1) + [stock % node],
                 ]  # fmt: skip
-                fits = any(packable(groups, shape[:most_nodes]) for shape in shapes)
+                fits = any(packable(groups, domains(shape[:most_nodes], size)) for shape in shapes)
             assert (prove(m).status == "optimal") == fits, (stock, most_nodes, kinds)
     m = Milp()
     variables = [m.variable(n, n) for _, _, n in kinds]
-    parts = [Part(v, 0, chips, unit) for v, (unit, chips, _) in zip(variables, kinds, strict=True)]
+    parts = [Part(v, 0, unit, chips // unit) for v, (unit, chips, _) in zip(variables, kinds, strict=True)]
     nodes = pack_nodes(Fixed(m, parts, (supply,), {"red": None}), counted=True)
     m.objective = {nodes[0]: 1}
-    assert prove(m).objective == fewest(groups, node)
+    assert prove(m).objective == fewest(groups, node, size)
 
 
 def test_kinds_are_packed_apart() -> None:
@@ -247,7 +257,7 @@ def test_kinds_are_packed_apart() -> None:
     m = Milp()
     n = m.variable(1, 1)
     supplies = (Supply("red", None, 1.0, 1.0, 4, 80.0, None), Supply("blue", None, 1.0, 1.0, 2, 80.0, None))
-    own = Fixed(m, [Part(n, 0, 4, 2), Part(n, 1, 2, 2)], supplies, {"red": None, "blue": None})
+    own = Fixed(m, [Part(n, 0, 2, 2), Part(n, 1, 2, 1)], supplies, {"red": None, "blue": None})
     nodes = pack_nodes(own, counted=True)
     assert set(nodes) == {0, 1}
     m.objective = dict.fromkeys(nodes.values(), 1)
@@ -261,7 +271,7 @@ def test_kinds_are_packed_apart() -> None:
 def test_chips_without_nodes() -> None:
     m = Milp()
     loose = Supply("red", None, 1.0, 1.0, None, 80.0, None)
-    own = Fixed(m, [Part(m.variable(0, 5), 0, 2, 2)], (loose,), {"red": 3})
+    own = Fixed(m, [Part(m.variable(0, 5), 0, 2, 1)], (loose,), {"red": 3})
     assert pack_nodes(own, counted=False) == {}
     assert m.rows == []
     with pytest.raises(InputError, match="red has none; give node"):
@@ -271,14 +281,18 @@ def test_chips_without_nodes() -> None:
     assert m.rows == []  # nothing limits it
 
 
-def test_ways_to_fill_a_node() -> None:
-    """All that leave no room for the smallest group."""
-    for sizes, node in (([2, 3], 8), ([3, 4], 8), ([3, 4, 5], 11), ([1], 3), ([5], 4)):
+def test_where_blocks_may_begin_in_a_domain() -> None:
+    """After any number of blocks at least as large."""
+    for sizes, node in (([3, 2], 8), ([4, 3], 8), ([5, 4, 3], 11), ([1], 3), ([5], 4), ([6, 4, 1], 13)):
         ways = product(*(range(node // s + 1) for s in sizes))
-        full = [w for w in ways if 0 <= node - sum(n * s for n, s in zip(w, sizes, strict=True)) < sizes[0]]
-        assert sorted(fillings(sizes, node)) == sorted(full)
-    with pytest.raises(InputError, match="too many sizes"):
-        fillings([7, 11, 13, 17, 19, 23], 400)
+        true = set()
+        for way in ways:
+            for j, s in enumerate(sizes):
+                at = sum(n * size for n, size in zip(way[: j + 1], sizes, strict=False))
+                true |= {(at, s)} if at + s <= node else set()
+        assert sorted(_steps(sizes, node)) == sorted(true)
+    with pytest.raises(InputError, match="too many ways"):
+        _steps([31, 29, 23, 19, 17, 13], 9000)
 
 
 def test_terms_of_one_variable_are_added() -> None:
@@ -323,11 +337,11 @@ def test_the_most_traffic_of_so_many_chips(seed: int) -> None:
 
 
 def test_the_witness_is_asked_only_what_it_can_tell() -> None:
-    """Mixes, nodes, several kinds and formats, and groups that waste a node are beyond a table of chips."""
+    """Mixes, nodes, several kinds and formats are beyond a table of chips."""
     supply = SimpleNamespace(node=8)
     own: dict[str, Any] = {
         "columns": SimpleNamespace(same=False, supplies=(supply,)), "limits": {"chips_max": 9},
-        "wanted": ["chips"], "formats": {"bf16"}, "m": SimpleNamespace(rows=[1]), "unit": [1, 2, 8],
+        "wanted": ["chips"], "formats": {"bf16"},
     }  # fmt: skip
 
     def told(**change: Any) -> bool:
@@ -339,9 +353,6 @@ def test_the_witness_is_asked_only_what_it_can_tell() -> None:
     assert not told(limits={"nodes_max": 3})
     assert not told(wanted=["chips", "nodes"])
     assert not told(formats={"bf16", "fp8"})
-    assert not told(unit=[1, 3])
-    assert told(unit=[1, 3], m=SimpleNamespace(rows=[]))
-    assert told(unit=[1, 3], columns=SimpleNamespace(same=False, supplies=(SimpleNamespace(node=None),)))
 
 
 # Listings.
