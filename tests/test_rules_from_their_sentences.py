@@ -456,10 +456,43 @@ def test_a_bound_is_a_number_of_its_metric() -> None:
             resolved(tpot_ms_max=value)
     with pytest.raises(InputError, match=r"tpot_ms_increase_max: needs a baseline to compare with"):
         resolved(tpot_ms_increase_max=0.1)
+    for value in (-1, 0, -1e299):
+        with pytest.raises(InputError, match="below every plan's; give a positive number"):
+            resolved(tpot_ms_max=value)
+    with pytest.raises(InputError, match="below every plan's"):
+        resolved(tpot_ms_min=-1)
+    own = resolved(tpot_ms_min=0, n_params_max="7B", ttft_ms_max="2 s", loss_max=1e299)
+    assert [own[n] for n in ("tpot_ms_min", "n_params_max", "ttft_ms_max", "loss_max")] == [
+        0,
+        7e9,
+        2e3,
+        1e299,
+    ]
+    for text in ("3", "fast"):
+        with pytest.raises(InputError, match=r"constraints\.loss_max: .* is not a number of nats"):
+            resolved(loss_max=text)
     for name in ("tpot_max", "tpot_ms_most", "aspect_ratios"):
         for value in (1, False):
             with pytest.raises(InputError, match=rf"constraints\.{name}"):
                 resolved(**{name: value})
+
+
+def test_an_increase_may_be_a_decrease() -> None:
+    """Twenty per cent less than the baseline, or just as much, are bounds like any other."""
+    problem = samples.problem(constraints={"tpot_ms_increase_max": -0.2, "loss_increase_max": 0})
+    free: Any = problem.architecture
+    values = resolve_rules(problem, free, Reference(llama()), published=False).values
+    assert (values["tpot_ms_increase_max"], values["loss_increase_max"]) == (-0.2, 0.0)
+
+
+def test_names_that_are_no_rule_are_told_those_that_are() -> None:
+    with pytest.raises(InputError, match="Did you mean aspect_ratio"):
+        resolved(aspect_ratios=1)
+    with pytest.raises(InputError, match="Did you mean tpot_ms_max"):
+        resolved(tpot_ms_maxx=1)
+    for known in ("aspect_ratio", "loss_max", "loss_min"):
+        with pytest.raises(InputError, match=f"Accepted: .*{known}"):
+            resolved(zzzzzzzz=1)
 
 
 def test_names_of_bounds() -> None:

@@ -99,7 +99,7 @@ def changes(file: str, source: str) -> list[Change]:
     tree = ast.parse(source)
     found: list[Change] = []
     seen: dict[tuple[str, str, str], int] = {}
-    for holder, name, index, node, where in _walk(tree, ""):
+    for holder, name, index, node, where in _walk(tree, "", False):
         for old, shown, new in _alternatives(node):
             texts = _text(old), shown or _text(new)
             if texts[0] == texts[1]:
@@ -126,7 +126,8 @@ def _text(node: Any) -> str:
     return " ".join(ast.unparse(node).split())
 
 
-def _walk(node: ast.AST, where: str) -> Iterator[tuple[ast.AST, str, int | None, Any, str]]:
+def _walk(node: ast.AST, where: str, inside: bool) -> Iterator[tuple[ast.AST, str, int | None, Any, str]]:
+    """Every node with its place; a function inside another counts as the outer one."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params"):
             continue
@@ -137,11 +138,10 @@ def _walk(node: ast.AST, where: str) -> Iterator[tuple[ast.AST, str, int | None,
                 continue
             if isinstance(child, ast.Assign) and ast.unparse(child.targets[0]) in _EXAMPLES:
                 continue
-            inner = where
-            if isinstance(child, ast.FunctionDef | ast.ClassDef):
-                inner = f"{where}.{child.name}".lstrip(".")
+            named = isinstance(child, ast.FunctionDef | ast.ClassDef) and not inside
+            inner = f"{where}.{child.name}".lstrip(".") if named else where
             yield node, name, index, child, where
-            yield from _walk(child, inner)
+            yield from _walk(child, inner, inside or isinstance(child, ast.FunctionDef))
 
 
 def _alternatives(node: Any) -> Iterator[tuple[Any, str, Any]]:
