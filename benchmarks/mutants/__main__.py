@@ -99,7 +99,7 @@ def _recorded(copy: Path, patterns: list[str]) -> covered.Covered:
     known, found = covered.read(store), {}
     helpers = [p for p in sorted((copy / "tests").glob("*.py")) if not p.name.startswith("test_")]
     for path in sorted({p for pattern in patterns for p in copy.glob(pattern)}):
-        name, own = str(path.relative_to(copy)), covered.digest(path, *helpers)
+        name, own = str(path.relative_to(copy)), covered.digest(path, helpers)
         if known.get(name, {}).get("digest") != own:
             print(f"recording {name}", file=sys.stderr, flush=True)
             known[name] = {"digest": own, "tests": _record(copy, name)}

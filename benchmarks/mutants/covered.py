@@ -62,9 +62,11 @@ def _plain(name: str) -> str:
     return ".".join(parts)
 
 
-def digest(path: Path, *more: Path) -> str:
-    """Of the files that decide what a test file tests."""
-    return hashlib.sha256(b"".join(p.read_bytes() for p in (path, *more))).hexdigest()[:16]
+def digest(path: Path, helpers: list[Path]) -> str:
+    """Of a test file and the helpers beside it that it imports."""
+    text = path.read_text()
+    own = [p for p in helpers if f"import {p.stem}" in text or f"from {p.stem} import" in text]
+    return hashlib.sha256(b"".join(p.read_bytes() for p in (path, *own))).hexdigest()[:16]
 
 
 def read(store: Path) -> dict[str, Any]:
