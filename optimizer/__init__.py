@@ -14,6 +14,7 @@ from optimizer.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from optimizer.catalog import problem as load_problem
+    from optimizer.catalog import read as read_problem
     from optimizer.errors import ArchsatError, InputError, InternalMismatch
     from optimizer.spec.plan import Result
     from optimizer.spec.problem import Problem
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "load_problem": ("optimizer.catalog", "problem"),
+    "read_problem": ("optimizer.catalog", "read"),
     "solve": ("optimizer.studies.answer", "solve"),
     "estimate": ("optimizer.studies.estimate", "estimate"),
     "Setup": ("optimizer.studies.estimate", "Setup"),
@@ -61,6 +63,7 @@ __all__ = [
     "frontier",
     "load_problem",
     "perturb",
+    "read_problem",
     "solve",
     "sweep",
 ]

@@ -1,22 +1,29 @@
-"""Finds chips, systems, models and problems by name or alias, or as the path of a user's own file."""
+"""Finds chips, systems, models and problems by name or alias, as the path of a user's own file, or inline.
+
+What may be read is an argument: `Documents`. With `files` false nothing but the catalogue's data is opened.
+"""
 
 import contextlib
-import logging
+import json
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from optimizer.errors import InputError, nearest
-from optimizer.hugging_face import read_config
+from optimizer.errors import InputError, OddInput, nearest
+from optimizer.hugging_face import import_config, read_config
+from optimizer.references import is_config, is_path, linked
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, System
+from optimizer.spec.documents import CATALOGUE, USERS_FILES, Documents
 from optimizer.spec.engine import Engine
 from optimizer.spec.kinds import kind_of
-from optimizer.spec.loading import read_yaml, validate
+from optimizer.spec.loading import check_size, read_yaml, validate
 from optimizer.spec.smells import smells
 
 M = TypeVar("M", bound=BaseModel)
@@ -71,17 +78,16 @@ def problem_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(data_folder("problems").glob("*.yaml"))}
 
 
-def is_path(name: str) -> bool:
-    """Whether a name means a file of the user's."""
-    return name.endswith((".yaml", ".yml", ".json", ".csv")) or name.startswith((".", "/", "~"))
-
-
 def _by_name(folder: str, model: type[M], name: str) -> M | None:
     """The item of this full name, reading no other file."""
     file = f"{name.strip().replace('/', '--')}.yaml"
-    if file not in _files(folder):
-        return None
-    return validate(model, read_yaml(data_folder(folder) / file), file)
+    return validate(model, _data(folder, file), file) if file in _files(folder) else None
+
+
+@cache
+def _data(folder: str, file: str) -> Any:
+    """A file of the catalogue; only names that it has come here."""
+    return read_yaml(data_folder(folder) / file)
 
 
 @cache
@@ -90,59 +96,88 @@ def _files(folder: str) -> frozenset[str]:
     return frozenset(os.listdir(data_folder(folder)))
 
 
-def _find(
-    name: str, kind: str, folder: str, listing: str, load: Callable[[], dict[str, M]], model: type[M]
-) -> M:
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of thing that has names: how it is called, kept and listed."""
+
+    word: str
+    folder: str
+    listing: str
+    load: Callable[[], dict[str, Any]]
+    model: type[Any]
+
+
+_CHIP = _Kind("chip", "hardware/chips", "chips", chips, Chip)
+_MODEL = _Kind("model", "models", "models", models, Architecture)
+_ENGINE = _Kind("engine", "engines", "engines", engines, Engine)
+
+
+def _find(name: str, kind: _Kind, documents: Documents) -> Any:
+    """What has this name: a file of the user's where files may be read, else of the catalogue."""
     if is_path(name):
-        path = Path(os.path.expanduser(name))
-        return validate(model, read_yaml(path), str(path))
-    wanted = name.strip().lower()
-    named = _by_name(folder, model, name)
+        if documents.files:
+            path = Path(os.path.expanduser(name))
+            return validate(kind.model, read_yaml(path), str(path))
+        raise InputError(f"unknown {kind.word} '{name[:64]}': it is a path, and no file is read here")
+    named = _by_name(kind.folder, kind.model, name)
     if named is not None:
         return named
-    known = load()
-    spellings = {spelling.lower(): item for item in known.values() for spelling in _spellings(item)}
-    if wanted in spellings:
+    spellings = {s.lower(): item for item in kind.load().values() for s in _spellings(item)}
+    if (wanted := name.strip().lower()) in spellings:
         return spellings[wanted]
-    hint = nearest(name, [s for item in known.values() for s in _spellings(item)])
-    raise InputError(f"unknown {kind} '{name[:64]}'.{hint} `archsat {listing}` lists them.")
+    hint = nearest(name, [s for item in kind.load().values() for s in _spellings(item)])
+    raise InputError(f"unknown {kind.word} '{name[:64]}'.{hint} `archsat {kind.listing}` lists them.")
 
 
 def _spellings(item: Any) -> list[str]:
     return [item.name, *getattr(item, "aliases", ())]
 
 
-def chip(name: str) -> Chip:
-    """A chip, or the chip of a system with the system's domain, by name, alias or path."""
+def chip(name: str, documents: Documents = USERS_FILES) -> Chip:
+    """A chip, or the chip of a system with the system's domain, by name, alias or path, or of `documents`."""
+    if name in documents.chips:
+        return _odd(name, validate(Chip, documents.chips[name], f"chip {name[:64]}"))
     known_system = _by_name("hardware/systems", System, name.lower()) if not is_path(name) else None
     if known_system is None:
-        found = _find(name, "chip", "hardware/chips", "chips", chips, Chip)
-        if is_path(name):
-            _warn(name, found)
-        return found
-    part = _find(known_system.chip, "chip", "hardware/chips", "chips", chips, Chip)
+        found: Chip = _find(name, _CHIP, documents)
+        return _odd(name, found) if is_path(name) else found
+    part: Chip = _find(known_system.chip, _CHIP, CATALOGUE)
     wiring = part.scaleup.model_copy(update={"domain": known_system.scaleup_domain})
     return part.model_copy(update={"scaleup": wiring})
 
 
-def _warn(path: str, chip: Chip) -> None:
-    """Say what looks wrong in a user's own file; the logger prints to stderr unless told otherwise."""
+def _odd(name: str, chip: Chip) -> Chip:
+    """A chip of the user's, with a warning for what looks wrong in it; Python shows the same one once."""
     for smell in smells(chip, chips().values()):
-        logging.getLogger("archsat").warning("archsat: warning: %s: %s", path, smell)
+        warnings.warn(f"{name[:200]}: {smell}", OddInput, stacklevel=2)
+    return chip
 
 
-def model(name: str) -> Architecture:
+def model(name: str, documents: Documents = USERS_FILES) -> Architecture:
     """A published architecture by name, alias or path; also a config.json, or the folder that holds one."""
+    if name in documents.models:
+        document = documents.models[name]
+        if is_config(document):
+            return import_config(document, f"model {name[:64]}", name).architecture
+        return validate(Architecture, document, f"model {name[:64]}")
+    if documents.files and (name.endswith(".json") or (_is_folder(name) and name not in models())):
+        return read_config(os.path.expanduser(name)).architecture
+    found: Architecture = _find(name, _MODEL, documents)
+    return found
+
+
+def _is_folder(name: str) -> bool:
+    """Whether a name is a folder: by a path, or with a config.json."""
     path = os.path.expanduser(name)
-    folder = os.path.isdir(path) and (is_path(name) or os.path.isfile(os.path.join(path, "config.json")))
-    if name.endswith(".json") or (folder and name not in models()):
-        return read_config(path).architecture
-    return _find(name, "model", "models", "models", models, Architecture)
+    try:
+        return os.path.isdir(path) and (is_path(name) or os.path.isfile(os.path.join(path, "config.json")))
+    except ValueError:
+        return False
 
 
-def engine(name: str, **changes: float | None) -> Engine:
-    """An engine profile by name or path, with some figures replaced; None keeps the engine's own."""
-    found = _find(name, "engine", "engines", "engines", engines, Engine)
+def engine(name: str | Engine, documents: Documents = USERS_FILES, **changes: float | None) -> Engine:
+    """An engine profile by name or path, or as it is, with some figures replaced; None keeps its own."""
+    found: Engine = name if isinstance(name, Engine) else _find(name, _ENGINE, documents)
     return found.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
@@ -164,34 +199,54 @@ def problem(name: str, overrides: dict[str, Any] | None = None) -> Any:
     """A problem that ships, by name, or a problem file by path, with some fields overridden.
 
     The keys of the file say what kind of problem it is (`optimizer.spec.kinds`). `overrides` maps dotted
-    field names ('workload.batch') to values. InputError names what is wrong.
+    field names ('workload.batch') to values. Files that the problem names are found beside it, files that an
+    override names beside the caller. InputError names what is wrong.
     """
     path = problem_file(name)
-    data = _beside(read_yaml(path), path.parent)
+    data = linked(read_yaml(path), path.parent)
     for key, value in (overrides or {}).items():
         _override(data, key, value)
-    return validate(kind_of(data).load(), data, str(path))
+    return _problem(linked(_marked(data, overrides or {}), Path()), str(path))
 
 
-def _beside(data: Any, folder: Path) -> Any:
-    """Read relative paths of files as relative to the problem file that names them."""
-    if not isinstance(data, dict):
-        return data
+def read(document: Any, documents: Mapping[str, Any] | None = None, name: str = "problem") -> Any:
+    """A problem from a document, of the catalogue and of documents alone: no file of the user's is opened.
 
-    def place(value: Any) -> Any:
-        if isinstance(value, list):
-            return [place(item) for item in value]
-        if isinstance(value, dict):
-            return value | {"chip": place(value["chip"])} if "chip" in value else value
-        known = isinstance(value, str) and is_path(value) and (folder / value).exists()
-        return str(folder / value) if known else value
+    `documents` maps 'chips', 'models', 'engines' and 'tables' to documents by name; the problem's fields may
+    hold documents themselves: a chip's fields, the object of a config.json, an engine's fields, the rows of
+    a table. What is read never opens a file later either. InputError names what is wrong.
+    """
+    given = dict(documents or {})
+    check_size(document, name)
+    check_size(given, name)
+    engines = given.pop("engines", {})
+    if not isinstance(document, dict) or not isinstance(engines, dict):
+        raise InputError(f"{name}: holds no fields")
+    own = document.get("documents", {})
+    if not isinstance(own, dict):
+        raise InputError(f"{name}: documents: holds no fields; accepted: chips, models, tables")
+    data = linked(document | {"documents": own | given}, None, engines)
+    return _problem(data | {"documents": data["documents"] | {"files": False}}, name)
 
-    named = ("hardware", "architecture", "baseline", "performance_table")
-    found = {key: place(value) if key in named else value for key, value in data.items()}
-    deployment = found.get("deployment")
-    if isinstance(deployment, dict) and "engine" in deployment:
-        found["deployment"] = deployment | {"engine": place(deployment["engine"])}
+
+def _problem(data: Any, name: str) -> Any:
+    """The problem of a document whose fields hold names."""
+    found: Any = validate(kind_of(data).load(), data, name)
+    for kind, items in ((_CHIP, found.documents.chips), (_MODEL, found.documents.models)):
+        known = {s.lower() for item in kind.load().values() for s in _spellings(item)} if items else set()
+        if taken := next((own for own in items if own.lower() in known), None):
+            raise InputError(
+                f"{name}: the catalogue has a {kind.word} '{taken[:64]}'; give yours another name"
+            )
     return found
+
+
+def _marked(data: Any, overrides: Mapping[str, Any]) -> Any:
+    """The question in words, with what was changed of it."""
+    if not overrides or "question" in overrides or not isinstance(data, dict) or not data.get("question"):
+        return data
+    changed = ", ".join(f"{key}={json.dumps(value, default=str)}" for key, value in overrides.items())
+    return data | {"question": f"{data['question']} (asked with {changed[:400]})"}
 
 
 def _override(data: Any, key: str, value: Any) -> None:
@@ -199,8 +254,8 @@ def _override(data: Any, key: str, value: Any) -> None:
     place = data
     for parent in parents:
         if not isinstance(place, dict):
-            raise InputError(f"--set {key}: '{parent}' is inside a value that has no fields")
+            raise InputError(f"{key[:64]}: '{parent[:64]}' is inside a value that has no fields")
         place = place.setdefault(parent, {})
     if not isinstance(place, dict) or not last:
-        raise InputError(f"--set {key}: names no field")
+        raise InputError(f"{key[:64]}: names no field")
     place[last] = value

@@ -5,12 +5,13 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from optimizer.commands._once import refuse, register, typed
 from optimizer.commands._output import write_out
-from optimizer.errors import ArchsatError, InputError, InternalMismatch, nearest, printable
+from optimizer.errors import ArchsatError, InputError, InternalMismatch, OddInput, nearest, printable
 from optimizer.plugins import plugins
 from optimizer.version import VERSION
 
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _options(arguments)
         if sys.stdout is None and not getattr(options, "out", None):
             raise InputError("stdout is closed; give --out FILE")
-        return int(options.run(options))
+        with _warnings_shown():
+            return int(options.run(options))
     except InputError as error:
         return _fail(_with_flag(str(error), options), 2)
     except InternalMismatch as error:
@@ -75,6 +77,24 @@ def _with_flag(message: str, options: argparse.Namespace | None) -> str:
     field = re.match(r"\w+", message)
     flag = typed(options).get(field.group()) if field and options else None
     return message.replace(field.group(), flag, 1) if field and flag else message
+
+
+@contextlib.contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Show each warning about the input once, as a message."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, OddInput):
+            usual(message, category, *where, **more)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            _fail(f"warning: {message}", 0)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", OddInput)
+        usual, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 def _fail(message: str, code: int) -> int:

@@ -22,6 +22,10 @@ class Unlimited(InputError):
     """Nothing limits the objective, so that there is no best plan; the message says what would."""
 
 
+class OddInput(UserWarning):
+    """Something in the user's input that is possible, but looks like a slip."""
+
+
 class InternalMismatch(ArchsatError):
     """Two independent computations of the same thing disagree; no answer may be given."""
 

@@ -14,6 +14,7 @@ from optimizer.spec.problem import Problem
 
 PUBLIC = {
     "load_problem",
+    "read_problem",
     "solve",
     "enumerate_plans",
     "estimate",

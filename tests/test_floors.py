@@ -5,6 +5,7 @@ solver, and the bounds that rule out thousands of frames unseen: one that is too
 """
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ ORDER = [
     "watch",
     "plugins",
     "spec",
+    "references",
     "hugging_face",
     "catalog",
     "blocks",
@@ -174,3 +176,23 @@ def test_the_floor_is_no_trivial_one(name: str) -> None:
     exact = QUANTITIES[name].total(frame, model)
     floor = floor_of(frame, model, QUANTITIES["n_params"].total(frame, model))[name]
     assert 0.8 * exact < floor <= exact * (1 + 1e-12)
+
+
+FLAG = re.compile(r"(?<![\w-])--[a-z]")
+
+
+def literals(tree: ast.AST) -> list[str]:
+    """All strings of a piece of code."""
+    return [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+
+
+def test_the_library_names_no_flag_of_the_command_line() -> None:
+    """Errors name fields and values; the command adds its flag. Reports may name flags."""
+    for name, path in MODULES.items():
+        part = name.removeprefix("optimizer.").partition(".")[0]
+        if part in ("commands", "cli"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        raised = [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+        for piece in raised if part == "report" else [tree]:
+            assert not [text for text in literals(piece) if FLAG.search(text)], name

@@ -24,7 +24,8 @@ from optimizer import catalog
 from optimizer.columns.replicas import MODES, Replicas
 from optimizer.cost.placement import read, written
 from optimizer.errors import InputError, nearest
-from optimizer.spec.cells import Cells, number, read_cells, whole
+from optimizer.spec.cells import Cells, cells_of, number, parse_cells, read_cells, whole
+from optimizer.spec.documents import CATALOGUE, Documents
 from optimizer.spec.dtypes import KvDtype, WeightDtype
 
 _ALIASES = {
@@ -51,6 +52,20 @@ def read_table(path: Path, where: Mapping[str, str | int | float] | None = None)
     InputError names file, line and field of the first row that cannot be meant.
     """
     return replicas_of(read_cells(path), where)
+
+
+def table_of(
+    name: str, documents: Documents, where: Mapping[str, str | int | float] | None = None
+) -> Replicas:
+    """The table that a problem names: of its documents, or a file where files may be read."""
+    table = documents.tables.get(name)
+    if isinstance(table, str):
+        return replicas_of(parse_cells(table, f"performance_table {name[:64]}"), where)
+    if table is not None:
+        return replicas_of(cells_of(table, f"performance_table {name[:64]}"), where)
+    if not documents.files:
+        raise InputError(f"performance_table: no table has the name '{name[:64]}', and no file is read here")
+    return read_table(Path(name), where)
 
 
 def replicas_of(cells: Cells, where: Mapping[str, str | int | float] | None = None) -> Replicas:
@@ -189,7 +204,7 @@ def _memory(cell: _Cell) -> float:
 def chip_name(name: str) -> str:
     """The catalogue's name of a chip, or the name as given where the catalogue has none such."""
     try:
-        return catalog.chip(name).name
+        return catalog.chip(name, CATALOGUE).name
     except InputError:
         return name
 

@@ -250,17 +250,17 @@ def _memo(n: int = 1) -> dict[str, dict[Any, Any]]:
 
 def resolve(problem: Problem) -> Space:
     """Resolve names, domains and rules; InputError for what the catalogue or the files do not know."""
-    chips = tuple(catalog.chip(name) for name in dict.fromkeys(problem.hardware))
+    chips = tuple(catalog.chip(name, problem.documents) for name in dict.fromkeys(problem.hardware))
     names = [chip.name for chip in chips]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"hardware: the chip {name} is named twice; each may be given once")
-    baseline = catalog.model(problem.baseline) if problem.baseline else None
+    baseline = catalog.model(problem.baseline, problem.documents) if problem.baseline else None
     fixed = isinstance(problem.architecture, str)
     free = (
-        _fixed(catalog.model(problem.architecture))
+        _fixed(catalog.model(problem.architecture, problem.documents))
         if isinstance(problem.architecture, str)
-        else problem.architecture
+        else _with_vocabulary(problem.architecture, baseline)
     )
     rules = resolve_rules(problem, free, Reference(baseline), published=fixed)
     attention = _attention_kinds(free, "gqa_divisibility" in rules.values)
@@ -306,6 +306,18 @@ def _attention_kinds(free: ArchitectureSpace, grouped: bool) -> AttentionKinds:
     )
 
 
+TAKEN_FROM_BASELINE = ("vocab_size", "tied_embeddings")
+"""What a lattice that does not say so has of the model it is compared with: the same tokens, tied alike."""
+
+
+def _with_vocabulary(free: ArchitectureSpace, baseline: Architecture | None) -> ArchitectureSpace:
+    """The lattice with its baseline's vocabulary, where it does not name its own."""
+    if baseline is None:
+        return free
+    missing = [name for name in TAKEN_FROM_BASELINE if name not in free.model_fields_set]
+    return free.model_copy(update={name: getattr(baseline, name) for name in missing})
+
+
 def _too_many(what: str, n: int, names: str) -> InputError:
     return InputError(
         f"architecture: the lattice has {n:,} {what}, which do not fit in memory; at most {MOST_KINDS:,} are "
@@ -327,13 +339,13 @@ def _training(problem: Problem, chips: tuple[Chip, ...]) -> TrainingRun | None:
     if section.global_batch % (section.microbatch * section.data_parallel):
         raise InputError("training.global_batch: must be a multiple of microbatch x data_parallel")
     fields = section.model_dump(exclude={"hardware"})
-    chip = catalog.chip(section.hardware) if section.hardware else chips[0]
+    chip = catalog.chip(section.hardware, problem.documents) if section.hardware else chips[0]
     return TrainingRun(TrainingSetup(**fields), chip)
 
 
 def _engine(problem: Problem) -> Engine:
     d = problem.deployment
-    return catalog.engine(d.engine, host_ms=d.host_ms, reserve_gib=d.reserve_gib)
+    return catalog.engine(d.engine, problem.documents, host_ms=d.host_ms, reserve_gib=d.reserve_gib)
 
 
 def _check_network(chips: tuple[Chip, ...], splits: tuple[int, ...]) -> None:
@@ -351,7 +363,7 @@ def _fixed(model: Architecture) -> ArchitectureSpace:
     if not model.plain:
         raise InputError(
             f"{model.name}: a fixed architecture of the dense family, with one kind of layer, is accepted; "
-            f"`archsat estimate --model {model.name}` costs any model"
+            "`archsat estimate` costs any model"
         )
     block = model.first
     a, f = block.mixer, block.ffn

@@ -7,6 +7,7 @@ from optimizer import catalog
 from optimizer.errors import InputError
 from optimizer.spec.chip import Chip
 from optimizer.spec.deployment import Offer
+from optimizer.spec.documents import USERS_FILES, Documents
 
 GIB = 2.0**30
 
@@ -39,7 +40,9 @@ class Supply:
         return value
 
 
-def supplies(offers: Iterable[Offer], known_only: bool = True) -> tuple[Supply, ...]:
+def supplies(
+    offers: Iterable[Offer], known_only: bool = True, documents: Documents = USERS_FILES
+) -> tuple[Supply, ...]:
     """The offers with what the catalogue knows of them.
 
     A chip the catalogue does not know is accepted where a performance table stands in for the cost model.
@@ -47,7 +50,7 @@ def supplies(offers: Iterable[Offer], known_only: bool = True) -> tuple[Supply, 
     found = []
     for offer in offers:
         try:
-            chip = catalog.chip(offer.chip)
+            chip = catalog.chip(offer.chip, documents)
         except InputError:
             if known_only:
                 raise

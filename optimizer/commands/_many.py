@@ -27,7 +27,10 @@ def many_arguments(parser: argparse.ArgumentParser) -> None:
         help="serial, threads[:N], processes[:N] or dask:ADDRESS (serial)",
     )
     parser.add_argument(
-        "--resume", metavar="FILE", help="keep every answer in FILE, and go on from what it holds"
+        "--resume",
+        dest="journal",
+        metavar="FILE",
+        help="keep every answer in FILE, and go on from what it holds",
     )
 
 
@@ -97,4 +100,4 @@ def finish(arguments: argparse.Namespace, answer: Any, report: str, headline: st
 
 def journal_path(arguments: argparse.Namespace) -> Path | None:
     """The journal's path, if one is named."""
-    return Path(arguments.resume) if arguments.resume else None
+    return Path(arguments.journal) if arguments.journal else None

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     given = {
         name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in (*_DEGREES, *_SETUP)
     }
-    given["engine"] = given["engine"] or Setup().engine
+    given["engine"] = catalog.engine(given["engine"] or Setup().engine)
     known = {name: given[name] for name in _CHECKED[DeploymentSpace.__name__]}
     validate(DeploymentSpace, known, "estimate")
     if given["expert_dtype"]:

@@ -5,6 +5,6 @@ is not understood may change the count. What a file leaves to its model class is
 of transformers 4.57 to 5, and told as an assumption; where the classes' defaults are unclear it is refused.
 """
 
-from optimizer.hugging_face.importer import Imported, read_config
+from optimizer.hugging_face.importer import Imported, import_config, read_config
 
-__all__ = ["Imported", "read_config"]
+__all__ = ["Imported", "import_config", "read_config"]

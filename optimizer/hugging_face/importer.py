@@ -22,7 +22,12 @@ def read_config(path: str | Path) -> Imported:
     """The architecture of a config.json, or of the folder that holds one; InputError says what is wrong."""
     place = Path(os.path.expanduser(path))
     fields, file = read_fields(place)
-    outer = Config(str(file), fields)
+    return import_config(fields, str(file), _name(file), file.name)
+
+
+def import_config(fields: Fields, where: str, name: str, file: str = "config.json") -> Imported:
+    """The architecture of the fields of a config.json, under a name; `where` begins messages."""
+    outer = Config(where, fields)
     config = language_model(outer)
     model_type, family = family_of(config, outer)
     d_model, vocab_size = config.size("hidden_size"), config.size("vocab_size")
@@ -35,16 +40,16 @@ def read_config(path: str | Path) -> Imported:
         outer.finish(model_type)
     notes = tuple(dict.fromkeys(config.assumptions + outer.assumptions))
     data: Fields = {
-        "name": _name(file),
+        "name": name,
         "d_model": d_model,
         "vocab_size": vocab_size,
         "tied_embeddings": tied,
         "n_layers": len(layers),
         "layers": runs(layers),
-        "source": f"{file.name}, model_type {model_type}",
+        "source": f"{file}, model_type {model_type}",
         "notes": "; ".join(notes),
     }
-    return Imported(validate(Architecture, data, str(file)), notes)
+    return Imported(validate(Architecture, data, where), notes)
 
 
 def _name(file: Path) -> str:

@@ -25,7 +25,7 @@ def write_table(found: Sweep, name: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        raise InputError(f"--table {name}: {error.strerror or error}") from None
+        raise InputError(f"table {name}: {error.strerror or error}") from None
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

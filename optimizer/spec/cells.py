@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -47,6 +47,13 @@ def parse_cells(text: str, name: str) -> Cells:
         raise InputError(f"{name}: the column {twice[0][:40]!r} is given twice")
     rows = [dict(zip(columns, _whole_row(name, line, row, columns), strict=True)) for line, row in found[1:]]
     return Cells(name, columns, tuple(rows), tuple(line for line, _ in found[1:]))
+
+
+def cells_of(rows: Sequence[Mapping[str, str | int | float]], name: str) -> Cells:
+    """A table given as rows of values; a row may leave columns out."""
+    columns = tuple(dict.fromkeys(column for row in rows for column in row))
+    texts = tuple({c: str(row.get(c, "")) for c in columns} for row in rows)
+    return Cells(name, columns, texts, tuple(range(1, len(rows) + 1)))
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from optimizer.spec.base import Strict
+from optimizer.spec.documents import Documents
 from optimizer.spec.dtypes import KvDtype, WeightDtype
+from optimizer.spec.engine import EngineName
 from optimizer.spec.problem import Domain, HostMs, Positive, _choices
 from optimizer.spec.quantity import Tokens, Tokens0, time_in
 
@@ -76,7 +78,7 @@ class ReplicaSpace(Strict):
     draft_acceptance: Share = 0.8
     draft_cost: Annotated[float, Field(ge=0, le=10)] = 0.05
     """Cost of drafting one token, in plain decode steps."""
-    engine: str = "trtllm"
+    engine: EngineName = "trtllm"
     """An engine profile: one that ships, or a file of yours."""
     host_ms: HostMs | None = None
     """In place of the engine's own."""
@@ -121,6 +123,7 @@ class DeploymentProblem(Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     question: str = ""
+    documents: Documents = Documents()
     architecture: str | None = None
     hardware: Offers
     deployment: ReplicaSpace = ReplicaSpace()

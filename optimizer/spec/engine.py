@@ -1,8 +1,8 @@
 """A serving engine as the cost model sees it: what it adds to the kernels, each figure with its source."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from optimizer.spec.base import Strict
 from optimizer.spec.quantity import Fraction, Tokens, time_in
@@ -63,5 +63,15 @@ class Engine(Strict):
         """Where a figure of this engine comes from."""
         return self.sources.get(figure, self.sources.get("default", "not stated"))
 
+
+def _engine_kind(value: Any) -> str:
+    return "a name" if isinstance(value, str) else "an engine"
+
+
+EngineName = Annotated[
+    Annotated[str, Tag("a name")] | Annotated[Engine, Tag("an engine")],
+    Discriminator(_engine_kind),
+]
+"""An engine profile by name or path, or its fields."""
 
 IDEAL = Engine.model_construct(name="ideal", title="no engine", sources={"default": "by definition"})

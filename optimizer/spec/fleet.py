@@ -14,6 +14,7 @@ from optimizer.spec.deployment import (
     ReplicaSpace,
     Share,
 )
+from optimizer.spec.documents import Documents
 from optimizer.spec.problem import _choices
 from optimizer.spec.quantity import Tokens
 
@@ -77,6 +78,7 @@ class FleetProblem(Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     question: str = ""
+    documents: Documents = Documents()
     hardware: Offers
     deployment: ReplicaSpace = ReplicaSpace()
     services: Annotated[tuple[Service, ...], Field(min_length=1)]

@@ -205,7 +205,9 @@ def _explain(error: ValidationError, name: str) -> str:
 
 def _internal(part: Any) -> bool:
     """Parts of a location that pydantic adds for unions and validators, meaningless to a user."""
-    return isinstance(part, str) and (part in ("a model", "a lattice") or part.startswith("function-"))
+    return isinstance(part, str) and (
+        part in ("a model", "a lattice", "a name", "an engine") or part.startswith("function-")
+    )
 
 
 def _short(value: Any) -> str:

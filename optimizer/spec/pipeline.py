@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Milliseconds, Share
 from optimizer.spec.deployment_plan import DeploymentCertificate
+from optimizer.spec.documents import Documents
 from optimizer.spec.dtypes import KvDtype, WeightDtype
+from optimizer.spec.engine import EngineName
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
 from optimizer.spec.problem import Domain, HostMs, Positive
 from optimizer.spec.quantity import Tokens
@@ -36,7 +38,7 @@ class StageSpace(Strict):
     kv_dtype: KvDtype = "bf16"
     batch: Domain = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     """Sequences in one stage at a time; with p stages, p times as many are in flight."""
-    engine: str = "trtllm"
+    engine: EngineName = "trtllm"
     """An engine profile: one that ships, or a file of yours."""
     host_ms: HostMs | None = None
     """In place of the engine's own."""
@@ -63,6 +65,7 @@ class PipelineProblem(Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     question: str = ""
+    documents: Documents = Documents()
     architecture: str
     pipeline: Pipeline
     deployment: StageSpace = StageSpace()

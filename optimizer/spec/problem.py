@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, StrictBool, Tag, model_validator
 
 from optimizer.spec.base import Strict
+from optimizer.spec.documents import Documents
 from optimizer.spec.dtypes import KvDtype, WeightDtype
+from optimizer.spec.engine import EngineName
 from optimizer.spec.quantity import Count, Tokens, TrainingTokens, spelling, time_in
 from optimizer.spec.training import TrainingSection
 
@@ -121,7 +123,7 @@ class DeploymentSpace(Strict):
     weight_dtype: _choices(WeightDtype) = ("bf16",)  # type: ignore[valid-type]
     kv_dtype: _choices(KvDtype) = ("bf16",)  # type: ignore[valid-type]
     batch: Domain | None = None
-    engine: str = "trtllm"
+    engine: EngineName = "trtllm"
     """An engine profile: one that ships, or a file of yours."""
     host_ms: HostMs | None = None
     """In place of the engine's own."""
@@ -144,6 +146,7 @@ class Problem(Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     question: str = ""
+    documents: Documents = Documents()
     architecture: AnyArchitecture
     hardware: _choices(str)  # type: ignore[valid-type]
     deployment: DeploymentSpace = DeploymentSpace()

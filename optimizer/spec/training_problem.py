@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, StrictBool, field_validator, model_validator
 
 from optimizer.spec.base import Strict
+from optimizer.spec.documents import Documents
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
 from optimizer.spec.problem import Domain
 from optimizer.spec.quantity import Tokens, TrainingTokens, parse_time
@@ -70,6 +71,7 @@ class TrainingProblem(Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     question: str = ""
+    documents: Documents = Documents()
     train_model: str
     hardware: str
     chips: Degree

@@ -155,14 +155,14 @@ class ArchitectureQuestion:
         baseline = self.problem.baseline
         found = tuple(dict.fromkeys([*([baseline] if baseline else []), *names]))
         for name in found:
-            catalog.model(name)
+            catalog.model(name, self.problem.documents)
         return found
 
     def unlike(self, name: str) -> tuple[str, ...]:
         """Layers that the lattice has not, or dimensions outside its domains."""
         from optimizer import catalog
 
-        model = catalog.model(name)
+        model = catalog.model(name, self.problem.documents)
         if not model.plain:
             return (layers_in_words(model),)
         mixer, ffn = model.first.mixer, model.first.ffn
@@ -180,7 +180,7 @@ class ArchitectureQuestion:
         """A published model where `like` runs."""
         from optimizer import catalog
 
-        model = catalog.model(name)
+        model = catalog.model(name, self.problem.documents)
         frame = baseline_frame(self._frame(self.choices(like)), model)
         shaping = [] if model.plain else [rule for rule in self.space.rules.values if lattice_only(rule)]
         checked = check(frame, model, self.space.rules.without(*shaping))

@@ -41,12 +41,12 @@ def calibrate(
     if columns >= kernels.COLUMNS:
         if chip is None or engine is not None or figures:
             raise InputError(
-                f"{path}: measured kernels calibrate a chip; give --chip, and no --engine or --fit"
+                f"{path}: measured kernels calibrate a chip; name the chip, and no engine or figures to fit"
             )
         return _chip(path, rows, chip, held, name or f"{chip.name}-calibrated")
     if engine is None:
         raise InputError(
-            f"{path}: end-to-end points calibrate an engine; give --engine, "
+            f"{path}: end-to-end points calibrate an engine; name the engine, "
             f"or a file of kernels with the columns {', '.join(sorted(kernels.COLUMNS))}"
         )
     return _engine(path, rows, engine, chip, held, figures, name or f"{engine.name}-calibrated")

@@ -43,7 +43,7 @@ def engine_constants(engine: Engine, names: tuple[str, ...] = ()) -> list[Consta
     for name in names:
         if name not in _BOUNDS:
             raise InputError(
-                f"--fit {name[:40]}: is not fitted.{nearest(name, list(FIGURES))} {', '.join(FIGURES)} are"
+                f"fit {name[:40]}: is not fitted.{nearest(name, list(FIGURES))} {', '.join(FIGURES)} are"
             )
     wanted = names or tuple(n for n in FIGURES if n != "launch_us_per_layer" or engine.launch_us_per_layer)
     found = []
@@ -120,7 +120,7 @@ def calibrate_engine(
         least = len(constants) * (1 if held.column else 2)
         raise InputError(
             f"{path}: {len(seen)} points are left to fit {len(constants)} figures with {held} held out; "
-            f"at least {least} scorable points are needed, or fewer figures (--fit NAME,NAME)"
+            f"at least {least} scorable points are needed, or fewer figures (fit NAME,NAME)"
         )
     predict = Predictor(seen, engine)
     measured = np.log([p.measured for p in seen])
@@ -158,10 +158,10 @@ def _of_engine(read: list[Point | Unscored], engine: Engine, unscored: Counter[s
     """Points whose row names this engine; if there are none, those that name no engine we know."""
     points = [point for point in read if isinstance(point, Point)]
     unscored.update(point.reason for point in read if isinstance(point, Unscored))
-    named = any(same_engine(point.setup.engine, engine) for point in points)
+    named = any(same_engine(str(point.setup.engine), engine) for point in points)
     found = []
     for point in points:
-        profile = point.setup.engine
+        profile = str(point.setup.engine)
         if same_engine(profile, engine) if named else profile == "ideal":
             found.append(point)
         else:

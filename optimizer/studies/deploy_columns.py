@@ -1,13 +1,12 @@
 """From a deployment problem to its columns and named bounds: what a planner needs, priced or read once."""
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 
 from optimizer import catalog
 from optimizer.columns.deployment import DeploymentColumns, PricedBy
-from optimizer.columns.performance_table import read_table
+from optimizer.columns.performance_table import table_of
 from optimizer.columns.replica_costs import replica_columns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.separated_costs import separated_columns
@@ -22,7 +21,7 @@ def prepare(problem: DeploymentProblem, offered: tuple[Supply, ...] | None = Non
     `offered`: chips with other figures than the problem's own.
     """
     space, table = problem.deployment, problem.performance_table
-    offered = offered or supplies(problem.hardware, known_only=table is None)
+    offered = offered or supplies(problem.hardware, table is None, problem.documents)
     if table is not None:
         replicas, dropped = _from_tables(problem, offered)
     else:
@@ -42,7 +41,10 @@ def prepare(problem: DeploymentProblem, offered: tuple[Supply, ...] | None = Non
 
 
 def _priced_by(problem: DeploymentProblem) -> PricedBy:
-    model, share = catalog.model(problem.architecture or ""), problem.constraints.memory_capacity
+    model, share = (
+        catalog.model(problem.architecture or "", problem.documents),
+        problem.constraints.memory_capacity,
+    )
     return PricedBy(model, problem.deployment, problem.workload, share)
 
 
@@ -64,7 +66,8 @@ def _with_ttft(replicas: Replicas, ttft_ms: object) -> Replicas:
 def _from_tables(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> tuple[Replicas, Counter[str]]:
     """The rows of the problem's tables that its hardware and modes allow."""
     tables = [
-        read_table(Path(name), problem.performance_table_rows) for name in problem.performance_table or ()
+        table_of(name, problem.documents, problem.performance_table_rows)
+        for name in problem.performance_table or ()
     ]
     rows = Replicas.together(tables)
     nodes = {s.name: s.domain or np.iinfo(np.int64).max for s in offered}

@@ -98,7 +98,7 @@ class DeploymentQuestion:
         """A metric as an objective; InputError if a deployment does not have it."""
         why = self._why_not(metric)
         if why is not None:
-            raise InputError(f"--objectives {metric[:64]}: {why}")
+            raise InputError(f"objectives {metric[:64]}: {why}")
         way: Literal["min", "max"] = "max" if metric in TRAFFIC else "min"
         return Aim(metric=metric, sense=way, unit=UNITS[metric], step=step or STEPS[metric])
 
@@ -193,9 +193,7 @@ class DeploymentQuestion:
     def beside(self, names: Sequence[str]) -> tuple[str, ...]:
         """None: a deployment is of one model; InputError if any is named."""
         if names:
-            raise InputError(
-                f"--models {names[0][:64]}: no model can be placed beside a deployment's frontier"
-            )
+            raise InputError(f"models {names[0][:64]}: no model can be placed beside a deployment's frontier")
         return ()
 
     def unlike(self, name: str) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ def derive(frame: Frame, architecture: Architecture, name: str, phase: str) -> D
     wanted = {key.lower(): key for key in found}.get(name.strip().lower())
     if wanted is None:
         hint = nearest(name, list(found)) or f" Accepted: {', '.join(found)}."
-        raise InputError(f"--explain: no operator '{name[:60]}' in a {phase} step.{hint}")
+        raise InputError(f"explain: no operator '{name[:60]}' in a {phase} step.{hint}")
     operator, rates = found[wanted], roofline(frame)
     cost = rates.cost(operator)
     values = _values(operator, rates)

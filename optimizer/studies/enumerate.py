@@ -41,7 +41,7 @@ def enumerate_plans(
     for name in distinct:
         if name not in DISTINCT:
             hint = nearest(name, list(DISTINCT)) or f" Accepted: {', '.join(DISTINCT)}."
-            raise InputError(f"--distinct {name[:60]}: is no choice of a plan.{hint}")
+            raise InputError(f"distinct {name[:60]}: is no choice of a plan.{hint}")
     result = solve(problem, options)
     if result.status != "optimal" or result.objective.bound is None:
         return result

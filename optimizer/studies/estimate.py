@@ -13,6 +13,8 @@ from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import closed_loop
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.documents import CATALOGUE
+from optimizer.spec.engine import Engine
 from optimizer.spec.plan import Assumption, Estimate
 from optimizer.studies.outcome import assumptions_of, deployment, operator_rows
 from optimizer.version import VERSION
@@ -40,7 +42,7 @@ class Setup:
     draft_acceptance: float = 0.8
     draft_cost: float = 0.05
     training_tokens: float = 15e12
-    engine: str = "trtllm"
+    engine: str | Engine = "trtllm"
     users: int | None = None
 
 
@@ -59,7 +61,7 @@ def frame_of(architecture: Architecture, chip: Chip, setup: Setup) -> Frame:
         input_tokens=setup.input_tokens,
         output_tokens=setup.output_tokens,
         training_tokens=setup.training_tokens,
-        engine=catalog.engine(setup.engine),
+        engine=catalog.engine(setup.engine, CATALOGUE),
         position_embeddings=architecture.position_embeddings,
         n_norms=block.n_norms,
         norm_bias=block.norm_bias,

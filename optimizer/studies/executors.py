@@ -50,7 +50,7 @@ def executor_named(name: str) -> Iterator[Executor]:
         yield Here()
         return
     if kind not in ("threads", "processes"):
-        raise InputError(f"--executor {name[:60]}: unknown; {_ACCEPTED}")
+        raise InputError(f"executor {name[:60]}: unknown; {_ACCEPTED}")
     pool: Executor = (
         ThreadPoolExecutor(workers)
         if kind == "threads"
@@ -66,18 +66,18 @@ def _workers(name: str, text: str) -> int:
     if not text:
         return os.cpu_count() or 1
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 4096):
-        raise InputError(f"--executor {name[:60]}: '{text[:20]}' is no number of workers; {_ACCEPTED}")
+        raise InputError(f"executor {name[:60]}: '{text[:20]}' is no number of workers; {_ACCEPTED}")
     return int(text)
 
 
 @contextmanager
 def _dask(address: str) -> Iterator[Executor]:
     if not address:
-        raise InputError(f"--executor dask: names no scheduler; {_ACCEPTED}")
+        raise InputError(f"executor dask: names no scheduler; {_ACCEPTED}")
     try:
         connect: Any = import_module("distributed").Client
     except ImportError:
-        raise InputError("--executor dask: needs Dask; pip install 'archsat[dask]'") from None
+        raise InputError("executor dask: needs Dask; pip install 'archsat[dask]'") from None
     client = _in_time(lambda: connect(address, timeout=CONNECT_S, set_as_default=False), address)
     try:
         yield client.get_executor(pure=False)
@@ -106,4 +106,4 @@ def _in_time(connect: Callable[[], Any], address: str) -> Any:
         return found[0]
     said = str(failed[0]).splitlines() if failed else []
     reason = said[0][:120] if said else f"nothing within {CONNECT_S:g} s"
-    raise InputError(f"--executor dask:{address[:80]}: no scheduler answers there ({reason})")
+    raise InputError(f"executor dask:{address[:80]}: no scheduler answers there ({reason})")

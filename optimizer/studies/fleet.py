@@ -79,7 +79,7 @@ def price(problem: FleetProblem) -> PricedFleet:
         buckets.append(priced)
     known_only = all(service.performance_table is None for service in problem.services)
     columns = FleetColumns(
-        supplies=supplies(problem.hardware, known_only),
+        supplies=supplies(problem.hardware, known_only, problem.documents),
         names=tuple(service.name for service in problem.services),
         demands=tuple(tuple(b.requests_per_s for b in s.traffic) for s in problem.services),
         items=tuple(items),
@@ -103,6 +103,7 @@ def _single(problem: FleetProblem, service: Service, bucket: Bucket) -> Deployme
         performance_table=service.performance_table,
         performance_table_rows=bucket.rows,
         hardware=problem.hardware,
+        documents=problem.documents,
         deployment=space,
         workload=Traffic(**bucket.model_dump(exclude={"rows"})),
         minimize=("chips",),

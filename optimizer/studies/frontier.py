@@ -61,9 +61,9 @@ def frontier(
 
 def _names(names: tuple[str, ...]) -> tuple[str, ...]:
     if not 2 <= len(names) <= 3:
-        raise InputError(f"--objectives {','.join(names)[:80]}: name two or three metrics")
+        raise InputError(f"objectives {','.join(names)[:80]}: name two or three metrics")
     if len(set(names)) < len(names):
-        raise InputError(f"--objectives {','.join(names)[:80]}: a metric is named twice")
+        raise InputError(f"objectives {','.join(names)[:80]}: a metric is named twice")
     return names
 
 
@@ -82,7 +82,7 @@ class _Walk:
     ) -> None:
         strange = [name for name in resolution if name not in names]
         if strange:
-            raise InputError(f"--resolution {strange[0]}: is not among --objectives {','.join(names)}")
+            raise InputError(f"resolution {strange[0]}: is not among objectives {','.join(names)}")
         study = {"study": "frontier", "objectives": list(names), "resolution": sorted(resolution.items())}
         self.resolves = Resolves(problem, study, executor, journal, options.watch())
         question = self.resolves.question

@@ -45,14 +45,14 @@ def hold_out(text: str | None, columns: set[str], rows: list[dict[str, str]]) ->
         return HoldOut()
     column, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not value:
-        raise InputError(f"--hold-out {text[:60]}: write COLUMN=VALUE, such as model=Qwen3-32B")
+        raise InputError(f"hold_out {text[:60]}: write COLUMN=VALUE, such as model=Qwen3-32B")
     if column not in columns:
         raise InputError(
-            f"--hold-out {text[:60]}: the file has no column '{column}'; {', '.join(sorted(columns))}"
+            f"hold_out {text[:60]}: the file has no column '{column}'; {', '.join(sorted(columns))}"
         )
     if not any(_same(row.get(column), value) for row in rows):
         found = list(dict.fromkeys((row.get(column) or "").strip() for row in rows))
-        raise InputError(f"--hold-out {text[:60]}: no row says so; '{column}' is {', '.join(found[:12])}")
+        raise InputError(f"hold_out {text[:60]}: no row says so; '{column}' is {', '.join(found[:12])}")
     return HoldOut(column, value)
 
 

@@ -44,7 +44,7 @@ class Journal:
             self._write({"key": key, "answer": answer.model_dump(mode="json")})
         except OSError as error:
             raise InputError(
-                f"--resume {self.path}: {error.strerror or error}; "
+                f"journal {self.path}: {error.strerror or error}; "
                 f"{len(self.answers) - 1} answers are safe in it"
             ) from None
 
@@ -65,7 +65,7 @@ class Journal:
             if not good:
                 self._write(head)
         except OSError as error:
-            raise InputError(f"--resume {path}: {error.strerror or error}") from None
+            raise InputError(f"journal {path}: {error.strerror or error}") from None
 
     def _read(self, data: bytes, head: dict[str, Any]) -> int:
         """Take the answers of a journal; return the length of its whole lines."""
@@ -81,7 +81,7 @@ class Journal:
             except (ValueError, KeyError, TypeError):
                 if number == len(lines):
                     break  # torn by a kill
-                raise InputError(f"--resume {self.path}: line {number} is damaged") from None
+                raise InputError(f"journal {self.path}: line {number} is damaged") from None
             if not line.endswith(b"\n"):
                 self.answers.pop(item["key"])
                 break
@@ -95,12 +95,12 @@ class Journal:
         except ValueError:
             said = None
         if not isinstance(said, dict) or "journal" not in said:
-            raise InputError(f"--resume {self.path}: is no journal of archsat; it is left as it is")
+            raise InputError(f"journal {self.path}: is no journal of archsat; it is left as it is")
         for field, value in head.items():
             if said.get(field) != value:
                 what = f"{field} {str(said.get(field))[:60]}, not {str(value)[:60]}"
                 raise InputError(
-                    f"--resume {self.path}: belongs to another study ({what}); it is left as it is"
+                    f"journal {self.path}: belongs to another study ({what}); it is left as it is"
                 )
 
     def _write(self, item: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from optimizer.check import check
 from optimizer.columns.rules import baseline_frame, lattice_only, split_bound
-from optimizer.columns.space import Space
+from optimizer.columns.space import TAKEN_FROM_BASELINE, Space
 from optimizer.cost.frame import Frame
 from optimizer.cost.quality import NOISE
 from optimizer.cost.quantities import (
@@ -193,6 +193,17 @@ def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float
     if metrics.get("n_params", 0.0) > _LAW_RANGE:
         add("loss proxy", "beyond the 16B of its data: extrapolated", "Besiroglu et al. 2024")
     return tuple(found)
+
+
+def vocabulary_of(space: Space) -> tuple[Assumption, ...]:
+    """The vocabulary, where the problem leaves it out: its baseline's, or the default."""
+    asked = space.problem.architecture
+    if isinstance(asked, str) or not set(TAKEN_FROM_BASELINE) - asked.model_fields_set:
+        return ()
+    own = space.architecture
+    tied = "one table for both ends" if own.tied_embeddings else "a table for each end"
+    source = f"the baseline's, {space.baseline.name}" if space.baseline else "default of archsat"
+    return (Assumption(name="vocabulary", value=f"{own.vocab_size} tokens, {tied}", source=source),)
 
 
 def unseen_by_the_loss(space: Space) -> tuple[Assumption, ...]:

@@ -1,4 +1,4 @@
-"""`archsat estimate --second-tier`: what does not fit waits in a slower memory and is streamed in."""
+"""Estimates with a second tier: what does not fit waits in a slower memory and is streamed in."""
 
 from typing import Any
 
@@ -48,11 +48,11 @@ def estimate_two_tier(architecture: Architecture, chip: Chip, setup: Setup) -> E
 def _tier(frame: Frame) -> SecondTier:
     if frame.chip.second_tier is None:
         raise InputError(
-            f"--second-tier: {frame.chip.name} has none; give the chip file one, such as "
+            f"second_tier: {frame.chip.name} has none; give the chip file one, such as "
             "second_tier: {capacity: 240 GiB, bandwidth: 225 GB/s, kind: lpddr}"
         )
     if frame.pipeline_parallel > 1 or frame.data_parallel > 1:
-        raise InputError("--second-tier: modelled for tensor parallelism alone; use one stage and one rank")
+        raise InputError("second_tier: modelled for tensor parallelism alone; use one stage and one rank")
     return frame.chip.second_tier
 
 

@@ -26,6 +26,7 @@ from optimizer.studies.outcome import (
     plan_of,
     unit,
     unseen_by_the_loss,
+    vocabulary_of,
 )
 from optimizer.studies.surroundings import Surroundings, surroundings
 from optimizer.version import VERSION
@@ -94,7 +95,11 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
         binding=around.binding,
         binding_untried=around.untried,
         near_ties=around.ties(space),
-        assumptions=(*unseen_by_the_loss(space), *assumptions_of(_given(problem), best.frame, plan.metrics)),
+        assumptions=(
+            *unseen_by_the_loss(space),
+            *vocabulary_of(space),
+            *assumptions_of(_given(problem), best.frame, plan.metrics),
+        ),
         certificate=certificate,
         wall_s=time.monotonic() - start,
         **common,

@@ -108,9 +108,9 @@ def solve(problem: PipelineProblem, options: Options = Options()) -> PipelineRes
 class _Stages:
     def __init__(self, problem: PipelineProblem, options: Options) -> None:
         self.problem, self.options, self.watch = problem, options, options.watch()
-        self.model = catalog.model(problem.architecture)
+        self.model = catalog.model(problem.architecture, problem.documents)
         groups = problem.pipeline.stages
-        self.supplies = [supplies([Offer(chip=g.chip)])[0] for g in groups]
+        self.supplies = [supplies([Offer(chip=g.chip)], documents=problem.documents)[0] for g in groups]
         self.solves, self.all_proved, self.dropped = 0, True, Counter[str]()
         self.costs = list(self._priced())
         if not self.costs:

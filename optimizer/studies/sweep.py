@@ -40,10 +40,10 @@ def sweep(
             "sweep: answers architecture problems; solve a problem of another kind at each value"
         )
     if not over:
-        raise InputError("--over: names no field; write --over workload.batch=1,8,64")
+        raise InputError("over: names no field, such as workload.batch")
     size = prod(len(values) for values in over.values())
     if not 0 < size <= MOST:
-        raise InputError(f"--over: {size} problems; from 1 to {MOST} are accepted")
+        raise InputError(f"over: {size} problems; from 1 to {MOST} are accepted")
     study = {"study": "sweep", "over": {name: list(values) for name, values in over.items()}}
     resolves = Resolves(problem, study, executor or Here(), journal, options.watch())
     try:
@@ -101,8 +101,8 @@ def _put(data: dict[str, Any], path: str, value: Any) -> None:
     place: Any = data
     for parent in parents:
         place = place.setdefault(parent, {}) if isinstance(place, dict) else None
-    if not isinstance(place, dict) or not last:
-        raise InputError(f"--over {path[:80]}: names no field of the problem")
+    if not isinstance(place, dict) or not last or path.startswith("documents"):
+        raise InputError(f"over {path[:80]}: names no field of the problem that can be swept")
     place[last] = value
 
 

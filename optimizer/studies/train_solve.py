@@ -59,7 +59,8 @@ def solve(problem: TrainingProblem, options: Options = Options()) -> TrainingRes
 class _Study:
     def __init__(self, problem: TrainingProblem, watch: Watch) -> None:
         self.problem, self.watch = problem, watch
-        self.model, self.chip = catalog.model(problem.train_model), catalog.chip(problem.hardware)
+        self.model = catalog.model(problem.train_model, problem.documents)
+        self.chip = catalog.chip(problem.hardware, problem.documents)
         self.metrics = metrics_for(problem, self.model, self.chip)
         self.name = wanted(problem, self.metrics)
         self.bounds = limits_of(problem, self.metrics)

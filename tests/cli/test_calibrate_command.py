@@ -115,15 +115,15 @@ def test_without_out_nothing_is_written(run, few: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ((COLLECTIVES,), "give --chip"),
+        ((COLLECTIVES,), "name the chip"),
         ((COLLECTIVES, "--chip", "h1000"), "unknown chip"),
         ((COLLECTIVES, "--chip", "google-tpu-v7"), "not on google-tpu-v7"),
-        ((COLLECTIVES, "--chip", "h100", "--fit", "host_ms"), "no --engine or --fit"),
+        ((COLLECTIVES, "--chip", "h100", "--fit", "host_ms"), "no engine or figures to fit"),
         ((COLLECTIVES, "--chip", "h100", "--hold-out", "library"), "COLUMN=VALUE"),
         ((COLLECTIVES, "--chip", "h100", "--hold-out", "library=nickel"), "no row says so"),
         ((COLLECTIVES, "--chip", "h100", "--out", "mine.txt"), "ends in .yaml"),
         ((COLLECTIVES, "--chip", "h100", "--out", "no/such/mine.yaml"), "does not exist"),
-        ((SERVING,), "give --engine"),
+        ((SERVING,), "name the engine"),
         ((SERVING, "--engine", "vlm"), "Did you mean vLLM"),
         ((SERVING, "--engine", "fastertransformer"), "no row can be scored for engine fastertransformer"),
         ((SERVING, "--engine", "vllm", "--fit", "hostms"), "Did you mean host_ms"),

@@ -229,11 +229,11 @@ def test_no_row_that_can_be_used_is_refused(tmp_path, change: dict[str, str], na
 
 def test_kernels_need_a_chip_and_points_an_engine(tmp_path) -> None:
     path = kernels(tmp_path / "k.csv")
-    with pytest.raises(InputError, match="give --chip"):
+    with pytest.raises(InputError, match="name the chip"):
         calibrate(path)
     with pytest.raises(InputError, match="no --engine"):
         calibrate(path, START, catalog.engine("vllm"))
-    with pytest.raises(InputError, match="give --engine"):
+    with pytest.raises(InputError, match="name the engine"):
         calibrate(SERVING)
 
 

@@ -160,7 +160,7 @@ def test_a_full_disk_keeps_what_is_written(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--resume"):
+    with pytest.raises(InputError, match="journal"):
         run(tmp_path / "no" / "j")
 
 

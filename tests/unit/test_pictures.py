@@ -44,7 +44,7 @@ def test_every_format(found, tmp_path: Path, ending: str, starts: bytes) -> None
 
 
 def test_a_picture_that_cannot_be_written(found, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--plot"):
+    with pytest.raises(InputError, match="plot"):
         frontier.draw(found, str(tmp_path / "no" / "picture.html"))
 
 

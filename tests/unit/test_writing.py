@@ -1,11 +1,14 @@
 """Files written are files read: every chip and engine of the catalogue comes back the same."""
 
+import warnings
+
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer import catalog
+from optimizer.errors import OddInput
 from optimizer.spec.chip import Chip
 from optimizer.spec.quantity import UNITS, format_quantity, parse_quantity
 from optimizer.spec.writing import to_yaml
@@ -15,8 +18,11 @@ from optimizer.spec.writing import to_yaml
 def test_a_chip_written_and_read_again_is_the_same_chip(name: str, tmp_path) -> None:
     path = tmp_path / "chip.yaml"
     path.write_text(to_yaml(catalog.chip(name)), encoding="utf-8")
-    assert catalog.chip(str(path)) == catalog.chip(name)
-    assert catalog.chip(str(path)).model_fields_set == catalog.chip(name).model_fields_set
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OddInput)  # one that ships is odd, and true
+        again = catalog.chip(str(path))
+    assert again == catalog.chip(name)
+    assert again.model_fields_set == catalog.chip(name).model_fields_set
 
 
 @pytest.mark.parametrize("name", sorted(catalog.engines()))

@@ -41,7 +41,7 @@ def save(found: Any, plot: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        raise InputError(f"--plot {plot}: {error.strerror or error}") from None
+        raise InputError(f"plot {plot}: {error.strerror or error}") from None
 
 
 def _bytes(found: Any, suffix: str) -> bytes:
