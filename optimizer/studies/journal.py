@@ -1,13 +1,14 @@
 """A journal of answers on disk: a study that is killed goes on where it was, and ends with the same bytes.
 
-One line of JSON per answer, written and synced before it counts; the first line says of what study. A torn
-last line, from a kill in the middle of a write, is dropped. Studies ask in an order that follows from the
-answers alone, so a resumed run asks exactly what is missing.
+One line of JSON per answer, with its checksum, written and synced before it counts; the first line says of
+what study. A torn last line, from a kill in the middle of a write, is dropped. Studies ask in an order that
+follows from the answers alone, so a resumed run asks exactly what is missing.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +16,8 @@ from optimizer.errors import InputError
 from optimizer.spec.studies import Answer
 from optimizer.version import VERSION
 
-_FORMAT = 1
+_FORMAT = 2
+"""1 had no checksums."""
 
 
 class Journal:
@@ -24,6 +26,8 @@ class Journal:
     def __init__(self, path: Path | None, study: dict[str, Any]) -> None:
         self.path = path
         self.answers: dict[str, Answer] = {}
+        self.unchecked: set[str] = set()
+        """Keys of answers from the file that nobody has looked at yet."""
         self.found = 0
         """Answers taken from the file."""
         self._file: IO[bytes] | None = None
@@ -34,6 +38,16 @@ class Journal:
         """The answer to a question, if it is known."""
         return self.answers.get(_key(question))
 
+    def check(self, question: str, right: Callable[[Answer], bool]) -> None:
+        """Look at an answer from the file before its first use; InputError if it is not right."""
+        key = _key(question)
+        if key in self.unchecked:
+            self.unchecked.discard(key)
+            if not right(self.answers[key]):
+                raise InputError(
+                    f"journal {self.path}: holds an answer with other figures than its plan's; begin a new one"
+                )
+
     def add(self, question: str, answer: Answer) -> None:
         """Keep an answer; on disk when this returns. InputError if it cannot be written."""
         key = _key(question)
@@ -41,7 +55,7 @@ class Journal:
         if self._file is None:
             return
         try:
-            self._write({"key": key, "answer": answer.model_dump(mode="json")})
+            self._write(_sealed({"key": key, "answer": answer.model_dump(mode="json")}))
         except OSError as error:
             raise InputError(
                 f"journal {self.path}: {error.strerror or error}; "
@@ -77,16 +91,22 @@ class Journal:
         for number, line in enumerate(lines[1:], 2):
             try:
                 item = json.loads(line)
+                if _sealed({"key": item["key"], "answer": item["answer"]}) != item:
+                    raise ValueError
                 self.answers[item["key"]] = Answer.model_validate(item["answer"])
-            except (ValueError, KeyError, TypeError):
-                if number == len(lines):
+            except (ValueError, KeyError, TypeError, RecursionError):
+                if number == len(lines) and not line.endswith(b"\n"):
                     break  # torn by a kill
-                raise InputError(f"journal {self.path}: line {number} is damaged") from None
+                raise InputError(
+                    f"journal {self.path}: line {number} is damaged (checksum or form); remove it, "
+                    "or begin a new journal"
+                ) from None
             if not line.endswith(b"\n"):
                 self.answers.pop(item["key"])
                 break
             good += len(line)
         self.found = len(self.answers)
+        self.unchecked = set(self.answers)
         return good
 
     def _check(self, line: bytes, head: dict[str, Any]) -> None:
@@ -96,6 +116,11 @@ class Journal:
             said = None
         if not isinstance(said, dict) or "journal" not in said:
             raise InputError(f"journal {self.path}: is no journal of archsat; it is left as it is")
+        if said["journal"] != _FORMAT:
+            raise InputError(
+                f"journal {self.path}: is of form {str(said['journal'])[:20]}, not {_FORMAT}, whose answers "
+                "carry checksums; begin a new one, it is left as it is"
+            )
         for field, value in head.items():
             if said.get(field) != value:
                 what = f"{field} {str(said.get(field))[:60]}, not {str(value)[:60]}"
@@ -118,6 +143,11 @@ class Journal:
             self._file.seek(start)
             self._file.truncate()
             raise
+
+
+def _sealed(item: dict[str, Any]) -> dict[str, Any]:
+    """A line's content with the checksum of it."""
+    return {**item, "sum": digest(json.dumps(item, sort_keys=True))}
 
 
 def digest(text: str) -> str:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
+from functools import partial
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from optimizer.studies.question import Ask, Question
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 
 _POLL_S = 0.2
+_SAME = 1e-9
 
 
 @dataclass
@@ -48,10 +51,11 @@ class Resolves:
         if missing:
             self._run(missing)
         found = []
-        for key in keys:
+        for key, (text, item) in zip(keys, asks, strict=True):
             answer = self.journal.get(key)
             if answer is None:
                 raise Stopped
+            self.journal.check(key, partial(_right, prepared(text), item))
             if key not in self._used:
                 self._used.add(key)
                 self.work = self.work.plus(answer)
@@ -102,3 +106,17 @@ class Resolves:
     def _left(self) -> float | None:
         self.watch.check()
         return self.watch.left()
+
+
+def _right(question: Question, item: Ask, answer: Answer) -> bool:
+    """Whether an answer from a journal has the figures of its plan, priced again, and keeps what was asked.
+
+    That there is no plan cannot be looked at again so cheaply: the line's checksum stands for it.
+    """
+    if answer.plan is None:
+        return True
+    metrics, _ = question.held(answer.plan, item.scaled)
+    said = answer.plan.metrics
+    if metrics is None:
+        return False
+    return set(said) == set(metrics) and all(isclose(said[n], metrics[n], rel_tol=_SAME) for n in said)

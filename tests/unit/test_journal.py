@@ -18,10 +18,12 @@ import yaml
 
 from optimizer import InputError, Options
 from optimizer.report.json import to_json
+from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.problem import Problem
+from optimizer.studies import journal as journal_module
 from optimizer.studies import resolves as resolves_module
 from optimizer.studies.frontier import frontier
-from optimizer.studies.perturb import perturb
+from optimizer.studies.perturb import Variation, perturb
 from optimizer.watch import Stopped
 
 NAMES = ("tpot_ms", "loss")
@@ -134,6 +136,66 @@ def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"".join([*lines[:2], b"{oops\n", *lines[3:]]))
     with pytest.raises(InputError, match="line 3 is damaged"):
         run(path)
+
+
+def test_a_figure_that_was_changed_is_not_believed(tmp_path: Path) -> None:
+    """Valid JSON, a metric halved: neither without a fresh checksum nor with one."""
+    path = tmp_path / "j"
+    truth = run(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    item = json.loads(lines[2])
+    item["answer"]["plan"]["metrics"]["tpot_ms"] /= 2
+    path.write_bytes(b"".join([*lines[:2], json.dumps(item).encode() + b"\n", *lines[3:]]))
+    with pytest.raises(InputError, match="line 3 is damaged"):
+        run(path)
+    forged = journal_module._sealed({"key": item["key"], "answer": item["answer"]})
+    path.write_bytes(b"".join([*lines[:2], json.dumps(forged).encode() + b"\n", *lines[3:]]))
+    with pytest.raises(InputError, match="other figures than its plan"):
+        run(path)
+    path.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    assert run(path) == truth
+
+
+@pytest.mark.parametrize("study", ["frontier", "perturb"])
+def test_answers_of_every_study_and_kind_are_right_when_read_again(tmp_path: Path, study: str) -> None:
+    """The check of a read answer must never refuse a true one: scaled constants, dropped rules, pools."""
+    deployment = DeploymentProblem.model_validate(
+        {
+            "name": "pools",
+            "architecture": "meta-llama/Llama-3.1-8B",
+            "hardware": [{"chip": "h100", "usd_per_chip_hour": 2}, {"chip": "b200", "usd_per_chip_hour": 4}],
+            "deployment": {
+                "tensor_parallel": [1, 2],
+                "batch": [8, 64],
+                "mode": ["aggregated", "disaggregated"],
+            },
+            "workload": {"input_tokens": 1000, "output_tokens": 200, "requests_per_s": 50},
+            "constraints": {"tpot_ms_max": 30},
+            "minimize": ["usd_per_hour"],
+        }
+    )
+    for problem in (samples.problem(), deployment):
+        path = tmp_path / f"{study}-{problem.name}"
+        ask = {
+            "frontier": lambda p=problem, j=path: frontier(p, points=4, journal=j),
+            "perturb": lambda p=problem, j=path: perturb(
+                p, [Variation("hardware.hbm_bandwidth", 1.1)], journal=j
+            ),
+        }[study]
+        first = json.loads(to_json(ask()))
+        before = path.read_bytes()
+        assert json.loads(to_json(ask())) == first
+        assert path.read_bytes() == before
+
+
+def test_a_journal_of_the_form_without_checksums_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    run(path)
+    old = path.read_bytes().replace(b'"journal": 2', b'"journal": 1', 1)
+    path.write_bytes(old)
+    with pytest.raises(InputError, match="checksums; begin a new one, it is left as it is"):
+        run(path)
+    assert path.read_bytes() == old
 
 
 def test_a_full_disk_keeps_what_is_written(tmp_path: Path) -> None:
