@@ -45,7 +45,7 @@ class Journal:
             self.unchecked.discard(key)
             if not right(self.answers[key]):
                 raise InputError(
-                    f"journal {self.path}: holds an answer with other figures than its plan's; begin a new one"
+                    f"journal {self.path}: holds an answer with other figures than its plan's; begin anew"
                 )
 
     def add(self, question: str, answer: Answer) -> None:
