@@ -45,6 +45,7 @@ from optimizer.cost.training.quantity import TrainingRun
 from optimizer.plugins import plugins
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.engine import Engine
 from optimizer.spec.problem import Problem
 from optimizer.spec.training import TrainingSetup
@@ -448,3 +449,32 @@ def work(d: Draw) -> tuple[Roofline, list[Operator]]:
     """A rank and operators that it may run."""
     own = rates(d)
     return own, operators(d, own.tensor_parallel)
+
+
+def deployment(d: Draw) -> DeploymentProblem:
+    """A few replicas of a small model on one or two drawn chips, with a drawn engine."""
+    offers = [
+        {"chip": written(chip(d, name)), "max_count": d.of([4, 8]), "node": d.of([4, 8])}
+        for name in d.of([["red"], ["red", "blue"]])
+    ]
+    minimize = d.of(["chips", "usd_per_hour", "power_w", None])
+    return DeploymentProblem.model_validate(
+        {
+            "name": "random",
+            "architecture": d.of(["Qwen/Qwen2.5-0.5B", "meta-llama/Llama-3.1-8B"]),
+            "hardware": offers,
+            "deployment": {
+                "mode": d.of([["aggregated"], ["aggregated", "disaggregated"]]),
+                "mix": d.of(["any", "same"]),
+                "tensor_parallel": some(d, [1, 2, 4], 2),
+                "batch": d.of([1, 16, 200]),
+                "weight_dtype": d.of(WEIGHTS),
+                "kv_dtype": d.of(CACHES),
+                "engine": written(engine(d)),
+            },
+            "workload": {"input_tokens": d.of([64, 2000]), "output_tokens": 128}
+            | ({"requests_per_s": d.of([0.1, 2.0, 40.0])} if minimize else {}),
+            "constraints": d.of([{}, {"tpot_ms_max": 50}, {"ttft_ms_max": 500}, {"chips_max": 6}]),
+            **({"minimize": minimize} if minimize else {"maximize": "requests_per_s"}),
+        }
+    )
