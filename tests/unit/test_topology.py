@@ -128,3 +128,77 @@ def test_every_chip_has_a_graph(name: str) -> None:
         assert len(topology.chips(graph)) == wires.domain
         assert topology.diameter(graph) >= 1
         assert topology.bisection_bandwidth(graph) > 0
+
+
+def edges(graph: nx.Graph) -> dict[frozenset, float]:
+    return {frozenset((a, b)): data["bandwidth"] for a, b, data in graph.edges(data=True)}
+
+
+def test_links_of_each_wiring_one_by_one() -> None:
+    switch = edges(topology.domain_graph(link("switch", 3)))
+    assert switch == {frozenset((chip, "switch")): 100e9 for chip in range(3)}
+    for n, share in ((2, 100e9), (4, 100e9 / 3)):
+        assert edges(topology.domain_graph(link("mesh", n))) == pytest.approx(
+            {frozenset(pair): share for pair in combinations(range(n), 2)}
+        )
+    pcie = edges(topology.domain_graph(link("pcie", 6)))
+    assert pcie == {frozenset((chip, f"bridge {chip // 3}")): 100e9 for chip in range(6)} | {
+        frozenset((f"bridge {i}", "root")): 100e9 for i in range(2)
+    }
+    line = edges(topology.domain_graph(link("torus2d", 64, axis=4), 3))
+    assert line == {frozenset((0, 1)): 100e9, frozenset((1, 2)): 100e9}
+    ring = edges(topology.domain_graph(link("torus2d", 64, axis=3), 3))
+    assert ring == line | {frozenset((0, 2)): 100e9}
+    pair = edges(topology.domain_graph(link("torus2d", 64, axis=2), 2))
+    assert pair == {frozenset((0, 1)): 200e9}  # both ways round an axis of two
+    grid = edges(topology.domain_graph(link("torus2d", 64, axis=4), 6))  # 3 x 2, no side closes
+    assert len(grid) == 7 and set(grid.values()) == {100e9}
+
+
+def test_figures_of_a_wiring() -> None:
+    assert topology.wiring(link("switch", 1)) == {}
+    assert topology.wiring(link("switch", 8)) == {
+        "diameter_links": 2,
+        "bisection_gb_per_s": 400.0,
+        "ring": True,
+    }
+    assert topology.wiring(link("mesh", 2)) == {
+        "diameter_links": 1,
+        "bisection_gb_per_s": 100.0,
+        "ring": False,
+    }
+
+
+BOXES = {
+    (8, 2): (4, 2), (8, 3): (2, 2, 2), (12, 2): (4, 3), (12, 3): (3, 2, 2), (7, 2): (7, 1), (1, 3): (1, 1, 1),
+    (16, 2): (4, 4), (18, 3): (3, 3, 2), (5, 1): (5,), (64, 3): (4, 4, 4),
+}  # fmt: skip
+
+
+def test_boxes_are_as_cubic_as_they_can_be() -> None:
+    assert {key: torus.box(*key) for key in BOXES} == BOXES
+
+
+def test_exchanges_of_a_torus_by_hand() -> None:
+    """Twelve chips as 4 x 3 on axes of 4: the side of four is a ring, that of three a line."""
+    wires = link("torus2d", 64, axis=4)
+    assert torus.sides(12, wires) == ((4, 2), (3, 1))
+    assert torus.hops(12, wires) == 2 + 2
+    size = 1e9
+    seconds, latency = torus.exchange_s("all_gather", size, 12, wires)
+    assert (float(seconds), float(latency)) == pytest.approx((size / (100e9 * 3), 4e-6))
+    assert float(torus.exchange_s("reduce_scatter", size, 12, wires)[0]) == pytest.approx(size / (100e9 * 3))
+    seconds, latency = torus.exchange_s("all_to_all", size, 12, wires)
+    assert (float(seconds), float(latency)) == pytest.approx((size * max(4 / 8, 3 / 4) / 100e9, 4e-6))
+    both = torus.all_reduce_s(size, 12, wires)
+    assert [float(x) for x in both] == pytest.approx([2 * size / (100e9 * 3), 8e-6])
+    for operation in ("all_gather", "all_to_all"):
+        assert [float(x) for x in torus.exchange_s(operation, 1.0, 12, wires)] == pytest.approx([4e-6] * 2)
+    assert [torus.ring_exists(n, wires) for n in (2, 3, 4, 6, 9, 12)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
