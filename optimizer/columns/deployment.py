@@ -97,7 +97,7 @@ class DeploymentColumns:
             "tpot_ms_max": (r.mode != "prefill") & _above(r.tpot_ms, bounds.get("tpot_ms_max")),
             "memory_capacity": _above(share, bounds.get("memory_capacity")),
         }
-        capacity = np.floor(self.rates(bounds) * UNIT + _ROUNDING).astype(np.int64)
+        capacity = planned(self.rates(bounds))
         broken["no rate left at the percentile"] = capacity <= 0
         keep = np.ones(len(r), dtype=bool)
         dropped: Counter[str] = Counter()
@@ -146,6 +146,11 @@ class DeploymentColumns:
     def _fewer(self, a: int, b: int) -> bool:
         r = self.replicas
         return bool(r.chips[a] <= r.chips[b] and r.expert_chips[a] <= r.expert_chips[b])
+
+
+def planned(rates: Any) -> Any:
+    """Requests per second as whole numbers of 1e-8, rounded down."""
+    return np.floor(rates * UNIT + _ROUNDING).astype(np.int64)
 
 
 def _above(values: Any, limit: float | None) -> Any:

@@ -8,11 +8,12 @@ Griggs et al., arXiv 2404.14527): one replica is full at 1.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.deployment import DeploymentColumns, planned
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import lies_within
@@ -44,6 +45,11 @@ class Item:
     rows: Any
     """The row of the bucket's table behind each rate."""
 
+    @cached_property
+    def capacity(self) -> Any:
+        """Rates planned with, in 1e-8 requests/s."""
+        return planned(self.rates)
+
 
 @dataclass(frozen=True, eq=False)
 class FleetColumns:
@@ -54,12 +60,9 @@ class FleetColumns:
     demands: tuple[tuple[float, ...], ...]
     """Requests per second of every bucket of every service."""
     items: tuple[Item, ...]
+    same: tuple[bool, ...]
+    """Whether one setup a phase must serve all of a service."""
     dropped: dict[str, int]
-
-    def kinds(self, item: Item) -> list[int]:
-        """Which supply each setup of an item uses."""
-        order = {s.name: j for j, s in enumerate(self.supplies)}
-        return [order[name] for name in item.setups.chip.tolist()]
 
 
 def items_of(
@@ -109,7 +112,7 @@ def _item(
 
 
 def _undominated(item: Item) -> Item:
-    """Setups for which no other of the chip has as few chips, as small blocks and every rate as high."""
+    """Setups for which no other of the chip and cache has as few chips, as small blocks, all rates as high."""
     r, kept = item.setups, list[int]()
     largest = [r.blocks(j)[0][0] for j in range(len(r))]
     order = np.lexsort((-item.rates.sum(axis=0), r.chips, largest))
@@ -124,6 +127,7 @@ def _covers(item: Item, i: int, j: int) -> bool:
     r = item.setups
     return bool(
         r.chip[i] == r.chip[j]
+        and (item.phase == "aggregated" or r.kv_dtype[i] == r.kv_dtype[j])
         and r.chips[i] <= r.chips[j]
         and lies_within(r.domains[i], r.domains[j])
         and (item.rates[:, i] >= item.rates[:, j]).all()

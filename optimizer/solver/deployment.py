@@ -7,7 +7,6 @@
 Rates are whole numbers of 1e-8 requests/s, money of 1e-6 USD, power of milliwatts: no rounding decides.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,13 +17,8 @@ from optimizer.solver.engine import SolveSettings
 from optimizer.solver.knapsack import Curves
 from optimizer.solver.milp import Milp, Proved, prove
 from optimizer.solver.nodes import Part, added, pack_nodes
+from optimizer.solver.totals import LINEAR, MOST, SCALE, asked, each_of, limit_of
 from optimizer.watch import UNWATCHED, Watch
-
-SCALE = {"chips": 1, "nodes": 1, "usd_per_hour": 10**6, "power_w": 10**3, "requests_per_s": UNIT}
-LINEAR = ("chips", "usd_per_hour", "power_w")
-_ROUNDING = 1e-6
-_MOST = 2**60
-"""Largest sum of a row that the engines' 64-bit arithmetic is trusted with."""
 
 Objectives = Sequence[tuple[str, int]]
 
@@ -141,7 +135,7 @@ class _Model:
         self.demand = self._demand()
         self.stock = self._stock()
         tops = [self._most(k) for k in range(len(rows))]
-        if sum(c * top for c, top in zip(self.capacity, tops, strict=True)) > _MOST:
+        if sum(c * top for c, top in zip(self.capacity, tops, strict=True)) > MOST:
             raise InputError("requests_per_s: too much traffic, or too many chips, to plan exactly")
         self.n = [self.m.variable(0, top) for top in tops]
         self.parts = [Part(self.n[k], *side) for k, sides in enumerate(self.sides) for side in sides]
@@ -168,7 +162,7 @@ class _Model:
 
     def _demand(self) -> int | None:
         rate = self.limits.get("requests_per_s")
-        return None if rate is None else math.ceil(rate * UNIT - 1e-3)
+        return None if rate is None else asked(rate)
 
     def _stock(self) -> list[int | None]:
         """Chips of each kind that a plan can use, from the inventory and from limits on totals."""
@@ -176,15 +170,12 @@ class _Model:
         for s in self.supplies:
             tops = [] if (limit := self.inventory(s.name)) is None else [limit]
             for name in LINEAR:
-                if f"{name}_max" in self.limits and (each := round(s.each(name) * SCALE[name])) > 0:
-                    tops.append(self._scaled(f"{name}_max", name) // each)
+                if f"{name}_max" in self.limits and (each := each_of(s, name)) > 0:
+                    tops.append(limit_of(name, self.limits[f"{name}_max"]) // each)
             if "nodes_max" in self.limits and s.node:
                 tops.append(int(self.limits["nodes_max"]) * s.node)
             found.append(min(tops) if tops else None)
         return found
-
-    def _scaled(self, bound: str, quantity: str) -> int:
-        return math.floor(self.limits[bound] * SCALE[quantity] + _ROUNDING)
 
     def _most(self, k: int) -> int:
         need = added((kind, size * n) for kind, size, n in self.sides[k])
@@ -239,7 +230,7 @@ class _Model:
                 self.m.row(self.used(c), high=limit)
         for name in LINEAR:
             if f"{name}_max" in self.limits:
-                self.m.row(self.goal(name), high=self._scaled(f"{name}_max", name))
+                self.m.row(self.goal(name), high=limit_of(name, self.limits[f"{name}_max"]))
 
     @property
     def supplies(self) -> tuple[Supply, ...]:
@@ -264,7 +255,7 @@ class _Model:
         if name.startswith("inventory:"):
             kinds = [s.name for s in self.supplies]
             return self.used(kinds.index(name.partition(":")[2]))
-        each = [round(s.each(name) * SCALE[name]) for s in self.supplies]
+        each = [each_of(s, name) for s in self.supplies]
         return added((part.variable, part.chips * each[part.kind]) for part in self.parts)
 
     def hold(self, goal: Mapping[int, int], sense: int, value: int) -> None:

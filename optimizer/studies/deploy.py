@@ -7,8 +7,9 @@ from typing import Literal
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import Unlimited
-from optimizer.solver.deployment import SCALE, Objectives, Packed, optimum
+from optimizer.solver.deployment import Objectives, Packed, optimum
 from optimizer.solver.engine import engine_version
+from optimizer.solver.totals import SCALE
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.deployment_plan import DeploymentCertificate, DeploymentResult, Pools
 from optimizer.spec.plan import Assumption, Binding, Objective

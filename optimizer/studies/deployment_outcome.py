@@ -7,7 +7,8 @@ from functools import cached_property
 from optimizer.check_deployment import DeploymentCheck
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InternalMismatch
-from optimizer.solver.deployment import SCALE, Packed
+from optimizer.solver.deployment import Packed
+from optimizer.solver.totals import SCALE
 from optimizer.spec.deployment_plan import DeploymentPlan, Pools, ReplicaPool
 
 _SAME = 1e-9

@@ -11,9 +11,9 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.fleet import FleetColumns, Item, items_of
 from optimizer.columns.supply import supplies
 from optimizer.errors import InputError, InternalMismatch
-from optimizer.solver.deployment import SCALE
 from optimizer.solver.engine import engine_version
 from optimizer.solver.fleet import FleetPlan, plan_fleet
+from optimizer.solver.totals import SCALE
 from optimizer.spec.deployment import DeploymentProblem, Traffic
 from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.fleet import Bucket, FleetProblem, Service
@@ -83,6 +83,7 @@ def price(problem: FleetProblem) -> PricedFleet:
         names=tuple(service.name for service in problem.services),
         demands=tuple(tuple(b.requests_per_s for b in s.traffic) for s in problem.services),
         items=tuple(items),
+        same=tuple((s.deployment or problem.deployment).mix == "same" for s in problem.services),
         dropped=dict(dropped),
     )
     return PricedFleet(columns, tuple(buckets))
@@ -91,8 +92,6 @@ def price(problem: FleetProblem) -> PricedFleet:
 def _single(problem: FleetProblem, service: Service, bucket: Bucket) -> DeploymentProblem:
     """One bucket of one service as a deployment question of its own."""
     space = service.deployment or problem.deployment
-    if "disaggregated" in space.mode and len(space.kv_dtype) > 1:
-        raise InputError(f"services: {service.name}: a fleet's disaggregated service takes one kv_dtype")
     if "separated" in space.mode or True in space.second_tier:
         raise InputError(
             f"services: {service.name}: a fleet has no mode separated and no second_tier; leave them out"
@@ -119,12 +118,6 @@ class _FleetStudy:
 
     def __post_init__(self) -> None:
         self.columns = self.priced.columns
-        self.same = any(
-            (s.deployment or self.problem.deployment).mix == "same" for s in self.problem.services
-        )
-        if self.same and self.problem.maximize:
-            raise InputError("maximize: needs deployment.mix any; one setup each serves all traffic or none")
-        self.slices = 1 if self.same else self.problem.slices
         stock = {f"inventory:{s.name}": float(s.count) for s in self.columns.supplies if s.count is not None}
         self.bounds = self.problem.constraints.given() | stock
         self.solves = 0
@@ -140,8 +133,6 @@ class _FleetStudy:
             self.columns,
             goal or self.problem.goal,
             bounds,
-            self.slices,
-            self.same,
             services,
             self.options.settings,
             self.watch,
@@ -151,11 +142,11 @@ class _FleetStudy:
 
     def check(self, plan: FleetPlan) -> FleetCheck:
         """The independent computation of a plan."""
-        return FleetCheck(self.columns, plan.replicas, plan.slices, self.slices)
+        return FleetCheck(self.columns, plan.replicas, plan.shares)
 
     def require(self, plan: FleetPlan) -> None:
         """InternalMismatch unless the plan holds and has the value it claims."""
-        if not plan.proved.values:
+        if plan.proved.status not in ("optimal", "feasible"):
             return
         checked = self.check(plan)
         broken = checked.broken(self.bounds, everything=self.problem.maximize is None)
@@ -196,9 +187,9 @@ class _FleetStudy:
             weight_dtype=row["weight_dtype"],
             kv_dtype=row["kv_dtype"],
             chips=chips,
-            utilisation=float(checked.utilisation(j, k)),
+            utilisation=float(checked.utilisation(j, k) or 0),
             usd_per_hour=None if supply.usd_per_hour is None else chips * supply.usd_per_hour,
-            parts=tuple(self._part(checked, key) for key in sorted(plan.slices) if key[:2] == (j, k)),
+            parts=tuple(self._part(checked, key) for key in sorted(plan.shares) if key[:2] == (j, k)),
         )
 
     def _part(self, checked: FleetCheck, key: tuple[int, int, int]) -> Part:
@@ -209,7 +200,7 @@ class _FleetStudy:
         return Part(
             input_tokens=bucket.input_tokens,
             output_tokens=bucket.output_tokens,
-            requests_per_s=float(checked.share(key)),
+            requests_per_s=float(checked.traffic(key)),
             batch=row["batch"],
             ttft_ms=row["ttft_ms"] or None,
             tpot_ms=row["tpot_ms"] or None,
