@@ -190,7 +190,7 @@ def melange(kinds: int, sizes: int, seed: int) -> FleetColumns:
     names = [f"gpu-{c}" for c in range(kinds)]
     supplies = kinds_of_chips(names, price.tolist(), None)
     item = Item(0, "aggregated", setups([("aggregated", n, 1) for n in names]), rates, None)
-    return FleetColumns(supplies, ("model",), (tuple(demand.tolist()),), (item,), {})
+    return FleetColumns(supplies, ("model",), (tuple(demand.tolist()),), (item,), (False,), {})
 
 
 def many_models(models: int, kinds: int, seed: int) -> FleetColumns:
@@ -207,7 +207,8 @@ def many_models(models: int, kinds: int, seed: int) -> FleetColumns:
             rows = [(phase, n, int(g)) for n, g in zip(names, groups, strict=True)]
             items.append(Item(model, phase, setups(rows), rates[None, :], None))
     supplies = kinds_of_chips(names, price.tolist(), 8)
-    return FleetColumns(supplies, tuple(map(str, range(models))), tuple(demands), tuple(items), {})
+    names = tuple(map(str, range(models)))
+    return FleetColumns(supplies, names, tuple(demands), tuple(items), (False,) * models, {})
 
 
 def scarce(columns: FleetColumns, plan: FleetPlan) -> dict[str, float]:
@@ -239,15 +240,15 @@ def fleets() -> None:
     for seed in range(3):
         columns = melange(5, 10, seed)
         timed(
-            f"Melange's size: 5 chips, 100 buckets, 8 slices, seed {seed}",
-            lambda columns=columns: plan_fleet(columns, goal, {}, 8, False).proved,
+            f"Melange's size: 5 chips, 100 buckets, seed {seed}",
+            lambda columns=columns: plan_fleet(columns, goal, {}).proved,
         )
     for seed in range(3):
         columns = many_models(100, 8, seed)
-        limits = scarce(columns, plan_fleet(columns, goal, {}, 1, True))
+        limits = scarce(columns, plan_fleet(columns, goal, {}))
         timed(
             f"100 models x 2 phases x 8 chips, scarce, seed {seed}",
-            lambda columns=columns, limits=limits: plan_fleet(columns, goal, limits, 1, True).proved,
+            lambda columns=columns, limits=limits: plan_fleet(columns, goal, limits).proved,
         )
     print()
 

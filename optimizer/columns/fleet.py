@@ -112,7 +112,7 @@ def _item(
 
 
 def _undominated(item: Item) -> Item:
-    """Setups for which no other of the chip and cache has as few chips, as small blocks, all rates as high."""
+    """Setups for which no other of its chip and cache has as few chips, as small blocks, and all rates."""
     r, kept = item.setups, list[int]()
     largest = [r.blocks(j)[0][0] for j in range(len(r))]
     order = np.lexsort((-item.rates.sum(axis=0), r.chips, largest))

@@ -45,9 +45,9 @@ def maximise(
     basis, scale, pivots = list(range(n, n + m)), 1, 0
     while (column := _entering(table[m, :-1], pivots < _STEEPEST)) is not None:
         watch.check()
-        row = _leaving(table, column, basis)
-        table, scale = _pivot(table, row, column, scale)
-        basis[row] = column
+        leaving = _leaving(table, column, basis)
+        table, scale = _pivot(table, leaving, column, scale)
+        basis[leaving] = column
         pivots += 1
     found = [Fraction(0)] * (n + m)
     for i, variable in enumerate(basis):

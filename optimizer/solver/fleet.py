@@ -108,7 +108,8 @@ class _Rounds:
         self.watch.say(Progress("fleet", name, "", incumbent, bound, done=self.solves, more=True))
 
     def _better(self, found: FleetPlan) -> None:
-        old, new = self.best and self.best.proved.objective, found.proved.objective
+        old = self.best.proved.objective if self.best else None
+        new = found.proved.objective
         if old is None or (new is not None and new < old):
             self.best = found
 
@@ -227,7 +228,7 @@ class _Fleet:
         return self.at[j, k][0]
 
     def _choices(self, mine: list[tuple[int, Item]]) -> None:
-        """A yes or no for each setup that serves all buckets, with its replicas: one, or one of each phase."""
+        """A yes or no for each setup that serves all buckets, with its replicas: one yes a phase."""
         by_phase: dict[str, dict[int, int]] = {"aggregated": {}, "prefill": {}, "decode": {}}
         for j, item in mine:
             for k in range(len(item.setups)):
@@ -330,7 +331,7 @@ class _Fleet:
             sums = self.m.least[self.served[service]]
             row = {self.at[key][0]: math.ceil(r) for key, r in each.items() if r}
             sums.append((row, math.ceil(rest)))
-            self._once({v: c for v, c in row.items()} | {self.served[service]: -1}, -math.ceil(rest))
+            self._once(row | {self.served[service]: -1}, -math.ceil(rest))
             return
         need = sum(demand) - rest
         for scale in _SCALES:

@@ -17,7 +17,6 @@ numbers of replicas alone, true of all fleets (Benders 1962).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from optimizer.solver.exact import maximise
 from optimizer.watch import UNWATCHED, Watch
@@ -139,9 +138,7 @@ class _Programme:
         """What each setup carries of each bucket, and all together; no phase of a pair more than the pair."""
         pairs = variables[len(self.busy) :] or (Fraction(0),) * len(self.demand)
         done = {
-            (*key, b): self.rates[key][b] * w
-            for (key, b), w in zip(self.busy, variables, strict=False)
-            if w
+            (*key, b): self.rates[key][b] * w for (key, b), w in zip(self.busy, variables, strict=False) if w
         }
         total: dict[tuple[str, int], Fraction] = {}
         for (j, k, b), x in done.items():

@@ -82,8 +82,8 @@ class FleetProblem(Strict):
     hardware: Offers
     deployment: ReplicaSpace = ReplicaSpace()
     services: Annotated[tuple[Service, ...], Field(min_length=1)]
-    slices: Annotated[int, Field(ge=1, le=1000)] = 8
-    """Equal parts of a bucket's traffic that may go to different setups."""
+    slices: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Without effect, and said so in the answer: a bucket is split freely. Files of version 1.x have it."""
     minimize: Goal | None = None
     maximize: Literal["requests_per_s"] | None = None
     """The most traffic served, where not all of it can be."""

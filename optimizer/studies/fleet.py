@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from optimizer.check_fleet import FleetCheck
@@ -18,7 +18,7 @@ from optimizer.spec.deployment import DeploymentProblem, Traffic
 from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.fleet import Bucket, FleetProblem, Service
 from optimizer.spec.fleet_plan import FleetDeployment, FleetResult, Part, ServicePool
-from optimizer.spec.plan import Binding, Conflict, Objective, Relaxation
+from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation
 from optimizer.studies.assumptions import chips_assumed
 from optimizer.studies.binding import WhatBinds, what_binds
 from optimizer.studies.conflict import smallest_conflict
@@ -58,7 +58,7 @@ def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
         binding=study.binding(plan, binds),
         binding_untried=binds.untried,
         conflict=study.explain() if solved == "infeasible" else None,
-        assumptions=chips_assumed(study.columns.supplies, study.check(plan).chips(), study.predicted),
+        assumptions=study.assumptions(plan),
         certificate=study.certificate(plan),
         wall_s=time.monotonic() - start,
         version=VERSION,
@@ -250,10 +250,24 @@ class _FleetStudy:
             return not chosen or self.plan(kept, goal, chosen).proved.status != "infeasible"
 
         names = smallest_conflict([*services, *self.bounds], feasible)
+        if len(names) == 1 and names[0] in services:
+            self._require_whole(services[names[0]])
         return Conflict(
             constraints=tuple(names),
             relaxations=tuple(self._relax(name, services) for name in names),
         )
+
+    def _require_whole(self, service: int) -> None:
+        """InputError if a service cannot run on any number of chips, whatever its requests must keep."""
+        items, _ = items_of(service, self.priced.buckets[service], {})
+        columns = replace(self.columns, items=tuple(items))
+        found = plan_fleet(columns, ("chips", 1), {}, frozenset({service}), self.options.settings, self.watch)
+        self.solves += found.proved.solves
+        if found.proved.status == "infeasible":
+            raise InputError(
+                f"services: {self.columns.names[service]}: no whole replica for all its traffic: each bucket "
+                "needs an aggregated configuration, or a prefill and a decode one, all of one kv_dtype"
+            )
 
     def _relax(self, name: str, services: Mapping[str, int]) -> Relaxation:
         """The nearest change of one bound, all others kept; of a service, the fleet without it."""
@@ -273,10 +287,14 @@ class _FleetStudy:
         words = "no change of it alone is enough" if to is None else sentence(name, to)
         return Relaxation(constraint=name, sentence=words, from_=self.bounds[name], to=to, unit="")
 
-    @property
-    def predicted(self) -> bool:
-        """Whether the cost model states rates of any service."""
-        return any(service.performance_table is None for service in self.problem.services)
+    def assumptions(self, plan: FleetPlan) -> tuple[Assumption, ...]:
+        """What the answer rests on that the problem did not say."""
+        predicted = any(service.performance_table is None for service in self.problem.services)
+        chips = chips_assumed(self.columns.supplies, self.check(plan).chips(), predicted)
+        if self.problem.slices is None:
+            return chips
+        how = "traffic is split freely, not in equal parts; leave it out"
+        return (Assumption(name="slices", value=how, source="docs/deployments.md"), *chips)
 
     def certificate(self, plan: FleetPlan) -> DeploymentCertificate:
         """Why the answer can be believed."""
