@@ -101,15 +101,21 @@ def outcome(stages: list[list[str]], seconds: float, log: Path) -> str:
     child = os.fork()
     if child == 0:
         _run(stages, log)
+    code = ended(child, seconds)
+    return "time" if code is None else "survived" if code == 0 else "killed"
+
+
+def ended(child: int, seconds: float) -> int | None:
+    """The exit code of a child; None if it took longer, and was ended with all that it began."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            return "survived" if os.waitstatus_to_exitcode(status) == 0 else "killed"
+            return os.waitstatus_to_exitcode(status)
         time.sleep(0.01)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return "time"
+    return None
 
 
 def _run(stages: list[list[str]], log: Path) -> None:
