@@ -22,6 +22,7 @@ from optimizer.cost.frame import Frame
 from optimizer.metrics import evaluate
 from optimizer.solver.listing import best_plans
 from optimizer.solver.oracle import all_values, brute_force
+from optimizer.solver.queue import SliceQueue
 from optimizer.solver.search import Search
 
 METRICS = ("tpot_ms", "ttft_ms", "output_tokens_per_s", "n_params", "loss", "memory_gib", "train_usd")
@@ -73,6 +74,7 @@ def points(space: Space, frame: Frame) -> list[dict[str, Any]]:
         "d_model": int(frame.d_model), "tensor_parallel": frame.tensor_parallel, "batch": int(frame.batch),
         "scaleup_domain": frame.chip.scaleup.domain, "alignment": frame.chip.aligned(frame.weight_dtype),
         "hbm_usable_gib": frame.chip.hbm_usable / 2**30, "hardware": frame.chip.name,
+        "weight_dtype": frame.weight_dtype,
     }  # fmt: skip
     facts |= {name: getattr(a, name) for name in ("qk_norm", "gated_ffn")}
     names = ("n_layers", "n_heads", "n_kv_heads", "d_head", "d_ff")
@@ -174,3 +176,73 @@ def test_what_the_compiler_leaves_is_what_the_rules_on_dimensions_keep(seed: int
         assert found == {tuple(truth.points[i][name] for name in names) for i in kept}
         assert compiled.alive == bool(len(compiled.depths) and len(compiled.attention) and len(compiled.ffn))
         at += len(own)
+
+
+def slices(space: Space, rules: Any, metric: str, sense: int) -> Any:
+    """(frame, table, bounds) of every run of depths that the queue would price."""
+    queue = SliceQueue(space, rules, symbol(metric), sense)
+    for number, frame in enumerate(space.frames()):
+        for table, bounds in queue.priced(number):
+            yield frame, table, bounds
+
+
+@pytest.mark.parametrize("seed", range(14))
+def test_no_bound_of_a_depth_is_above_a_plan(seed: int) -> None:
+    """Of the depth, and of each kind of attention in it; windows hold every plan's parameters."""
+    space, truth, asked = question(seed)
+    names = ("n_layers", "n_heads", "n_kv_heads", "d_head")
+    facts = ("hardware", "tensor_parallel", "batch", "d_model", "weight_dtype")
+    for metric, sense in (("tpot_ms", 1), ("output_tokens_per_s", -1), ("loss", 1), ("n_params", -1)):
+        best: dict[Any, float] = {}
+        params: dict[Any, list[float]] = {}
+        for i in truth.kept(asked["values"]):
+            point = truth.points[i]
+            key = (*(point[n] for n in facts), *(point[n] for n in names))
+            best[key] = min(best.get(key, np.inf), sense * truth.metrics[i][metric])
+            params.setdefault(key[: len(facts) + 1], []).append(truth.metrics[i]["n_params"])
+        seen = set()
+        for frame, table, bounds in slices(space, asked["rules"], metric, sense):
+            own = (frame.chip.name, frame.tensor_parallel, frame.batch, frame.d_model, frame.weight_dtype)
+            kinds = space.attention.take(table.rules.attention)
+            for d, depth in enumerate(table.depths.tolist()):
+                window = params.get((*own, depth), [])
+                assert all(bounds.low[d] * (1 - 1e-9) <= n <= bounds.high[d] * (1 + 1e-9) for n in window)
+                assert bounds.key[d] == bounds.by_attention[d].min()
+                for a in range(len(kinds)):
+                    key = (*own, depth, *(int(getattr(kinds, n)[a]) for n in names[1:]))
+                    if key in best:
+                        seen.add(key)
+                        assert bounds.by_attention[d, a] <= best[key] + 1e-9 * abs(best[key])
+        assert seen == set(best)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("windowed", [False, True])
+def test_bounds_are_exact_where_nothing_but_parameters_is_asked(seed: int, windowed: bool) -> None:
+    """Costs rise with the width of the network, so the cheapest in the window is the best plan."""
+    space, truth, _ = question(seed)
+    rules, values = space.rules, {}
+    if windowed:
+        own = sorted(m["n_params"] for m in truth.metrics)
+        values = {"parameter_window": (own[len(own) // 3], own[2 * len(own) // 3])}
+        rules = rules.with_value("parameter_window", values["parameter_window"])
+    for metric, sense in (("tpot_ms", 1), ("output_tokens_per_s", -1), ("memory_gib", 1), ("n_params", 1)):
+        best: dict[Any, float] = {}
+        for i in truth.kept(values):
+            p = truth.points[i]
+            key = (
+                p["hardware"],
+                p["tensor_parallel"],
+                p["batch"],
+                p["weight_dtype"],
+                p["d_model"],
+                p["n_layers"],
+            )
+            best[key] = min(best.get(key, np.inf), sense * truth.metrics[i][metric])
+        found = {
+            (f.chip.name, f.tensor_parallel, f.batch, f.weight_dtype, f.d_model, depth): float(bounds.key[d])
+            for f, table, bounds in slices(space, rules, metric, sense)
+            for d, depth in enumerate(table.depths.tolist())
+            if np.isfinite(bounds.key[d])
+        }
+        assert found == pytest.approx(best, rel=1e-9)
