@@ -137,8 +137,6 @@ class DeploymentCheck:
             found.append("memory_capacity")
         if not all(map(self._spills, self.rows.values())):
             found.append("second_tier")
-        if not self._below(self.utilisation_max):
-            found.append("utilisation_max")
         if self.percentile is not None and "ttft_ms_max" in bounds and not self._in_time(bounds):
             found.append("percentile")
         if self.same and not self._one_setup():
@@ -154,9 +152,9 @@ class DeploymentCheck:
         return modes in ([], ["aggregated"], ["prefill"], ["decode"], ["decode", "prefill"])
 
     def _in_stock(self, s: Supply) -> bool:
-        if s.count is None:
-            return True
-        return self.chips(s.name) <= s.count and (s.node is None or self.nodes(s) is not None)
+        if s.count is not None and self.chips(s.name) > s.count:
+            return False
+        return s.node is None or self.nodes(s) is not None
 
     def _fits(self, bounds: Mapping[str, float]) -> Any:
         usable = {s.name: s.usable_gib or math.inf for s in self.supplies} | {"": math.inf}
@@ -173,12 +171,6 @@ class DeploymentCheck:
             tier and row["second_tier_gib"] * 2**30 <= tier.capacity * (1 + 1e-9)
         )
 
-    def _below(self, most: float) -> bool:
-        return all(
-            not _above(self.utilisation(mode), most * self.factors.get(mode, 1.0))
-            for mode in ("aggregated", "prefill", "decode")
-        )
-
     def _in_time(self, bounds: Mapping[str, float]) -> bool:
         """The percentile's wait of an M/M/1 queue at the load each replica gets."""
         late = 1 - (self.percentile or 0) / 100
@@ -188,6 +180,8 @@ class DeploymentCheck:
             service = max(row["requests_per_s"], 1e3 / row["ttft_ms"])
             pool = self.planned(row["mode"])
             rho = float(self.planned_rate(i) * self.load(row["mode"]) / pool) / service
+            if rho >= 1:
+                return False
             if rho > late:
                 wait_ms = 1e3 * math.log(rho / late) / ((1 - rho) * service)
                 if _above(row["ttft_ms"] + wait_ms, bounds["ttft_ms_max"]):
