@@ -155,6 +155,7 @@ def compare(columns: DeploymentColumns, name: str, sense: int, bounds: dict[str,
         columns.factors,
         capped.get("requests_per_s"),
         capped.get("utilisation_max", 1.0),
+        same=columns.same,
     )
     assert not checked.broken(capped)
 
