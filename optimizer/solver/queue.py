@@ -90,7 +90,8 @@ class SliceQueue:
         self._n_widths = len(self.space.architecture.d_model)
         self._coarse = CoarseBounds(self.space, self._compiler, self.objective, self.sense)
         whole = _Cell(range(self.space.n_settings), range(self._n_widths))
-        self._heap: list[_Entry] = [self._entry(whole)]
+        empty = not len(self.space.attention) or not len(self.space.ffn)  # a choice held where no kind has it
+        self._heap: list[_Entry] = [] if empty else [self._entry(whole)]
         self.empty: list[tuple[float, _Cell]] = []
         """Cells left out by their coarse bounds."""
         self.opened: dict[int, float] = {}
@@ -183,7 +184,9 @@ class SliceQueue:
             return float(self.floors[setting, start][width - start])
         cells = [(entry.bound, entry.what) for entry in self._heap if isinstance(entry.what, _Cell)]
         cells += self.empty
-        return next(bound for bound, c in cells if setting in c.settings and width in c.widths)
+        return next(
+            (bound for bound, c in cells if setting in c.settings and width in c.widths), np.inf
+        )  # in no cell: nothing was there to be bounded
 
     def _price(self, entry: _Entry, limit: float) -> list[_Entry]:
         self.opened[entry.number] = entry.bound

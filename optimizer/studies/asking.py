@@ -1,8 +1,9 @@
 """From a problem to its `Question`, and re-solves as plain functions of plain data, for any executor."""
 
 import json
-from functools import lru_cache
+import threading
 from typing import Any
+from uuid import uuid4
 
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.kinds import kind_of
@@ -11,9 +12,11 @@ from optimizer.spec.studies import Answer
 from optimizer.studies.architecture_question import ArchitectureQuestion
 from optimizer.studies.deployment_question import DeploymentQuestion
 from optimizer.studies.question import Ask, Question
-from optimizer.watch import Watch
+from optimizer.watch import UNWATCHED, Watch
 
 AnyProblem = Problem | DeploymentProblem
+_KEPT = 8
+"""Problems prepared at the same time."""
 
 
 def question_of(problem: AnyProblem) -> Question:
@@ -23,24 +26,52 @@ def question_of(problem: AnyProblem) -> Question:
     return ArchitectureQuestion(problem)
 
 
-def ask(problem_json: str, asked: Ask, time_limit_s: float | None = None) -> Answer:
-    """Answer one re-solve; runs in any thread, process or machine. What a problem prepares is kept."""
-    return prepared(problem_json).optimum(asked, Watch.within(time_limit_s))
-
-
 def text_of(problem: AnyProblem) -> str:
-    """A problem as text from which `ask` makes the same problem."""
+    """A problem as text from which `Questions` makes the same problem."""
     return problem.model_dump_json(exclude_unset=True)
 
 
-def begin(problem: AnyProblem) -> Question:
-    """The question of a problem at the start of a study: files it names may have changed since the last."""
-    prepared.cache_clear()
-    return prepared(text_of(problem))
+class Questions:
+    """The questions of one study, with what they have prepared so far: each thread has its own.
+
+    Made when a study starts, for files that a problem names may have changed since the last. A worker in
+    another process or on another machine gets questions of its own, kept for as long as it serves the study.
+    """
+
+    def __init__(self, study: str | None = None) -> None:
+        self._study = study or uuid4().hex
+        self._own = threading.local()
+
+    def of(self, problem_json: str) -> Question:
+        """The question of a problem, as this thread has prepared it."""
+        known: dict[str, Question] | None = getattr(self._own, "known", None)
+        if known is None:
+            known = self._own.known = {}
+        if problem_json not in known:
+            if len(known) >= _KEPT:
+                known.clear()
+            model: Any = kind_of(json.loads(problem_json)).load()
+            known[problem_json] = question_of(model.model_validate_json(problem_json))
+        return known[problem_json]
+
+    def ask(self, problem_json: str, asked: Ask, watch: Watch = UNWATCHED) -> Answer:
+        """Answer one re-solve; runs in any thread, process or machine."""
+        return self.of(problem_json).optimum(asked, watch)
+
+    def __reduce__(self) -> Any:
+        return _in_worker, (self._study,)
 
 
-@lru_cache(maxsize=8)
-def prepared(problem_json: str) -> Question:
-    """The question of a problem, with what it has prepared so far in this process."""
-    model: Any = kind_of(json.loads(problem_json)).load()
-    return question_of(model.model_validate_json(problem_json))
+_serving: dict[str, Questions] = {}
+"""In a worker: the study that it serves, by name. Studies share nothing."""
+_lock = threading.Lock()
+
+
+def _in_worker(study: str) -> Questions:
+    """A study's questions in the process that its pickled ones have come to."""
+    with _lock:
+        if study not in _serving:
+            while len(_serving) >= _KEPT:
+                del _serving[next(iter(_serving))]
+            _serving[study] = Questions(study)
+        return _serving[study]

@@ -15,7 +15,7 @@ from pathlib import Path
 from optimizer.errors import InputError
 from optimizer.spec.plan import Conflict
 from optimizer.spec.studies import AnyPlan, Frontier, FrontierStatus, Gap
-from optimizer.studies.asking import AnyProblem, begin
+from optimizer.studies.asking import AnyProblem, Questions, text_of
 from optimizer.studies.boxes import NO_FLOOR, Box, Corner, Solved, maximal
 from optimizer.studies.executors import Here
 from optimizer.studies.frontier_notes import notes_of
@@ -49,10 +49,14 @@ def frontier(
     defaults; the first objective needs none. `points` stops after that many. `models` are placed beside
     it. Stopped by the time limit or Ctrl-C, the status is 'partial' and `gaps` says what is missing.
     """
-    question = begin(problem)
+    watch, questions = options.watch(), Questions()
+    question = questions.of(text_of(problem))
     names = _names(tuple(objectives) or question.usual())
     question.beside(models)
-    walk = _Walk(problem, names, resolution or {}, points, executor or Here(), journal, options)
+    steps = _steps(names, resolution or {})
+    study = {"study": "frontier", "objectives": list(names), "resolution": sorted(steps.items())}
+    resolves = Resolves(problem, study, executor or Here(), journal, watch, questions)
+    walk = _Walk(problem, names, steps, points, resolves)
     try:
         return walk.run(models)
     finally:
@@ -67,6 +71,13 @@ def _names(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _steps(names: tuple[str, ...], resolution: dict[str, float]) -> dict[str, float]:
+    strange = [name for name in resolution if name not in names]
+    if strange:
+        raise InputError(f"resolution {strange[0]}: is not among objectives {','.join(names)}")
+    return resolution
+
+
 class _Walk:
     """One frontier in the making."""
 
@@ -76,16 +87,10 @@ class _Walk:
         names: tuple[str, ...],
         resolution: dict[str, float],
         points: int | None,
-        executor: Executor,
-        journal: Path | None,
-        options: Options,
+        resolves: Resolves,
     ) -> None:
-        strange = [name for name in resolution if name not in names]
-        if strange:
-            raise InputError(f"resolution {strange[0]}: is not among objectives {','.join(names)}")
-        study = {"study": "frontier", "objectives": list(names), "resolution": sorted(resolution.items())}
-        self.resolves = Resolves(problem, study, executor, journal, options.watch())
-        question = self.resolves.question
+        self.resolves = resolves
+        question = resolves.question
         self.aims = tuple(question.aim(name, step=resolution.get(name)) for name in names)
         self.most = points or inf
         self.problem = problem

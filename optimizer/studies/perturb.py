@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.spec.studies import AnyPlan, Bearing, Change, Critical, Perturbation
-from optimizer.studies.asking import AnyProblem, begin
+from optimizer.studies.asking import AnyProblem
 from optimizer.studies.binding import UNLIMITED, gain_of
 from optimizer.studies.critical import critical_changes
 from optimizer.studies.executors import Here
@@ -51,7 +51,6 @@ def perturb(
     Each is solved to its proven optimum; `alone` shows a dimension changed with all else kept. For each
     constant of `vary` it is also bisected how far it may be wrong, either way, before the plan changes.
     """
-    begin(problem)
     study = {"study": "perturb"}
     resolves = Resolves(problem, study, executor or Here(), journal, options.watch())
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.spec.studies import Answer, Work
-from optimizer.studies.asking import AnyProblem, ask, prepared, text_of
+from optimizer.studies.asking import AnyProblem, Questions, text_of
 from optimizer.studies.executors import Here
 from optimizer.studies.journal import Journal, digest
 from optimizer.studies.question import Ask, Question
@@ -30,10 +30,12 @@ class Resolves:
     executor: Executor = field(default_factory=Here)
     journal_path: Path | None = None
     watch: Watch = UNWATCHED
+    questions: Questions = field(default_factory=Questions)
+    """What the study has prepared."""
 
     def __post_init__(self) -> None:
         self.text = text_of(self.problem)
-        self.question: Question = prepared(self.text)
+        self.question: Question = self.questions.of(self.text)
         self.work = Work()
         self._used: set[str] = set()
         self._start = time.monotonic()
@@ -55,7 +57,7 @@ class Resolves:
             answer = self.journal.get(key)
             if answer is None:
                 raise Stopped
-            self.journal.check(key, partial(_right, prepared(text), item))
+            self.journal.check(key, partial(_right, self.questions.of(text), item))
             if key not in self._used:
                 self._used.add(key)
                 self.work = self.work.plus(answer)
@@ -86,7 +88,8 @@ class Resolves:
         running: dict[Future[Answer], str] = {}
         try:
             for key, (text, item) in missing.items():
-                future = self.executor.submit(ask, text, item, self._left())
+                self.watch.check()
+                future = self.executor.submit(self.questions.ask, text, item, self.watch)
                 if future.done():
                     self._take(future, key)
                 else:
@@ -102,10 +105,6 @@ class Resolves:
 
     def _take(self, future: "Future[Answer]", key: str) -> None:
         self.journal.add(key, future.result())
-
-    def _left(self) -> float | None:
-        self.watch.check()
-        return self.watch.left()
 
 
 def _right(question: Question, item: Ask, answer: Answer) -> bool:

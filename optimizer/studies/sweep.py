@@ -11,7 +11,7 @@ from optimizer.errors import InputError
 from optimizer.spec.loading import validate
 from optimizer.spec.problem import Problem
 from optimizer.spec.studies import Answer, Sweep, SweepRow
-from optimizer.studies.asking import prepared, text_of
+from optimizer.studies.asking import text_of
 from optimizer.studies.executors import Here
 from optimizer.studies.question import Ask
 from optimizer.studies.resolves import Resolves
@@ -59,7 +59,7 @@ def _run(problem: Problem, over: Mapping[str, Sequence[Any]], resolves: Resolves
     rows: list[SweepRow] = []
     status = "complete"
     for start in range(0, len(combinations), _AT_ONCE):
-        part = [_posed(problem, at) for at in combinations[start : start + _AT_ONCE]]
+        part = [_posed(problem, at, resolves) for at in combinations[start : start + _AT_ONCE]]
         live = [posed for posed in part if isinstance(posed, tuple)]
         try:
             answers = iter(resolves.each(live))
@@ -82,14 +82,14 @@ def _run(problem: Problem, over: Mapping[str, Sequence[Any]], resolves: Resolves
     )
 
 
-def _posed(problem: Problem, at: Mapping[str, Any]) -> tuple[str, Ask] | str:
+def _posed(problem: Problem, at: Mapping[str, Any], resolves: Resolves) -> tuple[str, Ask] | str:
     """The problem with some fields set, and what is asked of it; or why it cannot be asked."""
     data = problem.model_dump(mode="json", exclude_unset=True)
     try:
         for path, value in at.items():
             _put(data, path, value)
         text = text_of(validate(Problem, data, ", ".join(f"{k}={v}" for k, v in at.items())))
-        question = prepared(text)
+        question = resolves.questions.of(text)
         aims = tuple(question.aim(name, sense) for name, sense in question.problem.objectives)
     except InputError as error:
         return str(error)

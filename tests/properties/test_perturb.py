@@ -11,7 +11,7 @@ from test_optimum import problems
 from optimizer.columns.compiled import symbol
 from optimizer.columns.space import resolve
 from optimizer.solver.oracle import brute_force
-from optimizer.studies.asking import ask, text_of
+from optimizer.studies.asking import Questions, text_of
 from optimizer.studies.moves import can_be_dropped, is_tighter, moves_of
 from optimizer.studies.perturb import Variation, perturb
 from optimizer.studies.question import Ask
@@ -51,7 +51,7 @@ def test_each_perturbed_optimum_is_the_enumerated_one(problem, data) -> None:
     truth = brute_force(space, rules, symbol(name), sense)
     change = {"without": (rule,)} if move is None else {"values": {rule: move[1]}}
     aim = {"metric": name, "sense": "min" if sense > 0 else "max", "step": 1.0}
-    plan = ask(text_of(problem), Ask(aims=(aim,), **change)).plan
+    plan = Questions().ask(text_of(problem), Ask(aims=(aim,), **change)).plan
     assert (plan is None) == bool(np.isinf(truth))
     if plan is not None:
         assert sense * plan.metrics[name] == pytest.approx(truth, rel=1e-9)
@@ -68,7 +68,7 @@ def test_a_choice_held_and_a_figure_scaled_equal_a_problem_made_so(problem, data
     value = data.draw(st.sampled_from(getattr(problem.architecture, field)))
     factor = data.draw(st.sampled_from([0.7, 1.3]))
     asked = Ask(aims=(aim,), fixed={field: value}, scaled={"hardware.hbm_bandwidth": factor})
-    plan = ask(text_of(problem), asked).plan
+    plan = Questions().ask(text_of(problem), asked).plan
     lattice = problem.architecture.model_copy(update={field: (value,)})
     other = resolve(problem.model_copy(update={"architecture": lattice}))
     chips = tuple(c.model_copy(update={"hbm_bandwidth": c.hbm_bandwidth * factor}) for c in space.chips)

@@ -21,7 +21,7 @@ from optimizer.report.json import to_json
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.problem import Problem
 from optimizer.studies import journal as journal_module
-from optimizer.studies import resolves as resolves_module
+from optimizer.studies.asking import Questions
 from optimizer.studies.frontier import frontier
 from optimizer.studies.perturb import Variation, perturb
 from optimizer.watch import Stopped
@@ -38,13 +38,13 @@ def run(path: Path | None, **more) -> str:
 def count(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Re-solves really done."""
     done: list[str] = []
-    honest = resolves_module.ask
+    honest = Questions.ask
 
-    def counted(text, asked, limit=None):
+    def counted(self, text, asked, watch):
         done.append(asked.model_dump_json())
-        return honest(text, asked, limit)
+        return honest(self, text, asked, watch)
 
-    monkeypatch.setattr(resolves_module, "ask", counted)
+    monkeypatch.setattr(Questions, "ask", counted)
     return done
 
 
@@ -230,7 +230,7 @@ def test_interrupted_it_is_a_frontier_with_gaps_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "j"
-    honest = resolves_module.ask
+    honest = Questions.ask
     asked: list[int] = []
 
     def interrupted(*rest):
@@ -240,13 +240,13 @@ def test_interrupted_it_is_a_frontier_with_gaps_and_goes_on(
         return honest(*rest)
 
     whole = frontier(samples.problem(), NAMES, STEPS)
-    monkeypatch.setattr(resolves_module, "ask", interrupted)
+    monkeypatch.setattr(Questions, "ask", interrupted)
     part = frontier(samples.problem(), NAMES, STEPS, journal=path)
     assert part.status == "partial"
     assert part.gaps
     assert 0 < len(part.points) < len(whole.points)
     assert all(point in whole.points for point in part.points)
-    monkeypatch.setattr(resolves_module, "ask", honest)
+    monkeypatch.setattr(Questions, "ask", honest)
     assert run(path) == to_json(whole)
 
 

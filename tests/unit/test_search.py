@@ -286,3 +286,12 @@ def test_a_question_that_cannot_be_asked_is_an_input_error() -> None:
         solve(samples.problem(minimize="tpot"))
     with pytest.raises(InputError, match="needs a baseline"):
         solve(samples.problem(constraints={"loss_increase_max": 0.1}))
+
+
+def test_a_choice_that_no_kind_has_is_infeasible() -> None:
+    """As a perturbation asks for it: ten heads where the rules leave no group of them."""
+    space = resolve(samples.problem()).restricted({"n_heads": 7})
+    assert len(space.attention) == 0
+    outcome = search_module.Search(space, space.rules, symbol("tpot_ms"), 1).run()
+    assert outcome.finished
+    assert outcome.best is None
