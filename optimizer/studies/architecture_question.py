@@ -137,9 +137,12 @@ class ArchitectureQuestion:
         return checked.metrics, checked.broken
 
     def held(
-        self, plan: Plan, scaled: Mapping[str, float]
+        self, plan: Plan, scaled: Mapping[str, float], values: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
-        """The same plan with constants scaled: its metrics, and the rules it breaks."""
+        """The same plan with constants scaled: its metrics, and the rules it breaks.
+
+        Constraints with other `values` change no metric here.
+        """
         other = self._changed(Ask(aims=(), scaled=dict(scaled)))
         chosen = self.choices(plan)
         if "batch" not in self.domains():

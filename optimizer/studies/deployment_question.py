@@ -170,15 +170,18 @@ class DeploymentQuestion:
         return outcome.metrics(), tuple(outcome.check.broken(self.bounds))
 
     def held(
-        self, plan: DeploymentPlan, scaled: Mapping[str, float]
+        self, plan: DeploymentPlan, scaled: Mapping[str, float], values: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
-        """The same pools with constants scaled; None where a pool can no longer be."""
+        """The same pools with constants scaled, for other traffic where `values` says so; None where a pool
+        can no longer be."""
         other = self._changed(Ask(aims=(), scaled=dict(scaled)))
         rows = {other._row(pool, {}): pool.replicas for pool in plan.deployment.pools}
         counts = {row: n for row, n in rows.items() if row is not None}
         if len(counts) < len(plan.deployment.pools):
             return None, ()
         outcome = other._outcome(other.bounds, counts)
+        demand = (values or {}).get("requests_per_s", outcome.columns.demand)
+        outcome = replace(outcome, columns=replace(outcome.columns, demand=demand))
         return outcome.metrics(), tuple(outcome.check.broken(other.bounds))
 
     def _row(self, pool: Any, changed: Mapping[str, Any]) -> int | None:

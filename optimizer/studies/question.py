@@ -70,8 +70,11 @@ class Question(Protocol):
         """The plan with one choice changed: its metrics, and the constraints it breaks."""
         ...
 
-    def held(self, plan: Any, scaled: Mapping[str, float]) -> tuple[dict[str, float] | None, tuple[str, ...]]:
-        """The same plan with constants scaled: its metrics (None if it cannot be), and what it breaks."""
+    def held(
+        self, plan: Any, scaled: Mapping[str, float], values: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+        """The same plan with constants scaled, and constraints of other values where a metric depends on one:
+        its metrics (None if it cannot be), and what it breaks."""
         ...
 
     def tighter(self, constraint: str, old: Any, new: Any) -> bool:

@@ -114,7 +114,7 @@ def _right(question: Question, item: Ask, answer: Answer) -> bool:
     """
     if answer.plan is None:
         return True
-    metrics, _ = question.held(answer.plan, item.scaled)
+    metrics, _ = question.held(answer.plan, item.scaled, item.values)
     said = answer.plan.metrics
     if metrics is None:
         return False
