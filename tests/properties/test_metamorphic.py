@@ -16,7 +16,7 @@ from optimizer.columns.compiled import symbol
 from optimizer.columns.space import resolve
 from optimizer.solver.search import Search
 from optimizer.spec.problem import Problem
-from optimizer.studies.asking import ask, text_of
+from optimizer.studies.asking import Questions, text_of
 from optimizer.studies.moves import can_be_dropped
 from optimizer.studies.question import Ask
 
@@ -115,7 +115,7 @@ def test_a_dropped_rule_is_a_file_without_it(drawing: Any) -> None:
     rule = rules[int(place * (len(rules) - 1))]
     name, sense = problem.objectives[0]
     aim = {"metric": name, "sense": "min" if sense > 0 else "max", "step": 1.0}
-    plan = ask(text_of(problem), Ask(aims=(aim,), without=(rule,))).plan
+    plan = Questions().ask(text_of(problem), Ask(aims=(aim,), without=(rule,))).plan
     given_, own = document(problem).get("constraints", {}), document(problem)
     left = {k: v for k, v in given_.items() if k != rule}
     own["constraints"] = left if rule in given_ and rule.endswith(("_max", "_min")) else {**left, rule: False}
