@@ -17,13 +17,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     from optimizer import catalog
     from optimizer.report import catalogues
-    from optimizer.spec.loading import read_yaml
+    from optimizer.spec.loading import read_text, read_yaml
 
     if arguments.name:
         path = catalog.problem_file(arguments.name)
         if arguments.json:
             return dump(arguments, read_yaml(path))
-        write(arguments, path.read_text(encoding="utf-8"))  # as it is: it is there to be copied
+        write(arguments, read_text(path))  # as it is: it is there to be copied
         return 0
     shipped = [read_yaml(path) for path in catalog.problem_files().values()]
     if arguments.json:

@@ -22,7 +22,7 @@ from optimizer.hugging_face.families import (
     WRAPPERS,
     Family,
 )
-from optimizer.spec.loading import MAX_BYTES
+from optimizer.spec.loading import check_size, read_text
 
 Fields = dict[str, Any]
 
@@ -149,30 +149,28 @@ def read_fields(place: Path) -> tuple[Fields, Path]:
         file = place / "config.json" if place.is_dir() else place
         if place.is_dir() and not file.exists():
             raise InputError(f"{place}: is a directory without a config.json")
-        if not file.exists():
-            raise InputError(f"{file}: no such file")
-        if not file.is_file():
-            raise InputError(f"{file}: is not a regular file")
-        size = file.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"{file}: {size} bytes; a file of at most {MAX_BYTES} bytes is accepted")
-        data = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_no_twins)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{place}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise InputError(f"{str(place)[:200]}: {error.strerror or error}") from None
+    return parse_fields(read_text(file, "config.json", encoding="utf-8-sig"), str(file)), file
+
+
+def parse_fields(text: str, name: str) -> Fields:
+    """The fields of the text of a config.json; `name` begins messages."""
+    try:
+        data = json.loads(text, object_pairs_hook=_no_twins)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise InputError(f"{place}: {where} is not valid JSON: {error.msg}") from None
+        raise InputError(f"{name}: {where} is not valid JSON: {error.msg}") from None
     except RecursionError:
-        raise InputError(f"{place}: is nested too deeply") from None
+        raise InputError(f"{name}: is nested too deeply") from None
     except ValueError as error:
-        raise InputError(f"{place}: holds a value that cannot be read: {str(error)[:120]}") from None
-    except OSError as error:
-        raise InputError(f"{place}: {error.strerror or error}") from None
+        raise InputError(f"{name}: holds a value that cannot be read: {str(error)[:120]}") from None
+    check_size(data, name)
     if not isinstance(data, dict):
         raise InputError(
-            f"{file}: holds a {type(data).__name__}, not an object with fields such as hidden_size"
+            f"{name}: holds a {type(data).__name__}, not an object with fields such as hidden_size"
         )
-    return data, file
+    return data
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> Fields:

@@ -199,7 +199,7 @@ class Architecture(Strict):
     d_model: Positive
     vocab_size: Positive
     tied_embeddings: bool = False
-    position_embeddings: Annotated[int, Field(ge=0)] = 0
+    position_embeddings: Annotated[int, Field(ge=0, le=10**7)] = 0
     """Learned positions (GPT-3); rotary models have none."""
     layers: tuple[Layers, ...] = Field(min_length=1)
     aliases: tuple[str, ...] = ()
@@ -302,6 +302,6 @@ def _group(common: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _part(half: str, kind: Any, kinds: dict[str, type[Strict]], fields: dict[str, Any]) -> dict[str, Any]:
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise ValueError(f"{half} '{str(kind)[:40]}' is no kind; use one of {', '.join(kinds)}")
     return {"kind": kind} | {k: fields[k] for k in kinds[kind].model_fields if k in fields}

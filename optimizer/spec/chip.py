@@ -14,9 +14,9 @@ class ScaleUp(Strict):
     """How the chips of one domain are wired. Bandwidths are per chip and one direction."""
 
     topology: Literal["switch", "mesh", "torus2d", "torus3d", "pcie"]
-    domain: Annotated[int, Field(ge=1, description="chips that reach each other over these links")]
+    domain: Annotated[int, Field(ge=1, le=10**7, description="chips that reach each other over these links")]
     bandwidth: BytesPerSecond
-    axis: Annotated[int, Field(ge=1)] = 1
+    axis: Annotated[int, Field(ge=1, le=10**7)] = 1
     """Chips along one axis of a torus; a group shorter than this has no wrap-around."""
 
 
@@ -32,7 +32,7 @@ class PrefillAttention(Strict):
     """Share of the bf16 peak reached on s query tokens: peak * s / (s + half)."""
 
     peak: Fraction
-    half: Annotated[float, Field(ge=0)]
+    half: Annotated[float, Field(ge=0, le=1e9)]
 
 
 class ExpertKernel(Strict):
@@ -41,13 +41,13 @@ class ExpertKernel(Strict):
     arithmetic: ComputeDtype | None = None
     """What its products run in, if not what the weight format does elsewhere on the chip."""
     compute: Fraction
-    width_half: Annotated[float, Field(ge=0)]
-    tile_half: Annotated[float, Field(ge=0)]
+    width_half: Annotated[float, Field(ge=0, le=1e9)]
+    tile_half: Annotated[float, Field(ge=0, le=1e9)]
     memory: Fraction
-    activations: Annotated[float, Field(gt=0, le=20)]
+    activations: Annotated[float, Field(ge=1e-3, le=20)]
     overhead: Seconds
-    per_pair: Annotated[float, Field(ge=0, description="seconds per token and chosen expert")] = 0.0
-    per_expert: Annotated[float, Field(ge=0, description="seconds per touched expert")] = 0.0
+    per_pair: Annotated[float, Field(ge=0, le=1, description="seconds per token and chosen expert")] = 0.0
+    per_expert: Annotated[float, Field(ge=0, le=1, description="seconds per touched expert")] = 0.0
 
 
 class Streaming(Strict):
@@ -114,7 +114,7 @@ class Efficiency(Strict):
     scaleout: Shot = SCALEOUT
     experts: dict[ComputeDtype | WeightDtype, ExpertKernel] = {}
     """By the format of the weights where that was measured, else by what they are multiplied in."""
-    host_speed: Annotated[float, Field(gt=0, le=10)] = 1.0
+    host_speed: Annotated[float, Field(ge=1e-3, le=10)] = 1.0
     """How fast the host of the chip's usual systems launches kernels, over that of an H100 system."""
     training: Training | None = None
     measured: bool = False
@@ -132,16 +132,16 @@ class Chip(Strict):
     hbm_capacity: Bytes
     hbm_usable: Bytes
     hbm_bandwidth: BytesPerSecond
-    n_cores: Annotated[int, Field(ge=1)]
+    n_cores: Annotated[int, Field(ge=1, le=10**7)]
     scaleup: ScaleUp
     scaleout_bandwidth: BytesPerSecond | None = None
     second_tier: SecondTier | None = None
     tdp: Watts | None = None
     power: Watts | None = None
-    usd_per_chip_hour: Annotated[float, Field(gt=0)] | None = None
-    alignment: dict[ComputeDtype, Annotated[int, Field(ge=1)]]
+    usd_per_chip_hour: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
+    alignment: dict[ComputeDtype, Annotated[int, Field(ge=1, le=10**7)]]
     """Elements that a sharded dimension must be a multiple of to run at full speed."""
-    tile: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (128, 128)
+    tile: tuple[Annotated[int, Field(ge=1, le=10**7)], Annotated[int, Field(ge=1, le=10**7)]] = (128, 128)
     """Output tile (rows, columns) of the default GEMM kernel, for tile and wave quantisation."""
     efficiency: Efficiency = Efficiency()
     confidence: Literal["high", "medium", "low"] = "low"
@@ -152,6 +152,8 @@ class Chip(Strict):
     def _whole(self) -> "Chip":
         if "bf16" not in self.dense_flops:
             raise ValueError("dense_flops needs bf16: every model here keeps some operators in 16 bit")
+        if "bf16" not in self.alignment:
+            raise ValueError("alignment needs bf16, which holds for formats that it does not name")
         if "bf16" not in self.efficiency.gemm or "bf16" not in self.efficiency.attention_decode:
             raise ValueError("efficiency.gemm and efficiency.attention_decode need bf16 figures")
         if self.hbm_usable > self.hbm_capacity:
@@ -208,8 +210,8 @@ class System(Strict):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     title: str
     chip: str
-    n_chips: Annotated[int, Field(ge=1)]
-    scaleup_domain: Annotated[int, Field(ge=1)]
+    n_chips: Annotated[int, Field(ge=1, le=10**7)]
+    scaleup_domain: Annotated[int, Field(ge=1, le=10**7)]
     scaleout_bandwidth: BytesPerSecond | None = None
     power: Watts | None = None
     sources: dict[str, str]

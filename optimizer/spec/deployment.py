@@ -11,10 +11,10 @@ from optimizer.spec.engine import EngineName
 from optimizer.spec.problem import Domain, HostMs, Positive, _choices
 from optimizer.spec.quantity import Tokens, Tokens0, time_in
 
-PositiveFloat = Annotated[float, Field(gt=0, le=1e12)]
+PositiveFloat = Annotated[float, Field(ge=1e-9, le=1e12)]
 NotNegative = Annotated[float, Field(ge=0, le=1e12)]
-Milliseconds = Annotated[float, Field(gt=0, le=1e12), time_in("ms")]
-Share = Annotated[float, Field(gt=0, le=1)]
+Milliseconds = Annotated[float, Field(ge=1e-9, le=1e12), time_in("ms")]
+Share = Annotated[float, Field(ge=1e-6, le=1)]
 Count0 = Annotated[int, Field(ge=0, le=10**7, strict=True)]
 
 Mode = Literal["aggregated", "disaggregated", "separated"]

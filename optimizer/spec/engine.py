@@ -44,13 +44,13 @@ class Engine(Strict):
     """Tokens on the busiest expert-parallel rank over the mean."""
     data_parallel_balance: Fraction = 1.0
     """Mean over longest step of the attention ranks, which wait for each other."""
-    compute: Annotated[float, Field(gt=0, le=2)] = 1.0
+    compute: Annotated[float, Field(ge=1e-3, le=2)] = 1.0
     """Arithmetic speed of its kernels over that measured on the chip with today's."""
     all_reduce_us: Small = 0.0
     """Time that each of its all-reduces takes beyond the fastest kernels, whatever the size."""
-    all_reduce: Annotated[float, Field(gt=0, le=2)] = 1.0
+    all_reduce: Annotated[float, Field(ge=1e-3, le=2)] = 1.0
     """Bandwidth of its all-reduce over that of the fastest kernels."""
-    attention_decode: Annotated[float, Field(gt=0, le=2)] = 1.0
+    attention_decode: Annotated[float, Field(ge=1e-3, le=2)] = 1.0
     """Decode attention's share of the chip's measured bandwidth with this engine's kernels."""
     arrival_burst: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Closed-loop clients: share of prompts that arrive with all others at once."""

@@ -102,7 +102,7 @@ class ArchitectureSpace(Strict):
     qk_norm: StrictBool = False
     n_norms: Annotated[int, Field(ge=0, le=8)] = 2
     norm_bias: StrictBool = False
-    position_embeddings: Annotated[int, Field(ge=0)] = 0
+    position_embeddings: Annotated[int, Field(ge=0, le=10**7)] = 0
     attention_window: Positive | None = None
 
 
@@ -137,7 +137,7 @@ class Workload(Strict):
     output_tokens: Tokens
     batch: Positive = 1
     """Sequences decoded together on a replica, where the deployment does not choose it."""
-    requests_per_s: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    requests_per_s: Annotated[float, Field(ge=1e-9, le=1e9)] | None = None
     """Traffic to serve with as many replicas as it takes: what chips, usd_per_hour and power_w are about."""
 
 

@@ -30,6 +30,14 @@ UNITS: dict[str, dict[str, float]] = {
     "s": TIME,
     "W": {f"{p}W": SI[p] for p in ("", "k", "M")},
 }
+RANGES = {
+    "bytes": (1.0, 1e18),
+    "bytes/s": (1e3, 1e18),
+    "FLOP/s": (1e6, 1e21),
+    "s": (1e-12, 1e3),
+    "W": (1e-3, 1e9),
+}
+"""Least and most that a part may have, in base units: far beyond any part, and nothing overflows."""
 EXAMPLES = {
     "bytes": "180 GiB",
     "bytes/s": "7.7 TB/s",
@@ -169,7 +177,8 @@ def _quantity(dimension: str) -> Any:
         PlainSerializer(serialize),
         BeforeValidator(lambda text: parse_quantity(text, dimension), json_schema_input_type=str),
         Field(
-            gt=0,
+            ge=RANGES[dimension][0],
+            le=RANGES[dimension][1],
             description=f"a number with a unit of {dimension}, such as '{EXAMPLES[dimension]}'",
         ),
     ]
@@ -186,7 +195,7 @@ Count = Annotated[
     Field(gt=0),
     PlainSerializer(lambda value: value, return_type=int),
 ]
-Fraction = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[float, Field(ge=1e-4, le=1)]
 """A share of a figure that nothing exceeds."""
 
 

@@ -43,7 +43,7 @@ class TrainingSetup(Strict):
     """Whose kernels: Megatron's fused ones, Megatron-DeepSpeed's, PyTorch's own, or the XLA compiler's."""
     dtype: TrainingDtype = "bf16"
     """Format of the matrix products; weights are kept in 16 bit."""
-    gradient_bytes: Annotated[float, Field(gt=0, le=8)] = 4.0
+    gradient_bytes: Annotated[float, Field(ge=1e-3, le=8)] = 4.0
     optimizer_bytes: Annotated[float, Field(ge=0, le=32)] = 12.0
     """Bytes of the optimizer for each parameter: a 32-bit copy and Adam's two moments."""
     schedule: Schedule = "1f1b"

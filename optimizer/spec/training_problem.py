@@ -57,7 +57,7 @@ class SetupSpace(Strict):
     schedule: _choices(Schedule) = ("1f1b", "zero_bubble")  # type: ignore[valid-type]
     dtype: TrainingDtype = "bf16"
     engine: Engine = "megatron"
-    gradient_bytes: Annotated[float, Field(gt=0, le=8)] = 4.0
+    gradient_bytes: Annotated[float, Field(ge=1e-3, le=8)] = 4.0
     optimizer_bytes: Annotated[float, Field(ge=0, le=32)] = 12.0
     flash_attention: StrictBool = True
     dropout: StrictBool = False
@@ -82,7 +82,7 @@ class TrainingProblem(Strict):
     setup: SetupSpace = SetupSpace()
     minimize: str | None = None
     maximize: str | None = None
-    constraints: dict[str, Annotated[float, Field(gt=0)]] = {}
+    constraints: dict[str, Annotated[float, Field(ge=1e-12, le=1e18)]] = {}
 
     @field_validator("constraints", mode="before")
     @classmethod
