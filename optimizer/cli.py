@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from optimizer.commands._once import refuse, register, typed
 from optimizer.commands._output import write_out
+from optimizer.commands._signals import as_interrupts
 from optimizer.errors import ArchsatError, InputError, InternalMismatch, OddInput, nearest, printable
 from optimizer.plugins import plugins
 from optimizer.version import VERSION
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. No error reaches the user as a traceback."""
     options: argparse.Namespace | None = None
     try:
+        as_interrupts()
         options = _options(arguments)
         if sys.stdout is None and not getattr(options, "out", None):
             raise InputError("stdout is closed; give --out FILE")

@@ -34,6 +34,8 @@ class Progress:
     left: int | None = None
     """Steps that are known to be left; more may turn up where `more` says so."""
     more: bool = False
+    pace_s: float | None = None
+    """Seconds that a step has taken so far, on average."""
 
     @property
     def gap(self) -> float | None:

@@ -144,7 +144,10 @@ def sentence(progress: "Progress") -> str:
     if progress.done is not None:
         parts.append(f"{progress.done} done")
     if progress.left is not None:
-        parts.append(f"{'at least ' if progress.more else ''}{progress.left} left")
+        known = f"{progress.left} left"
+        parts.append(f"{known}, more may turn up" if progress.more else known)
+    if progress.pace_s is not None:
+        parts.append(f"{progress.pace_s:.3g} s each")
     return ", ".join(parts)
 
 

@@ -6,6 +6,16 @@ from collections.abc import Callable
 from types import FrameType
 
 
+def as_interrupts() -> None:
+    """From now on SIGTERM ends a command as Ctrl-C does; a study then ends with what it has."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
+
+
 def interrupts() -> Callable[[], bool]:
     """Whether somebody has asked this process to stop, from now on."""
     asked = threading.Event()

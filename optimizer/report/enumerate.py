@@ -1,6 +1,7 @@
 """The plans of an enumeration, best first; where they run, only if that differs."""
 
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import count, value_of
@@ -36,6 +37,9 @@ def report(result: Result, verbose: bool = False) -> Group:
             *(str(getattr(pool, f)) for f in differ),
         )
     parts: list[RenderableType] = [headline(result)]
+    if not result.plans_complete:
+        how = "these plans are the best" if result.plans else "no plan was sure to be among the best"
+        parts.append(Text(f"stopped before all plans were listed; {how}"))
     if result.plans:
         parts.append(table)
     if result.conflict:

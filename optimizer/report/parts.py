@@ -48,8 +48,12 @@ def headline(result: Any, better: str = "point of the lattice") -> Text:
 def _reached(text: Text, o: Objective, status: str, better: str) -> None:
     """What was reached, and how good it is known to be."""
     if o.value is None:
-        none = f"  no plan to {o.sense}imise {o.name}"
-        text.append(none if status == "infeasible" else "  stopped before any plan was found")
+        if status == "infeasible":
+            text.append(f"  no plan to {o.sense}imise {o.name}")
+            return
+        text.append("  stopped before any plan was found, or shown not to be")
+        if o.bound:
+            text.append(f"; none has a better {o.name} than {value_of(o.name, o.bound)} {o.unit}")
         return
     text.append(f"  {o.name} {value_of(o.name, o.value)} {o.unit}", style="bold")
     if status == "optimal":

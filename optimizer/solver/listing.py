@@ -12,7 +12,15 @@ from optimizer.scope import Symbol
 from optimizer.solver.oracle import SlicePlans, slice_plans
 from optimizer.solver.queue import QueuedSlice, SliceQueue
 from optimizer.solver.search import Candidate
-from optimizer.watch import UNWATCHED, Watch
+from optimizer.watch import UNWATCHED, Stopped, Watch
+
+
+class Unfinished(Stopped):
+    """The listing was stopped; `plans` are the best there are, in order, as far as it came."""
+
+    def __init__(self, plans: list[Candidate]) -> None:
+        super().__init__()
+        self.plans = plans
 
 
 def best_plans(
@@ -28,17 +36,29 @@ def best_plans(
     """The `at_most` plans with the lowest sense x objective, none above `limit`, best first.
 
     With `distinct`, names of dimensions or of the frame, only the best plan of each combination of them.
-    Raises Stopped at the deadline: an incomplete list is no answer.
+    Raises Unfinished once the watch is over, with what no plan that is still to be found can come before.
     """
     queue = SliceQueue(space, rules, objective, sense, watch=watch)
     found: list[Candidate] = []
+    try:
+        _list(queue, found, at_most, limit, distinct)
+    except Stopped:
+        raise Unfinished([plan for plan in found if plan.key < queue.bound]) from None
+    return found
+
+
+def _list(
+    queue: SliceQueue, found: list[Candidate], at_most: int, limit: float, distinct: tuple[str, ...]
+) -> None:
+    """Fill `found`."""
+    space, objective, sense = queue.space, queue.objective, queue.sense
     while (queued := queue.pop(np.nextafter(limit, np.inf))) is not None:
         table, kinds = queued.table, queued.table.rules
-        plans = slice_plans(table, queued.row, objective, sense, limit, watch)
+        plans = slice_plans(table, queued.row, objective, sense, limit, queue.watch)
         wanted = np.flatnonzero(plans.key <= min(limit, np.finfo(float).max))
         order = wanted[np.argsort(plans.key[wanted], kind="stable")]
         order = order[_first_of_each(space, queued, plans, order, distinct)][:at_most]
-        found += [
+        more = [
             Candidate(
                 objective.name,
                 sense,
@@ -50,14 +70,13 @@ def best_plans(
             )
             for i in order
         ]
-        found = sorted(found, key=_order)
+        merged = sorted([*found, *more], key=_order)
         if distinct:
-            best = {_identity(space, plan, distinct): plan for plan in reversed(found)}
-            found = sorted(best.values(), key=_order)
-        found = found[:at_most]
+            best = {_identity(space, plan, distinct): plan for plan in reversed(merged)}
+            merged = sorted(best.values(), key=_order)
+        found[:] = merged[:at_most]
         if len(found) == at_most:
             limit = found[-1].key
-    return found
 
 
 def _order(plan: Candidate) -> tuple[float, int, int, int, int]:

@@ -111,23 +111,27 @@ class Search:
         self.best: Candidate | None = None
         self.solved: list[tuple[QueuedSlice, SlicePlans]] = []
         self.queue = SliceQueue(self.space, self.rules, self.objective, self.sense, self.watch, self.also)
-        at_hand = np.inf
+        self._at_hand = np.inf
         finished = True
         try:
             if self.space.wide:
                 self._early()
             while not (self.any_plan and self.best):
-                at_hand = np.inf
+                self._at_hand = np.inf
                 queued = self.queue.pop(self._limit())
                 if queued is None:
                     break
-                at_hand = queued.bound
+                self._at_hand = queued.bound
                 self._solve_slice(queued)
         except Stopped:
             finished = False
         self.counts.slices += self.queue.slices_priced
-        bound = self._key() if finished else min(self.queue.bound, at_hand, self._key())
+        bound = self._key() if finished else self._bound()
         return Outcome(self.best, bound, finished, self.counts)
+
+    def _bound(self) -> float:
+        """No plan has a key below this: of what is queued, of the slice at hand, of the incumbent."""
+        return min(self.queue.bound, self._at_hand, self._key())
 
     def _early(self) -> None:
         """A good plan of parts of the space, as a limit: any at first, then the best of every part."""
@@ -138,7 +142,8 @@ class Search:
                 self._take_part(part, any_plan=self.any_plan)
 
     def _take_part(self, part: Coarse, any_plan: bool) -> None:
-        search = replace(self, space=part.space, any_plan=any_plan, beat=self._limit(), also=())
+        quiet = replace(self.watch, tell=None)  # its bounds are of the part alone
+        search = replace(self, space=part.space, any_plan=any_plan, beat=self._limit(), also=(), watch=quiet)
         outcome = search.run()
         outcome.counts.frames_solved.clear()  # numbered otherwise
         self.counts.add(outcome.counts)
@@ -287,7 +292,7 @@ class Search:
 
     def _report(self) -> None:
         if self.best:
-            value, bound = self.sense * self.best.key, self.sense * self.queue.bound
+            value, bound = self.sense * self.best.key, self.sense * self._bound()
             self.watch.say(Progress("search", self.objective.name, incumbent=value, bound=bound))
 
 

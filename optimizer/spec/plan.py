@@ -270,6 +270,8 @@ class Result(Solved):
     near_ties: NearTies | None = None
     conflict: Conflict | None = None
     plans: tuple[Plan, ...] = ()
+    plans_complete: bool = True
+    """Whether the list of plans is all that was asked for; else it is the best of them, in order."""
     assumptions: tuple[Assumption, ...] = ()
     certificate: Certificate
     wall_s: float

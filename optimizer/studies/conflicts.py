@@ -44,8 +44,8 @@ def explain(problem: AnyProblem, limit: int = LIMIT, options: Options = Options(
         if plan is None:
             found.run()
             names = dict.fromkeys(n for n in space.rules.values if any(n in c for c in found.conflicts))
-            for name in names:
-                found.say(f"{len(found.conflicts)} conflicts; relaxing {name}")
+            for i, name in enumerate(names):
+                found.say(f"relaxing {name}", left=len(names) - i)
                 relaxations.append(relax(space, name, watch))
             relaxations += relax_deployment(space, watch)
         else:

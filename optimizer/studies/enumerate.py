@@ -2,18 +2,18 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from optimizer.columns.compiled import symbol
 from optimizer.columns.space import resolve
 from optimizer.errors import InputError, nearest
-from optimizer.solver.listing import best_plans
+from optimizer.solver.listing import Unfinished, best_plans
 from optimizer.spec.plan import Result
 from optimizer.spec.problem import Problem
 from optimizer.studies.outcome import plan_of
 from optimizer.studies.solve import Options, solve
-from optimizer.watch import Stopped
 
 MOST = 20_000
 """Plans listed at most; a wider band should be narrowed, not printed."""
@@ -35,28 +35,30 @@ def enumerate_plans(
 
     `within` 0.01 means 1 % of the first objective's optimal value. The listing is complete: every slice
     whose bound lies in the band is enumerated. `distinct` lists only the best plan of each combination of
-    these dimensions or deployment choices. InputError if the band holds more than MOST plans.
+    these dimensions or deployment choices. InputError if the band holds more than MOST plans. Stopped, the
+    status is 'feasible', and `plans` are the best there are as far as the listing came.
     """
     start = time.monotonic()
+    watch = options.watch()
     for name in distinct:
         if name not in DISTINCT:
             hint = nearest(name, list(DISTINCT)) or f" Accepted: {', '.join(DISTINCT)}."
             raise InputError(f"distinct {name[:60]}: is no choice of a plan.{hint}")
-    result = solve(problem, options)
+    result = solve(problem, replace(options, time_limit_s=watch.left()))
     if result.status != "optimal" or result.objective.bound is None:
         return result
     space = resolve(problem)
+    complete = True
     name, sense = problem.objectives[0]
     best = sense * result.objective.bound
     limit = np.inf if within is None else best + abs(best) * (within + 1e-12)
     most = top or (_TOP if within is None else MOST + 1)
     try:
-        found = best_plans(
-            space, space.rules, symbol(name), sense, most, limit, options.watch(), tuple(distinct)
-        )
-    except Stopped:
-        raise InputError("the time limit passed before all plans were listed; raise it") from None
+        found = best_plans(space, space.rules, symbol(name), sense, most, limit, watch, tuple(distinct))
+    except Unfinished as stopped:
+        found, complete = stopped.plans, False
     if len(found) > MOST:
         raise InputError(f"more than {MOST} plans; ask for fewer, or a narrower band")
     plans = tuple(plan_of(space, candidate) for candidate in found)
-    return result.model_copy(update={"plans": plans, "wall_s": time.monotonic() - start})
+    update = {"plans": plans, "plans_complete": complete, "wall_s": time.monotonic() - start}
+    return result.model_copy(update=update if complete else update | {"status": "feasible"})

@@ -157,14 +157,24 @@ class _Walk:
                 boxes.append(box)
         room = max(_FEWEST, int(min(self.most - len(self.points), len(boxes))))
         boxes = boxes[:room]
+        self._say(len(boxes))
         for box, plan in zip(boxes, self._answers(boxes), strict=True):
             self._take(box, plan)
         self.open = maximal(self.open)
-        self.resolves.say(self._progress())
+
+    def _say(self, asked: int) -> None:
+        """Every open box is a re-solve, and may be split into more."""
+        self.resolves.say("frontier", len(self.open) - asked, more=True, points=len(self.points))
 
     def _answers(self, boxes: list[Box]) -> list[AnyPlan | None]:
         asks = [Ask(aims=self.aims, bounds=self._bounds(box)) for box in boxes]
-        return [answer.plan for answer in self.resolves.all(asks)]
+        try:
+            return [answer.plan for answer in self.resolves.all(asks)]
+        except Stopped:
+            for box, answer in zip(boxes, self.resolves.known(asks), strict=True):
+                if answer is not None:
+                    self._take(box, answer.plan)
+            raise
 
     def _bounds(self, box: Box) -> dict[str, float]:
         later = zip(self.aims[1:], box.corner, strict=True)
@@ -193,8 +203,3 @@ class _Walk:
         if box.floor > NO_FLOOR:
             beyond = {self.aims[1].metric: at_most(self.aims[1], box.floor)}
         return Gap(bounds=self._bounds(box), beyond=beyond)
-
-    def _progress(self) -> str:
-        left = sum(box.corner[0] - box.floor for box in self.open if isfinite(box.corner[0] - box.floor))
-        unit = f"{left:g} steps of {self.aims[1].metric} left" if left else f"{len(self.open)} boxes open"
-        return f"{len(self.points)} points, {unit}{self.resolves.pace(len(self.open))}"

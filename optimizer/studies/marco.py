@@ -45,12 +45,13 @@ class Conflicts:
                 self.feasible.append(kept)
             else:
                 self.conflicts.append(self._shrunk(seed))
-                self.say(f"{len(self.conflicts)} conflicts")
+                self.say("conflicts")
         self.conflicts.sort(key=len)
 
-    def say(self, message: str) -> None:
-        """Tell whoever watches."""
-        self.watch.say(Progress(message, points=len(self.conflicts), more=True))
+    def say(self, phase: str, left: int | None = None) -> None:
+        """Tell whoever watches what is being done, and how many such steps are left where that is known."""
+        found = len(self.conflicts)
+        self.watch.say(Progress(phase, points=found, done=self.asked, left=left, more=left is None))
 
     def _undecided(self) -> Names | None:
         """A largest set that neither lies in a feasible set nor holds a conflict: the rest of a smallest

@@ -11,7 +11,7 @@ from math import isinf
 from pathlib import Path
 from typing import Any
 
-from optimizer.spec.studies import AnyPlan, Bearing, Change, Critical, Perturbation
+from optimizer.spec.studies import Answer, AnyPlan, Bearing, Change, Critical, Perturbation
 from optimizer.studies.asking import AnyProblem
 from optimizer.studies.binding import UNLIMITED, gain_of
 from optimizer.studies.critical import critical_changes
@@ -86,34 +86,38 @@ class _Perturb:
         )
         for variation in vary:
             self.question.check_constant(variation.path)
+        self.changes: list[Change] = []
 
     def run(self) -> Perturbation:
         """Solve, then every change; InputError for a constant that does not exist."""
-        changes: list[Change] = []
-        bearings: list[Bearing] = []
         critical: list[Critical] = []
         status = "complete"
         base: AnyPlan | None = None
         try:
             base = self.resolves.one(Ask(aims=self.aims)).plan
             if base is not None:
-                for part in (self._constraints(base), self._constants(base)):
-                    changes += self._solved(base, part)
-                changes += self._dimensions(base)
+                constants = self._constants(base)
+                self.resolves.say("constraints", left=len(constants), more=True)
+                self._solved(base, self._constraints(base))
+                self.resolves.say("constants", more=True)
+                self._solved(base, constants)
+                self.resolves.say("dimensions", more=True)
+                self._dimensions(base)
+                self.resolves.say("how far a constant may be wrong", more=True)
                 critical = critical_changes(self.resolves, self.aims, base, [v.path for v in self.vary])
         except Stopped:
             status = "partial" if base is not None else "unknown"
         conflict = None
         if base is None and status == "complete":
             status, conflict = "infeasible", self.question.conflict(self.resolves.watch)
-        bearings = self._bearings(base, changes)
+        bearings = self._bearings(base, self.changes)
         return Perturbation(
             status=status,
             objective=self.aims[0],
             value=None if base is None else base.metrics[self.aims[0].metric],
             plan=base,
             bearings=tuple(bearings),
-            changes=tuple(sorted(changes, key=_effect)),
+            changes=tuple(sorted(self.changes, key=_effect)),
             critical=tuple(critical),
             conflict=conflict,
             work=self.resolves.work,
@@ -140,9 +144,8 @@ class _Perturb:
             for v in self.vary
         ]
 
-    def _dimensions(self, base: AnyPlan) -> list[Change]:
+    def _dimensions(self, base: AnyPlan) -> None:
         """Each free choice held at the nearest other values: numbers on both sides, others at every one."""
-        found: list[Change] = []
         chosen = self.question.choices(base)
         sides: list[tuple[str, list[Any]]] = []
         for name, values in self.question.domains().items():
@@ -160,19 +163,25 @@ class _Perturb:
                 for n, v in live
             ]
             changes = self._solved(base, tries)
-            found += changes
             done = {(c.name, c.to) for c in changes if c.objective is not None}
             sides = [s for s in sides if len(s[1]) > depth + 1 and (s[0], s[1][depth]) not in done]
-        return found
 
     def _solved(self, base: AnyPlan, tries: list[_Try]) -> list[Change]:
+        """Solve with each change; those that were solved are kept when the study is stopped among them."""
         live = [item for item in tries if not self._unchanged(base, item)]
-        answers = dict(zip(map(id, live), self.resolves.all([item.ask for item in live]), strict=True))
-        self.resolves.say(f"{self.resolves.work.asked} re-solves{self.resolves.pace(0)}")
-        return [
-            self._change(base, item, answers[id(item)].plan if id(item) in answers else base)
-            for item in tries
-        ]
+        asks = [item.ask for item in live]
+        try:
+            self.resolves.all(asks)
+        finally:
+            answers = dict(zip(map(id, live), self.resolves.known(asks), strict=True))
+            plans = [(item, answers[id(item)]) if id(item) in answers else (item, base) for item in tries]
+            new = [
+                self._change(base, item, known.plan if isinstance(known, Answer) else known)
+                for item, known in plans
+                if known is not None
+            ]
+            self.changes += new
+        return new
 
     def _unchanged(self, base: AnyPlan, item: _Try) -> bool:
         """Whether a tighter constraint that the plan keeps leaves it optimal, with no solve."""

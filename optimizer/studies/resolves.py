@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isclose
 from pathlib import Path
@@ -35,10 +35,12 @@ class Resolves:
 
     def __post_init__(self) -> None:
         self.text = text_of(self.problem)
+        self.watch.say(Progress("preparing"))
         self.question: Question = self.questions.of(self.text)
         self.work = Work()
         self._used: set[str] = set()
         self._start = time.monotonic()
+        self._progress = Progress(str(self.study.get("study", "re-solves")), more=True)
         identity = {"problem": digest(self.question.identity()), **self.study}
         self.journal = Journal(self.journal_path, identity)
 
@@ -48,7 +50,7 @@ class Resolves:
 
     def each(self, asks: Sequence[tuple[str, Ask]]) -> list[Answer]:
         """The same for several problems, each given as text."""
-        keys = [f"{text}\n{item.model_dump_json()}" for text, item in asks]
+        keys = [_key(text, item) for text, item in asks]
         missing = {k: pair for k, pair in zip(keys, asks, strict=True) if self.journal.get(k) is None}
         if missing:
             self._run(missing)
@@ -64,21 +66,27 @@ class Resolves:
             found.append(answer)
         return found
 
+    def known(self, asks: Sequence[Ask]) -> list[Answer | None]:
+        """What is answered already of some re-solves: when a study is stopped in the middle of them."""
+        return [self.journal.get(_key(self.text, item)) for item in asks]
+
     def one(self, item: Ask) -> Answer:
         """One answer."""
         return self.all([item])[0]
 
-    def say(self, message: str) -> None:
-        """Tell whoever watches."""
-        self.watch.say(Progress(message))
+    def say(self, phase: str, left: int = 0, more: bool = False, points: int | None = None) -> None:
+        """What whoever watches is told of the re-solves asked for next, before them and after every answer.
 
-    def pace(self, left: int) -> str:
-        """How fast re-solves come, and the least time that so many more would take."""
+        `left` re-solves are known to come after those, and `more` may turn up.
+        """
+        self._progress = Progress(phase, points=points, left=left, more=more)
+
+    def _tell(self, asked: int) -> None:
+        """How far the study is, with so many answers still out."""
         done = len(self.journal.answers) - self.journal.found
-        spent = time.monotonic() - self._start
-        if not done:
-            return ""
-        return f", {1e3 * spent / done:.0f} ms each, at least {left * spent / done:.0f} s left"
+        pace = (time.monotonic() - self._start) / done if done else None
+        left = (self._progress.left or 0) + asked
+        self.watch.say(replace(self._progress, done=done, left=left, pace_s=pace))
 
     def close(self) -> None:
         """Close the journal."""
@@ -86,17 +94,22 @@ class Resolves:
 
     def _run(self, missing: dict[str, tuple[str, Ask]]) -> None:
         running: dict[Future[Answer], str] = {}
+        out = len(missing)
+        quiet = replace(self.watch, tell=None)
+        self._tell(out)
         try:
             for key, (text, item) in missing.items():
                 self.watch.check()
-                future = self.executor.submit(self.questions.ask, text, item, self.watch)
+                future = self.executor.submit(self.questions.ask, text, item, quiet)
                 if future.done():
                     self._take(future, key)
+                    self._tell(out := out - 1)
                 else:
                     running[future] = key
             while running:
                 for future in wait(running, timeout=_POLL_S, return_when="FIRST_COMPLETED").done:
                     self._take(future, running.pop(future))
+                    self._tell(out := out - 1)
                 self.watch.check()
         except Stopped:
             for future in running:
@@ -105,6 +118,10 @@ class Resolves:
 
     def _take(self, future: "Future[Answer]", key: str) -> None:
         self.journal.add(key, future.result())
+
+
+def _key(text: str, item: Ask) -> str:
+    return f"{text}\n{item.model_dump_json()}"
 
 
 def _right(question: Question, item: Ask, answer: Answer) -> bool:

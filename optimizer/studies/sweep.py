@@ -61,6 +61,7 @@ def _run(problem: Problem, over: Mapping[str, Sequence[Any]], resolves: Resolves
     for start in range(0, len(combinations), _AT_ONCE):
         part = [_posed(problem, at, resolves) for at in combinations[start : start + _AT_ONCE]]
         live = [posed for posed in part if isinstance(posed, tuple)]
+        resolves.say("sweep", left=max(0, len(combinations) - start - _AT_ONCE))
         try:
             answers = iter(resolves.each(live))
         except Stopped:
@@ -68,9 +69,6 @@ def _run(problem: Problem, over: Mapping[str, Sequence[Any]], resolves: Resolves
             break
         for at, posed in zip(combinations[start:], part, strict=False):
             rows.append(_row(at, posed if isinstance(posed, str) else next(answers)))
-        resolves.say(
-            f"{len(rows)} of {len(combinations)} problems{resolves.pace(len(combinations) - len(rows))}"
-        )
     return Sweep(
         status=status,
         objective=aim,
