@@ -59,6 +59,8 @@ class DeploymentColumns:
     percentile: float | None
     dropped: Mapping[str, int]
     """Rows that no bound can bring back, by reason."""
+    complete: bool = True
+    """Whether every configuration is there; what is proven of some is not proven of all."""
     priced_by: PricedBy | None = None
     """None where a table states the figures."""
 

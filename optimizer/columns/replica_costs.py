@@ -35,12 +35,15 @@ from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.deployment import ReplicaSpace, Traffic
 from optimizer.spec.dtypes import ARITHMETIC
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 BATCHES = tuple(sorted({*range(1, 65), *(round(64 * 2 ** (i / 16)) for i in range(1, 81))}))
 """Sequences in flight that are tried where a problem names none: all to 64, then steps of 4 % to 2048."""
 _RULES = ("gqa_divisibility", "tensor_parallel_divisibility")
 _WEIGHT_ONLY = ("int8", "int4", "mxfp4")
 """Formats that engines de-quantise on the fly where a chip has no arithmetic for them."""
+UNPRICED = "no time to price them"
+"""Why setups are left out that nobody looked at: no optimum is proven without them."""
 NETWORK = 50e9
 """Bytes per second and chip of a network nobody stated: 400 Gbit/s."""
 
@@ -88,20 +91,28 @@ def replica_columns(
     space: ReplicaSpace,
     traffic: Traffic,
     memory_share: float = 1.0,
+    watch: Watch = UNWATCHED,
 ) -> tuple[Replicas, Counter[str]]:
     """Price every setup a problem allows; also count what was left out, by reason.
 
-    `memory_share` of the usable memory is filled before anything goes to a second tier.
+    `memory_share` of the usable memory is filled before anything goes to a second tier. When the watch is
+    over the rest is left out as UNPRICED; Stopped if nothing is priced by then.
     """
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
     network = min((_network(s) for s in supplies), default=NETWORK)
     for setup in setups(supplies, space):
+        if watch.over:
+            dropped[UNPRICED] += 1
+            continue
         why = unrunnable(architecture, setup)
         if why:
             dropped[why] += 1
             continue
         for second, (together, ways) in product(space.second_tier, setup.placements().items()):
+            if watch.over:  # a setup may lie in many ways
+                dropped[UNPRICED] += 1
+                break
             share = memory_share if second else None
             try:
                 for mode in _modes(space):
@@ -109,6 +120,8 @@ def replica_columns(
                     tables += [priced.lying(domains) for domains in ways]
             except InputError as error:  # a figure this setup needs is not known: a network, a second tier
                 dropped[str(error)] += 1
+    if not tables and UNPRICED in dropped:
+        raise Stopped
     if not tables:
         reasons = "; ".join(f"{why} ({n})" for why, n in dropped.most_common(4))
         raise InputError(f"deployment: no setup can run {architecture.name}: {reasons}")

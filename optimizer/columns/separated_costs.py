@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from optimizer.columns.replica_costs import BATCHES, Setup, frame_of, unrunnable, without_arithmetic
+from optimizer.columns.replica_costs import BATCHES, UNPRICED, Setup, frame_of, unrunnable, without_arithmetic
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import chips_of_a_rank, written
@@ -19,10 +19,15 @@ from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.deployment import ReplicaSpace, Traffic
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 
 def separated_columns(
-    architecture: Architecture, supplies: Sequence[Supply], space: ReplicaSpace, traffic: Traffic
+    architecture: Architecture,
+    supplies: Sequence[Supply],
+    space: ReplicaSpace,
+    traffic: Traffic,
+    watch: Watch = UNWATCHED,
 ) -> tuple[Replicas, Counter[str]]:
     """Every pair of an attention side and an expert side, at every batch; also what was left out, by reason.
 
@@ -41,11 +46,17 @@ def separated_columns(
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
     for setup in _attention_sides(supplies, space):
+        if watch.over:
+            dropped[UNPRICED] += 1
+            continue
         why = unrunnable(architecture, setup)
         if why:
             dropped[why] += 1
             continue
         for supply, ranks in product(supplies, space.expert_parallel):
+            if watch.over:
+                dropped[UNPRICED] += 1
+                break
             chip = _known(supply)
             why = _no_home(chip, ranks, setup.weight_dtype, experts)
             try:
@@ -53,6 +64,8 @@ def separated_columns(
             except InputError as error:  # no network is known between the sides
                 why = str(error)
             dropped[why] += bool(why)
+    if not tables and UNPRICED in dropped:
+        raise Stopped
     if not tables:
         reasons = "; ".join(f"{why} ({n})" for why, n in dropped.most_common(4))
         raise InputError(f"deployment.mode: no separated setup can run {architecture.name}: {reasons}")

@@ -8,7 +8,7 @@ Rates are whole numbers of 1e-8 requests/s, money of 1e-6 USD, power of milliwat
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
 from optimizer.columns.supply import Supply
@@ -58,7 +58,12 @@ def optimum(
     wanted = [name for name, _ in objectives]
     usable = columns.within(bounds, nodes="nodes" in wanted or "nodes_max" in bounds)
     if not len(usable.rows):
-        return _nothing_left(objectives, bounds, usable)
+        nothing = _nothing_left(objectives, bounds, usable)
+        return (
+            nothing
+            if columns.complete
+            else replace(nothing, status=_UNPROVEN[nothing.status], bounds={}, confirmed_by=())
+        )
     model = _Model(columns, usable, bounds, wanted)
     values: dict[str, float] = {}
     limits: dict[str, float | None] = {}
@@ -77,17 +82,22 @@ def optimum(
         model.hold(goal, sense, value or 0)
     plan = next((p for p in reversed(proofs) if p.values), None)
     counts = model.counts(plan.values) if plan else {}
+    status = _status(proofs, len(objectives))
     return Packed(
-        status=_status(proofs, len(objectives)),
+        status=status if columns.complete else _UNPROVEN[status],
         counts=counts,
         values=values,
-        bounds=limits,
+        bounds=limits if columns.complete else {},
         served=served(columns, usable, counts) / UNIT,
         solves=sum(p.solves for p in proofs),
         columns=len(usable.rows),
         dropped=usable.dropped,
-        confirmed_by=tuple(dict.fromkeys(c for p in proofs for c in p.confirmed_by)),
+        confirmed_by=tuple(dict.fromkeys(c for p in proofs for c in p.confirmed_by if columns.complete)),
     )
+
+
+_UNPROVEN = {"optimal": "feasible", "infeasible": "unknown", "feasible": "feasible", "unknown": "unknown"}
+"""What an answer over some of the configurations is over all."""
 
 
 def _nothing_left(objectives: Objectives, bounds: Mapping[str, float], usable: Usable) -> Packed:

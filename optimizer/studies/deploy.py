@@ -34,6 +34,8 @@ UNITS = {
     "utilisation": "",
     "memory_capacity": "of the usable memory",
 }
+_PRICING = 0.8
+"""Share of a time limit within which configurations are priced."""
 ANY_TRAFFIC = 1e-8
 """Requests per second that a plan for the most traffic must serve: some."""
 
@@ -44,7 +46,12 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     Raises InputError for what cannot be asked, InternalMismatch if an answer fails its own check.
     """
     start = time.monotonic()
-    study = _Study(problem, prepare(problem), options, options.watch())
+    watch = options.watch()
+    try:
+        columns = prepare(problem, None, _part(watch))
+    except Stopped:
+        return _nothing_priced(problem, options, time.monotonic() - start)
+    study = _Study(problem, columns, options, watch)
     found = study.optimum(problem.objectives, {"requests_per_s": ANY_TRAFFIC} | study.bounds, True)
     plan = study.settle(found) if found.counts else found
     outcome = study.outcome(plan)
@@ -68,6 +75,51 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
         assumptions=study.assumptions(plan),
         certificate=study.certificate(found, plan),
         wall_s=time.monotonic() - start,
+        version=VERSION,
+        problem=problem.model_dump(mode="json", exclude_unset=True),
+    )
+
+
+def _part(watch: Watch) -> Watch:
+    """The time for pricing: some is left to find a plan among what is priced by then."""
+    left = watch.left()
+    return watch if left is None else watch.at_most(_PRICING * left)
+
+
+def _nothing_priced(problem: DeploymentProblem, options: Options, seconds: float) -> DeploymentResult:
+    """Stopped before the first configuration had a price."""
+    name, sense = problem.objectives[0]
+    shown = problem.maximize or name
+    return DeploymentResult(
+        status="unknown",
+        objective=Objective(
+            name=shown,
+            sense="min" if sense > 0 else "max",
+            value=None,
+            unit=UNITS[shown],
+            bound=None,
+            gap=None,
+        ),
+        architecture=problem.architecture,
+        deployment=None,
+        metrics={},
+        binding=(),
+        binding_untried=(),
+        next_better="",
+        conflict=None,
+        assumptions=(),
+        certificate=DeploymentCertificate(
+            columns=0,
+            columns_solved=0,
+            dropped={},
+            engine="none",
+            engine_version=engine_version(),
+            solves=0,
+            confirmed_by=(),
+            checker="no plan to check",
+            seed=options.settings.seed,
+        ),
+        wall_s=seconds,
         version=VERSION,
         problem=problem.model_dump(mode="json", exclude_unset=True),
     )

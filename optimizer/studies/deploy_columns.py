@@ -1,31 +1,36 @@
 """From a deployment problem to its columns and named bounds: what a planner needs, priced or read once."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 
 from optimizer import catalog
 from optimizer.columns.deployment import DeploymentColumns, PricedBy
 from optimizer.columns.performance_table import table_of
-from optimizer.columns.replica_costs import replica_columns
+from optimizer.columns.replica_costs import UNPRICED, replica_columns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.separated_costs import separated_columns
 from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError
 from optimizer.spec.deployment import DeploymentProblem
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 
-def prepare(problem: DeploymentProblem, offered: tuple[Supply, ...] | None = None) -> DeploymentColumns:
+def prepare(
+    problem: DeploymentProblem, offered: tuple[Supply, ...] | None = None, watch: Watch = UNWATCHED
+) -> DeploymentColumns:
     """Everything a planner needs, priced or read once; bounds are applied later.
 
-    `offered`: chips with other figures than the problem's own.
+    `offered`: chips with other figures than the problem's own. When the watch is over the columns are not all
+    there (`DeploymentColumns.complete`); Stopped if there are none.
     """
     space, table = problem.deployment, problem.performance_table
     offered = offered or supplies(problem.hardware, table is None, problem.documents)
     if table is not None:
         replicas, dropped = _from_tables(problem, offered)
     else:
-        replicas, dropped = _from_cost_model(problem, offered)
+        replicas, dropped = _from_cost_model(problem, offered, watch)
     factor = space.prefill_ttft_factor
     late = np.where(replicas.mode == "prefill", replicas.ttft_ms * factor, replicas.ttft_ms)
     return DeploymentColumns(
@@ -36,6 +41,7 @@ def prepare(problem: DeploymentProblem, offered: tuple[Supply, ...] | None = Non
         factors={"prefill": space.prefill_utilisation, "decode": space.decode_utilisation},
         percentile=problem.workload.percentile,
         dropped=dropped,
+        complete=UNPRICED not in dropped,
         priced_by=None if table is not None else _priced_by(problem),
     )
 
@@ -49,14 +55,29 @@ def _priced_by(problem: DeploymentProblem) -> PricedBy:
 
 
 def _from_cost_model(
-    problem: DeploymentProblem, offered: tuple[Supply, ...]
+    problem: DeploymentProblem, offered: tuple[Supply, ...], watch: Watch
 ) -> tuple[Replicas, Counter[str]]:
     """The rows that the cost model prices for the problem's modes."""
     by = _priced_by(problem)
     asked = (by.architecture, offered, by.space, by.traffic)
-    apart = [separated_columns(*asked)] if "separated" in by.space.mode else []
-    tables = [replica_columns(*asked, by.memory_share), *apart]
-    return Replicas.together([t for t, _ in tables]), sum((d for _, d in tables), Counter[str]())
+    tables: list[Replicas] = []
+    dropped: Counter[str] = Counter()
+    sides: list[Callable[[], tuple[Replicas, Counter[str]]]] = [
+        lambda: replica_columns(*asked, by.memory_share, watch)
+    ]
+    if "separated" in by.space.mode:
+        sides.append(lambda: separated_columns(*asked, watch))
+    for priced in sides:
+        try:
+            table, left_out = priced()
+        except Stopped:  # one side has rows, or both stop
+            dropped[UNPRICED] += 1
+            continue
+        tables.append(table)
+        dropped += left_out
+    if not tables:
+        raise Stopped
+    return Replicas.together(tables), dropped
 
 
 def _with_ttft(replicas: Replicas, ttft_ms: object) -> Replicas:

@@ -31,13 +31,14 @@ _WIDER: tuple[tuple[str, dict[str, Any]], ...] = (
 """Choices of a deployment that are tried when a problem leaves them out."""
 
 Bounds = Mapping[str, float]
+Prepare = Callable[[DeploymentProblem, None, Watch], DeploymentColumns]
 
 
 def explain_deployment(
     problem: DeploymentProblem,
     columns: DeploymentColumns,
     bounds: Bounds,
-    prepare: Callable[[DeploymentProblem], DeploymentColumns],
+    prepare: Prepare,
     watch: Watch = UNWATCHED,
 ) -> Conflict | None:
     """The smallest conflict of an infeasible deployment, and verified changes that would do.
@@ -65,7 +66,7 @@ def single_changes(
     columns: DeploymentColumns,
     bounds: Bounds,
     names: Sequence[str],
-    prepare: Callable[[DeploymentProblem], DeploymentColumns],
+    prepare: Prepare,
     watch: Watch = UNWATCHED,
 ) -> tuple[Relaxation, ...]:
     """The nearest change of each bound named, all others kept, and choices left out that would do."""
@@ -186,7 +187,7 @@ class _Explanation:
 def _wider(
     problem: DeploymentProblem,
     bounds: Bounds,
-    prepare: Callable[[DeploymentProblem], DeploymentColumns],
+    prepare: Prepare,
     watch: Watch,
 ) -> Iterator[Relaxation]:
     """Choices the problem leaves out that would do with every bound kept, priced by the cost model."""
@@ -198,10 +199,12 @@ def _wider(
         if set(change[field]) <= set(now):
             continue
         try:
-            other = prepare(problem.model_copy(update={"deployment": space}))
+            other = prepare(problem.model_copy(update={"deployment": space}), None, watch)
         except InputError:
             continue
         found = optimum(other, (("chips", 1),), bounds, watch=watch)
+        if found.status == "unknown":
+            raise Stopped  # nobody knows whether it would do
         if found.counts:
             to = ", ".join(sorted({_value(other.replicas, field, i) for i in found.counts}))
             words = f"{field} {to} would do"
