@@ -60,51 +60,19 @@ def by_frontier(seed: int) -> str:
 
 
 def by_enumerate(seed: int) -> str:
-    """The same of all plans within 2 % of the optimum, and how many there are."""
+    """The same of all plans within 2 % of the optimum."""
     import drawn
+    from test_enumerate import listed
 
-    from optimizer import enumerate_plans
-    from optimizer.columns.compiled import symbol
-    from optimizer.columns.space import resolve
-    from optimizer.solver.oracle import all_values
-
-    problem = drawn.problem(drawn.Seeded(seed))
-    (name, sense), *_ = problem.objectives
-    space = resolve(problem)
-    keys = np.sort(sense * all_values(space, space.rules, (symbol(name),))[:, 0])
-    found = enumerate_plans(problem, within=0.02) if len(keys) else None
-    if found is None:
-        return "infeasible"
-    edge = keys[0] + abs(keys[0]) * 0.02
-    listed = sorted(sense * plan.metrics[name] for plan in found.plans)
-    unclear = abs(edge) * 1e-9
-    assert (keys < edge - unclear).sum() <= len(listed) <= (keys <= edge + unclear).sum()
-    assert np.allclose(listed, keys[: len(listed)], rtol=1e-9, atol=0)
-    return "optimal"
+    return listed(drawn.problem(drawn.Seeded(seed)))
 
 
 def by_deployment(seed: int) -> str:
-    """The same of the best mix of at most four replicas of each of three configurations."""
+    """The same of the best mix of at most three configurations."""
     import drawn
-    from test_deployment import compare
+    from test_drawn_deployments import case, mixed
 
-    from optimizer.columns.deployment import DeploymentColumns
-    from optimizer.errors import InputError
-    from optimizer.solver.deployment import optimum
-    from optimizer.studies.deploy_columns import all_bounds, prepare
-
-    draw = drawn.Seeded(seed)
-    problem = drawn.deployment(draw)
-    try:
-        columns = prepare(problem)
-    except InputError:  # no row is left: nothing fits
-        return "infeasible"
-    rows = np.array(drawn.some(draw, range(len(columns.replicas)), 3, 3), dtype=int)
-    columns = DeploymentColumns(**{**vars(columns), "replicas": columns.replicas.take(rows)})
-    (name, sense), *_ = problem.objectives
-    bounds = all_bounds(problem, columns)
-    compare(columns, name, sense, bounds)
-    return optimum(columns, ((name, sense),), bounds).status
+    return mixed(*case(drawn.Seeded(seed)))
 
 
 def same(value: float, truth: float) -> bool:

@@ -11,6 +11,7 @@ import optimizer
 from optimizer.columns.compiled import symbol
 from optimizer.columns.space import resolve
 from optimizer.solver.oracle import brute_force
+from optimizer.solver.search import Search
 from optimizer.spec.problem import Problem
 
 OFF = dict.fromkeys(["aspect_ratio", "ffn_ratio", "attention_ratio", "kv_sharing"], False)
@@ -69,5 +70,8 @@ def test_a_bound_that_a_plan_keeps_is_no_error() -> None:
 
 def test_many_frames_do_not_make_it_infeasible() -> None:
     """More than are priced again without floors: there the floor is the only witness."""
-    found = optimizer.solve(problem(batch={"min": 1, "max": 1100}, ttft_ms_max=30.0))
-    assert found.status == "optimal"
+    space = resolve(problem(batch={"min": 1, "max": 1100}, ttft_ms_max=30.0))
+    assert space.n_frames == 2200
+    outcome = Search(space, space.rules, symbol("ttft_ms"), 1).run()
+    assert outcome.best is not None
+    assert outcome.best.key <= 30
