@@ -170,11 +170,12 @@ def _outcomes(
     graph = running.imports(copy)
     running.preload(running.independent(graph, changed), changed)
     near = [f"{n.partition('.')[2].replace('.', '/')}.py" for n, named in graph.items() if changed in named]
+    direct = covered.named(copy, {test.split("::")[0] for test in known}, changed)
     killers: list[str] = []
     for area, change in file:
         began = time.monotonic()
         reason = _reason(change.key, equivalent)
-        stages = [] if reason else _stages(change, known, near, killers, asked.budget)
+        stages = [] if reason else _stages(change, known, near, direct, killers, asked.budget)
         if reason is None and stages:
             for old in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
                 old.unlink()
@@ -189,24 +190,33 @@ def _outcomes(
 
 
 def _stages(
-    change: Change, known: covered.Covered, near: list[str], killers: list[str], budget: float
+    change: Change,
+    known: covered.Covered,
+    near: list[str],
+    direct: set[str],
+    killers: list[str],
+    budget: float,
 ) -> list[list[str]]:
     """Tests that call the function: first those that killed before and the quick ones, then all in budget.
 
-    A line outside all functions is met by every test that calls into the module or into one that imports it,
-    and then by any test, since plug-ins are found by their folder.
+    Of test files, those that import the module come first. A line outside all functions is met by every test
+    that calls into the module or into one that imports it, and then by any test, since plug-ins are found by
+    their folder.
     """
     if change.where:
         name = f"{change.file} {change.where}"
-        meets = [t for t, own in known.items() if any(_inside(call, name) for call in own["calls"])]
-        rank = dict.fromkeys(meets, 0)
+        rank = {t: 0 for t, own in known.items() if any(_inside(call, name) for call in own["calls"])}
     else:
         files = [change.file, *near]
         first = {t: {call.split(" ")[0] for call in own["calls"]} for t, own in known.items()}
         rank = {t: next((i for i, f in enumerate(files) if f in own), len(files)) for t, own in first.items()}
-    meets = sorted(rank, key=lambda t: (rank[t], known[t]["seconds"] + 0.0002 * len(known[t]["calls"])))
+
+    def order(test: str) -> tuple[bool, int, float]:
+        own = known[test]
+        return test.split("::")[0] not in direct, rank[test], own["seconds"] + 0.0002 * len(own["calls"])
+
     chosen, left = [], budget
-    for test in meets:
+    for test in sorted(rank, key=order):
         left -= known[test]["seconds"]
         if left < 0 and chosen:
             break

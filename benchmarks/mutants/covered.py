@@ -72,3 +72,16 @@ def digest(path: Path, helpers: list[Path]) -> str:
 def read(store: Path) -> dict[str, Any]:
     """What is known, by test file."""
     return json.loads(store.read_text()) if store.exists() else {}
+
+
+def named(copy: Path, files: set[str], module: str) -> set[str]:
+    """The test files that name a module, or the folder of plug-ins that it is one of."""
+    folder, _, stem = module.rpartition(".")
+    plug_ins = f'plugins("{folder.rpartition(".")[2]}")'
+    found = set()
+    for name in files:
+        text = (copy / name).read_text()
+        lines = [line for line in text.splitlines() if line.startswith(("from ", "import "))]
+        if plug_ins in text or any(module in line or (folder in line and stem in line) for line in lines):
+            found.add(name)
+    return found

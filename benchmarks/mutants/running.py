@@ -55,6 +55,8 @@ def warm_up(copy: Path) -> None:
     os.environ["PYTHONPATH"] = str(copy)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     os.chdir(copy)
+    if PACKAGE in sys.modules:
+        raise RuntimeError(f"{PACKAGE} was imported from {sys.modules[PACKAGE].__file__} before any change")
 
 
 def imports(copy: Path) -> dict[str, set[str]]:
