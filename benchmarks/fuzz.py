@@ -4,7 +4,8 @@
 
 Seeds are valid documents; each input is one of them, cut, joined, or with a value replaced by one that has
 been trouble before. What comes must be an answer whose figures are finite, or one InputError of moderate
-length. A finding names its loader and seed, and is printed with the input; the exit code is 1 if there is one.
+length. A finding names its loader and seed, and is printed with the input; the exit code is 1 if there is
+one.
 """
 
 import argparse

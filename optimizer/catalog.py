@@ -24,9 +24,10 @@ from optimizer.spec.documents import CATALOGUE, USERS_FILES, Documents
 from optimizer.spec.engine import Engine
 from optimizer.spec.kinds import kind_of
 from optimizer.spec.loading import check_size, read_yaml, validate
-from optimizer.spec.smells import smells
+from optimizer.spec.smells import model_smells, smells
 
 M = TypeVar("M", bound=BaseModel)
+Item = TypeVar("Item", Chip, Architecture)
 
 
 def data_folder(name: str) -> Path:
@@ -146,11 +147,11 @@ def chip(name: str, documents: Documents = USERS_FILES) -> Chip:
     return part.model_copy(update={"scaleup": wiring})
 
 
-def _odd(name: str, chip: Chip) -> Chip:
-    """A chip of the user's, with a warning for what looks wrong in it; Python shows the same one once."""
-    for smell in smells(chip, chips().values()):
+def _odd(name: str, own: Item) -> Item:
+    """A chip or model of the user's, with a warning for what looks wrong; Python shows the same one once."""
+    for smell in smells(own, chips().values()) if isinstance(own, Chip) else model_smells(own):
         warnings.warn(f"{name[:200]}: {smell}", OddInput, stacklevel=2)
-    return chip
+    return own
 
 
 def model(name: str, documents: Documents = USERS_FILES) -> Architecture:
@@ -158,12 +159,12 @@ def model(name: str, documents: Documents = USERS_FILES) -> Architecture:
     if name in documents.models:
         document = documents.models[name]
         if is_config(document):
-            return import_config(document, f"model {name[:64]}", name).architecture
-        return validate(Architecture, document, f"model {name[:64]}")
+            return _odd(name, import_config(document, f"model {name[:64]}", name).architecture)
+        return _odd(name, validate(Architecture, document, f"model {name[:64]}"))
     if documents.files and (name.endswith(".json") or (_is_folder(name) and name not in models())):
-        return read_config(os.path.expanduser(name)).architecture
+        return _odd(name, read_config(os.path.expanduser(name)).architecture)
     found: Architecture = _find(name, _MODEL, documents)
-    return found
+    return _odd(name, found) if is_path(name) else found
 
 
 def _is_folder(name: str) -> bool:

@@ -5,6 +5,7 @@ import contextlib
 from typing import Any
 
 from optimizer.commands._arguments import count, natural, tokens, whole
+from optimizer.commands._once import typed
 from optimizer.commands._output import check_out, show, write
 
 _OPTIONS: dict[str, tuple[Any, str, str]] = {
@@ -77,15 +78,17 @@ def setup_of(arguments: argparse.Namespace) -> Any:
     from optimizer.spec.loading import read_yaml, validate
     from optimizer.spec.training import TrainingSetup
 
-    data = read_yaml(Path(arguments.setup)) if arguments.setup else {}
-    for name in _OPTIONS:
-        value = getattr(arguments, name.replace("-", "_"))
-        if value is not None and name not in ("setup", "training-tokens"):
-            data[_FIELD.get(name, name.replace("-", "_"))] = value
+    data: dict[str, Any] = {}
+    if arguments.setup:
+        data = read_yaml(Path(arguments.setup))
+        validate(TrainingSetup, data, arguments.setup)
+    given = typed(arguments)
+    for name in ("tensor-parallel", *_OPTIONS):
+        attribute = name.replace("-", "_")
+        if attribute in given and name not in ("setup", "training-tokens"):
+            data[_FIELD.get(name, attribute)] = getattr(arguments, attribute)
     for name, (field, _) in _FLAGS.items():
-        if getattr(arguments, name.replace("-", "_")):
+        if name.replace("-", "_") in given:
             data[field] = False
-    if arguments.tensor_parallel != 1:
-        data["tensor_parallel"] = arguments.tensor_parallel
     data.setdefault("global_batch", data.get("microbatch", 1) * data.get("data_parallel", 1))
     return validate(TrainingSetup, data, arguments.setup or "estimate --phase train")

@@ -1,4 +1,4 @@
-"""Numbers of a chip file that are possible but look like a slip: sparse peaks, GB for GiB, bits, both ways.
+"""Numbers of a chip or model that are possible but look like a slip: sparse peaks, GB for GiB, both ways.
 
 Warnings, not errors: a new part may be unlike all others. The thresholds leave every shipped chip without a
 warning but for a true one. A sibling is a chip of the same vendor with as many cores, where there are many.
@@ -6,6 +6,7 @@ warning but for a true one. A sibling is a chip of the same vendor with as many 
 
 from collections.abc import Iterable, Iterator
 
+from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 
 _GIB = 2.0**30
@@ -27,6 +28,30 @@ def smells(chip: Chip, known: Iterable[Chip] = ()) -> tuple[str, ...]:
         *_memory(chip),
         *_links(chip, siblings),
     )
+
+
+def model_smells(model: Architecture) -> tuple[str, ...]:
+    """One sentence for each dimension of a model unlike all that were published."""
+    found = []
+    for name, value, (low, high) in _dimensions(model):
+        if not low <= value <= high:
+            found.append(
+                f"{name} is {value:,}; published models have {low:,} to {high:,}, with room: a slip?"
+            )
+    return tuple(dict.fromkeys(found))
+
+
+def _dimensions(model: Architecture) -> Iterator[tuple[str, int, tuple[int, int]]]:
+    """Dimensions with the range that published models leave with a factor of about four to spare."""
+    yield "d_model", model.d_model, (128, 65_536)
+    yield "vocab_size", model.vocab_size, (1_000, 1_000_000)
+    yield "n_layers", model.n_layers, (1, 512)
+    for group in model.layers:
+        for name, bounds in (("d_head", (16, 1_024)), ("n_heads", (1, 1_024)), ("d_value", (16, 1_024))):
+            if hasattr(group.block.mixer, name):
+                yield name, getattr(group.block.mixer, name), bounds
+        if hasattr(group.block.ffn, "d_ff"):
+            yield "d_ff", group.block.ffn.d_ff, (max(1, model.d_model // 8), 40 * model.d_model)
 
 
 def _near(value: float, target: float) -> bool:

@@ -82,7 +82,7 @@ class TrainingProblem(Strict):
     setup: SetupSpace = SetupSpace()
     minimize: str | None = None
     maximize: str | None = None
-    constraints: dict[str, Annotated[float, Field(ge=1e-12, le=1e18)]] = {}
+    constraints: dict[str, Annotated[float, Field(gt=0, le=1e18)]] = {}
 
     @field_validator("constraints", mode="before")
     @classmethod

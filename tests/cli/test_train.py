@@ -210,3 +210,43 @@ def test_other_commands_send_training_problems_to_solve(run, problem, command: s
     code, out, err = run(command, problem())
     assert (code, out) == (2, "")
     assert "archsat solve answers this one" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("just text\n", "holds text, not fields"),
+        ("- 1\n", "holds a list, not fields"),
+        ("microbatch: {min: 1}\n", "microbatch"),
+        ("pipeline_parallel: true\n", "pipeline_parallel"),
+        ("pipeline_parallel: 1:30\n", "YAML 1.1"),
+    ],
+)
+def test_a_setup_that_is_none_is_one_message(run, tmp_path, text: str, named: str) -> None:
+    path = tmp_path / "setup.yaml"
+    path.write_text(text)
+    code, out, err = run(
+        "estimate", "--phase", "train", "--model", "llama-3.1-8b", "--chip", "h100", "--setup", str(path)
+    )
+    assert (code, out) == (2, "")
+    assert named in err and "internal" not in err
+
+
+def test_a_setup_is_used_and_only_what_is_typed_replaces_it(run, tmp_path) -> None:
+    path = tmp_path / "setup.yaml"
+    path.write_text("pipeline_parallel: 4\ndata_parallel: 2\ntensor_parallel: 2\nglobal_batch: 16\n")
+    command = ("estimate", "--phase", "train", "--model", "llama-3.1-8b", "--chip", "h100", "--json")
+    in_file = json.loads(run(*command, "--setup", str(path))[1])
+    typed = (
+        "--pipeline-parallel",
+        "4",
+        "--data-parallel",
+        "2",
+        "--tensor-parallel",
+        "2",
+        "--global-batch",
+        "16",
+    )
+    assert json.loads(run(*command, *typed)[1]) == in_file
+    other = json.loads(run(*command, "--setup", str(path), "--tensor-parallel", "1")[1])
+    assert other["setup"]["tensor_parallel"] == 1 and in_file["setup"]["tensor_parallel"] == 2

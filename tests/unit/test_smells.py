@@ -12,7 +12,7 @@ import yaml
 from optimizer import catalog
 from optimizer.cli import main
 from optimizer.spec.chip import Chip
-from optimizer.spec.smells import smells
+from optimizer.spec.smells import model_smells, smells
 
 KNOWN = list(catalog.chips().values())
 
@@ -103,3 +103,38 @@ def test_a_sparse_peak_is_known_by_its_digits_on_any_chip() -> None:
     assert not [
         said for said in smells(samples.chip(dense_flops={"bf16": "989.5 TFLOP/s"}), known) if "spars" in said
     ]
+
+
+def test_no_shipped_model_is_suspected() -> None:
+    assert {m.name: model_smells(m) for m in catalog.models().values() if model_smells(m)} == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"head_dim": 1},
+        {"head_dim": 10**7},
+        {"hidden_size": 7},
+        {"intermediate_size": 10**6},
+        {"vocab_size": 2},
+    ],
+)
+def test_a_model_unlike_all_others_is_told(change, tmp_path, capsys) -> None:
+    config = {
+        "model_type": "llama",
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "vocab_size": 128256,
+        "tie_word_embeddings": False,
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    assert main(["estimate", "--model", str(path), "--chip", "h200"]) == 0
+    assert capsys.readouterr().err == ""
+    path.write_text(json.dumps(config | change))
+    assert main(["estimate", "--model", str(path), "--chip", "h200"]) in (0, 3)
+    assert "archsat: warning: " in capsys.readouterr().err
