@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from optimizer.commands._once import refuse, register, typed
-from optimizer.commands._output import write_out
+from optimizer.commands._output import own_stdout, write_out
 from optimizer.commands._signals import as_interrupts
 from optimizer.errors import ArchsatError, InputError, InternalMismatch, OddInput, nearest, printable
 from optimizer.plugins import plugins
@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options: argparse.Namespace | None = None
     try:
         as_interrupts()
+        if arguments is None:
+            own_stdout()
         options = _options(arguments)
         if sys.stdout is None and not getattr(options, "out", None):
             raise InputError("stdout is closed; give --out FILE")

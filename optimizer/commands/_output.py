@@ -101,6 +101,27 @@ def write(arguments: argparse.Namespace, text: str) -> None:
         raise InputError(f"--out {arguments.out}: {error.strerror or error}") from None
 
 
+def own_stdout() -> None:
+    """From now on only Python's `sys.stdout` reaches the process's stdout.
+
+    HiGHS may write lines of its own straight to file descriptor 1, where only answers belong.
+    """
+    out = sys.stdout
+    if out is not sys.__stdout__ or not _is_descriptor_one(out):
+        return  # closed, or a caller's own
+    sys.stdout.flush()
+    kept = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stdout = kept
+
+
+def _is_descriptor_one(out: Any) -> bool:
+    try:
+        return bool(out.fileno() == 1)
+    except (OSError, ValueError):
+        return False
+
+
 def write_out(text: str) -> int:
     """Write to stdout, and be sure that it got there; InputError where it did not."""
     try:
@@ -108,7 +129,7 @@ def write_out(text: str) -> int:
         sys.stdout.flush()
     except OSError as error:
         with contextlib.suppress(OSError):  # else the interpreter fails again at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise InputError("stdout was closed before the answer was written; give --out FILE") from None
         raise InputError(f"stdout: {error.strerror or error}; give --out FILE") from None

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from optimizer.solver.silence import silent_stdout
 from optimizer.watch import UNWATCHED, Watch, never
 
 if TYPE_CHECKING:
@@ -108,8 +107,7 @@ def _here(m: "Milp", engine: str, left: float | None) -> Proposal:
     parameters = mathopt.SolveParameters(
         relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0, time_limit=limit
     )
-    with silent_stdout():
-        result: Any = mathopt.solve(model, mathopt.SolverType[engine], params=parameters)
+    result: Any = mathopt.solve(model, mathopt.SolverType[engine], params=parameters)
     return _read(result, list(zip(variables, units, strict=True)), scale, mathopt.TerminationReason)
 
 

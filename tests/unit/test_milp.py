@@ -1,9 +1,9 @@
 """Integer programmes: both engines agree with enumeration, and a wrong engine is not believed."""
 
-import os
-import threading
-import time
+import subprocess
+import sys
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from optimizer.solver import milp
 from optimizer.solver.mathopt import Proposal
 from optimizer.solver.milp import Milp, prove
-from optimizer.solver.silence import silent_stdout
 
 
 def covering() -> Milp:
@@ -98,19 +97,19 @@ def test_a_third_engine_confirms_where_cp_sat_is_slow(monkeypatch: pytest.Monkey
     assert (found.status, found.confirmed_by) == ("optimal", ("SCIP, which reaches the same optimum",))
 
 
-def test_stray_lines_of_a_library_are_not_seen(capfd: pytest.CaptureFixture[str]) -> None:
-    """Also with several threads, the first of which ends while others are inside; then stdout is back."""
-
-    def solve(seconds: float) -> None:
-        with silent_stdout():
-            os.write(1, b"stray line\n")
-            time.sleep(seconds)
-
-    print("before")
-    threads = [threading.Thread(target=solve, args=(s,)) for s in (0.01, 0.05, 0.03)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    os.write(1, b"after\n")
-    assert capfd.readouterr().out == "before\nafter\n"
+def test_stray_lines_of_a_library_do_not_reach_stdout() -> None:
+    """A whole process: what is written to its descriptor is not among the answers; a full disk is told of."""
+    code = (
+        "import os, sys\n"
+        "from optimizer.commands._output import own_stdout, write_out\n"
+        "print('before'); own_stdout(); os.write(1, b'stray\\n'); write_out('after\\n')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "before\nafter\n"
+    command = [sys.executable, "-m", "optimizer", "chips"]
+    with Path("/dev/full").open("w") as full:
+        told = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (told.returncode, told.stderr) == (
+        2,
+        "archsat: stdout: No space left on device; give --out FILE\n",
+    )
