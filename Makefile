@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# RUN: what archsat needs to run. READY: with the tools of `make test` beside it.
+RUN := .venv/run
 READY := .venv/ready
 
 .PHONY: help demo test check unit bench mutants docs wheel clean
@@ -13,14 +16,18 @@ help:
 	@echo "make docs   regenerate the generated pages of docs/"
 	@echo "make wheel  build a wheel, install it into an empty environment, solve with it"
 
-$(READY): requirements.lock pyproject.toml
+$(RUN): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("archsat needs Python 3.11 or newer; set PYTHON=..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $(RUN)
+
+$(READY): $(RUN) requirements-dev.lock
+	$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $(READY)
 
-demo: $(READY)
+demo: $(RUN)
 	$(BIN)/archsat solve problems/dense-8b-b200.yaml
 
 test: check unit
@@ -49,6 +56,10 @@ wheel: $(READY)
 	$(PYTHON) -m venv build/wheel/empty
 	build/wheel/empty/bin/python -m pip install --quiet --disable-pip-version-check build/wheel/*.whl
 	cd / && "$(CURDIR)/build/wheel/empty/bin/archsat" solve dense-8b-b200 --quiet
+	cd / && "$(CURDIR)/build/wheel/empty/bin/archsat" sweep dense-1b-b200 --over workload.batch=8,16 --quiet \
+		--plot "$(CURDIR)/build/wheel/picture.pdf"
+	cd / && "$(CURDIR)/build/wheel/empty/bin/archsat" sweep dense-1b-b200 --over workload.batch=8,16 --quiet \
+		--plot "$(CURDIR)/build/wheel/picture.html"
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

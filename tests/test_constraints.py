@@ -70,6 +70,7 @@ def test_file_has_its_form(name: str) -> None:
     formula = next(line for line in rest if line.strip())
     assert any(sign in formula for sign in ("<=", ">=", "==")), "the sentence is not followed by a formula"
     assert module.ACCEPTS
+    assert module.TITLE
     assert module.Value is not None
     assert module.rule.__doc__
     if module.DEFAULT is not None:

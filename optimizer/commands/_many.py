@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 EXIT = {"complete": 0, "partial": 4, "infeasible": 3, "unknown": 4}
-PICTURES = (".html", ".png", ".svg")
+PICTURES = (".html", ".png", ".svg", ".pdf")
 TABLES = (".csv", ".parquet")
 
 
@@ -36,7 +36,7 @@ def many_arguments(parser: argparse.ArgumentParser) -> None:
 
 def plot_argument(parser: argparse.ArgumentParser) -> None:
     """A picture of the answer."""
-    parser.add_argument("--plot", metavar="FILE", help="a picture: .html (interactive), .png or .svg")
+    parser.add_argument("--plot", metavar="FILE", help="a picture: .html (interactive), .png, .svg or .pdf")
 
 
 def check_plot(plot: str | None) -> None:

@@ -36,13 +36,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _draw(arguments: argparse.Namespace) -> None:
     """Predicted against measured, as a picture."""
     from optimizer.report.pictures.parity import Pair, draw
+    from optimizer.report.words import chip_title, title_of
     from optimizer.studies.validate import scored_points
 
     path = Path(arguments.points)
     pairs = [
         Pair(
             point.source,
-            f"{point.model.name}<br>{point.chip.name}, {point.metric}",
+            (point.model.name, f"{chip_title(point.chip.name)}, {title_of(point.metric)}"),
             point.measured,
             item.predicted,
         )

@@ -11,6 +11,7 @@ from optimizer.scope import Relation, Scope
 from optimizer.spec.values import Band, widened
 
 Value = Band
+TITLE = "Width over depth"
 ACCEPTS = "use [low, high], or false"
 DEFAULT = [32, 200]
 LATTICE_ONLY = True  # a published model is not held to it

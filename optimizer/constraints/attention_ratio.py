@@ -11,6 +11,7 @@ from optimizer.scope import Relation, Scope
 from optimizer.spec.values import Band, widened
 
 Value = Band
+TITLE = "Width of attention over model width"
 ACCEPTS = "use [low, high], or false"
 DEFAULT = [0.75, 2.0]
 LATTICE_ONLY = True  # a published model is not held to it

@@ -11,6 +11,7 @@ from optimizer.scope import Relation, Scope
 from optimizer.spec.values import Band, widened
 
 Value = Band
+TITLE = "Feed-forward width over model width"
 ACCEPTS = "use [low, high], or false"
 DEFAULT = [2.5, 5.5]
 LATTICE_ONLY = True  # a published model is not held to it

@@ -11,6 +11,7 @@ from optimizer.scope import Relation, Scope
 from optimizer.spec.values import On
 
 Value = On
+TITLE = "Whole groups of query heads"
 ACCEPTS = "use true or false"
 DEFAULT = True
 KEEPS = {"value": True, "n_heads": 24, "n_kv_heads": 8}

@@ -14,6 +14,7 @@ from pydantic import PositiveInt
 from optimizer.scope import Relation, Scope
 
 Value = PositiveInt
+TITLE = "Query heads per key-value head"
 ACCEPTS = "use the largest group of query heads per key-value head, or false"
 DEFAULT = 8
 LATTICE_ONLY = True  # a published model is not held to it

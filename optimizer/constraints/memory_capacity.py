@@ -12,6 +12,7 @@ from optimizer.scope import Relation, Scope
 from optimizer.spec.values import Share
 
 Value = Share
+TITLE = "Share of memory in use"
 ACCEPTS = "use a fraction of the usable memory in (0, 1], or false"
 DEFAULT = 1.0
 KEEPS = {"value": 1.0, "memory_gib": 79.0, "hbm_usable_gib": 79.6}

@@ -9,6 +9,7 @@ from optimizer.scope import Relation, Scope
 from optimizer.spec.values import Band
 
 Value = Band
+TITLE = "Number of parameters"
 ACCEPTS = "use [low, high] in parameters, or set architecture.n_params"
 DEFAULT = None
 KEEPS = {"value": [7.95e9, 8.11e9], "n_params": 8.03e9}

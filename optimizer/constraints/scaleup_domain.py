@@ -9,6 +9,7 @@ from optimizer.scope import Relation, Scope
 from optimizer.spec.values import On
 
 Value = On
+TITLE = "Tensor parallel inside the scale-up domain"
 ACCEPTS = "use true or false"
 DEFAULT = True
 KEEPS = {"value": True, "tensor_parallel": 8, "scaleup_domain": 8}

@@ -12,6 +12,7 @@ from optimizer.scope import Relation, Scope
 from optimizer.spec.values import On
 
 Value = On
+TITLE = "Whole shares under tensor parallel"
 ACCEPTS = "use true or false"
 DEFAULT = True
 KEEPS = {"value": True, "n_heads": 64, "n_kv_heads": 8, "d_ff": 28672, "tensor_parallel": 16}

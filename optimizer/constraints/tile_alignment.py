@@ -15,6 +15,7 @@ from optimizer.scope import Relation, Scope
 from optimizer.spec.values import On
 
 Value = Annotated[On | PositiveInt, Field(union_mode="left_to_right")]
+TITLE = "Widths in whole tiles"
 ACCEPTS = "use true for the chip's own alignment, a number of elements, or false"
 DEFAULT = True
 LATTICE_ONLY = True  # a published model is not held to it

@@ -7,6 +7,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.fleet import chips_needed
 from optimizer.cost.frame import Slice
 
+TITLE = "Chips"
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "chips", "lower", True
 
 

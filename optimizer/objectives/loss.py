@@ -10,6 +10,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost import quality
 from optimizer.cost.frame import Slice
 
+TITLE = "Predicted pre-training loss"
 QUANTITY, UNIT, BETTER, RISES = "n_params", "nats", "lower", None
 
 

@@ -7,6 +7,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 from optimizer.cost.memory import GIB
 
+TITLE = "Memory in use per chip"
 QUANTITY, UNIT, BETTER, RISES = "memory_bytes", "GiB", "lower", True
 
 

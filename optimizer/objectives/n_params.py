@@ -6,6 +6,7 @@ n_params = tables + final norm + sum over layers of projections, feed-forward an
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 
+TITLE = "Parameters"
 QUANTITY, UNIT, BETTER, RISES = "n_params", "parameters", "lower", True
 
 

@@ -9,6 +9,7 @@ the batch full.
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 
+TITLE = "Output rate"
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "tokens/s", "higher", False
 
 

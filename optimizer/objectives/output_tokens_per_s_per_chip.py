@@ -6,6 +6,7 @@ output_tokens_per_s_per_chip = output_tokens_per_s / n_chips
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 
+TITLE = "Output rate per chip"
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "tokens/s", "higher", False
 
 

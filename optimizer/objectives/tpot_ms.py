@@ -7,6 +7,7 @@ tpot_ms = 1000 x seconds of one decode step at the mean context (prompt + half o
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 
+TITLE = "Time per output token"
 QUANTITY, UNIT, BETTER, RISES = "decode_s", "ms", "lower", True
 
 

@@ -6,6 +6,7 @@ tpot_steady_ms = 1000 x seconds of a step of continuous batching / tokens gained
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 
+TITLE = "Time per output token under load"
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "ms", "lower", True
 
 

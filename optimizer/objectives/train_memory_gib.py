@@ -10,6 +10,7 @@ from optimizer.cost.frame import Slice
 from optimizer.cost.memory import GIB
 from optimizer.errors import InputError
 
+TITLE = "Training memory per chip"
 QUANTITY, UNIT, BETTER, RISES = "train_bytes", "GiB", "lower", True
 
 

@@ -7,6 +7,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 from optimizer.errors import InputError
 
+TITLE = "Cost of the training run"
 QUANTITY, UNIT, BETTER, RISES = "train_s", "USD", "lower", True
 
 

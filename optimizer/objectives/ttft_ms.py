@@ -6,6 +6,7 @@ ttft_ms = 1000 x seconds to prefill one prompt of input_tokens
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 
+TITLE = "Time to first token"
 QUANTITY, UNIT, BETTER, RISES = "prefill_s", "ms", "lower", True
 
 

@@ -8,6 +8,7 @@ from optimizer.cost.fleet import chips_needed
 from optimizer.cost.frame import Slice
 from optimizer.errors import InputError
 
+TITLE = "Price of the chips"
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "USD/h", "lower", True
 
 

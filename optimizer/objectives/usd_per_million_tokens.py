@@ -7,6 +7,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 from optimizer.errors import InputError
 
+TITLE = "Cost of a million output tokens"
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "USD", "lower", True
 
 

@@ -102,7 +102,7 @@ def test_an_unreachable_bound_is_infeasible_with_its_reason(file, run) -> None:
         (["frontier", "--resolution", "ttft_ms=1"], "not among"),
         (["frontier", "--points", "0"], "whole number from 1"),
         (["frontier", "--models", "nobody/nothing"], "unknown model"),
-        (["frontier", "--plot", "x.gif"], ".html or .png or .svg"),
+        (["frontier", "--plot", "x.gif"], ".html or .png or .svg or .pdf"),
         (["frontier", "--plot", "/no/such/x.svg"], "folder that exists"),
         (["frontier", "--executor", "cluster"], "serial, threads"),
         (["frontier", "--resume", "/no/such/journal"], "--resume"),

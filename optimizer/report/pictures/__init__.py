@@ -1,4 +1,5 @@
-"""Pictures, one file each: `draw(answer, path)`. The path's ending says what: .html, .png or .svg.
+"""Pictures. A file for each study says what to show (`picture`) and writes it (`draw(answer, path)`).
 
-Plotly draws; still images are rendered by the browser that the kaleido package carries: nothing is fetched.
+What is shown is a `scene.Picture`; `still` draws it with matplotlib (.png, .svg, .pdf), `page` with plotly.js
+(.html). Nothing is fetched and no browser is run.
 """

@@ -3,7 +3,11 @@
 from itertools import product
 from typing import Any
 
-from optimizer.report.pictures._write import COLOURS, HEIGHT, INK, WIDTH, figure, save
+from optimizer.report.numbers import count, short
+from optimizer.report.pictures.scene import Axis, Panel, Picture, Series
+from optimizer.report.pictures.style import looks
+from optimizer.report.pictures.write import save
+from optimizer.report.words import chip_title, measured_in, plain, scaled, title_of
 from optimizer.spec.studies import Sweep, SweepRow
 
 _COLUMNS = 3
@@ -14,68 +18,91 @@ def draw(found: Sweep, plot: str) -> None:
     save(picture(found), plot)
 
 
-def picture(found: Sweep) -> Any:
-    """The figure."""
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
-
-    x, *others = found.over
-    lines, panels = others[:1], others[1:]
-    facets = list(product(*(found.over[name] for name in panels)))
+def picture(found: Sweep) -> Picture:
+    """A panel for each combination of the fields after the second; all share their axes."""
+    aim = found.objective
+    panels = list(found.over)[2:]
+    facets = [dict(zip(panels, values, strict=True)) for values in product(*(found.over[n] for n in panels))]
+    x, y = _axes(found)
     columns = min(_COLUMNS, len(facets))
-    rows = -(-len(facets) // columns)
-    drawn = make_subplots(
-        rows=rows,
-        cols=columns,
-        subplot_titles=[
-            ", ".join(f"{n.split('.')[-1]} {v}" for n, v in zip(panels, f, strict=True)) for f in facets
-        ],
-        shared_yaxes=True,
-        shared_xaxes=True,
+    drawn = tuple(Panel(x, y, tuple(_lines(found, at)), _named(at)) for at in facets)
+    solved = sum(row.plan is not None for row in found.rows)
+    return Picture(
+        title=plain(f"{found.problem['name']}: best {title_of(aim.metric).lower()} over {x.title.lower()}"),
+        subtitle=f"{solved} of {len(found.rows)} problems have a plan",
+        panels=drawn,
+        columns=columns,
+        width=max(1000, 460 * columns),
+        height=max(650, 380 * -(-len(facets) // columns)),
     )
-    style = figure(f"{found.problem['name']}: {found.objective.metric} over {x}").layout
-    drawn.update_layout(style, width=WIDTH, height=max(HEIGHT, 330 * rows), margin={"t": 120})
-    drawn.update_layout(title={"y": 0.96}, legend={"yref": "container", "y": 0.87})
-    for i, facet in enumerate(facets):
-        chosen = dict(zip(panels, facet, strict=True))
-        for j, value in enumerate(found.over[lines[0]] if lines else [None]):
-            at = chosen | ({lines[0]: value} if lines else {})
-            own = [row for row in found.rows if row.plan and all(row.at[n] == v for n, v in at.items())]
-            drawn.add_trace(
-                go.Scatter(
-                    x=[_axis(row.at[x]) for row in own],
-                    y=[row.plan.metrics[found.objective.metric] for row in own if row.plan],
-                    mode="lines+markers",
-                    name=f"{lines[0].split('.')[-1]} {value}" if lines else found.objective.metric,
-                    legendgroup=str(value),
-                    showlegend=i == 0 and bool(lines),
-                    line={"color": COLOURS[j % len(COLOURS)]},
-                    text=[_hover(row) for row in own],
-                    hovertemplate="%{x}: %{y:.5g}<br>%{text}<extra></extra>",
-                ),
-                row=i // columns + 1,
-                col=i % columns + 1,
+
+
+def _axes(found: Sweep) -> tuple[Axis, Axis]:
+    name, values = next(iter(found.over.items()))
+    factor, unit = scaled(found.objective.metric, found.objective.unit)
+    reached = [factor * row.plan.metrics[found.objective.metric] for row in found.rows if row.plan]
+    low, high = (min(reached), max(reached)) if reached else (0.0, 1.0)
+    room = 0.06 * (high - low or abs(high) or 1.0)
+    titles = title_of(name), measured_in(found.objective.metric, unit)
+    y = Axis(titles[1], limits=(low - room, high + room))
+    if all(_is_number(value) for value in values):
+        wide = 0.05 * (max(values) - min(values) or 1.0)
+        return Axis(titles[0], limits=(min(values) - wide, max(values) + wide)), y
+    return Axis(titles[0], categories=tuple(_text(name, value) for value in values)), y
+
+
+def _lines(found: Sweep, facet: dict[str, Any]) -> list[Series]:
+    """The points of one panel, a series for each value of the second field."""
+    first, *second = list(found.over)[:2]
+    values = found.over[second[0]] if second else (None,)
+    labels = [_named({second[0]: value}) if second else "" for value in values]
+    look = looks(labels)
+    factor, _ = scaled(found.objective.metric, found.objective.unit)
+    lines = []
+    for label, value in zip(labels, values, strict=True):
+        at = facet | ({second[0]: value} if second else {})
+        own = [row for row in found.rows if row.plan and all(row.at[n] == v for n, v in at.items())]
+        lines.append(
+            Series(
+                label,
+                tuple(_place(row.at[first], found.over[first]) for row in own),
+                tuple(factor * row.plan.metrics[found.objective.metric] for row in own if row.plan),
+                *look[label],
+                line="straight",
+                hover=tuple(_hover(found, row) for row in own),
+                listed=bool(label),
             )
-    drawn.update_xaxes(linecolor=INK)
-    for column in range(1, columns + 1):
-        drawn.update_xaxes(title=x, row=rows, col=column)
-    for row in range(1, rows + 1):
-        drawn.update_yaxes(title=f"{found.objective.metric} ({found.objective.unit})", row=row, col=1)
-    return drawn
+        )
+    return lines
 
 
-def _title(names: list[str], values: tuple[Any, ...]) -> str:
-    return ", ".join(f"{name.split('.')[-1]} {value}" for name, value in zip(names, values, strict=True))
+def _place(value: Any, values: tuple[Any, ...]) -> float:
+    """Where a value lies: itself if all are numbers, else its place in the list."""
+    return float(value) if all(map(_is_number, values)) else float(values.index(value))
 
 
-def _axis(value: Any) -> Any:
-    return value if isinstance(value, int | float) else str(value)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _hover(row: SweepRow) -> str:
+def _named(at: dict[str, Any]) -> str:
+    return plain(", ".join(f"{title_of(name)} {_text(name, value)}" for name, value in at.items()))
+
+
+def _text(name: str, value: Any) -> str:
+    if name == "hardware" and isinstance(value, str):
+        return plain(chip_title(value), 30)
+    return plain(count(value) if _is_number(value) else str(value), 30)
+
+
+def _hover(found: Sweep, row: SweepRow) -> tuple[str, ...]:
     if row.plan is None:
-        return ""
+        return ()
     a, pool = row.plan.architecture, row.plan.deployment.pools[0]
+    aim = found.objective
     return (
-        f"{a.n_layers} layers, d_model {a.d_model}, d_ff {a.d_ff}<br>{pool.chip}, TP {pool.tensor_parallel}"
+        plain(", ".join(f"{title_of(name)} {_text(name, value)}" for name, value in row.at.items()), 160),
+        f"{title_of(aim.metric)}: {short(row.plan.metrics[aim.metric])} {aim.unit}",
+        f"{a.n_layers} layers, model width {a.d_model}, feed-forward width {a.d_ff}",
+        plain(f"{chip_title(pool.chip)}, tensor parallel {pool.tensor_parallel}"),
     )

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from optimizer.report.pictures._write import INK, figure, save
+from optimizer.report.pictures.scene import Axis, Cells, Panel, Picture, Scale, Series
+from optimizer.report.pictures.write import save
+from optimizer.report.words import chip_title, measured_in, plain, scaled, title_of
 from optimizer.spec.plan import Plan, Result
 
 
@@ -11,48 +13,48 @@ def draw(result: Result, names: tuple[str, str], plot: str) -> None:
     save(picture(result, names), plot)
 
 
-def picture(result: Result, names: tuple[str, str]) -> Any:
-    """The figure; cells without a plan stay empty."""
-    import plotly.graph_objects as go
-
-    objective = result.objective
-    best = {tuple(_value(plan, n) for n in names): plan.metrics[objective.name] for plan in result.plans}
-    xs = sorted({key[0] for key in best}, key=_order)
-    ys = sorted({key[1] for key in best}, key=_order)
-    drawn = figure(f"{result.problem['name']}: best {objective.name} at each {names[0]} and {names[1]}")
-    drawn.add_trace(
-        go.Heatmap(
-            x=[str(x) for x in xs],
-            y=[str(y) for y in ys],
-            z=[[best.get((x, y)) for x in xs] for y in ys],
-            colorscale="Viridis" if objective.sense == "max" else "Viridis_r",
-            colorbar={"title": {"text": f"{objective.name} ({objective.unit})"}},
-            hoverongaps=False,
-            hovertemplate=f"{names[0]} %{{x}}, {names[1]} %{{y}}: %{{z:.5g}}<extra></extra>",
-        )
+def picture(result: Result, names: tuple[str, str]) -> Picture:
+    """A cell for each pair that has a plan, and a star on the optimum; cells without a plan stay empty."""
+    aim = result.objective
+    factor, unit = scaled(aim.name, aim.unit or "")
+    best = {
+        (value_at(plan, names[0]), value_at(plan, names[1])): factor * plan.metrics[aim.name]
+        for plan in reversed(result.plans)
+    }
+    xs = sorted({x for x, _ in best}, key=_order)
+    ys = sorted({y for _, y in best}, key=_order)
+    cells = Cells(tuple(tuple(best.get((x, y)) for x in xs) for y in ys))
+    axes = [
+        Axis(title_of(name), categories=tuple(plain(_text(name, v), 30) for v in values))
+        for name, values in zip(names, (xs, ys), strict=True)
+    ]
+    star: list[Series] = []
+    if result.plans:
+        first = result.plans[0]
+        at = (xs.index(value_at(first, names[0])), ys.index(value_at(first, names[1])))
+        says = f"Optimum: {best[value_at(first, names[0]), value_at(first, names[1])]:.6g} {unit}"
+        look = {"colour": "white", "marker": "star", "size": 20, "edge": True}
+        star.append(Series("Optimum", (at[0],), (at[1],), hover=((says,),), **look))  # type: ignore[arg-type]
+    low, high = (min(best.values()), max(best.values())) if best else (0.0, 1.0)
+    return Picture(
+        title=plain(f"{result.problem['name']}: best {title_of(aim.name).lower()}"),
+        subtitle=f"At each {' and '.join(axis.title.lower() for axis in axes)}, of the plans listed",
+        panels=(Panel(axes[0], axes[1], (cells, *star)),),
+        height=max(650, 200 + 26 * len(ys)),
+        scale=Scale(measured_in(aim.name, unit), low, high, reverse=aim.sense == "min"),
     )
-    first = result.plans[0] if result.plans else None
-    if first:
-        drawn.add_trace(
-            go.Scatter(
-                x=[str(_value(first, names[0]))],
-                y=[str(_value(first, names[1]))],
-                mode="markers",
-                marker={"symbol": "star", "size": 14, "color": "white", "line": {"color": INK, "width": 1}},
-                name="optimum",
-                showlegend=True,
-            )
-        )
-    drawn.update_xaxes(title=names[0], type="category", linecolor=INK)
-    drawn.update_yaxes(title=names[1], type="category", linecolor=INK)
-    return drawn
 
 
-def _value(plan: Plan, name: str) -> Any:
+def value_at(plan: Plan, name: str) -> Any:
+    """The value of a dimension of the architecture, or of its one pool."""
     pool = plan.deployment.pools[0]
     if name == "hardware":
         return pool.chip
     return getattr(plan.architecture, name) if hasattr(plan.architecture, name) else getattr(pool, name)
+
+
+def _text(name: str, value: Any) -> str:
+    return chip_title(value) if name in ("hardware", "chip") else str(value)
 
 
 def _order(value: Any) -> tuple[bool, Any]:

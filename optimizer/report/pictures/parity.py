@@ -2,18 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from optimizer.report.pictures._write import COLOURS, INK, SOFT, figure, save
+from optimizer.report.pictures.scene import Axis, Panel, Picture, Series
+from optimizer.report.pictures.style import INK, SOFT, looks
+from optimizer.report.pictures.write import save
+from optimizer.report.words import plain
 
 MARGIN = 0.25
 
 
 class Pair(NamedTuple):
-    """One measured point: where it comes from, what it is, both values."""
+    """One measured point: where it comes from, what it is (lines), both values."""
 
     source: str
-    label: str
+    label: tuple[str, ...]
     measured: float
     predicted: float
 
@@ -23,49 +26,56 @@ def draw(points: Sequence[Pair], plot: str, title: str = "Predicted against meas
     save(picture(points, title), plot)
 
 
-def picture(points: Sequence[Pair], title: str) -> Any:
-    """The figure."""
-    import plotly.graph_objects as go
-
+def picture(points: Sequence[Pair], title: str) -> Picture:
+    """Every point with two positive values, lines of equality and of the margin around it."""
     good = [p for p in points if p.measured > 0 and p.predicted > 0]
-    drawn = figure(f"{title}: {len(good)} points", height=800)
-    if good:
-        ends = [
-            min(min(p.measured, p.predicted) for p in good),
-            max(max(p.measured, p.predicted) for p in good),
-        ]
-        ends = [ends[0] / 1.3, ends[1] * 1.3]
-        for factor, name, dash in (
-            (1.0, "equal", "solid"),
-            (1 + MARGIN, f"within {MARGIN:.0%}", "dot"),
-            (1 - MARGIN, None, "dot"),
-        ):
-            drawn.add_trace(
-                go.Scatter(
-                    x=ends,
-                    y=[end * factor for end in ends],
-                    mode="lines",
-                    line={"color": INK if name == "equal" else SOFT, "dash": dash, "width": 1.5},
-                    name=name or "",
-                    showlegend=name is not None,
-                    hoverinfo="skip",
-                )
-            )
-    by_source: dict[str, list[Pair]] = defaultdict(list)
-    for pair in good:
-        by_source[pair.source].append(pair)
-    for i, (source, group) in enumerate(sorted(by_source.items())):
-        drawn.add_trace(
-            go.Scatter(
-                x=[p.measured for p in group],
-                y=[p.predicted for p in group],
-                mode="markers",
-                name=f"{source} ({len(group)})",
-                marker={"size": 7, "opacity": 0.75, "color": COLOURS[i % len(COLOURS)]},
-                text=[f"{p.label}<br>{p.predicted / p.measured - 1:+.1%}" for p in group],
-                hovertemplate="%{text}<br>measured %{x:.5g}, predicted %{y:.5g}<extra></extra>",
-            )
+    left_out = len(points) - len(good)
+    without = f", {left_out} without two positive values left out" if left_out else ""
+    values = [value for p in good for value in (p.measured, p.predicted)] or [1.0]
+    ends = (min(values) / 1.4, max(values) * 1.4)
+    axes = [Axis(name, limits=ends, log=True) for name in ("Measured", "Predicted")]
+    return Picture(
+        title=plain(title),
+        subtitle=f"{len(good)} points{without}",
+        panels=(Panel(axes[0], axes[1], (*_lines(ends), *_sources(good))),),
+        width=900,
+        height=860,
+    )
+
+
+def _lines(ends: tuple[float, float]) -> list[Series]:
+    straight = [(1.0, "Equal", True), (1 + MARGIN, f"Within {MARGIN:.0%}", True), (1 - MARGIN, "", False)]
+    return [
+        Series(
+            label,
+            ends,
+            (ends[0] * factor, ends[1] * factor),
+            INK if factor == 1 else SOFT,
+            marker="",
+            line="straight" if factor == 1 else "dashed",
+            listed=listed,
         )
-    drawn.update_xaxes(type="log", title="measured", dtick=1)
-    drawn.update_yaxes(type="log", title="predicted", dtick=1)
-    return drawn
+        for factor, label, listed in straight
+    ]
+
+
+def _sources(points: Sequence[Pair]) -> list[Series]:
+    groups: dict[str, list[Pair]] = defaultdict(list)
+    for pair in points:
+        groups[pair.source].append(pair)
+    return [
+        Series(
+            plain(f"{source} ({len(groups[source])})", 60),
+            tuple(p.measured for p in groups[source]),
+            tuple(p.predicted for p in groups[source]),
+            colour,
+            marker,
+            hover=tuple(map(_hover, groups[source])),
+        )
+        for source, (colour, marker) in looks(sorted(groups)).items()
+    ]
+
+
+def _hover(pair: Pair) -> tuple[str, ...]:
+    values = f"measured {pair.measured:.5g}, predicted {pair.predicted:.5g}"
+    return (*map(plain, pair.label), f"{values}, {pair.predicted / pair.measured - 1:+.1%}")

@@ -1,12 +1,18 @@
 """A perturbation as a tornado: one bar a change, the largest effect on top."""
 
-from typing import Any
-
-from optimizer.report.pictures._write import COLOURS, figure, save
+from optimizer.report.numbers import short, signed, value_of
+from optimizer.report.pictures.scene import Axis, Bars, Panel, Picture
+from optimizer.report.pictures.style import COLOURS
+from optimizer.report.pictures.write import save
+from optimizer.report.words import measured_in, plain, scaled, title_of
 from optimizer.spec.studies import Change, Perturbation
 
-SHOWN = 30
-_COLOUR = {"constraint": COLOURS[0], "dimension": COLOURS[2], "constant": COLOURS[3]}
+SHOWN = 25
+_KINDS = {
+    "constraint": ("A rule moved or dropped", COLOURS[0]),
+    "dimension": ("A choice held at another value", COLOURS[1]),
+    "constant": ("A constant changed", COLOURS[2]),
+}
 
 
 def draw(found: Perturbation, plot: str) -> None:
@@ -14,47 +20,57 @@ def draw(found: Perturbation, plot: str) -> None:
     save(picture(found), plot)
 
 
-def picture(found: Perturbation) -> Any:
-    """The figure."""
-    import plotly.graph_objects as go
-
-    moved = [change for change in found.changes if change.difference][:SHOWN]
-    aim = found.objective
-    title = f"{found.problem['name']}: what each change does to {aim.metric}"
-    drawn = figure(title, height=max(320, 130 + 24 * len(moved)))
-    order = [_name(change) for change in moved]
-    for kind, colour in _COLOUR.items():
-        own = [change for change in moved if change.kind == kind]
-        if not own:
-            continue
-        drawn.add_trace(
-            go.Bar(
-                y=[_name(change) for change in own],
-                x=[change.difference for change in own],
-                orientation="h",
-                name=kind,
-                marker={"color": colour},
-                text=[f"{change.difference:+.3g}" for change in own],
-                textposition="outside",
-                cliponaxis=False,
-                customdata=[_plan(change) for change in own],
-                hovertemplate="%{y}: %{x:+.5g}<br>%{customdata}<extra></extra>",
-            )
-        )
-    value = "" if found.value is None else f" from {found.value:.5g}"
-    ends = [0.0, *(change.difference or 0.0 for change in moved)]
-    room = 0.15 * (max(ends) - min(ends))  # for the numbers beside the bars
-    drawn.update_xaxes(range=[min(ends) - room, max(ends) + room])
+def picture(found: Perturbation) -> Picture:
+    """A bar for each change that moves the optimum, as far as there is room; the subtitle says how many."""
+    moved = [change for change in found.changes if change.difference]
+    shown = moved[:SHOWN]
+    aim, names = found.objective, [name_of(change) for change in shown]
+    factor, unit = scaled(aim.metric, aim.unit)
+    last = len(shown) - 1
+    marks = []
+    for kind, (label, colour) in _KINDS.items():
+        rows = [i for i, change in enumerate(shown) if change.kind == kind]
+        if rows:
+            lengths = tuple(factor * (shown[i].difference or 0.0) for i in rows)
+            hover = tuple(_hover(found, shown[i], names[i]) for i in rows)
+            texts = tuple(map(signed, lengths))
+            marks.append(Bars(label, tuple(last - i for i in rows), lengths, colour, texts, hover))
     better = "left" if aim.sense == "min" else "right"
-    drawn.update_xaxes(title=f"{aim.metric}{value} ({aim.unit}), better to the {better}", zerolinewidth=2)
-    drawn.update_yaxes(categoryorder="array", categoryarray=order[::-1], automargin=True)
-    drawn.update_layout(bargap=0.25, barmode="overlay")
-    return drawn
+    number = f"{len(shown)} of {len(moved)} changes" if len(moved) > SHOWN else f"{len(moved)} changes"
+    start = "none" if found.value is None else f"{value_of(aim.metric, found.value)} {aim.unit}"
+    ends = [0.0, *(length for mark in marks for length in mark.lengths)]
+    room = 0.14 * (max(ends) - min(ends)) or 1.0  # for the numbers beside the bars
+    axis = Axis(
+        f"Change: {measured_in(aim.metric, unit)}, better to the {better}",
+        limits=(min(ends) - room, max(ends) + room),
+    )
+    return Picture(
+        title=plain(f"{found.problem['name']}: what moves the {title_of(aim.metric).lower()}"),
+        subtitle=f"{number} that move the optimum, which is {start}",
+        panels=(Panel(axis, Axis("", categories=tuple(reversed(names))), tuple(marks)),),
+        width=1100,
+        height=max(380, 190 + 26 * len(shown)),
+    )
 
 
-def _name(change: Change) -> str:
-    return f"{change.name} {change.move}"
+def name_of(change: Change) -> str:
+    """What was changed and to what, in words: 'Query heads per key-value head: 16'."""
+    move = change.move.removeprefix("= ")
+    if change.move == "dropped":
+        return plain(f"{title_of(change.name)}: rule dropped")
+    if move.startswith(("low ", "high ")):
+        end, _, by = move.partition(" ")
+        move = f"{'least' if end == 'low' else 'most'} {by}"
+    return plain(f"{title_of(change.name)}: {move}".replace(" %", "%"))
 
 
-def _plan(change: Change) -> str:
-    return "<br>".join(f"{name} {old} to {new}" for name, (old, new) in change.plan.items()) or "same plan"
+def _hover(found: Perturbation, change: Change, name: str) -> tuple[str, ...]:
+    aim = found.objective
+    becomes = "" if change.objective is None else f"{value_of(aim.metric, change.objective)} {aim.unit}"
+    values = ((field, (_text(a), _text(b))) for field, (a, b) in change.plan.items())
+    moved = [plain(f"{title_of(field)}: {old} to {new}") for field, (old, new) in values]
+    return (name, f"{title_of(aim.metric)}: {becomes}", *(moved or ["The same plan"]))
+
+
+def _text(value: object) -> str:
+    return short(value) if isinstance(value, int | float) else str(value)

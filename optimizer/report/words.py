@@ -1,0 +1,79 @@
+"""What people call a metric, a dimension, a rule, a constant or a chip, for pictures: no names of fields."""
+
+from optimizer.plugins import plugins
+
+_NAMES = {
+    "batch": "Batch",
+    "chip": "Chip",
+    "d_ff": "Feed-forward width",
+    "d_head": "Head width",
+    "d_model": "Model width",
+    "data_parallel": "Data parallel",
+    "domain": "Scale-up domain",
+    "draft_tokens": "Drafted tokens",
+    "expert_parallel": "Expert parallel",
+    "hardware": "Chip",
+    "hbm_bandwidth": "Memory bandwidth",
+    "hbm_capacity": "Memory capacity",
+    "hbm_usable": "Usable memory",
+    "input_tokens": "Prompt tokens",
+    "kv_dtype": "Cache format",
+    "n_experts": "Experts",
+    "n_heads": "Query heads",
+    "n_kv_heads": "Key-value heads",
+    "n_layers": "Layers",
+    "nodes": "Nodes",
+    "output_tokens": "Output tokens",
+    "pipeline_parallel": "Pipeline parallel",
+    "requests_per_s": "Traffic",
+    "tensor_parallel": "Tensor parallel",
+    "training_tokens": "Training tokens",
+    "usd_per_chip_hour": "Price of a chip hour",
+    "utilisation": "Share of capacity in use",
+    "vocab_size": "Vocabulary",
+    "weight_dtype": "Weight format",
+    "window": "Attention window",
+}
+_BOUNDS = {"_increase_max": "{} above the baseline", "_max": "{}, at most", "_min": "{}, at least"}
+_VENDORS = ("amd", "aws", "google", "huawei", "intel", "nvidia", "tenstorrent")
+
+
+def title_of(name: str) -> str:
+    """A metric, dimension, rule, field or constant, such as 'workload.batch' or 'tpot_ms_max', in words."""
+    if name.startswith("inventory:"):
+        return f"Supply of {chip_title(name.removeprefix('inventory:'))}"
+    for folder in ("objectives", "constraints"):
+        if name in plugins(folder):
+            return str(plugins(folder)[name].TITLE)
+    for ending, words in _BOUNDS.items():
+        if name.endswith(ending):
+            return words.format(title_of(name.removesuffix(ending)))
+    field = name.rsplit(".", 1)[-1]
+    if field != name and field in plugins("objectives"):
+        return title_of(field)
+    words = _NAMES.get(field) or field.replace("_", " ").strip().capitalize()
+    chip = name.split(".")[1:-1] if name.startswith("hardware.") else []
+    return f"{words} of {chip_title(chip[0])}" if chip and "-" in chip[0] else words
+
+
+def measured_in(name: str, unit: str) -> str:
+    """The title of a metric with its unit, for an axis."""
+    title = title_of(name)
+    return title if not unit or unit.lower() == title.lower() else f"{title} ({unit})"
+
+
+def scaled(metric: str, unit: str) -> tuple[float, str]:
+    """A factor that makes a metric's numbers short on an axis, and the unit they then have."""
+    return (1e-9, "billion") if metric == "n_params" else (1.0, unit)
+
+
+def chip_title(name: str) -> str:
+    """A chip as people write it: 'nvidia-h100-sxm' is H100 SXM. A name of the user's own stays as it is."""
+    vendor, _, rest = name.partition("-")
+    return rest.replace("-", " ").upper() if rest and vendor in _VENDORS else name
+
+
+def plain(text: str, most: int = 80) -> str:
+    """Text on one line without control characters, cut at `most` characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
