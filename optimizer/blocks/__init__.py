@@ -5,7 +5,8 @@ less, `weights(part, d_model, tensor_parallel)`, `operators(part, step)` and, fo
 `kv_elements(part, tokens, tensor_parallel)` and, if a sequence keeps bytes that do not grow with its length,
 `state_bytes(part, tensor_parallel)`. `part` has the fields of the kind in `spec.architecture`, as
 numbers, or as arrays that stand for many kinds at once. A kind whose fields are not the words of the rules
-(n_heads, n_kv_heads, d_head, d_ff) says in `stands_for(part)` what it has of them.
+(n_heads, n_kv_heads, d_head, d_ff) says in `stands_for(part)` what it has of them. A kind that is searched
+says in `least(kinds, kept)` which shapes none of some kinds costs less than.
 """
 
 from types import ModuleType
