@@ -65,7 +65,7 @@ def optimum(
             else replace(nothing, status=_UNPROVEN[nothing.status], bounds={}, confirmed_by=())
         )
     model = _Model(columns, usable, bounds, wanted)
-    values: dict[str, float] = {}
+    goals: dict[str, Mapping[int, int]] = {}
     limits: dict[str, float | None] = {}
     proofs: list[Proved] = []
     for name, sense in objectives:
@@ -77,7 +77,7 @@ def optimum(
         if not found.values:
             break
         value, bound = (_signed(sense, v) for v in (found.objective, found.bound))
-        values[name] = (value or 0) / SCALE.get(name, 1)
+        goals[name] = goal
         limits[name] = None if bound is None else bound / SCALE.get(name, 1)
         model.hold(goal, sense, value or 0)
     plan = next((p for p in reversed(proofs) if p.values), None)
@@ -86,7 +86,7 @@ def optimum(
     return Packed(
         status=status if columns.complete else _UNPROVEN[status],
         counts=counts,
-        values=values,
+        values=_worth(goals, plan.values if plan else ()),
         bounds=limits if columns.complete else {},
         served=served(columns, usable, counts) / UNIT,
         solves=sum(p.solves for p in proofs),
@@ -94,6 +94,11 @@ def optimum(
         dropped=usable.dropped,
         confirmed_by=tuple(dict.fromkeys(c for p in proofs for c in p.confirmed_by if columns.complete)),
     )
+
+
+def _worth(goals: Mapping[str, Mapping[int, int]], solution: Sequence[int]) -> dict[str, float]:
+    """The objectives of the plan itself: one that was not proven may improve while a later one is sought."""
+    return {n: sum(c * solution[i] for i, c in goal.items()) / SCALE.get(n, 1) for n, goal in goals.items()}
 
 
 _UNPROVEN = {"optimal": "feasible", "infeasible": "unknown", "feasible": "feasible", "unknown": "unknown"}

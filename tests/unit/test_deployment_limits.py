@@ -4,11 +4,14 @@ Guards the early plan, and the words 'optimal' and 'infeasible', which need ever
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from optimizer.columns.replica_costs import UNPRICED
+from optimizer.solver import deployment
+from optimizer.solver.milp import Milp, Proved
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.studies import deploy
 from optimizer.studies.deploy_columns import prepare
@@ -84,3 +87,26 @@ def test_a_limit_that_is_over_before_the_first_price() -> None:
     found = deploy.solve(asked(maximize="output_tokens_per_s", minimize=None), Options(time_limit_s=0.0))
     assert (found.status, found.deployment, found.certificate.columns) == ("unknown", None, 0)
     assert (found.objective.name, found.objective.sense) == ("output_tokens_per_s", "max")
+
+
+def test_a_later_objective_may_improve_an_earlier_one_that_was_not_proven(monkeypatch) -> None:
+    """The value told is the plan's own, not that of the plan before it."""
+    honest, calls = deployment.prove, []
+
+    def lazy(m: Milp, *more: Any) -> Proved:
+        """The first time a plan that is as dear as can be, without a proof."""
+        calls.append(m)
+        if len(calls) > 1:
+            return honest(m, *more)
+        goal = m.objective
+        m.objective = {i: -c for i, c in goal.items()}
+        found = honest(m)
+        m.objective = goal
+        dear = sum(c * found.values[i] for i, c in goal.items())
+        return replace(found, status="feasible", objective=dear, bound=None)
+
+    monkeypatch.setattr(deployment, "prove", lazy)
+    found = deploy.solve(asked(minimize=["chips", "power_w"]))
+    assert len(calls) > 1
+    assert found.status == "feasible"
+    assert found.objective.value == found.metrics["chips"] < 48
