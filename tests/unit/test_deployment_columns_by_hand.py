@@ -581,7 +581,7 @@ def test_rows_that_others_cover_are_left_out(seed: int) -> None:
             "mode": "decode" if apart else str(rng.choice(["aggregated", "decode"])),
             "chip": str(rng.choice(["red", "blue"])),
             "tensor_parallel": t, "chips": t * int(rng.choice([1, 2])),
-            "kv_dtype": str(rng.choice(["bf16", "fp8"])), "requests_per_s": int(rng.integers(1, 7)) / 4,
+            "kv_dtype": str(rng.choice(["bf16", "fp8"])), "requests_per_s": 1 + int(rng.integers(0, 6)) / 100,
             "expert_chips": apart, "expert_chip": str(rng.choice(["red", "blue"])) if apart else "",
         }  # fmt: skip
 
