@@ -45,6 +45,7 @@ ORDER = [
     "check_prices",
     "check_deployment",
     "check_fleet",
+    "check_training",
     "solver",
     "studies",
     "report",

@@ -13,69 +13,103 @@ from typing import Any
 import numpy as np
 
 from optimizer.blocks.operators import Number
-from optimizer.columns.training_lattice import Splits, layout
+from optimizer.columns.training_lattice import Choices, Domains, Splits, distinct, divisors, layout
 from optimizer.cost.training import messages
 from optimizer.cost.training.constants import ENGINES
 from optimizer.cost.training.layout import Layout
 from optimizer.cost.training.memory import rank_parameters, training_memory
-from optimizer.cost.training.pipeline import bubble_stages, slowest_stage
+from optimizer.cost.training.pipeline import slowest_stage
 from optimizer.cost.training.step import optimizer_s, passes
 from optimizer.cost.training.work import Shape, Work, work
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.training_problem import TrainingProblem
+from optimizer.watch import UNWATCHED, Watch
 
 _AT_ONCE = 100_000
 _STRICTER = {"none": (0, 0), "selective": (1, 0), "full": (1, 1)}
 
 
-@dataclass(frozen=True)
-class WorkTable:
-    """The work of every (tensor, context, expert) parallelism and microbatch of some splits."""
+class Works:
+    """The work of ranks by (tensor, context, expert) parallelism, each priced once for all microbatches."""
 
-    keys: dict[tuple[int, int, int], int]
-    microbatches: Any
-    columns: dict[str, Any]
+    def __init__(self, problem: TrainingProblem, architecture: Architecture, chip: Chip) -> None:
+        self.problem, self.architecture, self.chip = problem, architecture, chip
+        space = problem.setup
+        self.microbatches = np.array(sorted(set(space.microbatch or divisors(problem.global_batch))))
+        self._known: dict[tuple[int, ...], Work] = {}
 
     def of(self, splits: Splits) -> Work:
         """One row of work for each split."""
-        triples = np.column_stack([splits.tensor_parallel, splits.context_parallel, splits.expert_parallel])
-        unique, inverse = np.unique(triples, axis=0, return_inverse=True)
-        places = np.array([self.keys[(int(t), int(c), int(e))] for t, c, e in unique])
-        rows = places[inverse.reshape(-1)] if len(places) else np.zeros(0, dtype=int)
+        shapes, place = distinct(splits.tensor_parallel, splits.context_parallel, splits.expert_parallel)
+        known = [self._one(shape) for shape in shapes]
         columns = np.searchsorted(self.microbatches, splits.microbatch)
-        return Work(**{name: values[rows, columns] for name, values in self.columns.items()})
+        size = (len(known), len(self.microbatches))
+        table = {
+            f.name: np.array([np.broadcast_to(getattr(w, f.name), size[1:]) for w in known]).reshape(size)
+            for f in fields(Work)
+        }
+        return Work(**{name: values[place, columns] for name, values in table.items()})
 
-
-def work_table(problem: TrainingProblem, architecture: Architecture, chip: Chip, splits: Splits) -> WorkTable:
-    """Price the operators of every distinct rank shape once."""
-    triples = np.column_stack([splits.tensor_parallel, splits.context_parallel, splits.expert_parallel])
-    keys = {(int(t), int(c), int(e)): i for i, (t, c, e) in enumerate(np.unique(triples, axis=0))}
-    microbatches = np.unique(splits.microbatch)
-    space = problem.setup
-    found = [
-        work(
-            architecture,
-            chip,
-            Shape(
+    def _one(self, shape: tuple[int, ...]) -> Work:
+        if shape not in self._known:
+            space = self.problem.setup
+            t, c, e = shape
+            rank = Shape(
                 t,
                 c,
                 e,
-                microbatches,
-                problem.sequence_length,
+                self.microbatches,
+                self.problem.sequence_length,
                 space.dtype,
                 space.flash_attention,
                 space.engine,
-            ),
+            )
+            self._known[shape] = work(self.architecture, self.chip, rank)
+        return self._known[shape]
+
+
+class ChipSeconds:
+    """Chip-seconds of a step at least, by degrees and microbatch: on n chips it takes no less than an n-th.
+
+    Whatever the pipeline and the data parallelism are:
+
+    step >= m x slowest stage >= B / (b d) x layers / p,  n = t p c d   =>   n step >= B layers t c / b
+    """
+
+    def __init__(self, works: Works, domains: Domains, chips: float, watch: Watch = UNWATCHED) -> None:
+        """Raises Stopped."""
+        axes = (
+            domains.tensor_parallel,
+            domains.context_parallel,
+            domains.expert_parallel,
+            domains.microbatch,
         )
-        for t, c, e in keys
-    ]
-    shape = (len(found), len(microbatches))
-    columns = {
-        f.name: np.array([np.broadcast_to(getattr(w, f.name), shape[1:]) for w in found]).reshape(shape)
-        for f in fields(Work)
-    }
-    return WorkTable(keys, microbatches, columns)
+        self._places = [{value: i for i, value in enumerate(axis)} for axis in axes]
+        self._least = np.full([len(axis) for axis in axes], np.inf)
+        for i, t in enumerate(axes[0]):
+            for j, c in enumerate(axes[1]):
+                if t * c > chips:
+                    continue
+                watch.check()
+                e, b = (grid.reshape(-1) for grid in np.meshgrid(axes[2], axes[3], indexing="ij"))
+                one = np.ones_like(e)
+                splits = Splits(t * one, one, c * one, one, e, b)
+                own, at = works.of(splits), _at(works.problem, splits)
+                layers = _layers_s(works.problem, own, at, works.chip)
+                seconds = works.problem.global_batch * layers * t * c / b
+                self._least[i, j] = seconds.reshape(self._least.shape[2:])
+
+    def of(self, domains: Domains) -> float:
+        """The least of some part of the domains; inf where it needs more chips than there are."""
+        axes = (
+            domains.tensor_parallel,
+            domains.context_parallel,
+            domains.expert_parallel,
+            domains.microbatch,
+        )
+        rows = np.ix_(*([place[v] for v in axis] for place, axis in zip(self._places, axes, strict=True)))
+        return float(np.min(self._least[rows], initial=np.inf))
 
 
 @dataclass(frozen=True)
@@ -86,14 +120,13 @@ class Bounds:
     memory: Any
 
 
-def bounds_of(
-    problem: TrainingProblem, architecture: Architecture, chip: Chip, splits: Splits, table: WorkTable
-) -> Bounds:
-    """The bounds of all splits, some at a time."""
-    parts = [
-        _bounds(problem, architecture, chip, splits.take(slice(i, i + _AT_ONCE)), table)
-        for i in range(0, len(splits), _AT_ONCE)
-    ]
+def bounds_of(works: Works, splits: Splits, choices: Choices, watch: Watch = UNWATCHED) -> Bounds:
+    """The bounds of all splits, some at a time. Raises Stopped."""
+    parts = []
+    for i in range(0, len(splits), _AT_ONCE):
+        watch.check()
+        rows = slice(i, i + _AT_ONCE)
+        parts.append(_bounds(works, splits.take(rows), choices.take(rows)))
     empty = np.zeros(0)
     return Bounds(
         np.concatenate([empty, *(b.step_s for b in parts)]),
@@ -101,25 +134,17 @@ def bounds_of(
     )
 
 
-def _bounds(
-    problem: TrainingProblem, architecture: Architecture, chip: Chip, splits: Splits, table: WorkTable
-) -> Bounds:
-    own = table.of(splits)
-    at = _at(problem, splits)
+def _bounds(works: Works, splits: Splits, choices: Choices) -> Bounds:
+    problem, architecture, chip = works.problem, works.architecture, works.chip
+    own, at = works.of(splits), _at(problem, splits)
     held = rank_parameters(architecture, at)
     n_layers = architecture.n_layers
-    computing = passes(own, at)
-    repeated = 2 + at.recompute_layers
-    tensor = repeated * _least_tensor_s(problem, own, at, chip)
-    expert = repeated * messages.expert_s(own, at, chip)
-    context = messages.context_s(own, at, chip)
-    layers = computing.forward + computing.backward + computing.again + tensor + expert + context
-    head = 3 * own.head
+    layers, head = _layers_s(problem, own, at, chip), 3 * own.head
     slowest = slowest_stage(n_layers, at, layers / n_layers, head)
-    bubble = _least_bubble(problem, n_layers, at) * (layers + head) / at.pipeline_parallel
-    summed = messages.sum_s(held, replace(at, zero_stage=1), chip)
-    never_hidden = ENGINES[problem.setup.engine].data_exposed if problem.setup.overlap else 1.0
+    bubble = choices.least_bubble * (layers + head) / at.pipeline_parallel
     sharded = replace(at, zero_stage=1, zero_group=at.replicas)
+    summed = messages.least_sum_s(held, at, chip)
+    never_hidden = ENGINES[problem.setup.engine].data_exposed if problem.setup.overlap else 1.0
     step = (
         at.n_microbatches * slowest
         + bubble
@@ -128,6 +153,16 @@ def _bounds(
         + optimizer_s(held, sharded, chip)
     )
     return Bounds(step, _least_memory(problem, architecture, at))
+
+
+def _layers_s(problem: TrainingProblem, own: Work, at: Layout, chip: Chip) -> Number:
+    """Seconds of all layers for one microbatch at least: computing, and messages that nothing hides."""
+    computing = passes(own, at)
+    repeated = 2 + at.recompute_layers
+    tensor = repeated * _least_tensor_s(problem, own, at, chip)
+    expert = repeated * messages.expert_s(own, at, chip)
+    context = messages.context_s(own, at, chip)
+    return computing.forward + computing.backward + computing.again + tensor + expert + context
 
 
 def _at(problem: TrainingProblem, splits: Splits) -> Layout:
@@ -149,16 +184,6 @@ def _least_tensor_s(problem: TrainingProblem, own: Work, at: Layout, chip: Chip)
         for sequence in set(problem.setup.sequence_parallel)
     ]
     return np.minimum.reduce(ways)
-
-
-def _least_bubble(problem: TrainingProblem, n_layers: int, at: Layout) -> Number:
-    """The shortest wait: most chunks where the microbatches fill them, or a zero-bubble schedule."""
-    fills = at.n_microbatches % at.pipeline_parallel == 0
-    most = np.where(fills, np.maximum(1, n_layers // at.pipeline_parallel), 1)
-    chunks = bubble_stages(replace(at, pipeline_interleave=most))
-    if "zero_bubble" not in problem.setup.schedule:
-        return chunks
-    return np.minimum(chunks, bubble_stages(replace(at, zero_bubble=1)))
 
 
 def _least_boundary_s(own: Work, at: Layout, chip: Chip) -> Number:

@@ -51,7 +51,8 @@ def _setup(result: TrainingResult) -> str:
 def _proof(result: TrainingResult) -> Group:
     c = result.certificate
     items = [
-        f"{c.settings:,} settings in {c.splits:,} splits (degrees and microbatch)",
+        f"{c.settings:,} settings in {c.splits:,} splits (degrees and microbatch), in {c.cells_opened:,} of "
+        f"{c.cells:,} cells; the others cannot win at their best",
         f"{c.splits_without_memory:,} splits need too much memory at their least, {c.splits_by_bound:,} "
         f"cannot win at their best, {c.splits_priced:,} priced in full ({c.settings_priced:,} settings)",
         *(f"confirmed by {line}" for line in c.confirmed_by),

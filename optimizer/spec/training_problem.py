@@ -100,8 +100,12 @@ class TrainingProblem(Strict):
 class TrainingCertificate(Strict):
     """Why the answer can be believed: how many settings there are, and how each was ruled out."""
 
+    cells: int
+    """Parts of the lattice in which some degrees are held: what is bounded first."""
+    cells_opened: int
+    """Those whose splits were listed and bounded; the others cannot win at their best."""
     settings: int
-    """Settings of the lattice that keep every rule of divisibility."""
+    """Settings of the cells opened that keep every rule of divisibility."""
     splits: int
     """Groups of settings that share degrees and microbatch: what is bounded at once."""
     splits_without_memory: int
@@ -110,6 +114,8 @@ class TrainingCertificate(Strict):
     """Ruled out because even their optimistic time is no better, or breaks a bound."""
     splits_priced: int
     settings_priced: int
+    witnesses: int = 0
+    """Splits that bounds ruled out and that were priced all the same; a better one is an internal error."""
     confirmed_by: tuple[str, ...]
     checker: str
 

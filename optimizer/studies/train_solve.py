@@ -1,14 +1,18 @@
 """The best setting of a training problem, with its proof; or the conflict that leaves none."""
 
+import contextlib
 import math
 import time
+from dataclasses import replace
 from typing import Any, Literal
 
 from optimizer import catalog
+from optimizer.check_training import check_training
 from optimizer.columns.training_lattice import setup_of
 from optimizer.cost.memory import GIB
+from optimizer.cost.training.rules import SENTENCES
 from optimizer.errors import InputError, InternalMismatch
-from optimizer.solver.training import Counts, Found, Lattice, Limits, search
+from optimizer.solver.training import Counts, Found, Lattice, Limits, broken_everywhere, search, witness
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation, Status
 from optimizer.spec.training_plan import TrainingEstimate
 from optimizer.spec.training_problem import TrainingCertificate, TrainingProblem, TrainingResult
@@ -19,7 +23,7 @@ from optimizer.studies.solve import Options
 from optimizer.studies.train_estimate import train_estimate
 from optimizer.studies.train_metrics import TrainingMetric, limits_of, metrics_for, wanted
 from optimizer.version import VERSION
-from optimizer.watch import UNWATCHED, Stopped, Watch
+from optimizer.watch import Progress, Stopped, Watch
 
 _SAME = 1e-9
 _MORE_CHIPS = (2, 4, 8)
@@ -38,6 +42,8 @@ def solve(problem: TrainingProblem, options: Options = Options()) -> TrainingRes
     status: Status = "infeasible" if best is None else "optimal"
     if counts.unfinished is not None:
         status = "unknown" if best is None else "feasible"
+    else:
+        study.witness(best, counts)
     estimate = study.checked(best) if best else None
     binds = study.binds(best) if best and status == "optimal" else WhatBinds(())
     return TrainingResult(
@@ -94,13 +100,35 @@ class _Study:
     def best(
         self, rules: frozenset[str], counts: Counts | None = None, metric: TrainingMetric | None = None
     ) -> Found | None:
-        """The best setting by a metric under some rules; without `chips`, of up to eight times as many."""
-        measure, limits = (metric or self.metric).measure, self.limits(rules)
+        """The best setting by a metric under some rules; without `chips`, of up to eight times as many.
+
+        Raises Stopped at the end of the watch, unless there are counts to say so.
+        """
+        own = counts or Counts()
+        by, limits = metric or self.metric, self.limits(rules)
         for times in (1,) if "chips" in rules else (1, *_MORE_CHIPS):
-            found = search(self.lattice(times), measure, limits, counts or Counts(), self.watch)
+            found = search(self.lattice(times), by.measure, limits, own, self._told(by))
+            if counts is None and own.unfinished is not None:
+                raise Stopped
             if found:
                 return found
         return None
+
+    def _told(self, by: TrainingMetric) -> Watch:
+        """The watch, told of scores in the unit of a metric."""
+        sign = -1.0 if by.more else 1.0
+
+        def tell(progress: Progress) -> None:
+            incumbent, bound = (None if v is None else sign * v for v in (progress.incumbent, progress.bound))
+            shown = replace(progress, incumbent=incumbent, bound=bound, metric=self.name, unit=by.unit)
+            self.watch.say(shown)
+
+        return replace(self.watch, tell=tell) if self.watch.tell else self.watch
+
+    def witness(self, best: Found | None, counts: Counts) -> None:
+        """Price splits that bounds ruled out, as far as there is time; InternalMismatch if one is better."""
+        with contextlib.suppress(Stopped):
+            witness(self.lattice(), self.metric.measure, self.limits(self.rules), counts, best, self.watch)
 
     def setup(self, best: Found) -> Any:
         """The setting found, as a setup of its own."""
@@ -109,20 +137,20 @@ class _Study:
     def checked(self, best: Found) -> TrainingEstimate:
         """The setting recomputed alone, from its setup; a setting that fails is no answer."""
         setup, tokens = self.setup(best), self.problem.training_tokens
-        said = train_estimate(self.model, self.chip, setup, tokens)
-        need = sum(said.memory_gib.values()) * GIB
-        if said.breaks:
-            raise InternalMismatch(f"the setting found breaks {', '.join(said.breaks)}; no answer is given")
-        for what, found, own in (
-            ("step", best.step_s, said.metrics["step_s"]),
-            ("memory", best.memory, need),
-        ):
-            if abs(found - own) > _SAME * own:
+        limits = {"memory_capacity": self.usable, "chips": float(self.problem.chips)}
+        limits |= {rule: bound for rule, (_, bound) in self.bounds.items()}
+        checked = check_training(self.model, self.chip, setup, tokens, limits)
+        if checked.broken:
+            broken = ", ".join(checked.broken)
+            raise InternalMismatch(f"the setting found breaks {broken} when recomputed; no answer is given")
+        for name, value in self.values(best).items():
+            own = checked.metrics[name]
+            if abs(value - own) > _SAME * abs(own):
                 raise InternalMismatch(
-                    f"the search found {what} {found:.9g}, the estimate {own:.9g} for the same setting; "
+                    f"the search found {name} {value:.9g}, the check {own:.9g} for the same setting; "
                     "no answer is given"
                 )
-        return said
+        return train_estimate(self.model, self.chip, setup, tokens)
 
     def values(self, best: Found) -> dict[str, float]:
         """Every metric of a setting."""
@@ -135,6 +163,7 @@ class _Study:
         sense: Literal["min", "max"] = "max" if self.metric.more else "min"
         value = None if best is None else self.values(best)[self.name]
         bound = value if counts.unfinished is None else sign * counts.unfinished
+        bound = bound if bound is None or math.isfinite(bound) else None
         gap = abs(value - bound) / abs(value) if value and bound is not None else None
         return Objective(
             name=self.name, sense=sense, value=value, unit=self.metric.unit, bound=bound, gap=gap
@@ -165,12 +194,27 @@ class _Study:
             )
         return tuple(rows)
 
-    def conflict(self) -> Conflict:
-        """The smallest set of rules that cannot hold together, and the nearest change of each."""
+    def conflict(self) -> Conflict | None:
+        """The smallest set of rules that cannot hold together, and the nearest change of each; None if there
+        was no time to find it."""
         names = sorted(self.rules)
-        together = smallest_conflict(names, lambda rules: self.best(rules) is not None)
-        changes = [self._relaxed(rule) for rule in together]
+        try:
+            together = smallest_conflict(names, lambda rules: self.best(rules) is not None)
+            changes = [self._relaxed(rule) for rule in together]
+        except Stopped:
+            return None
+        if not together:
+            return self._nothing_runs()
         return Conflict(constraints=tuple(together), relaxations=tuple(changes))
+
+    def _nothing_runs(self) -> Conflict:
+        """The rules of divisibility that the choices of the setup leave no way to keep."""
+        rules = broken_everywhere(self.problem, self.lattice(_MORE_CHIPS[-1]))
+        changes = [
+            Relaxation(constraint=f"setup: {rule}", sentence=SENTENCES[rule], from_=None, to=None, unit="")
+            for rule in rules
+        ]
+        return Conflict(constraints=tuple(c.constraint for c in changes), relaxations=tuple(changes))
 
     def _relaxed(self, rule: str) -> Relaxation:
         """The nearest value of one rule at which the others hold, found and then tried."""
@@ -203,9 +247,9 @@ class _Study:
         """Solve again with the changed rule: a change that does not help is no advice."""
         if rule == "chips":
             changed = self.problem.model_copy(update={"chips": int(to)})
-            again = _Study(changed, UNWATCHED).best(self.rules)
+            again = _Study(changed, self.watch).best(self.rules)
         else:
-            trial = _Study(self.problem, UNWATCHED)
+            trial = _Study(self.problem, self.watch)
             trial.lattices = self.lattices
             if rule == "memory_capacity":
                 trial.usable = to * GIB
@@ -223,19 +267,29 @@ class _Study:
 
     def certificate(self, best: Found | None, counts: Counts) -> TrainingCertificate:
         """The counts of the search."""
-        confirmed = [f"optimistic bounds of the {counts.splits - counts.priced} splits not priced, in numpy"]
+        confirmed = [
+            f"optimistic bounds of {counts.cells - counts.cells_opened} cells not opened and of the "
+            f"{counts.splits - counts.priced} splits not priced, in numpy"
+        ]
+        if counts.witnesses:
+            confirmed.append(
+                f"{counts.witnesses} splits that bounds ruled out, priced all the same: none is better"
+            )
         if counts.settings_priced:
             confirmed.append(f"all {counts.settings_priced} settings of the splits priced, in numpy")
-        checker = "step, memory and rules recomputed from the setup alone" if best else "no setting to check"
+        checked = "step, memory, rules and limits recomputed from the setup alone"
         return TrainingCertificate(
-            settings=self.lattice().n_settings(),
+            cells=counts.cells,
+            cells_opened=counts.cells_opened,
+            settings=counts.settings,
             splits=counts.splits,
             splits_without_memory=counts.without_memory,
             splits_by_bound=counts.by_bound,
             splits_priced=counts.priced,
             settings_priced=counts.settings_priced,
+            witnesses=counts.witnesses,
             confirmed_by=tuple(confirmed),
-            checker=checker,
+            checker=checked if best else "no setting to check",
         )
 
 

@@ -4,6 +4,7 @@ Guards the proof: a bound above a setting of its split loses the optimum, and a 
 makes 'no setting is better' untrue.
 """
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -16,13 +17,16 @@ from optimizer.columns.training_lattice import divisors, setup_of
 from optimizer.cost.training.job import job
 from optimizer.cost.training.layout import layout_of
 from optimizer.cost.training.rules import facts_of, kept
-from optimizer.solver.training import Counts, Lattice, Limits, priced_inside, search
+from optimizer.errors import InternalMismatch
+from optimizer.solver import training as training_module
+from optimizer.solver.training import Counts, Lattice, Limits, search, witness
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.training import TrainingSetup
 from optimizer.spec.training_problem import TrainingProblem
 from optimizer.studies import train_solve
+from optimizer.watch import UNWATCHED
 
-QUICK = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 SMALL = {
     "name": "small",
     "d_model": 1024,
@@ -34,60 +38,86 @@ SMALL = {
     "vocab_size": 32000,
 }
 MIXTURE = SMALL | {"n_experts": 4, "n_active_experts": 2, "d_expert": 1024}
+MODELS = [
+    *(Architecture.model_validate(own) for own in (SMALL, MIXTURE)),
+    *(catalog.model(name) for name in sorted(catalog.models())),
+]
 
 
 @st.composite
 def problems(draw):
-    """(problem, architecture, chip, chips, bytes): small enough to list every setting."""
-    architecture = Architecture.model_validate(draw(st.sampled_from([SMALL, MIXTURE])))
+    """(problem, architecture, chip, bytes): any model, few enough settings to list every one."""
+    small = draw(st.booleans())
+    architecture = draw(st.sampled_from(MODELS[:2] if small else MODELS))
+
+    def some(values, most):
+        return sorted(draw(st.lists(st.sampled_from(values), min_size=1, max_size=most, unique=True)))
+
     space = {
-        "recompute": draw(st.sampled_from([["none"], ["none", "full"], ["none", "selective", "full"]])),
-        "zero_stage": draw(st.sampled_from([[1], [0, 3], [0, 1, 2, 3]])),
-        "sequence_parallel": draw(st.sampled_from([[True], [False], [False, True]])),
-        "schedule": draw(st.sampled_from([["1f1b"], ["1f1b", "zero_bubble"]])),
+        "recompute": some(["none", "selective", "full"], 3),
+        "zero_stage": some([0, 1, 2, 3], 4),
+        "sequence_parallel": some([False, True], 2),
+        "schedule": some(["1f1b", "zero_bubble"], 2),
         "engine": draw(st.sampled_from(["megatron", "pytorch", "deepspeed", "xla"])),
         "overlap": draw(st.booleans()),
         "flash_attention": draw(st.booleans()),
+        "dropout": draw(st.booleans()),
     }
+    if not small or draw(st.booleans()):
+        space |= {
+            "tensor_parallel": some([1, 2, 4], 2),
+            "pipeline_parallel": some([1, 2, 3, 4], 2),
+            "context_parallel": some([1, 2, 3], 2),
+            "data_parallel": some([1, 2, 3, 4], 2),
+            "expert_parallel": some([1, 2, 4], 2),
+            "microbatch": some([1, 2, 3], 2),
+            "pipeline_interleave": some([1, 2, 3], 2),
+        }
+    if draw(st.booleans()):
+        space["zero_group"] = some([1, 2, 3, 4], 3)
     problem = TrainingProblem(
         name="small",
         train_model="small",
         hardware="h100",
-        chips=draw(st.sampled_from([2, 4, 6])),
-        global_batch=draw(st.sampled_from([2, 4, 6])),
-        sequence_length=draw(st.sampled_from([512, 2048])),
+        chips=draw(st.sampled_from([2, 4, 6, 16])) if not small else draw(st.sampled_from([2, 4, 6])),
+        global_batch=draw(st.sampled_from([2, 4, 6, 12])),
+        sequence_length=draw(st.sampled_from([512, 1536, 2048])),
         maximize="train_tokens_per_s",
         setup=space,
     )
     chip = catalog.chip(draw(st.sampled_from(["h100", "a100", "google-tpu-v5p", "gb200"])))
-    memory = draw(st.sampled_from([0.3, 0.6, 1.2, 3.0, 80.0])) * 2**30
+    memory = draw(st.sampled_from([0.3, 0.6, 1.2, 3.0, 80.0, 10_000.0])) * 2**30
     return problem, architecture, chip, memory
 
 
 def every_setup(problem: TrainingProblem, architecture: Architecture):
-    """Every setup of the lattice, from its definition and not from the arrays."""
-    facts, space, n = facts_of(architecture), problem.setup, problem.chips
+    """Every setup that the problem leaves and no rule of `estimate` forbids, from words and not from arrays.
+
+    Choices that make no difference count once: a schedule without a pipeline, shards of a sequence on one
+    rank, a group that shards nothing.
+    """
+    chip = catalog.chip("h100")
+    facts, space, n = facts_of(architecture, chip), problem.setup, problem.chips
     sequence = problem.sequence_length
-    contexts = [c for c in (1, 2, 4, 8, 16) if sequence // 2 % c == 0]
+    batches = divisors(problem.global_batch)
+    contexts = [c for c in range(1, n + 1) if sequence % (2 * c) == 0]
     experts = divisors(facts.experts[0]) if facts.experts else [1]
     for t, p, c, d, e, b in product(
-        range(1, n + 1),
-        range(1, facts.n_layers + 1),
-        contexts,
-        divisors(problem.global_batch),
-        experts,
-        divisors(problem.global_batch),
+        space.tensor_parallel or range(1, n + 1),
+        space.pipeline_parallel or range(1, facts.n_layers + 1),
+        space.context_parallel or contexts,
+        space.data_parallel or batches,
+        space.expert_parallel or experts,
+        space.microbatch or batches,
     ):
-        if t * p * c * d > n or problem.global_batch % (b * d):
+        if t * p * c * d > n:
             continue
-        shards = [(z, g) for z in space.zero_stage for g in divisors(c * d) if (z == 0) == (g == 1)]
-        shards = shards if c * d > 1 else [(min(space.zero_stage), 1)]
-        chunks = range(1, facts.n_layers // p + 1) if p > 1 else [1]
-        for (z, g), v, again, s, how in product(
-            shards, chunks, space.recompute, set(space.sequence_parallel), space.schedule
-        ):
-            if how == "zero_bubble" and (p == 1 or v > 1):
-                continue
+        groups = [g for g in divisors(c * d) if space.zero_group is None or g in space.zero_group]
+        shards = [(z, g) for z in space.zero_stage for g in (groups if z else [None])]
+        chunks = space.pipeline_interleave or range(1, facts.n_layers // p + 1)
+        schedules = space.schedule if p > 1 else [min(space.schedule)]
+        ways = space.sequence_parallel if t > 1 else [min(space.sequence_parallel)]
+        for (z, g), v, again, s, how in product(shards, chunks, space.recompute, ways, schedules):
             setup = TrainingSetup(
                 tensor_parallel=t,
                 pipeline_parallel=p,
@@ -100,12 +130,13 @@ def every_setup(problem: TrainingProblem, architecture: Architecture):
                 pipeline_interleave=v,
                 recompute=again,
                 zero_stage=z,
-                zero_group=g if z else None,
-                sequence_parallel=s and t > 1,
+                zero_group=g,
+                sequence_parallel=s,
                 schedule=how,
                 engine=space.engine,
                 overlap=space.overlap,
                 flash_attention=space.flash_attention,
+                dropout=space.dropout,
             )
             if all(bool(np.all(x)) for x in kept(facts, layout_of(setup)).values()):
                 yield setup
@@ -113,11 +144,12 @@ def every_setup(problem: TrainingProblem, architecture: Architecture):
 
 @QUICK
 @given(problems())
-def test_the_search_is_brute_force(made) -> None:
+def test_the_search_is_brute_force_over_what_estimate_prices(made) -> None:
     problem, architecture, chip, memory = made
     lattice = Lattice(problem, architecture, chip, problem.chips)
     counts = Counts()
-    found = search(lattice, lambda s, n, m: s, Limits((), memory), counts)
+    limits = Limits((), memory)
+    found = search(lattice, lambda s, n, m: s, limits, counts)
     setups = {s.model_dump_json(): s for s in every_setup(problem, architecture)}
     jobs = [job(architecture, chip, s) for s in list(setups.values())[:: max(1, len(setups) // 1000)]]
     fitting = [j.step_s for j in jobs if float(j.memory.total) <= memory]
@@ -131,35 +163,165 @@ def test_the_search_is_brute_force(made) -> None:
         assert own.step_s == pytest.approx(found.step_s, rel=1e-12)
         assert float(own.memory.total) == pytest.approx(found.memory, rel=1e-12)
         assert setup.model_dump_json() in setups
-    assert counts.without_memory + counts.by_bound + counts.priced == counts.splits == len(lattice.splits)
+    assert counts.without_memory + counts.by_bound + counts.priced == counts.splits
+    assert counts.settings == len(setups)
+    witness(lattice, lambda s, n, m: s, limits, counts, found, UNWATCHED)
 
 
-def test_the_lattice_has_every_setting_once() -> None:
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_lattice_has_every_setting_once(wide, monkeypatch) -> None:
+    """Cut into many cells or whole."""
+    if wide:
+        monkeypatch.setattr(training_module, "_CELL", 50)
     architecture = Architecture.model_validate(SMALL)
     problem = TrainingProblem(
         name="small",
         train_model="small",
         hardware="h100",
-        chips=12,
+        chips=6,
         global_batch=6,
         sequence_length=512,
         maximize="train_tokens_per_s",
     )
-    lattice = Lattice(problem, architecture, catalog.chip("h100"), 12)
+    lattice = Lattice(problem, architecture, catalog.chip("h100"), 6)
+    assert (len(lattice.cells) > 20) is wide
     setups = {s.model_dump_json() for s in every_setup(problem, architecture)}
-    assert lattice.n_settings() == len(setups)
+    found = []
+    for cell in lattice.cells:
+        cell.open()
+        for i in range(len(cell)):
+            inner, split = cell.choices.inner(i), cell.split(i)
+            found += [setup_of(problem, split, inner, k).model_dump_json() for k in range(len(inner))]
+    assert sorted(found) == sorted(setups)
+    assert sum(cell.n_settings for cell in lattice.cells) == len(setups)
 
 
 @QUICK
 @given(problems())
-def test_no_setting_is_below_its_split_s_bounds(made) -> None:
+def test_no_setting_is_below_the_bounds_of_its_split_and_its_cell(made) -> None:
+    """`priced` raises if one is: the guard of every search."""
     problem, architecture, chip, _ = made
     lattice = Lattice(problem, architecture, chip, problem.chips)
-    for i in range(0, len(lattice.splits), max(1, len(lattice.splits) // 60)):
-        inner, step_s, memory = priced_inside(lattice, i)
-        if len(inner):
-            assert lattice.bounds.step_s[i] <= step_s.min() * (1 + 1e-12)
-            assert lattice.bounds.memory[i] <= memory.min() * (1 + 1e-12)
+    for cell in lattice.cells:
+        cell.open()
+        for i in range(0, len(cell), max(1, len(cell) // 60)):
+            _, step_s, memory = cell.priced(i)
+            assert cell.bounds.step_s[i] <= step_s.min() * (1 + 1e-12)
+            assert cell.bounds.memory[i] <= memory.min() * (1 + 1e-12)
+            assert cell.chip_seconds <= step_s.min() * cell.n_chips[i] * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("what", ["step_s", "memory"])
+def test_bounds_that_are_too_high_are_an_error_and_no_answer(what, monkeypatch) -> None:
+    honest = training_module.bounds_of
+
+    def high(*rest):
+        bounds = honest(*rest)
+        return replace(bounds, **{what: 1.5 * getattr(bounds, what)})
+
+    monkeypatch.setattr(training_module, "bounds_of", high)
+    with pytest.raises(InternalMismatch, match="below the bound"):
+        train_solve.solve(llama())
+
+
+def test_a_split_that_a_wrong_bound_hides_is_found_by_a_witness(monkeypatch) -> None:
+    """Bounds too high for all but one split, which is opened and shows no fault."""
+    few = {"tensor_parallel": [1, 2], "pipeline_parallel": 1, "context_parallel": 1}
+    problem = llama(chips=2, setup=few)
+    honest = training_module.bounds_of
+    worst = []
+
+    def high(works, splits, *rest):
+        bounds = honest(works, splits, *rest)
+        worst.append(int(np.argmax(bounds.step_s)))
+        step_s = 100 * bounds.step_s
+        step_s[worst[-1]] /= 100
+        return replace(bounds, step_s=step_s, memory=0 * bounds.memory)
+
+    monkeypatch.setattr(training_module, "bounds_of", high)
+    with pytest.raises(InternalMismatch):
+        train_solve.solve(problem)
+
+
+@pytest.mark.parametrize("name", sorted(catalog.models()))
+def test_every_model_of_the_catalogue_can_be_asked_about(name) -> None:
+    space = {
+        "microbatch": 1,
+        "context_parallel": 1,
+        "tensor_parallel": [1, 2, 8],
+        "pipeline_parallel": [1, 2],
+    }
+    result = train_solve.solve(
+        llama(train_model=name, chips=64, setup=space | {"recompute": ["none", "full"]})
+    )
+    assert result.status in ("optimal", "infeasible")
+    assert result.conflict if result.status == "infeasible" else result.estimate
+
+
+@pytest.mark.parametrize(
+    ("setup", "rule"),
+    [
+        ({"pipeline_parallel": 2, "zero_stage": 3}, "setup: whole_weights_in_pipelines"),
+        ({"tensor_parallel": 5}, "setup: heads_divide"),
+        ({"pipeline_parallel": 64, "tensor_parallel": 1}, "setup: stages_have_layers"),
+        ({"zero_stage": 1, "zero_group": 3}, "setup: shard_group_divides"),
+        ({"microbatch": 128}, "setup: batch_divides"),
+        ({"expert_parallel": 2}, "setup: experts_divide"),
+    ],
+)
+def test_a_setup_that_nothing_can_keep_names_the_rule(setup, rule) -> None:
+    few = {"microbatch": 1, "context_parallel": 1, "data_parallel": [1, 2, 4], "recompute": "none"}
+    result = train_solve.solve(llama(setup=few | setup))
+    assert result.status == "infeasible"
+    assert rule in result.conflict.constraints
+
+
+def test_splits_without_a_setting_are_left_out() -> None:
+    """The review's case: groups of 3 on replicas that 3 does not divide once crashed the study."""
+    space = {
+        "tensor_parallel": [2, 4],
+        "pipeline_parallel": [3, 4],
+        "pipeline_interleave": [2, 5],
+        "data_parallel": [2, 4, 6],
+        "microbatch": [1, 4],
+        "zero_group": [3],
+    }
+    problem = llama(train_model="Qwen/Qwen2.5-0.5B", chips=24, global_batch=8, setup=space)
+    assert train_solve.solve(problem).status in ("optimal", "infeasible")
+
+
+def test_zero_bubble_with_chunks_is_searched() -> None:
+    space = {"tensor_parallel": 4, "pipeline_parallel": 8, "pipeline_interleave": [1, 3], "recompute": "none"}
+    space |= {"data_parallel": 1, "context_parallel": 1, "microbatch": 1, "zero_stage": 0}
+    problem = llama(
+        train_model="google/gemma-2-2b", global_batch=16, setup=space, maximize=None, minimize="step_s"
+    )
+    best = train_solve.solve(problem)
+    assert (best.estimate.setup.pipeline_interleave, best.estimate.setup.schedule) == (3, "zero_bubble")
+    alone = train_solve.solve(
+        llama(**problem.model_dump(exclude_unset=True) | {"setup": space | {"schedule": "1f1b"}})
+    )
+    assert best.objective.value < alone.objective.value
+
+
+def test_a_group_of_one_shards_nothing_and_costs_what_no_sharding_costs() -> None:
+    """Time as if sharded, memory not: such a price was there, and the search used it."""
+    chip, model = catalog.chip("a100"), catalog.model("Qwen/Qwen3-30B-A3B")
+    at = {"tensor_parallel": 4, "pipeline_parallel": 5, "expert_parallel": 2, "global_batch": 24}
+    whole, one = (
+        job(model, chip, TrainingSetup(**at, zero_stage=z, zero_group=g)) for z, g in ((0, None), (1, 1))
+    )
+    assert one.step_s == pytest.approx(whole.step_s, rel=1e-12)
+    assert float(one.memory.total) == pytest.approx(float(whole.memory.total), rel=1e-12)
+
+
+def test_groups_between_one_and_all_pay_for_the_sum_between_them() -> None:
+    chip, model = catalog.chip("h100"), catalog.model("meta-llama/Llama-3.1-8B")
+    at = {"data_parallel": 64, "global_batch": 64, "zero_stage": 1, "overlap": False}
+    times = [job(model, chip, TrainingSetup(**at, zero_group=g)).times for g in (1, 2, 8, 64)]
+    sums = [float(t.data_parallel) for t in times]
+    assert sums[0] > sums[-1]
+    assert all(value >= sums[-1] * (1 - 1e-9) for value in sums)
 
 
 def llama(**changes):

@@ -89,7 +89,7 @@ def test_zero_trades_messages_for_memory() -> None:
 
 def test_a_smaller_zero_group_keeps_more_and_sends_less_far() -> None:
     wide, narrow = (
-        priced(chip="a100", data_parallel=64, global_batch=64, zero_stage=3, zero_group=g, overlap=False)
+        priced(chip="a100", data_parallel=64, global_batch=512, zero_stage=3, zero_group=g, overlap=False)
         for g in (64, 8)
     )
     assert float(narrow.memory.total) > float(wide.memory.total)
@@ -161,6 +161,7 @@ def test_fallback_of_a_chip_nobody_trained_on() -> None:
 
 
 RULES = {
+    "chips_connected": {"data_parallel": 16, "global_batch": 16},
     "heads_divide": {"tensor_parallel": 3},
     "width_divides": {"tensor_parallel": 5},
     "experts_divide": {"expert_parallel": 2, "data_parallel": 2, "global_batch": 2},
@@ -180,8 +181,10 @@ def test_every_rule_has_a_sentence_and_a_case() -> None:
 @pytest.mark.parametrize("rule", sorted(RULES))
 def test_each_rule_breaks_alone(rule: str) -> None:
     own = dict(RULES[rule])
-    facts = facts_of(catalog.model(LLAMA))
+    chip = catalog.chip("h100").model_copy(update={"scaleout_bandwidth": None})
+    facts = facts_of(catalog.model(LLAMA), chip)
     assert not kept(facts, layout_of(TrainingSetup(**own)))[rule]
+    facts = facts_of(catalog.model(LLAMA), catalog.chip("h100"))
     assert all(kept(facts, layout_of(TrainingSetup(**SPLIT, sequence_length=4096))).values())
 
 
@@ -235,5 +238,5 @@ def test_layouts_of_arrays_are_layouts_of_numbers() -> None:
 
     own = TrainingSetup(**SPLIT)
     many = dataclasses.replace(layout_of(own), zero_stage=np.arange(4))
-    facts = facts_of(catalog.model(LLAMA))
+    facts = facts_of(catalog.model(LLAMA), catalog.chip("h100"))
     assert np.all(kept(facts, many)["batch_divides"])

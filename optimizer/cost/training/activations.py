@@ -103,4 +103,4 @@ def _products(mixer: Any, d_model: int, at: Layout) -> Number:
     """Inputs and outputs of a mixer's products: state-space and linear layers."""
     step = Step(d_model, at.tensor_parallel, 0, 0, 1.0, 1)
     products = [op for op in block(mixer).operators(mixer, step) if isinstance(op, Gemm)]
-    return sum(2.0 * (op.n + (op.k if op.k != d_model else 0)) for op in products)
+    return sum(2.0 * (op.n + np.where(np.equal(op.k, d_model), 0, op.k)) for op in products)

@@ -63,3 +63,26 @@ def shape_of(setup: TrainingSetup) -> Shape:
         setup.flash_attention,
         setup.engine,
     )
+
+
+def metrics_of(own: Job, chip: Chip, training_tokens: float | None = None) -> dict[str, float]:
+    """Rates and utilisation; MFU in both conventions of attention, of the bf16 and of the format's peak."""
+    setup, peak = own.setup, chip.dense_flops["bf16"]
+    format_peak = chip.dense_flops[chip.arithmetic(setup.dtype)]
+    rate = own.tokens_per_s
+    found = {
+        "step_s": own.step_s,
+        "tokens_per_s": rate,
+        "train_tokens_per_s_per_chip": rate / setup.n_chips,
+        "mfu": own.mfu(peak, causal=True),
+        "mfu_full_attention": own.mfu(peak, causal=False),
+        "hfu": rate / setup.n_chips * own.flops.hardware(setup.recompute, True) / peak,
+    }
+    if format_peak != peak:
+        found["mfu_of_format_peak"] = own.mfu(format_peak, causal=True)
+    if training_tokens:
+        seconds = training_tokens / rate
+        found["train_days"] = seconds / 86400
+        if chip.usd_per_chip_hour is not None:
+            found["train_usd"] = seconds / 3600 * setup.n_chips * chip.usd_per_chip_hour
+    return found

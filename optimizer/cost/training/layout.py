@@ -82,6 +82,6 @@ def layout_of(setup: TrainingSetup) -> Layout:
         **{name: value for name, value in own.items() if name in known and name != "zero_group"},
         recompute_attention=int(setup.recompute != "none"),
         recompute_layers=int(setup.recompute == "full"),
-        zero_group=min(setup.zero_group or replicas, replicas),
+        zero_group=(setup.zero_group or replicas) if setup.zero_stage else 1,
         zero_bubble=int(setup.schedule == "zero_bubble"),
     )

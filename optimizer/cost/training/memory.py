@@ -83,7 +83,7 @@ def rank_parameters(architecture: Architecture, at: Layout) -> Parameters:
 def training_memory(architecture: Architecture, at: Layout) -> TrainingMemory:
     """Bytes by part on the fullest chip."""
     held = rank_parameters(architecture, at)
-    shared, spread = state_bytes(at, at.zero_group), state_bytes(at, _expert_group(at))
+    shared, spread = state_bytes(at, at.zero_group), state_bytes(at, expert_group(at))
     weights, gradients, optimizer = (
         (held.layers + held.tables) * a + held.experts * b for a, b in zip(shared, spread, strict=True)
     )
@@ -102,7 +102,7 @@ def training_memory(architecture: Architecture, at: Layout) -> TrainingMemory:
 def half_bytes_of(held: Parameters, kept: Number, at: Layout) -> Number:
     """States and activations of one layer half on the first of equal stages, without buffers."""
     p = at.pipeline_parallel
-    shared, spread = sum(state_bytes(at, at.zero_group)), sum(state_bytes(at, _expert_group(at)))
+    shared, spread = sum(state_bytes(at, at.zero_group)), sum(state_bytes(at, expert_group(at)))
     return (held.layers * shared + held.experts * spread + kept * layers_in_flight(p, at)) / p
 
 
@@ -113,7 +113,7 @@ def tables_bytes(held: Parameters, vocab_size: int, at: Layout) -> Number:
     return tables + logits
 
 
-def _expert_group(at: Layout) -> Number:
+def expert_group(at: Layout) -> Number:
     """Ranks over which the states of experts are sharded."""
     return np.maximum(1, np.minimum(at.expert_replicas, at.zero_group))
 
@@ -121,10 +121,9 @@ def _expert_group(at: Layout) -> Number:
 def _buffers(architecture: Architecture, at: Layout, held: Parameters) -> Number:
     """Weights gathered by FSDP, and the layer that is being computed again."""
     d_model = architecture.d_model
-    widest = max(
-        (saved_per_token(group.block, d_model, at) for group in architecture.layers),
-        key=lambda value: float(np.max(value)),
-    )
+    widest: Number = 0.0
+    for group in architecture.layers:
+        widest = np.maximum(widest, saved_per_token(group.block, d_model, at))
     again = at.recompute_layers * at.tokens * widest
     per_layer = (held.layers + held.experts) / stage_layers(architecture.n_layers, at)
     gathered = np.where(

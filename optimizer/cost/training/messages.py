@@ -10,6 +10,8 @@ Per pass over all layers (a forward, a backward, or a forward computed again):
 and per step, or per microbatch with ZeRO 3: weights gathered, gradients summed (arXiv 1910.02054).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from optimizer.blocks.operators import Number
@@ -17,7 +19,7 @@ from optimizer.cost.collectives import all_gather_s, all_reduce_s, all_to_all_s,
 from optimizer.cost.training.constants import ENGINES, LEAK
 from optimizer.cost.training.layout import Layout
 from optimizer.cost.training.links import exchange_s, message_s
-from optimizer.cost.training.memory import WEIGHT_BYTES, Parameters
+from optimizer.cost.training.memory import WEIGHT_BYTES, Parameters, expert_group
 from optimizer.cost.training.work import Work
 from optimizer.spec.chip import Chip
 
@@ -67,17 +69,50 @@ def boundary_s(own: Work, at: Layout, chip: Chip) -> Number:
 def gather_s(held: Parameters, at: Layout, chip: Chip) -> Number:
     """Gathering the weights of a rank once from the ranks that share them."""
     shared, spread = WEIGHT_BYTES * (held.layers + held.tables), WEIGHT_BYTES * held.experts
-    few = np.minimum(at.expert_replicas, at.zero_group)
+    few = expert_group(at)
     dense = exchange_s(all_gather_s, shared, at.zero_group, chip, at.tensor_parallel)
     return dense + exchange_s(all_gather_s, spread, few, chip, _apart(at))
 
 
-def sum_s(held: Parameters, at: Layout, chip: Chip) -> Number:
-    """Summing the gradients of a rank once: an all-reduce, or half of one where ZeRO shards."""
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Seconds of summing the gradients of a rank once."""
+
+    within: Number
+    """Inside each ZeRO group, a shard of the sum left on each rank: every microbatch where gradients are
+    sharded, else once a step."""
+    across: Number
+    """Of those shards between the groups, once a step; nothing where one group has all replicas."""
+
+    @property
+    def whole(self) -> Number:
+        """Both."""
+        return self.within + self.across
+
+
+def sum_s(held: Parameters, at: Layout, chip: Chip) -> Sums:
+    """Summing the gradients of a rank over all replicas: without ZeRO each rank is a group of its own."""
+    shared, spread = at.gradient_bytes * (held.layers + held.tables), at.gradient_bytes * held.experts
+    group, few = (np.where(at.zero_stage == 0, 1, g) for g in (at.zero_group, expert_group(at)))
+    dense = _sums(shared, at.replicas, group, chip, at.tensor_parallel)
+    experts = _sums(spread, at.expert_replicas, few, chip, _apart(at))
+    return Sums(dense.within + experts.within, dense.across + experts.across)
+
+
+def least_sum_s(held: Parameters, at: Layout, chip: Chip) -> Number:
+    """Seconds of `sum_s` at least, whatever ZeRO shards over which ranks: scattered sums at once."""
     shared, spread = at.gradient_bytes * (held.layers + held.tables), at.gradient_bytes * held.experts
     dense = exchange_s(reduce_scatter_s, shared, at.replicas, chip, at.tensor_parallel)
-    both = dense + exchange_s(reduce_scatter_s, spread, at.expert_replicas, chip, _apart(at))
-    return np.where(at.zero_stage == 0, 2 * both, both)
+    return dense + exchange_s(reduce_scatter_s, spread, at.expert_replicas, chip, _apart(at))
+
+
+def _sums(size: Number, replicas: Number, group: Number, chip: Chip, stride: Number) -> Sums:
+    """Scattered sums in groups, then an all-reduce of each shard; no faster than scattered sums at once."""
+    within = exchange_s(reduce_scatter_s, size, group, chip, stride)
+    others = np.ceil(replicas / group)
+    shards = 2 * exchange_s(reduce_scatter_s, size / group, others, chip, stride * group)
+    at_once = exchange_s(reduce_scatter_s, size, replicas, chip, stride)
+    return Sums(within, np.maximum(shards, at_once - within))
 
 
 def broadcast_s(held: Parameters, at: Layout, chip: Chip) -> Number:

@@ -4,6 +4,7 @@ Stages need not be equal: no rule asks that layers fall into equal stages or chu
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from optimizer.blocks import rule_words
 from optimizer.blocks.operators import Number
 from optimizer.cost.training.layout import Layout
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.chip import Chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +25,12 @@ class Facts:
     widths: tuple[int, ...]
     experts: tuple[int, ...]
     n_layers: int
+    reach: float = inf
+    """Chips that are wired together: a domain, where there is no network beyond it."""
 
 
-def facts_of(architecture: Architecture) -> Facts:
-    """The divisors of an architecture, each once."""
+def facts_of(architecture: Architecture, chip: Chip) -> Facts:
+    """The divisors of an architecture, each once, and how far its chips are wired."""
     words: list[dict[str, Any]] = []
     for group in architecture.layers:
         words += [rule_words(group.block.mixer), rule_words(group.block.ffn)]
@@ -35,11 +39,17 @@ def facts_of(architecture: Architecture) -> Facts:
         return tuple(sorted({int(w[name]) for w in words if w.get(name)}))
 
     return Facts(
-        all_of("n_heads"), all_of("n_kv_heads"), all_of("d_ff"), all_of("n_experts"), architecture.n_layers
+        all_of("n_heads"),
+        all_of("n_kv_heads"),
+        all_of("d_ff"),
+        all_of("n_experts"),
+        architecture.n_layers,
+        inf if chip.scaleout_bandwidth else chip.scaleup.domain,
     )
 
 
 SENTENCES = {
+    "chips_connected": "chips beyond a scale-up domain need a network: give the chip a scaleout_bandwidth",
     "heads_divide": "tensor_parallel divides the heads, and the key-value heads or they it",
     "width_divides": "tensor_parallel divides the feed-forward width",
     "experts_divide": "expert_parallel divides the experts and the ranks of a stage; dense models have 1",
@@ -49,7 +59,7 @@ SENTENCES = {
     " gather them again",
     "batch_divides": "microbatch x data_parallel divides global_batch",
     "sequence_divides": "twice context_parallel divides the sequence, and tensor_parallel its shards",
-    "shard_group_divides": "zero_group divides the data- and context-parallel ranks; 1 without ZeRO",
+    "shard_group_divides": "zero_group divides the data- and context-parallel ranks",
 }
 
 
@@ -70,6 +80,7 @@ def kept(facts: Facts, at: Layout) -> dict[str, Number]:
     spread = _all((n % e == 0) & (ranks % e == 0) for n in facts.experts) if facts.experts else e == 1
     shards = np.where(at.sequence_shards > 1, at.sequence_length // c % t == 0, True)
     return {
+        "chips_connected": t * p * c * d <= facts.reach,
         "heads_divide": heads,
         "width_divides": _all(n % t == 0 for n in facts.widths),
         "experts_divide": spread,

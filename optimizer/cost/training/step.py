@@ -15,7 +15,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.training import messages
 from optimizer.cost.training.constants import ELEMENTWISE_BACKWARD, ENGINES, EXPERTS, FLASH_BACKWARD
 from optimizer.cost.training.layout import Layout
-from optimizer.cost.training.memory import WEIGHT_BYTES, Parameters
+from optimizer.cost.training.memory import WEIGHT_BYTES, Parameters, expert_group
 from optimizer.cost.training.messages import hidden
 from optimizer.cost.training.pipeline import bubble_stages, slowest_stage, stage_layers
 from optimizer.cost.training.work import Work
@@ -102,19 +102,20 @@ def data_parallel_s(
     Sharded gradients (ZeRO 2) must be summed in each microbatch, sharded weights (3) gathered for each pass.
     """
     engine = ENGINES[at.engine]
-    gather, total = messages.gather_s(held, at, chip), messages.sum_s(held, at, chip)
+    gather, sums = messages.gather_s(held, at, chip), messages.sum_s(held, at, chip)
     forward, backward = share * computing.forward, share * (computing.backward + computing.again)
 
     def exposed(sent: Number, behind: Number) -> Number:
         return hidden(sent, behind, at.overlap, engine.data_exposed)
 
-    summing = exposed(total, backward)
+    within, across = exposed(sums.within, backward), exposed(sums.across, backward)
+    summing = exposed(sums.whole, backward)
     updated = messages.broadcast_s(held, at, chip) if engine.broadcasts else exposed(gather, forward)
     updated = np.where(at.zero_stage > 0, updated, 0.0)
-    all_sharded = exposed(gather, forward) + exposed(gather + total, backward)
+    all_sharded = exposed(gather, forward) + exposed(gather + sums.within, backward)
     stage = at.zero_stage
-    each = np.where(stage == 3, all_sharded, np.where(stage == 2, summing, 0.0))
-    once = np.where(stage == 3, 0.0, np.where(stage == 2, updated, updated + summing))
+    each = np.where(stage == 3, all_sharded, np.where(stage == 2, within, 0.0))
+    once = np.where(stage == 3, across, np.where(stage == 2, updated + across, updated + summing))
     return each, once
 
 
@@ -122,6 +123,6 @@ def optimizer_s(held: Parameters, at: Layout, chip: Chip) -> Number:
     """Gradients read, states read and written, weights written, at memory speed."""
     moved = at.gradient_bytes + 2 * at.optimizer_bytes + WEIGHT_BYTES
     shared, spread = held.layers + held.tables, held.experts
-    few = np.maximum(1, np.minimum(at.expert_replicas, at.zero_group))
+    few = expert_group(at)
     own = np.where(at.zero_stage >= 1, shared / at.zero_group + spread / few, shared + spread)
     return moved * own / (chip.hbm_bandwidth * chip.efficiency.elementwise.memory)
