@@ -557,20 +557,24 @@ def test_a_row_is_counted_under_the_first_bound_it_breaks() -> None:
     assert found.dropped == {"ttft_ms_max": 2}
 
 
-def covered(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    """Whether row a does all that row b does, wherever b fits, with no more chips."""
+def covered(a: dict[str, Any], b: dict[str, Any], packed: bool) -> bool:
+    """Whether row a does all that row b does with no more chips; where nodes matter, wherever b fits."""
     names = ("mode", "chip", "expert_chip", "kv_dtype")
     fewer = a["chips"] <= b["chips"] and a["expert_chips"] <= b["expert_chips"]
     t, held = (
         a["tensor_parallel"],
         b["chips"] // b["tensor_parallel"] * (b["tensor_parallel"] // a["tensor_parallel"]),
     )
-    finer = a["chips"] // t <= held  # the groups of a find room in those of b
+    finer = not packed or a["chips"] // t <= held  # the groups of a find room in those of b
     return all(a[n] == b[n] for n in names) and fewer and finer and a["requests_per_s"] >= b["requests_per_s"]
 
 
+STOCK = {"inventory:red": 9.0, "inventory:blue": 9.0}
+
+
+@pytest.mark.parametrize(("bounds", "nodes"), [({}, True), (STOCK, False), ({}, False)])
 @pytest.mark.parametrize("seed", range(8))
-def test_rows_that_others_cover_are_left_out(seed: int) -> None:
+def test_rows_that_others_cover_are_left_out(seed: int, bounds: dict[str, float], nodes: bool) -> None:
     """Against all pairs: each row left out is covered by one kept, and no kept one by another."""
     rng = np.random.default_rng(seed)
 
@@ -587,12 +591,12 @@ def test_rows_that_others_cover_are_left_out(seed: int) -> None:
 
     own = [one() for _ in range(60)]
     table = columns(*own)
-    found = table.within({})
+    found, packed = table.within(bounds, nodes=nodes), nodes or bool(bounds)
     kept = set(found.rows.tolist())
     assert found.rows.tolist() == sorted(kept)
     assert found.dropped == {"dominated": 60 - len(kept)}
     whole = [table.replicas.row(i) for i in range(60)]
     for i in range(60):
-        by = [j for j in kept if j != i and covered(whole[j], whole[i])]
+        by = [j for j in kept if j != i and covered(whole[j], whole[i], packed)]
         assert (i in kept) == (not by), (i, by)
     assert len(table.within({}, prune=False).rows) == 60
