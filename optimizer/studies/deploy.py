@@ -18,6 +18,7 @@ from optimizer.studies.binding import UNLIMITED, WhatBinds, what_binds
 from optimizer.studies.deploy_columns import all_bounds, prepare
 from optimizer.studies.deploy_explain import explain_deployment
 from optimizer.studies.deployment_outcome import DeploymentOutcome
+from optimizer.studies.deployment_search import DeploymentSearch
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
 from optimizer.watch import Stopped, Watch
@@ -143,16 +144,19 @@ class _Study:
         return found
 
     def settle(self, found: Packed) -> Packed:
-        """Among the optima, the plan with fewest chips; among equal chips, the one that serves most."""
+        """Of the optima the plan that every study shows (`DeploymentSearch.settled`)."""
         if found.status != "optimal":
             return found
-        if self.problem.maximize:
-            again = self.optimum((("chips", 1),), self.bounds | {"requests_per_s": found.served})
-        else:
-            held = {f"{name}_max": value for name, value in found.values.items()}
-            least = () if "chips_max" in held else (("chips", 1),)
-            again = self.optimum((*least, ("requests_per_s", -1)), self.bounds | held)
-        return again if again.counts else found
+        bounds = {"requests_per_s": ANY_TRAFFIC} | self.bounds
+        search = DeploymentSearch(self.columns, bounds, self.problem.workload.output_tokens, self.watch)
+        for name, value in found.values.items():
+            search.hold(name, value)
+        try:
+            return search.settled(found)
+        except Stopped:
+            return found
+        finally:
+            self.solves += search.solves
 
     def outcome(self, plan: Packed) -> DeploymentOutcome:
         """A plan with its check, pools and totals."""

@@ -46,9 +46,9 @@ class DeploymentSearch:
             plan = self._reached(aim, exactly=number == 0 or last)
             if plan is None:
                 return None
-        return self._settled(plan)
+        return None if plan is None else self.settled(plan)
 
-    def _settled(self, plan: Packed | None) -> Packed | None:
+    def settled(self, plan: Packed) -> Packed:
         """Among equals the plan with fewest chips, and of those the one that serves the most."""
         fewest = self.least("chips", 1, confirm=False)
         if fewest.counts:

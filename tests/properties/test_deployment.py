@@ -23,6 +23,14 @@ MOST = 4
 """Replicas of one row at most, which the inventories below never exceed."""
 
 
+def _blocks(chips: int) -> list[str]:
+    """All in one domain, and cut in two."""
+    return [
+        str(chips),
+        *(f"{chips - part}+{part}" for part in range(1, chips // 2 + 1) if chips - part > part),
+    ]
+
+
 @st.composite
 def replicas(draw: Any) -> Replicas:
     """A few configurations of every mode, some of several groups, with experts apart, or of awkward sizes."""
@@ -42,7 +50,8 @@ def replicas(draw: Any) -> Replicas:
                 "batch": 1,
                 "weight_dtype": "bf16",
                 "kv_dtype": draw(st.sampled_from(["bf16", "bf16", "fp8"])),
-                "chips": group * draw(st.sampled_from([1, 1, 2])),
+                "chips": (chips := group * draw(st.sampled_from([1, 1, 2]))),
+                "domains": draw(st.sampled_from([f"{chips // group}x{group}", *_blocks(chips)])),
                 "requests_per_s": draw(st.integers(1, 5_000_000)) / 1e6,
                 "ttft_ms": draw(st.sampled_from([100.0, 500.0])),
                 "tpot_ms": draw(st.sampled_from([10.0, 50.0])),

@@ -172,3 +172,19 @@ def test_blocks_of_several_sizes_in_the_same_nodes(stock: int, rate: float) -> N
     eights = [row(8, 9.0, tensor_parallel=8), row(4, 4.0, tensor_parallel=4)]
     found = solved(eights, MOST, {"inventory:red": float(stock)}, supplies=(red,))
     assert found.served == stock // 8 * 9 + stock % 8 // 4 * 4
+
+
+def test_a_replica_that_fits_is_not_covered_by_one_that_does_not() -> None:
+    """Six chips as 3 and 3 are faster, but only 5 and 1 lie in nodes of five and one."""
+    red = Supply("red", None, 2.0, 700.0, 5, None, None)
+    rows = [row(6, 2.0, domains="2x3"), row(6, 1.5, domains="5+1"), row(6, 1.0, domains="6x1")]
+    for stock, rate in ((6, 1.5), (8, 2.0), (5, 0.0), (13, 3.5), (12, 3.0)):
+        found = solved(rows, MOST, {"inventory:red": float(stock)}, supplies=(red,))
+        assert found.served == rate
+
+
+def test_a_little_more_for_a_little_more() -> None:
+    """One chip more serves 4 % more, which is what is asked for."""
+    rows = [row(10, 1.0), row(11, 1.04), row(12, 1.06)]
+    for demand, chips in ((1.0, 10), (1.01, 11), (1.04, 11), (1.05, 12), (1.07, 20)):
+        assert solved(rows, CHIPS, {"requests_per_s": demand}).values["chips"] == chips
