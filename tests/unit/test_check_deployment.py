@@ -279,6 +279,34 @@ def test_prefill_replicas_queue_and_decode_replicas_do_not() -> None:
     assert plan.broken({"ttft_ms_max": 200 + 0.999 * wait_ms}) == ["percentile"]
 
 
+def test_one_bad_row_of_two_is_enough() -> None:
+    full = checked(ROW, ROW | {"memory_gib": 70.0})
+    assert full.broken({"memory_capacity": 0.8}) == ["memory_capacity"]
+    assert full.broken({"memory_capacity": 0.9}) == []
+
+
+def test_a_pool_alone_serves_nothing() -> None:
+    alone = checked(PREFILL, demand=1.0)
+    assert (alone.served, alone.load("prefill"), alone.utilisation("prefill")) == (0, 0, 0)
+    assert alone.broken({}) == ["requests_per_s"]
+    assert alone.utilisation("decode") == 0.0
+
+
+def test_nodes_of_each_kind_hold_their_own_blocks() -> None:
+    """Six red groups of four in three nodes of eight, and two blue ones in two nodes of four."""
+    kinds = (replace(LOOSE, node=8, count=24), replace(LOOSE, name="blue", node=4, count=8))
+    plan = checked(ROW, ROW | {"chip": "blue"}, counts={0: 6, 1: 2}, supplies=kinds)
+    assert plan.broken({}) == []
+    assert [plan.nodes(s) for s in kinds] == [[8, 8, 8], [4, 4]]
+    assert plan.totals()["nodes"] == 5
+    assert plan.broken({"nodes_max": 4.0}) == ["nodes_max"]
+    unknown = replace(plan, supplies=(kinds[0], replace(kinds[1], node=None)))
+    assert "nodes" not in unknown.totals()
+    apart = DECODE | {"expert_chip": "blue", "expert_chips": 5}
+    split = checked(apart, supplies=kinds)
+    assert [split.nodes(s) for s in kinds] == [[4], [4, 1]]
+
+
 @pytest.mark.parametrize(
     "groups, node, chips, used",
     [

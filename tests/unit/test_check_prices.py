@@ -143,5 +143,12 @@ def test_a_plan_on_prices_of_its_own_is_refused() -> None:
     assert check.broken({}) == []
     faster = vars(columns.replicas) | {"tpot_ms": columns.replicas.tpot_ms * 0.99}
     assert replace(check, replicas=type(columns.replicas)(**faster)).broken({}) == ["prices"]
+    both = replace(check, counts={3: 1, 4: 1})
+    assert both.broken({}) == []
+    late = columns.replicas.tpot_ms.copy()
+    late[4] *= 1.01
+    assert replace(
+        both, replicas=type(columns.replicas)(**(vars(columns.replicas) | {"tpot_ms": late}))
+    ).broken({}) == ["prices"]
     other = replace(columns.priced_by, architecture=catalog.model("qwen3-8b"))  # type: ignore[type-var]
     assert replace(check, priced_by=other).broken({}) == ["prices"]
