@@ -370,7 +370,7 @@ def test_the_best_plans_are_the_enumerations(space: Any, name: str, sense: int) 
     for most in (1, 7, len(truth), len(truth) + 5):
         found = best_plans(space, space.rules, symbol(name), sense, most)
         assert [p.key for p in found] == pytest.approx(truth[:most].tolist(), rel=1e-12)
-    for limit in (truth[9], np.nextafter(truth[9], -np.inf), truth[-1], truth[0] - 1):
+    for limit in (truth[0], truth[9], np.nextafter(truth[9], -np.inf), truth[-1], truth[0] - 1):
         found = best_plans(space, space.rules, symbol(name), sense, 10**6, limit)
         assert len(found) == int((truth <= limit).sum())
     few = best_plans(space, space.rules, symbol(name), sense, 3, float(truth[20]))
