@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from optimizer.commands._arguments import natural, overrides, seconds, whole
+from optimizer.commands._once import refuse
 from optimizer.commands._output import check_out, clear_progress, show, tell, watched, write
 from optimizer.commands._signals import interrupts
 from optimizer.errors import InputError
@@ -21,11 +22,15 @@ def study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("problem", metavar="PROBLEM", help="a problem file, or the name of one that ships")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a field")
     parser.add_argument("--time-limit", type=seconds, metavar="S", help="stop after S seconds, or 5min, 1.5h")
-    parser.add_argument("--workers", type=whole, default=1, metavar="N", help="CP-SAT workers (1)")
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="CP-SAT seed (0)")
     loud = parser.add_mutually_exclusive_group()
     loud.add_argument("-q", "--quiet", action="store_true", help="the status and objective only")
     loud.add_argument("-v", "--verbose", action="store_true", help="all operators and assumptions")
+
+
+def engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the engine runs, for the commands of one solve; studies of many leave it as it is."""
+    parser.add_argument("--workers", type=whole, default=1, metavar="N", help="CP-SAT workers (1)")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="CP-SAT seed (0)")
 
 
 def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: str | None = None) -> int:
@@ -42,6 +47,8 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
     else:
         problem = problem_of(arguments, "architecture")
     kind = kind_of_problem(problem)
+    if kind.name == "training":
+        refuse(arguments, ("workers", "seed"), "for training, which asks no CP-SAT")
     result = study(problem, options_of(arguments))
     clear_progress()
     if arguments.json:
@@ -77,5 +84,5 @@ def options_of(arguments: argparse.Namespace) -> "Options":
     from optimizer.solver.engine import SolveSettings
     from optimizer.studies.solve import Options
 
-    settings = SolveSettings(seed=arguments.seed, workers=arguments.workers)
+    settings = SolveSettings(getattr(arguments, "seed", 0), getattr(arguments, "workers", 1))
     return Options(arguments.time_limit, settings, interrupts(), tell if watched() else None)

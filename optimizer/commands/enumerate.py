@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from optimizer.commands._arguments import share, whole
 from optimizer.commands._many import check_plot, plot_argument
-from optimizer.commands._study import run_study, study_arguments
+from optimizer.commands._study import engine_arguments, run_study, study_arguments
 from optimizer.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ HELP = "all plans near the optimum"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     study_arguments(parser)
+    engine_arguments(parser)
     parser.add_argument("--top", type=whole, metavar="K", help="the K best plans (10)")
     parser.add_argument("--within", type=share, metavar="X%", help="every plan within X%% of the optimum")
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from optimizer.commands._study import run_study, study_arguments
+from optimizer.commands._study import engine_arguments, run_study, study_arguments
 
 HELP = "the optimum of a problem, with its proof"
 
@@ -10,6 +10,7 @@ HELP = "the optimum of a problem, with its proof"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     study_arguments(parser)
+    engine_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -217,3 +217,16 @@ def test_what_was_typed_is_known_by_its_long_name() -> None:
     space = argparse.Namespace(typed={"verbose": "--verbose"})
     assert typed(space) == {"verbose": "--verbose"}
     refuse(space, ["json"], "here")
+
+
+@pytest.mark.parametrize("command", ["frontier", "perturb", "sweep", "explain"])
+def test_studies_of_many_solves_have_no_engine_options(run, command: str) -> None:
+    """They leave the engine as it is: an option that does nothing is not offered."""
+    over = ("--over", "workload.batch=1") if command == "sweep" else ()
+    code, _, err = run(command, "dense-1b-b200", *over, "--seed", "3")
+    assert code == 2 and "--seed" in err
+
+
+def test_training_asks_no_engine(run) -> None:
+    code, _, err = run("solve", "gpt3-175b-training", "--seed", "3")
+    assert code == 2 and "--seed: does nothing for training" in err
