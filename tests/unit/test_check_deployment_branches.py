@@ -173,6 +173,10 @@ def test_a_second_tier_has_room() -> None:
         assert plan({0: 1}, rows, supplies=(replace(RED, chip=own),)).broken({}) == (
             [] if kept else ["second_tier"]
         )
+        behind = plan(
+            {0: 1}, rows, supplies=(BLUE, replace(RED, chip=own))
+        )  # the tier of its own kind counts
+        assert behind.broken({}) == ([] if kept else ["second_tier"])
         bare = plan({0: 1}, rows, supplies=(replace(RED, chip=samples.chip(name="red")),))
         assert bare.broken({}) == ([] if spilled == 0 else ["second_tier"])
         assert plan({0: 1}, rows).broken({}) == ([] if spilled == 0 else ["second_tier"])
