@@ -266,7 +266,6 @@ def pipelines() -> None:
         split = Split(
             time=(base[:, None] / speed).astype(int).tolist(),
             memory=np.repeat(size[:, None], stages, 1).tolist(),
-            base_time=[1000] * stages,
             capacity=[int(np.median(size) * layers / stages * 1.3)] * stages,
             counts=[layers] if kinds == 1 else None,
             total=layers,

@@ -46,6 +46,7 @@ ORDER = [
     "check_deployment",
     "check_fleet",
     "check_training",
+    "check_pipeline",
     "solver",
     "studies",
     "report",

@@ -102,11 +102,23 @@ def norm_bytes(frame: Frame) -> Number:
 
 def activation_bytes(frame: Frame) -> Number:
     """Working buffers of one layer on a scheduled chunk, and the logits of a decode step with its drafts."""
-    decoded = frame.batch / frame.data_parallel * (1 + frame.draft_tokens)
-    rows = np.maximum(decoded, min(frame.engine.step_tokens, frame.input_tokens))
+    return working_bytes(frame) + logits_bytes(frame)
+
+
+def working_bytes(frame: Frame) -> Number:
+    """Working buffers of one layer on a scheduled chunk."""
+    rows = np.maximum(_decoded(frame), min(frame.engine.step_tokens, frame.input_tokens))
     factor = _ACTIVATION_FACTOR.get(frame.tensor_parallel, 5.0)
-    logits = 4.0 * decoded * frame.vocab_size / frame.tensor_parallel
-    return 2.0 * rows * frame.d_model * factor + logits
+    return 2.0 * rows * frame.d_model * factor
+
+
+def logits_bytes(frame: Frame) -> Number:
+    """The logits of a decode step with its drafts, on one rank; of a pipeline, on its last stage."""
+    return 4.0 * _decoded(frame) * frame.vocab_size / frame.tensor_parallel
+
+
+def _decoded(frame: Frame) -> Number:
+    return frame.batch / frame.data_parallel * (1 + frame.draft_tokens)
 
 
 def stored_bytes(elements: Weights, frame: Frame) -> Number:

@@ -1,35 +1,39 @@
 """Layers over the stages of a pipeline: counts of each kind on each stage, the slowest stage least.
 
-    minimise  max over stages s of  base_s + sum over kinds k of time_ks n_ks
-    sum over s of n_ks = count_k,   memory_s + sum over k of memory_ks n_ks <= capacity_s,   n_ks >= 0
+    minimise  max over stages s of  sum over kinds k of time_ks n_ks
+    sum over s of n_ks = count_k,   sum over k of memory_ks n_ks <= capacity_s,   sum over k of n_ks >= 1
+    the slowest stage <= most,   half the slowest stage + sum over k of prompt_ks n_ks <= path for each s
 
-Counts, not one variable for each layer: equal layers are not told apart. Times are whole nanoseconds,
-rounded up. Kinds may be free (no `counts`): then their total is given, and rows that they must keep.
+Counts, not one variable for each layer: equal layers are not told apart. Kinds may be free (no `counts`):
+then their total is given, and rows that they must keep.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.milp import Milp, Proved, prove
 from optimizer.watch import UNWATCHED, Watch
+
+Matrix = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
 class Split:
     """The question in whole numbers; matrices are kinds by stages."""
 
-    time: Sequence[Sequence[int]]
-    memory: Sequence[Sequence[int]]
-    base_time: Sequence[int]
+    time: Matrix
+    memory: Matrix
     capacity: Sequence[int]
     """Memory left for layers on each stage."""
     counts: Sequence[int] | None
     """Layers of each kind; None if kinds are free."""
     total: int
-    whole: tuple[Sequence[Sequence[int]], int] | None = None
-    """Another time of every layer on every stage; their sum and half the slowest stage have a limit."""
-    budgets: tuple[tuple[Sequence[int], int, int], ...] = field(default=())
+    most: int | None = None
+    """A limit on the slowest stage."""
+    path: tuple[Matrix, int] | None = None
+    """Another time of every layer on every stage: of each stage, it and half the slowest have a limit."""
+    budgets: tuple[tuple[Sequence[int], int, int], ...] = ()
     """For free kinds: a figure of each kind, and the least and most of its sum over all layers."""
 
 
@@ -37,7 +41,7 @@ def slowest_stage(
     question: Split, settings: SolveSettings = SolveSettings(), watch: Watch = UNWATCHED
 ) -> tuple[Proved, list[list[int]]]:
     """The least time of the slowest stage, with its proof, and the counts, kinds by stages."""
-    stages, kinds = range(len(question.base_time)), range(len(question.time))
+    stages, kinds = range(len(question.capacity)), range(len(question.time))
     m = Milp()
     most = question.counts or [question.total] * len(question.time)
     n = [[m.variable(0, most[k]) for _ in stages] for k in kinds]
@@ -51,13 +55,14 @@ def slowest_stage(
         m.row({n[k][s]: 1 for k in kinds}, low=1)
     for figure, low, high in question.budgets:
         m.row({v: figure[k] for k in kinds for v in n[k]}, low=low, high=high)
-    sums = [({n[k][s]: -question.time[k][s] for k in kinds}, -question.base_time[s]) for s in stages]
-    worst = sum(max(row) for row in question.time) * question.total + max(question.base_time)
-    slack = m.least_of(sums, -worst, 0)
+    sums = [({n[k][s]: -question.time[k][s] for k in kinds}, 0) for s in stages]
+    worst = sum(max(row) for row in question.time) * question.total
+    slack = m.least_of(sums, -worst if question.most is None else -min(worst, question.most), 0)
     m.objective = {slack: -1}
-    if question.whole is not None:
-        path, limit = question.whole
-        m.row({n[k][s]: 2 * path[k][s] for k in kinds for s in stages} | {slack: -1}, high=2 * limit)
+    if question.path is not None:
+        path, limit = question.path
+        for s in stages:
+            m.row({n[k][s]: 2 * path[k][s] for k in kinds} | {slack: -1}, high=2 * limit)
     proved = prove(m, settings, watch, lambda best: _nothing_faster(question, best))
     counts = [[proved.values[v] for v in row] for row in n] if proved.values else []
     return proved, counts
@@ -66,13 +71,30 @@ def slowest_stage(
 def _nothing_faster(question: Split, best: int) -> bool:
     """With one kind of layer, the most layers all stages can do in less time is a sum: an exact witness.
 
-    The limit on the path is left out, so that it may say no without need, never yes.
+    Limits on times are left out, so that it may say no without need, never yes.
     """
     if question.counts is None or len(question.time) > 1:
         return False
     [times], [memories] = question.time, question.memory
     most = [
-        min((best - 1 - base) // t, room // size if size else question.total)
-        for t, size, base, room in zip(times, memories, question.base_time, question.capacity, strict=True)
+        min((best - 1) // t, room // size if size else question.total)
+        for t, size, room in zip(times, memories, question.capacity, strict=True)
     ]
     return min(most) < 1 or sum(most) < question.total
+
+
+def at_least(times: Matrix, counts: Sequence[int]) -> float:
+    """A lower bound of the slowest stage, memory apart: no stage is faster than its share of the work.
+
+    With weights w_s that add to 1, the slowest is at least sum over s of w_s times each stage's time, and so
+    sum over k of count_k min over s of w_s time_ks; here w_s falls with the mean time of a layer.
+    """
+    stages = range(len(times[0]))
+    total = sum(counts)
+    means = [sum(n * row[s] for n, row in zip(counts, times, strict=True)) / total for s in stages]
+    if not all(means):
+        return 0.0
+    whole = sum(1 / mean for mean in means)
+    return (
+        sum(n * min(row[s] / means[s] for s in stages) for n, row in zip(counts, times, strict=True)) / whole
+    )

@@ -16,7 +16,7 @@ from optimizer.columns.fleet import FleetColumns, Item
 from optimizer.columns.replicas import FORMATS, Replicas
 from optimizer.columns.supply import Supply
 from optimizer.solver.fleet import plan_fleet
-from optimizer.solver.stages import Split, slowest_stage
+from optimizer.solver.stages import Split, at_least, slowest_stage
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -61,24 +61,24 @@ def splits(draw: Any) -> Split:
     kinds, stages = draw(st.integers(1, 2)), draw(st.integers(1, 3))
     counts = [draw(st.integers(1, 6)) for _ in range(kinds)]
     figure = st.integers(1, 10**6)
-    whole = None
+    path = None
     if draw(st.booleans()):
-        whole = ([[draw(figure) for _ in range(stages)] for _ in range(kinds)], draw(st.integers(0, 10**7)))
+        path = ([[draw(figure) for _ in range(stages)] for _ in range(kinds)], draw(st.integers(0, 10**7)))
     return Split(
         time=[[draw(figure) for _ in range(stages)] for _ in range(kinds)],
         memory=[[draw(st.integers(1, 5)) for _ in range(stages)] for _ in range(kinds)],
-        base_time=[draw(figure) for _ in range(stages)],
         capacity=[draw(st.integers(1, 25)) for _ in range(stages)],
         counts=counts,
         total=sum(counts),
-        whole=whole,
+        most=draw(st.one_of(st.none(), st.integers(0, 6 * 10**6))),
+        path=path,
     )
 
 
 @SETTINGS
 @given(splits())
 def test_the_slowest_stage_is_brute_forces(split: Split) -> None:
-    stages, kinds = range(len(split.base_time)), range(len(split.time))
+    stages, kinds = range(len(split.capacity)), range(len(split.time))
     best = None
     ways = [
         [way for way in product(range(n + 1), repeat=len(stages)) if sum(way) == n]
@@ -89,12 +89,12 @@ def test_the_slowest_stage_is_brute_forces(split: Split) -> None:
             continue
         if any(sum(split.memory[k][s] * counts[k][s] for k in kinds) > split.capacity[s] for s in stages):
             continue
-        slowest = max(
-            split.base_time[s] + sum(split.time[k][s] * counts[k][s] for k in kinds) for s in stages
-        )
-        if split.whole is not None:
-            path = sum(split.whole[0][k][s] * counts[k][s] for k in kinds for s in stages)
-            if 2 * path + slowest > 2 * split.whole[1]:
+        slowest = max(sum(split.time[k][s] * counts[k][s] for k in kinds) for s in stages)
+        if split.most is not None and slowest > split.most:
+            continue
+        if split.path is not None:
+            paths = [sum(split.path[0][k][s] * counts[k][s] for k in kinds) for s in stages]
+            if any(2 * path + slowest > 2 * split.path[1] for path in paths):
                 continue
         best = slowest if best is None else min(best, slowest)
     proved, counts = slowest_stage(split)
@@ -102,14 +102,15 @@ def test_the_slowest_stage_is_brute_forces(split: Split) -> None:
     assert proved.objective == best
     if best is not None:
         assert [sum(row) for row in counts] == split.counts
+        assert at_least(split.time, split.counts or []) <= best * (1 + 1e-12)
 
 
 def test_faster_chips_take_more_layers() -> None:
     """Twice the speed, twice the layers, where memory allows it."""
-    split = Split([[200, 100]], [[1, 1]], [0, 0], [90, 90], [60], 60)
+    split = Split([[200, 100]], [[1, 1]], [90, 90], [60], 60)
     proved, counts = slowest_stage(split)
     assert (proved.objective, counts) == (4000, [[20, 40]])
-    tight = Split([[200, 100]], [[1, 1]], [0, 0], [90, 30], [60], 60)
+    tight = Split([[200, 100]], [[1, 1]], [90, 30], [60], 60)
     assert slowest_stage(tight)[1] == [[30, 30]]
 
 
