@@ -58,6 +58,8 @@ _WHOLE = {"min", "max", "minimum", "maximum", "fmin", "fmax", "where", "any_of",
 """Calls that may also be replaced by one of their arguments, or lose one of many."""
 
 _GONE = "(gone)"
+_FOR_READERS = ("strict", "compare", "repr")
+"""Keywords that guard or print: `zip(..., strict=True)` of lists that are as long by construction."""
 _EXAMPLES = ("KEEPS", "BREAKS", "__all__")
 
 
@@ -133,6 +135,8 @@ def _walk(node: ast.AST, where: str, inside: bool) -> Iterator[tuple[ast.AST, st
             continue
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if not isinstance(child, ast.AST) or isinstance(child, ast.Raise | ast.JoinedStr | ast.Assert):
+                continue
+            if isinstance(child, ast.keyword) and child.arg in _FOR_READERS:
                 continue
             if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
                 continue

@@ -4,6 +4,7 @@ Guards what the property tests reach only through a whole question: an engine th
 a packing row that is too tight or too loose, a witness that says 'nothing better' too soon.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import product
 from random import Random
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import samples
 
+from optimizer.check_placement import nodes_for
 from optimizer.columns.compiled import symbol
 from optimizer.columns.space import resolve
 from optimizer.columns.supply import Supply
@@ -250,6 +252,22 @@ def test_packing_rows_are_exact(seed: int) -> None:
     nodes = pack_nodes(Fixed(m, parts, (supply,), {"red": None}), counted=True)
     m.objective = {nodes[0]: 1}
     assert prove(m).objective == fewest(groups, node, size)
+
+
+def test_the_checker_finds_the_fewest_nodes_too() -> None:
+    """Also where more are needed than chips and largest groups tell: it goes on until they fit."""
+    rng, beyond = Random(4), 0
+    for _ in range(300):
+        node = rng.randint(4, 9)
+        groups = sorted((rng.randint(1, node) for _ in range(rng.randint(1, 7))), reverse=True)
+        least = fewest(groups, node, node)
+        found = nodes_for(Counter(groups), node, node, None)
+        assert found is not None and len(found) == least and sum(found) == sum(groups)
+        assert nodes_for(Counter(groups), node, node, node * least) is not None
+        assert nodes_for(Counter(groups), node, node, node * (least - 1)) is None
+        beyond += least > max(-(-sum(groups) // node), sum(2 * g > node for g in groups))
+    assert beyond > 3
+    assert nodes_for({5: 1}, 4, 4, None) is None
 
 
 def test_kinds_are_packed_apart() -> None:
