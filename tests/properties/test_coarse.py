@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_optimum import problems
 
+from optimizer.columns import coarse as coarse_module
 from optimizer.columns import space as space_module
 from optimizer.columns.coarse import CoarseBounds
 from optimizer.columns.compiled import Compiler, symbol
@@ -18,9 +19,17 @@ from optimizer.solver.early import coarse, ends, spread
 from optimizer.solver.queue import SliceQueue
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(problems(), st.integers(1, 4))
-def test_a_coarse_bound_is_not_above_a_floor(problem, n) -> None:
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(problems(), st.integers(1, 4), st.sampled_from([1, 2, 8]))
+def test_a_coarse_bound_is_not_above_a_floor(problem, n, boxes) -> None:
+    """However few boxes the widths and depths are cut into."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coarse_module, "_WIDTHS", boxes)
+        patch.setattr(coarse_module, "_DEPTHS", boxes)
+        coarse_is_below(problem, n)
+
+
+def coarse_is_below(problem, n) -> None:
     space = resolve(problem)
     (name, sense), *_ = problem.objectives
     compiler = Compiler(space, space.rules)
