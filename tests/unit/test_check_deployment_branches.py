@@ -281,11 +281,13 @@ MOE = Architecture.model_validate(
 TIER = {"kind": "ddr", "capacity": "1 GiB", "bandwidth": "100 GB/s", "share": 0.5}
 
 
-def priced(separated: bool = False, usable_gib: float = 79.0, share: float = 1.0, **space: Any) -> Any:
+def priced(
+    separated: bool = False, usable_gib: float = 79.0, share: float = 1.0, node: int = 8, **space: Any
+) -> Any:
     own = samples.chip(scaleout_bandwidth="25 GB/s", second_tier=TIER)
     own = own.model_copy(update={"hbm_usable": usable_gib * 2**30})
     other = samples.chip(name="other", hbm_bandwidth="4 TB/s", scaleout_bandwidth="10 GB/s")
-    supplies = tuple(Supply(c.name, None, 1.0, 1.0, 8, 79.0, c) for c in (own, other))
+    supplies = tuple(Supply(c.name, None, 1.0, 1.0, node, 79.0, c) for c in (own, other))
     asked = ReplicaSpace.model_validate({"tensor_parallel": 2, "engine": "trtllm", "reserve_gib": 0} | space)
     if separated:
         table, _ = separated_columns(MOE, supplies, asked, TRAFFIC)
@@ -311,6 +313,8 @@ SPACES: dict[str, dict[str, Any]] = {
         "data_parallel": 2,
         "batch": 12,
     },
+    "small nodes": {"batch": [8], "data_parallel": [2, 4], "expert_parallel": [1, 2], "node": 4},
+    "large nodes": {"batch": [8], "data_parallel": [4, 8], "expert_parallel": [1, 2], "node": 16},
     "formats": {"batch": [4], "weight_dtype": ["bf16", "int8"], "kv_dtype": ["bf16", "fp8"]},
 }
 FIGURES = (
