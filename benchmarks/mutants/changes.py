@@ -202,7 +202,7 @@ class _Made:
         elif isinstance(n.value, int):
             yield ast.Constant(n.value + 1)
         elif isinstance(n.value, float):
-            yield from (ast.Constant(n.value * by or 1.0) for by in (2.0, 0.5))
+            yield from (ast.Constant(n.value * by) for by in (2.0, 0.5)) if n.value else [ast.Constant(1.0)]
 
     @staticmethod
     def Call(n: ast.Call) -> Iterator[Any]:

@@ -282,11 +282,18 @@ TIER = {"kind": "ddr", "capacity": "1 GiB", "bandwidth": "100 GB/s", "share": 0.
 
 
 def priced(
-    separated: bool = False, usable_gib: float = 79.0, share: float = 1.0, node: int = 8, **space: Any
+    separated: bool = False,
+    usable_gib: float = 79.0,
+    share: float = 1.0,
+    node: int = 8,
+    domain: int = 8,
+    **space: Any,
 ) -> Any:
-    own = samples.chip(scaleout_bandwidth="25 GB/s", second_tier=TIER)
+    link = {"topology": "switch", "domain": domain, "bandwidth": "450 GB/s"}
+    own = samples.chip(scaleout_bandwidth="25 GB/s", second_tier=TIER, scaleup=link)
     own = own.model_copy(update={"hbm_usable": usable_gib * 2**30})
-    other = samples.chip(name="other", hbm_bandwidth="4 TB/s", scaleout_bandwidth="10 GB/s")
+    fast = {"hbm_bandwidth": "4 TB/s", "scaleout_bandwidth": "10 GB/s"}
+    other = samples.chip(name="other", scaleup=link, **fast)
     supplies = tuple(Supply(c.name, None, 1.0, 1.0, node, 79.0, c) for c in (own, other))
     asked = ReplicaSpace.model_validate({"tensor_parallel": 2, "engine": "trtllm", "reserve_gib": 0} | space)
     if separated:
@@ -313,6 +320,9 @@ SPACES: dict[str, dict[str, Any]] = {
         "data_parallel": 2,
         "batch": 12,
     },
+    "wide ranks": {"batch": [8], "tensor_parallel": [4, 8], "data_parallel": [1, 2], "domain": 2},
+    "wide stages": {"batch": [12], "tensor_parallel": [1, 4], "pipeline_parallel": [2, 3, 6], "domain": 6},
+    "experts apart with drafts": {"separated": True, "expert_parallel": 3, "batch": 12, "draft_tokens": 2},
     "small nodes": {"batch": [8], "data_parallel": [2, 4], "expert_parallel": [1, 2], "node": 4},
     "large nodes": {"batch": [8], "data_parallel": [4, 8], "expert_parallel": [1, 2], "node": 16},
     "formats": {"batch": [4], "weight_dtype": ["bf16", "int8"], "kv_dtype": ["bf16", "fp8"]},
@@ -337,8 +347,10 @@ def test_a_priced_row_has_the_figures_of_its_setup(name: str) -> None:
     for row in rows:
         for figure in FIGURES:
             if row[figure] or figure != "second_tier_gib":  # a row that says it spills is priced otherwise
-                more = row[figure] * (1 + 1e-6) if row[figure] else 1e-6
-                assert prices.differs(row | {figure: more}), figure
+                for by in (1e-6, -1e-6):
+                    other = row[figure] * (1 + by) if row[figure] else by
+                    assert prices.differs(row | {figure: other}), figure
+                assert not prices.differs(row | {figure: row[figure] * (1 + 1e-10)})
     if name == "second tier":
         assert any(row["second_tier_gib"] for row in rows)
         for row in (r for r in rows if r["second_tier_gib"]):
