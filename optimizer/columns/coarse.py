@@ -54,6 +54,10 @@ class CoarseBounds:
     def keys(self, settings: range, runs: Sequence[range]) -> np.ndarray:
         """Lower bounds of sense x objective, shape (settings, runs of widths), for settings of one family."""
         first = self.space.setting(settings.start)
+        if self.objective.name == "n_params":
+            low, high = self._window(first)
+            key = max(self.least, low if self.sense > 0 else -high)
+            return np.full((len(settings), len(runs)), key)
         if not self.bounds_times:
             return np.full((len(settings), len(runs)), self.least)
         boxes = self._boxes(runs)
