@@ -33,7 +33,9 @@ def exchange_s(
 
 
 def _one(collective: Collective, size: Number, n: int, chip: Chip, stride: int) -> Number:
-    return collective(size, group_of(n, chip, stride), chip)[0] if n > 1 else 0.0 * size
+    if n == 1:
+        return 0.0 * size
+    return np.where(np.greater(size, 0), collective(size, group_of(n, chip, stride), chip)[0], 0.0)
 
 
 def message_s(size: Number, chip: Chip, inside: Number, sent: Number) -> Number:
