@@ -295,3 +295,22 @@ def test_a_choice_that_no_kind_has_is_infeasible() -> None:
     outcome = search_module.Search(space, space.rules, symbol("tpot_ms"), 1).run()
     assert outcome.finished
     assert outcome.best is None
+
+
+def test_a_lattice_too_large_for_memory_is_refused_by_its_size() -> None:
+    dimensions = {"n_heads": {"min": 1, "max": 2048}, "n_kv_heads": {"min": 1, "max": 2048}}
+    wide = samples.SPACE | dimensions | {"d_head": {"min": 1, "max": 512}}
+    with pytest.raises(InputError, match=r"2,147,483,648 attention kinds.*n_kv_heads"):
+        resolve(samples.problem(architecture=wide))
+
+
+def test_counts_of_a_search_that_is_stopped_are_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped when its first slice is at hand: what was priced until then is counted."""
+
+    def stopped(*rest: Any) -> Any:
+        raise Stopped
+
+    monkeypatch.setattr(search_module.Search, "_solve_slice", stopped)
+    certificate = solve(samples.problem()).certificate
+    assert certificate.slices > 0
+    assert certificate.slices_solved == 0
