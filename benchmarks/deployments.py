@@ -208,7 +208,7 @@ def many_models(models: int, kinds: int, seed: int) -> FleetColumns:
             items.append(Item(model, phase, setups(rows), rates[None, :], None))
     supplies = kinds_of_chips(names, price.tolist(), 8)
     names = tuple(map(str, range(models)))
-    return FleetColumns(supplies, names, tuple(demands), tuple(items), (False,) * models, {})
+    return FleetColumns(supplies, names, tuple(demands), tuple(items), (True,) * models, {})
 
 
 def scarce(columns: FleetColumns, plan: FleetPlan) -> dict[str, float]:

@@ -12,6 +12,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,36 @@ def _here(m: "Milp", engine: str, left: float | None) -> Proposal:
     )
     result: Any = mathopt.solve(model, mathopt.SolverType[engine], params=parameters)
     return _read(result, list(zip(variables, units, strict=True)), scale, mathopt.TerminationReason)
+
+
+def linear(
+    objective: Sequence[float], rows: Sequence[Mapping[int, float]], limits: Sequence[float], watch: Watch
+) -> tuple[list[float], list[float]] | None:
+    """Variables >= 0 that maximise `objective` within the limits of rows, and the rows' duals, in floats.
+
+    None where that is not known.
+    """
+    from ortools.math_opt.python import mathopt
+
+    model = mathopt.Model()
+    variables = [model.add_variable(lb=0.0) for _ in objective]
+    constraints = []
+    for row, limit in zip(rows, limits, strict=True):
+        constraints.append(model.add_linear_constraint(ub=limit))
+        for i, coefficient in row.items():
+            constraints[-1].set_coefficient(variables[i], coefficient)
+    model.objective.is_maximize = True
+    for variable, coefficient in zip(variables, objective, strict=True):
+        model.objective.set_linear_coefficient(variable, coefficient)
+    left = watch.left()
+    limit_s = None if left is None else timedelta(seconds=left)
+    parameters = mathopt.SolveParameters(time_limit=limit_s)
+    result: Any = mathopt.solve(model, mathopt.SolverType.GLOP, params=parameters)
+    optimal = result.termination.reason == mathopt.TerminationReason.OPTIMAL
+    if not optimal or not result.has_dual_feasible_solution():
+        return None
+    found, duals = result.variable_values(), result.dual_values()
+    return [found[v] for v in variables], [duals[c] for c in constraints]
 
 
 def _objective_scale(m: "Milp", units: list[float]) -> float:

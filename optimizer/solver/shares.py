@@ -19,7 +19,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from optimizer.solver.exact import maximise
+from optimizer.solver.mathopt import linear
 from optimizer.watch import UNWATCHED, Watch
+
+_CLOSE = 1e-7
+"""How far from all of it the share carried must be for floating point to decide."""
 
 Key = tuple[int, int]
 """(item, setup)."""
@@ -71,16 +75,64 @@ def carried(
     watch: Watch = UNWATCHED,
 ) -> Carried:
     """The most that replicas carry, exactly; `rates` of one replica are by bucket, 0 where it serves none."""
-    used = [key for key, n in sorted(replicas.items()) if n]
-    paired = {phases[key] for key in used} >= {"prefill", "decode"}
-    programme = _Programme(demand, rates, phases, [k for k in used if paired or phases[k] == "aggregated"])
+    programme = _programme(demand, rates, phases, replicas)
     limits = [*(replicas[key] for key in programme.used), *demand]
     solved = maximise(programme.objective, programme.rows(), [*limits, *[0] * programme.balances], watch)
     shares, of_each = programme.read(solved.variables)
     left = solved.duals[len(programme.used) :]
     whole = [min(Fraction(1), max(Fraction(0), 1 - s)) for s in left[: len(demand)]]
-    reasons = _reasons(whole, left[len(demand) :], {phases[key] for key in used})
+    reasons = _reasons(whole, left[len(demand) :], {phases[key] for key, n in replicas.items() if n})
     return Carried(solved.value, shares, of_each, reasons)
+
+
+def carried_in_floats(
+    demand: Sequence[int],
+    rates: Mapping[Key, Sequence[int]],
+    phases: Mapping[Key, str],
+    replicas: Mapping[Key, int],
+    watch: Watch = UNWATCHED,
+) -> Carried | None:
+    """Whether replicas carry all traffic, by floating point; None if that is too close to say.
+
+    The most even share of every bucket is asked for. What carries everything does with room to spare, so that
+    no rounding matters; reasons are true whatever the floats are. Of what carries less no shares are given.
+    """
+    programme = _programme(demand, rates, phases, replicas)
+    rows, limits = programme.even(replicas)
+    size = len(programme.busy) + programme.balances // 2
+    found = linear([0.0] * size + [1.0], rows, limits, watch)
+    if found is None or abs(found[0][size] - 1) < _CLOSE:
+        return None
+    variables, duals = found
+    if variables[size] > 1:
+        busy = [Fraction(max(0.0, x)) for x in variables[: len(programme.busy)]]
+        pairs = [d * Fraction(max(0.0, x)) for d, x in zip(demand, variables[len(busy) : size], strict=False)]
+        shares, of_each = programme.read([*busy, *pairs])
+        if not all(of_each):
+            return None
+        return Carried(Fraction(sum(demand)), shares, of_each, ())
+    each = [
+        max(Fraction(0), Fraction(y)) / demand[i % len(demand)]
+        for i, y in enumerate(duals[len(programme.used) :])
+    ]
+    most = max(each[: len(demand)])
+    if not most:
+        return None
+    worth = [y / most for y in each]
+    used = {phases[key] for key, n in replicas.items() if n}
+    reasons = _reasons(worth[: len(demand)], worth[len(demand) :], used)
+    return Carried(Fraction(0), {}, (), reasons)
+
+
+def _programme(
+    demand: Sequence[int],
+    rates: Mapping[Key, Sequence[int]],
+    phases: Mapping[Key, str],
+    replicas: Mapping[Key, int],
+) -> "_Programme":
+    used = [key for key, n in sorted(replicas.items()) if n]
+    paired = {phases[key] for key in used} >= {"prefill", "decode"}
+    return _Programme(demand, rates, phases, [k for k in used if paired or phases[k] == "aggregated"])
 
 
 def _reasons(whole: list[Fraction], balances: Sequence[Fraction], used: set[str]) -> tuple[Worth, ...]:
@@ -143,8 +195,34 @@ class _Programme:
         total: dict[tuple[str, int], Fraction] = {}
         for (j, k, b), x in done.items():
             total[self.phases[j, k], b] = total.get((self.phases[j, k], b), Fraction(0)) + x
+        pairs = [
+            min(pair, total.get(("prefill", b), Fraction(0)), total.get(("decode", b), Fraction(0)))
+            for b, pair in enumerate(pairs)
+        ]
         for j, k, b in done:
             if (phase := self.phases[j, k]) != "aggregated":
                 done[j, k, b] *= pairs[b] / total[phase, b]
         whole = tuple(total.get(("aggregated", b), 0) + pair for b, pair in enumerate(pairs))
         return {key: x for key, x in done.items() if x}, whole
+
+    def even(self, replicas: Mapping[Key, int]) -> tuple[list[dict[int, float]], list[float]]:
+        """Rows and limits in floats with one more variable, the share of all buckets that is carried."""
+        at = {place: i for i, place in enumerate(self.busy)}
+        pairs = [len(at) + b for b in range(self.balances // 2)]
+        share = len(at) + len(pairs)
+        rows: list[dict[int, float]] = [
+            {i: 1.0 for (own, _), i in at.items() if own == key} for key in self.used
+        ]
+        limits = [float(replicas[key]) for key in self.used]
+        for phase in ("aggregated", "prefill", "decode") if pairs else ("aggregated",):
+            for b, d in enumerate(self.demand):
+                row = {
+                    at[key, b]: -self.rates[key][b] / d
+                    for key in self.used
+                    if (key, b) in at and self.phases[key] == phase
+                }
+                if pairs:
+                    row[pairs[b]] = -1.0 if phase == "aggregated" else 1.0
+                rows.append(row | ({share: 1.0} if phase == "aggregated" else {}))
+                limits.append(0.0)
+        return rows, limits

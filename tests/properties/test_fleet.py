@@ -24,6 +24,7 @@ from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.solver.deployment import optimum
 from optimizer.solver.fleet import FleetPlan, plan_fleet
+from optimizer.solver.shares import carried, carried_in_floats
 
 SETTINGS = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 SETUP = {
@@ -271,3 +272,27 @@ def turned_round(item: Item) -> Item:
 def named_twice(item: Item) -> Item:
     rows = [*range(len(item.setups)), 0]
     return Item(item.service, item.phase, item.setups.take(rows), item.rates[:, rows], None)
+
+
+@settings(SETTINGS, max_examples=40)
+@given(fleets(), st.lists(st.integers(0, 4), min_size=12, max_size=12))
+def test_floats_say_of_traffic_what_whole_numbers_do(fleet: Any, counts: list[int]) -> None:
+    """What is carried, and why no more: reasons hold for every choice of replicas."""
+    columns, _ = fleet
+    demand = [ceil(x * 10**8) for x in columns.demands[0]]
+    keys = [(j, k) for j, i in enumerate(columns.items) if i.service == 0 for k in range(len(i.setups))]
+    rates = {(j, k): columns.items[j].capacity[:, k].tolist() for j, k in keys}
+    phases = {(j, k): columns.items[j].phase for j, k in keys}
+    replicas, others = (dict(zip(keys, counts[at:], strict=False)) for at in (0, 6))
+    asked = (demand, rates, phases)
+    exact, more = carried(*asked, replicas), carried(*asked, others)
+    nearly = carried_in_floats(*asked, replicas)
+    if nearly is not None:
+        assert (nearly.served == sum(demand)) is (exact.served == sum(demand))
+    for worth in (*exact.reasons, *(nearly.reasons if nearly else ())):
+        for n, served in ((replicas, exact.served), (others, more.served)):
+            each = sum(m * worth.replica(phases[key], rates[key]) for key, m in n.items())
+            assert served <= worth.unserved(demand) + each
+    for worth in exact.reasons:
+        each = sum(m * worth.replica(phases[key], rates[key]) for key, m in replicas.items())
+        assert exact.served == worth.unserved(demand) + each, "the reason is the whole reason"
