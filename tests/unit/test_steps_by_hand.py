@@ -439,3 +439,10 @@ def test_metrics_by_hand() -> None:
     unknown = replace(unpriced, chip=part.model_copy(update=bare | {"tdp": None}))
     left = values_of(unknown, 5, dict.fromkeys(QUANTITIES, 0.5))
     assert set(expected) - set(left) == {"power_w", "usd_per_hour", "usd_per_million_tokens"}
+
+
+def test_half_a_layer_is_not_launched() -> None:
+    slow = frame(engine=ENGINE.model_copy(update={"launch_us_per_layer": 4000.0}))
+    for quantity in ("decode_s", "prefill_s", "mixed_s"):
+        assert QUANTITIES[quantity].ffn(slow, spec.NoFeedForward()) == 0
+        assert QUANTITIES[quantity].mixer(slow, spec.NoMixer()) == 0

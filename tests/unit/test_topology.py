@@ -202,3 +202,7 @@ def test_exchanges_of_a_torus_by_hand() -> None:
         False,
         True,
     ]
+
+
+def test_a_lone_chip_of_a_mesh_has_no_links() -> None:
+    assert edges(topology.domain_graph(link("mesh", 1))) == {}
