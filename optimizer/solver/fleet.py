@@ -12,7 +12,7 @@ beforehand, and each setup is one yes or no.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -58,7 +58,31 @@ def plan_fleet(
     When the watch is over, the best plan found so far and the bound that was reached.
     """
     wanted = frozenset(range(len(columns.names))) if services is None else services
-    return _Rounds(_Fleet(columns, goal, bounds, wanted), settings, watch).run()
+    if bounds or len(wanted) < 2:
+        return _Rounds(_Fleet(columns, goal, bounds, wanted), settings, watch).run()
+    alone = (frozenset({service}) for service in sorted(wanted))
+    return _together([_Rounds(_Fleet(columns, goal, {}, one), settings, watch).run() for one in alone])
+
+
+def _together(plans: Sequence[FleetPlan]) -> FleetPlan:
+    """Services that share nothing, each planned alone: the fleet is as good as all its parts."""
+    parts = [plan.proved for plan in plans]
+    known = {part.status for part in parts}
+    status = next(s for s in ("infeasible", "unknown", "feasible", "optimal") if s in known)
+    objectives, bounds = [p.objective for p in parts], [p.bound for p in parts]
+    has_plan = status in ("feasible", "optimal")
+    proved = Proved(
+        status=status,
+        values=(),
+        objective=sum(o or 0 for o in objectives) if has_plan else None,
+        bound=None if status == "infeasible" or None in bounds else sum(b or 0 for b in bounds),
+        solves=sum(part.solves for part in parts),
+        confirmed_by=tuple(dict.fromkeys(said for part in parts for said in part.confirmed_by)),
+    )
+    if not has_plan:
+        return FleetPlan(proved, {}, {})
+    replicas = {key: n for plan in plans for key, n in plan.replicas.items()}
+    return FleetPlan(proved, replicas, {key: x for plan in plans for key, x in plan.shares.items()})
 
 
 @dataclass

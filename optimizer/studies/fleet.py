@@ -239,15 +239,21 @@ class _FleetStudy:
             )
         return tuple(rows)
 
-    def explain(self) -> Conflict:
-        """The smallest conflict of bounds and services, with the nearest change of each."""
+    def explain(self) -> Conflict | None:
+        """The smallest conflict of bounds and services, with the nearest change of each; None if stopped."""
+        try:
+            return self._explained()
+        except Stopped:
+            return None
+
+    def _explained(self) -> Conflict:
         services = {f"service:{name}": j for j, name in enumerate(self.columns.names)}
 
         def feasible(names: frozenset[str]) -> bool:
             chosen = frozenset(services[name] for name in names if name in services)
             kept = {name: value for name, value in self.bounds.items() if name in names}
             goal = (self.problem.minimize or "chips", 1)
-            return not chosen or self.plan(kept, goal, chosen).proved.status != "infeasible"
+            return not chosen or self._status(kept, goal, chosen) != "infeasible"
 
         names = smallest_conflict([*services, *self.bounds], feasible)
         if len(names) == 1 and names[0] in services:
@@ -256,6 +262,13 @@ class _FleetStudy:
             constraints=tuple(names),
             relaxations=tuple(self._relax(name, services) for name in names),
         )
+
+    def _status(self, bounds: Mapping[str, float], goal: tuple[str, int], services: frozenset[int]) -> str:
+        """Of one question that must be decided; raises Stopped where it is not."""
+        proved = self.plan(bounds, goal, services).proved
+        if proved.status == "unknown":
+            raise Stopped
+        return proved.status
 
     def _require_whole(self, service: int) -> None:
         """InputError if a service cannot run on any number of chips, whatever its requests must keep."""

@@ -246,7 +246,9 @@ def test_ways_to_say_the_same_fleet_agree(fleet: Any, goal: str) -> None:
     assert same(value_of(turned, limits, goal, sense), value)
     twice = replace(columns, items=tuple(map(named_twice, columns.items)))
     assert same(value_of(twice, limits, goal, sense), value)
-    assert same(value_of(columns, limits | {"chips_max": 10**6}, goal, sense), value)
+    assert same(value_of(columns, limits | {"chips_max": 10**12}, goal, sense), value)
+    free = value_of(columns, {}, goal, sense)
+    assert same(value_of(columns, {"chips_max": 10**12}, goal, sense), free), "together or each alone"
     more = value_of(columns, {name: n + 2 for name, n in limits.items()}, goal, sense)
     assert value is None or (more is not None and sense * more <= sense * value + 1e-7)
 
