@@ -9,7 +9,11 @@ import pytest
 
 from optimizer import catalog
 from optimizer.check_pipeline import PipelineCheck
+from optimizer.columns.stages import StagePrices, setups_of
+from optimizer.columns.supply import supplies
+from optimizer.spec.deployment import Offer
 from optimizer.spec.pipeline import PipelineProblem
+from optimizer.studies.stage_search import Found, evenly
 
 H100, A100 = catalog.chip("nvidia-h100-sxm"), catalog.chip("nvidia-a100-80-sxm")
 STAGES = ((H100, 2), (H100, 2), (A100, 4))
@@ -44,6 +48,25 @@ def broken(**changes: Any) -> list[str]:
 
 def test_a_good_plan_is_good() -> None:
     assert broken() == []
+
+
+@pytest.mark.parametrize("ways", [((2, 2), (4, 1)), ((4, 1), (1, 4)), ((4, 1), (1, 0))])
+def test_each_stages_memory_and_all_times_are_the_searchs(ways: Any) -> None:
+    """The table lies on the first and the last stage, the logits on the last, caches of all turns on each."""
+    own = check()
+    offered = [supplies([Offer(chip=chip.name)])[0] for chip in (H100, A100)]
+    setups = setups_of(own.problem, offered, ways)
+    costs = StagePrices(own.model, own.problem).priced(setups, 32)
+    assert not isinstance(costs, str)
+    found = Found(costs, evenly([32], len(setups)))
+    again = check(tuple((s.chip, s.tensor_parallel) for s in setups), tuple(map(tuple, found.counts)))
+    for s in range(len(setups)):
+        assert found.memory(s) == pytest.approx(again.memory(s), rel=1e-12)
+    assert 1e3 * found.tpot_s == pytest.approx(again.metrics()["tpot_ms"], rel=1e-12)
+    assert 1e3 * found.ttft_s == pytest.approx(again.metrics()["ttft_ms"], rel=1e-12)
+    table, logits = 128256 * 4096 * 2 / setups[-1].tensor_parallel, costs.base_memory[-1]
+    if len(setups) == 5:
+        assert logits - costs.base_memory[-2] == pytest.approx(table + 4.0 * 160 * 128256, rel=1e-3)
 
 
 def test_layers_left_over_or_placed_twice() -> None:
