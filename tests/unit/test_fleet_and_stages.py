@@ -4,6 +4,7 @@ Guards the two models that are not one service on one kind of pool: slices of bu
 counts of layers over unlike stages.
 """
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -16,7 +17,7 @@ from optimizer.columns.fleet import FleetColumns, Item
 from optimizer.columns.replicas import FORMATS, Replicas
 from optimizer.columns.supply import Supply
 from optimizer.solver.fleet import plan_fleet
-from optimizer.solver.stages import Split, at_least, slowest_stage
+from optimizer.solver.stages import Split, _nothing_faster, at_least, slowest_stage
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -122,3 +123,25 @@ def test_more_than_the_inventory_is_infeasible(goal: str) -> None:
     assert plan_fleet(columns, (goal, 1), {"inventory:red": 3.0}).proved.status == "infeasible"
     served = plan_fleet(columns, ("requests_per_s", -1), {"inventory:red": 3.0})
     assert (served.proved.status, served.proved.objective) == ("optimal", -3 * 10**8)
+
+
+@SETTINGS
+@given(splits())
+def test_the_witness_says_yes_of_the_optimum_alone(split: Split) -> None:
+    """With one kind of layer and no limit on times: of the optimum yes, of one more no."""
+    counts = (split.counts or [])[:1]
+    one = {"time": split.time[:1], "memory": split.memory[:1], "counts": counts, "total": sum(counts)}
+    plain = replace(split, **one, most=None, path=None)
+    proved, _ = slowest_stage(plain)
+    if proved.objective is not None:
+        assert _nothing_faster(plain, proved.objective)
+        assert not _nothing_faster(plain, proved.objective + 1)
+
+
+def test_a_limit_on_the_path_counts_half_the_slowest_stage() -> None:
+    """One layer on the first stage: 100 and half of 30 are within 150, 200 and half of 20 are not."""
+    split = Split([[10, 10]], [[0, 0]], [9, 9], [4], 4, path=([[100, 1]], 150))
+    proved, counts = slowest_stage(split)
+    assert (proved.objective, counts) == (30, [[1, 3]])
+    assert slowest_stage(replace(split, path=([[100, 1]], 115)))[1] == [[1, 3]]
+    assert slowest_stage(replace(split, path=([[100, 1]], 114)))[0].status == "infeasible"
