@@ -9,7 +9,16 @@ from rich.text import Text
 
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, percent, short, signed, value_of
-from optimizer.spec.plan import TOGETHER, Assumption, Binding, Conflict, Objective, OperatorRow, Result
+from optimizer.spec.plan import (
+    TOGETHER,
+    Assumption,
+    Binding,
+    Conflict,
+    Objective,
+    OperatorRow,
+    Result,
+    Witnesses,
+)
 
 _STYLE = {
     "optimal": "bold green",
@@ -138,10 +147,22 @@ def proof(result: Result) -> Group:
         f"{c.engine} {c.engine_version}, seed {c.seed}: {c.solves} solves, {c.band} more plans in the "
         "rounding band",
         *(f"confirmed by {line}" for line in c.confirmed_by),
+        *_witnesses(c.witnesses),
         f"checker: {c.checker}",
         f"{result.wall_s:.2f} s, archsat {result.version}",
     ]
     return titled_lines("Proof", items)
+
+
+def _witnesses(seen: Witnesses | None) -> Iterator[str]:
+    """What bounds left out and was looked at all the same."""
+    if seen is None:
+        return
+    which = "all" if seen.all_frames else f"a sample of {seen.frames_priced}"
+    yield (
+        f"looked at again: {which} of the {seen.frames_left_out} frames left out and "
+        f"{seen.slices_enumerated} slices, {seen.plans} plans; none is better"
+    )
 
 
 def assumptions_part(assumptions: tuple[Assumption, ...], verbose: bool) -> RenderableType:
