@@ -107,7 +107,7 @@ def own_stdout() -> None:
     HiGHS may write lines of its own straight to file descriptor 1, where only answers belong.
     """
     out = sys.stdout
-    if out is not sys.__stdout__ or not _is_descriptor_one(out):
+    if out is None or out is not sys.__stdout__ or not _is_descriptor_one(out):
         return  # closed, or a caller's own
     sys.stdout.flush()
     kept = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)

@@ -4,6 +4,7 @@ CP-SAT 9.15 was caught returning OPTIMAL at a value 8 % off, and INFEASIBLE on a
 presolve on (tests/data/cp_sat_wrong_optimal.pb.txt). One solve is therefore never a proof here.
 """
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,10 @@ class Solve:
     bound: int | None
     values: tuple[int, ...]
     deterministic_time: float
+
+
+_WHOLE = 1e-6
+_NO_BOUND = 2.0**62
 
 
 def engine_version() -> str:
@@ -102,10 +107,15 @@ def solve(
     return Solve(
         name,
         round(response.objective_value) if values and has_objective else None,
-        round(response.best_objective_bound) if values and has_objective else None,
+        _bound(response.best_objective_bound) if has_objective and name != "infeasible" else None,
         values,
         float(response.deterministic_time),
     )
+
+
+def _bound(value: float) -> int | None:
+    """A whole number that is no higher; None where the engine has none yet."""
+    return math.floor(value + _WHOLE) if abs(value) < _NO_BOUND else None
 
 
 def prove(

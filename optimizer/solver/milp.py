@@ -74,6 +74,10 @@ class Milp:
         """The objective of a solution."""
         return sum(c * values[i] for i, c in self.objective.items())
 
+    def floor(self) -> int:
+        """No solution has an objective below this, by the limits of its variables alone."""
+        return sum(c * (self.lows[i] if c > 0 else self.highs[i]) for i, c in self.objective.items())
+
     def holds(self, values: Sequence[int]) -> bool:
         """Whether a solution keeps every row and bound, in exact arithmetic."""
         inside = all(low <= v <= high for low, v, high in zip(self.lows, values, self.highs, strict=True))
@@ -123,6 +127,9 @@ class _Proof:
     solves: int = 0
     values: tuple[int, ...] = ()
     bound: int | None = None
+    """HiGHS's, which was caught 0.1 % above the optimum: never shown alone."""
+    second: int | None = None
+    """CP-SAT's, of anything better than the values."""
 
     def run(self) -> Proved:
         proposal = self._propose()
@@ -155,7 +162,7 @@ class _Proof:
         proposal = self._propose()
         if proposal.values and not self.values:
             return self.run()  # rounding broke a row: not an answer
-        return self._unanswered()
+        return self._unanswered(self.bound)
 
     def _best(self) -> int | None:
         return self.m.value(self.values) if self.values else None
@@ -174,7 +181,9 @@ class _Proof:
 
     def _ask(self, settings: engine.SolveSettings) -> engine.Solve:
         self.solves += 1
-        return _better(self.m, self._best(), settings, self.watch)
+        answer = _better(self.m, self._best(), settings, self.watch)
+        self.second = answer.bound if self.second is None else self.second
+        return answer
 
     def _settled(self, proposal: Proposal) -> Proved:
         """CP-SAT finds nothing better: believed if HiGHS says so too, else after a second, plain look."""
@@ -186,10 +195,18 @@ class _Proof:
             return self._proved("CP-SAT with and without presolve; HiGHS did not agree or had no answer")
         return self._unanswered()
 
-    def _unanswered(self) -> Proved:
+    def _agreed_bound(self) -> int | None:
+        """What both engines say nothing is below; if one is silent, what the limits of the variables say."""
+        best = self._best()
+        said = [bound for bound in (self.bound, self.second) if bound is not None]
+        least = min(said) if len(said) == 2 else self.m.floor()
+        return least if best is None else min(least, best)
+
+    def _unanswered(self, bound: int | None = None) -> Proved:
         best = self._best()
         status = "unknown" if best is None else "feasible"
-        return Proved(status, self.values, best, self.bound, self.solves, ())
+        shown = self._agreed_bound() if bound is None else bound
+        return Proved(status, self.values, best, shown, self.solves, ())
 
     def _proved(self, said: str) -> Proved:
         best = self._best()

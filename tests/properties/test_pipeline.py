@@ -163,10 +163,15 @@ def test_a_pipeline_of_like_chips_is_a_deployment(drawn_case: Any) -> None:
     if rows is None or isinstance(costs, str):
         return
     split = Found(costs, evenly([own.n_layers], p))
-    closest = int(np.argmax(rows.requests_per_s))
-    assert split.rate / size["output_tokens"] == pytest.approx(rows.requests_per_s[closest], rel=1e-9)
-    assert 1e3 * split.tpot_s == pytest.approx(rows.tpot_ms[closest], rel=1e-9)
-    assert 1e3 * split.ttft_s == pytest.approx(rows.ttft_ms[closest], rel=1e-9)
+    own_figures = (split.rate / size["output_tokens"], 1e3 * split.tpot_s, 1e3 * split.ttft_s)
+    columns = (rows.requests_per_s, rows.tpot_ms, rows.ttft_ms)
+    same = [
+        np.isclose(column, value, rtol=1e-9, atol=0)
+        for column, value in zip(columns, own_figures, strict=True)
+    ]
+    alike = np.flatnonzero(np.all(same, axis=0))  # one of the ways in which the replica may lie in domains
+    assert len(alike), (own_figures, columns)
+    closest = int(alike[0])
     fullest = max(split.memory(s) for s in range(p)) / 2**30
     if own.n_layers % p == 0:
         assert fullest == pytest.approx(rows.memory_gib[closest], rel=1e-9)

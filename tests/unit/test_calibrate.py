@@ -231,7 +231,7 @@ def test_kernels_need_a_chip_and_points_an_engine(tmp_path) -> None:
     path = kernels(tmp_path / "k.csv")
     with pytest.raises(InputError, match="name the chip"):
         calibrate(path)
-    with pytest.raises(InputError, match="no --engine"):
+    with pytest.raises(InputError, match="name the chip, and no engine"):
         calibrate(path, START, catalog.engine("vllm"))
     with pytest.raises(InputError, match="name the engine"):
         calibrate(SERVING)

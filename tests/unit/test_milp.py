@@ -1,5 +1,6 @@
 """Integer programmes: both engines agree with enumeration, and a wrong engine is not believed."""
 
+import dataclasses
 import subprocess
 import sys
 from itertools import product
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optimizer.solver import milp
+from optimizer.solver.engine import Solve
 from optimizer.solver.mathopt import Proposal
 from optimizer.solver.milp import Milp, prove
 
@@ -113,3 +115,31 @@ def test_stray_lines_of_a_library_do_not_reach_stdout() -> None:
         2,
         "archsat: stdout: No space left on device; give --out FILE\n",
     )
+
+
+def test_a_bound_that_is_not_proven_is_one_that_both_engines_accept(monkeypatch) -> None:
+    """HiGHS was caught 0.1 % above the optimum: its bound is never shown alone."""
+    m = milp.Milp()
+    x, y = m.variable(0, 10), m.variable(0, 10)
+    m.row({x: 2, y: 3}, low=12)
+    m.objective = {x: 5, y: 7}
+    truth = milp.prove(m)
+    assert truth.status == "optimal"
+    honest = milp.propose
+
+    def too_high(*rest):
+        return dataclasses.replace(honest(*rest), bound=truth.objective + 3)
+
+    def silent(*rest):
+        return Solve("unknown", None, None, (), 0.0)
+
+    monkeypatch.setattr(milp, "propose", too_high)
+    for better, bound in (
+        (silent, 0),
+        (lambda *rest: dataclasses.replace(silent(), bound=truth.objective - 2), truth.objective - 2),
+    ):
+        monkeypatch.setattr(milp, "_better", better)
+        monkeypatch.setattr(milp._Proof, "_by_scip", milp._Proof._unanswered)
+        found = milp.prove(m)
+        assert found.status == "feasible"
+        assert found.bound == bound <= truth.objective
