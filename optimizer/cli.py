@@ -78,7 +78,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _with_flag(message: str, options: argparse.Namespace | None) -> str:
     """A message of the library about a field that an option gave, with the option's name."""
-    field = re.match(r"\w+", message)
+    field = re.match(r"\w+(?=[:\s])", message)  # a file's name may begin with a field's
     flag = typed(options).get(field.group()) if field and options else None
     return message.replace(field.group(), flag, 1) if field and flag else message
 

@@ -230,3 +230,12 @@ def test_studies_of_many_solves_have_no_engine_options(run, command: str) -> Non
 def test_training_asks_no_engine(run) -> None:
     code, _, err = run("solve", "gpt3-175b-training", "--seed", "3")
     assert code == 2 and "--seed: does nothing for training" in err
+
+
+def test_a_file_named_like_an_option_is_a_file(run, tmp_path, monkeypatch) -> None:
+    """`chip-mine.yaml` once became `--chip-mine.yaml` in the message."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chip-mine.yaml").write_text("{name: mine, n_cores: true}")
+    code, _, err = run("estimate", "--model", "llama-3.1-8b", "--chip", "./chip-mine.yaml")
+    assert code == 2
+    assert err.startswith("archsat: chip-mine.yaml:")
