@@ -129,7 +129,7 @@ class _Proof:
     bound: int | None = None
     """HiGHS's, which was caught 0.1 % above the optimum: never shown alone."""
     second: int | None = None
-    """CP-SAT's, of anything better than the values."""
+    """CP-SAT's, of anything better than the values; else SCIP's."""
 
     def run(self) -> Proved:
         proposal = self._propose()
@@ -148,6 +148,7 @@ class _Proof:
         """The third engine, where CP-SAT has no answer in time: whole-number covering is its ground."""
         found = propose(self.m, "GSCIP", self.watch.at_most(_SCIP_S))
         self.solves += 1
+        self.second = found.bound if self.second is None else self.second
         values = self.m.complete(found.values) if found.values else ()
         best = self._best()
         if values and self.m.holds(values) and (best is None or self.m.value(values) < best):
