@@ -114,7 +114,8 @@ def operators_part(operators: tuple[OperatorRow, ...], phase: str, verbose: bool
 def binding_part(result: Any, otherwise: str) -> Group:
     """The rules that bind, the largest gain first, each with what the optimum gains without it."""
     o = result.objective
-    items = [_bears(row, o) for row in result.binding] or [otherwise]
+    nothing = otherwise if result.status == "optimal" else "not tried: the search was stopped first"
+    items = [_bears(row, o) for row in result.binding] or [nothing]
     if result.binding_untried:
         items.append(f"no time to drop {', '.join(result.binding_untried)}")
     return titled_lines("What binds", items)

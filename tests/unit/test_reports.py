@@ -193,3 +193,9 @@ def test_studies_print_in_a_line_and_as_tables() -> None:
 def test_html_escapes_what_users_named() -> None:
     result = front_door(samples.problem(name="<script>alert(1)</script>"))
     assert "<script>" not in result._repr_html_()
+
+
+def test_a_stopped_search_does_not_say_that_nothing_binds(chat) -> None:
+    stopped = chat.model_copy(update={"status": "feasible", "binding": ()})
+    assert "not tried: the search was stopped first" in flat(deploy.report(stopped))
+    assert "not tried" not in flat(deploy.report(chat.model_copy(update={"binding": ()})))
