@@ -19,7 +19,7 @@ from optimizer.cost.training.constants import ENGINES
 from optimizer.cost.training.layout import Layout
 from optimizer.cost.training.memory import rank_parameters, training_memory
 from optimizer.cost.training.pipeline import slowest_stage
-from optimizer.cost.training.step import optimizer_s, passes
+from optimizer.cost.training.step import layer_messages, optimizer_s, passes
 from optimizer.cost.training.work import Shape, Work, work
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
@@ -157,12 +157,11 @@ def _bounds(works: Works, splits: Splits, choices: Choices) -> Bounds:
 
 def _layers_s(problem: TrainingProblem, own: Work, at: Layout, chip: Chip) -> Number:
     """Seconds of all layers for one microbatch at least: computing, and messages that nothing hides."""
-    computing = passes(own, at)
-    repeated = 2 + at.recompute_layers
-    tensor = repeated * _least_tensor_s(problem, own, at, chip)
-    expert = repeated * messages.expert_s(own, at, chip)
-    context = messages.context_s(own, at, chip)
-    return computing.forward + computing.backward + computing.again + tensor + expert + context
+    ways = [
+        sum(layer_messages(own, replace(at, sequence_parallel=sequence), chip))
+        for sequence in set(problem.setup.sequence_parallel)
+    ]
+    return passes(own, at).total + np.minimum.reduce(ways)
 
 
 def _at(problem: TrainingProblem, splits: Splits) -> Layout:
@@ -176,14 +175,6 @@ def _at(problem: TrainingProblem, splits: Splits) -> Layout:
         recompute_attention=attention,
         recompute_layers=layers,
     )
-
-
-def _least_tensor_s(problem: TrainingProblem, own: Work, at: Layout, chip: Chip) -> Number:
-    ways = [
-        messages.tensor_s(own, replace(at, sequence_parallel=sequence), chip)
-        for sequence in set(problem.setup.sequence_parallel)
-    ]
-    return np.minimum.reduce(ways)
 
 
 def _least_boundary_s(own: Work, at: Layout, chip: Chip) -> Number:

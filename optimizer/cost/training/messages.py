@@ -92,7 +92,7 @@ class Sums:
 
 def sum_s(held: Parameters, at: Layout, chip: Chip) -> Sums:
     """Summing the gradients of a rank over all replicas: without ZeRO each rank is a group of its own."""
-    shared, spread = at.gradient_bytes * (held.layers + held.tables), at.gradient_bytes * held.experts
+    shared, spread = _gradients(held, at)
     group, few = (np.where(at.zero_stage == 0, 1, g) for g in (at.zero_group, expert_group(at)))
     dense = _sums(shared, at.replicas, group, chip, at.tensor_parallel)
     experts = _sums(spread, at.expert_replicas, few, chip, _apart(at))
@@ -101,9 +101,19 @@ def sum_s(held: Parameters, at: Layout, chip: Chip) -> Sums:
 
 def least_sum_s(held: Parameters, at: Layout, chip: Chip) -> Number:
     """Seconds of `sum_s` at least, whatever ZeRO shards over which ranks: scattered sums at once."""
-    shared, spread = at.gradient_bytes * (held.layers + held.tables), at.gradient_bytes * held.experts
-    dense = exchange_s(reduce_scatter_s, shared, at.replicas, chip, at.tensor_parallel)
-    return dense + exchange_s(reduce_scatter_s, spread, at.expert_replicas, chip, _apart(at))
+    shared, spread = _gradients(held, at)
+    dense = _at_once_s(shared, at.replicas, chip, at.tensor_parallel)
+    return dense + _at_once_s(spread, at.expert_replicas, chip, _apart(at))
+
+
+def _gradients(held: Parameters, at: Layout) -> tuple[Number, Number]:
+    """Bytes of the gradients of a rank: of what all replicas share, and of its experts."""
+    return at.gradient_bytes * (held.layers + held.tables), at.gradient_bytes * held.experts
+
+
+def _at_once_s(size: Number, replicas: Number, chip: Chip, stride: Number) -> Number:
+    """Scattered sums over all replicas."""
+    return exchange_s(reduce_scatter_s, size, replicas, chip, stride)
 
 
 def _sums(size: Number, replicas: Number, group: Number, chip: Chip, stride: Number) -> Sums:
@@ -111,7 +121,7 @@ def _sums(size: Number, replicas: Number, group: Number, chip: Chip, stride: Num
     within = exchange_s(reduce_scatter_s, size, group, chip, stride)
     others = np.ceil(replicas / group)
     shards = 2 * exchange_s(reduce_scatter_s, size / group, others, chip, stride * group)
-    at_once = exchange_s(reduce_scatter_s, size, replicas, chip, stride)
+    at_once = _at_once_s(size, replicas, chip, stride)
     return Sums(within, np.maximum(shards, at_once - within))
 
 

@@ -53,6 +53,11 @@ class Passes:
     backward: Number
     again: Number
 
+    @property
+    def total(self) -> Number:
+        """All of them."""
+        return self.forward + self.backward + self.again
+
 
 def passes(own: Work, at: Layout) -> Passes:
     """The passes over all layers. Backward: twice the products, a flash kernel two and a half times."""
@@ -67,15 +72,22 @@ def passes(own: Work, at: Layout) -> Passes:
     return Passes(forward, backward, again)
 
 
+def layer_messages(own: Work, at: Layout, chip: Chip) -> tuple[Number, Number, Number]:
+    """Exposed seconds of (tensor, expert, context) messages of all layers for one microbatch."""
+    repeated = 2 + at.recompute_layers  # passes that send messages: a layer computed again sends its own
+    return (
+        repeated * messages.tensor_s(own, at, chip),
+        repeated * messages.expert_s(own, at, chip),
+        messages.context_s(own, at, chip),
+    )
+
+
 def step_times(n_layers: int, chip: Chip, at: Layout, own: Work, held: Parameters) -> StepTimes:
     """The step, from the work of one microbatch over all layers and the parameters of a rank."""
     m, share = at.n_microbatches, stage_layers(n_layers, at) / n_layers
     computing = passes(own, at)
-    repeated = 2 + at.recompute_layers  # passes that send messages: a layer computed again sends its own
-    tensor = repeated * messages.tensor_s(own, at, chip)
-    expert = repeated * messages.expert_s(own, at, chip)
-    context = messages.context_s(own, at, chip)
-    layers = computing.forward + computing.backward + computing.again + tensor + expert + context
+    tensor, expert, context = layer_messages(own, at, chip)
+    layers = computing.total + tensor + expert + context
     head = 3 * own.head
     slowest = slowest_stage(n_layers, at, layers / n_layers, head)
     each, once = data_parallel_s(chip, at, held, computing, share)
