@@ -78,11 +78,12 @@ def least(attention: Any, kept: np.ndarray) -> dict[str, np.ndarray]:
     """
     order = np.argsort(attention.d_head, kind="stable")
     widths, starts = np.unique(attention.d_head[order], return_index=True)
-    there = np.logical_or.reduceat(kept[:, order], starts, axis=1)
+    kept = kept[:, order]
+    there = np.logical_or.reduceat(kept, starts, axis=1)
     other = np.where(there, np.arange(len(widths)), there.argmax(axis=1)[:, None])  # itself, or one there is
     found = {"d_head": widths[other].T}
     for name in ("n_heads", "n_kv_heads"):
-        values = np.where(kept, getattr(attention, name), np.iinfo(np.int64).max)[:, order]
+        values = np.where(kept, getattr(attention, name)[order], np.iinfo(np.int64).max)
         fewest = np.minimum.reduceat(values, starts, axis=1)
         found[name] = np.take_along_axis(fewest, other, axis=1).T
     return found

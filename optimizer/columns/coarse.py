@@ -27,7 +27,7 @@ _WIDTHS, _DEPTHS = 8, 8
 
 @dataclass(frozen=True)
 class _Boxes:
-    """Ends of widths and depths, and the parameters between them that any kinds reach; all of shape (K,)."""
+    """Ends of widths and depths, and the parameters of layers that any kinds reach; all of shape (K,)."""
 
     run: np.ndarray
     """The run of widths that the box is part of."""
@@ -35,6 +35,12 @@ class _Boxes:
     wide: np.ndarray
     shallow: np.ndarray
     deep: np.ndarray
+    fewest: np.ndarray
+    """Parameters of one layer at the narrow end, at least."""
+    most: np.ndarray
+    """At the wide end, at most."""
+    outside: np.ndarray
+    """Parameters of one layer outside matrices, at most."""
 
 
 class CoarseBounds:
@@ -43,6 +49,8 @@ class CoarseBounds:
     def __init__(self, space: Space, compiler: Compiler, objective: Symbol, sense: int) -> None:
         self.space, self.compiler = space, compiler
         self.objective, self.sense = objective, sense
+        self._cuts: dict[tuple[range, ...], _Boxes] = {}
+        self._known: dict[Any, np.ndarray] = space.memo["coarse"]
         self.least = 0.0 if sense > 0 else -np.inf
         """What no plan is below: no metric is negative."""
 
@@ -56,12 +64,20 @@ class CoarseBounds:
         first = self.space.setting(settings.start)
         if self.objective.name == "n_params":
             low, high = self._window(first)
-            key = max(self.least, low if self.sense > 0 else -high)
-            return np.full((len(settings), len(runs)), key)
+            least = max(self.least, low if self.sense > 0 else -high)
+            return np.full((len(settings), len(runs)), least)
         if not self.bounds_times:
             return np.full((len(settings), len(runs)), self.least)
-        boxes = self._boxes(runs)
-        low, high = self._window(first)
+        window = self._window(first)
+        key = (self.objective.name, self.sense, settings, tuple(runs), window)
+        if key not in self._known:
+            self._known[key] = self._priced(settings, tuple(runs), *window)
+        return self._known[key]
+
+    def _priced(self, settings: range, runs: tuple[range, ...], low: float, high: float) -> np.ndarray:
+        """The bounds, from the least layers with as many parameters as are allowed."""
+        first = self.space.setting(settings.start)
+        boxes = self._boxes(first, runs)
         box, alive = self._least(first, boxes, low, high)
         batches = np.array([self.space.setting(i).batch for i in settings])
         n = len(batches)
@@ -76,15 +92,23 @@ class CoarseBounds:
             found[:, i] = value[:, boxes.run == i].min(axis=1)
         return found
 
-    def _boxes(self, runs: Sequence[range]) -> _Boxes:
+    def _boxes(self, setting: Frame, runs: tuple[range, ...]) -> _Boxes:
+        """The boxes of some runs of widths: the same in every setting."""
+        if runs not in self._cuts:
+            self._cuts[runs] = self._cut(setting, runs)
+        return self._cuts[runs]
+
+    def _cut(self, setting: Frame, runs: tuple[range, ...]) -> _Boxes:
         widths, depths = np.array(self.space.architecture.d_model, float), self.space.depths.astype(float)
         corners = []
         for i, run in enumerate(runs):
             for part in np.array_split(widths[run.start : run.stop], min(_WIDTHS, len(run))):
                 for layer in np.array_split(depths, min(_DEPTHS, len(depths))):
                     corners.append((i, part[0], part[-1], layer[0], layer[-1]))
-        run_of, *ends = np.array(corners).T
-        return _Boxes(run_of.astype(int), *ends)
+        run_of, narrow, wide, shallow, deep = np.array(corners).T
+        fewest, _, _ = self._halves(setting, narrow)
+        _, most, outside = self._halves(setting, wide)
+        return _Boxes(run_of.astype(int), narrow, wide, shallow, deep, fewest, most, outside)
 
     def _window(self, setting: Frame) -> tuple[float, float]:
         """Parameter counts that the rules allow at every width."""
@@ -100,23 +124,20 @@ class CoarseBounds:
         """The least layers of each box, and whether any plan of it has as many parameters as are allowed."""
         n, space = QUANTITIES["n_params"], self.space
         narrow, wide = (replace(setting, d_model=width) for width in (boxes.narrow, boxes.wide))
-        fewest, _ = self._halves(setting, boxes.narrow)
-        most, outside = self._halves(setting, boxes.wide)
-        floor = n.base(narrow) + boxes.shallow * fewest[0]
-        roof = n.base(wide) + boxes.deep * most[1]
+        floor = n.base(narrow) + boxes.shallow * boxes.fewest
+        roof = n.base(wide) + boxes.deep * boxes.most
         alive = np.asarray((floor <= high * (1 + _SLACK)) & (roof >= low * (1 - _SLACK)))
-        in_layers = np.maximum(floor, low) - n.base(wide) - (boxes.deep - boxes.shallow) * outside
+        in_layers = np.maximum(floor, low) - n.base(wide) - (boxes.deep - boxes.shallow) * boxes.outside
         whole = np.ones((1, len(space.attention)), bool)
         mixers = replace(space.attention, **block(space.attention).least(space.attention, whole))
         ffn = replace(space.ffn, d_ff=np.full(len(boxes.run), space.ffn.d_ff.min()))
-        return Least(boxes.shallow, in_layers, outside, mixers, ffn), alive
+        return Least(boxes.shallow, in_layers, boxes.outside, mixers, ffn), alive
 
-    def _halves(self, setting: Frame, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(fewest, most) parameters of a layer at each width, shape (2, K), and the most outside matrices."""
+    def _halves(self, setting: Frame, width: np.ndarray) -> np.ndarray:
+        """Fewest and most parameters of a layer at each width, and the most outside matrices; (3, K)."""
         distinct, back = np.unique(width, return_inverse=True)
         found = [self._half(setting, float(w)) for w in distinct]
-        rows = np.array(found).T[:, back]
-        return rows[:2], rows[2]
+        return np.array(found).T[:, back]
 
     def _half(self, setting: Frame, width: float) -> tuple[float, float, float]:
         known: dict[float, tuple[float, float, float]] = self.space.memo["halves"]

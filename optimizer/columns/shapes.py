@@ -58,14 +58,16 @@ def _runs(space: Space, setting: Frame) -> Iterator[Frame]:
 def _some(space: Space, compiler: Compiler, setting: Frame) -> Shapes:
     depths, attention, ffn = compiler.at_widths(setting)
     alive = np.asarray(depths.any(axis=1) & attention.any(axis=1) & ffn.any(axis=1))
+    mixers, attention = _used(space.attention, attention)
+    ffns, ffn = _used(space.ffn, ffn)
     across = replace(setting, d_model=setting.d_model[:, None])
     n, layers = QUANTITIES["n_params"], space.depths.astype(float)
-    p_a = np.broadcast_to(n.mixer(across, space.attention), attention.shape)
-    p_f = np.broadcast_to(n.ffn(across, space.ffn), ffn.shape)
+    p_a = np.broadcast_to(n.mixer(across, mixers), attention.shape)
+    p_f = np.broadcast_to(n.ffn(across, ffns), ffn.shape)
     base = np.broadcast_to(n.base(setting), alive.shape)[:, None]
     least, most = (_least(sign * p_a, attention) + _least(sign * p_f, ffn) for sign in (1, -1))
-    outside = _outside_matrices(p_a, space.attention, attention, across.d_model)
-    outside = outside + _outside_matrices(p_f, space.ffn, ffn, across.d_model)
+    outside = _outside_matrices(p_a, mixers, attention, across.d_model)
+    outside = outside + _outside_matrices(p_f, ffns, ffn, across.d_model)
 
     def known(values: np.ndarray) -> np.ndarray:
         return np.where(alive.reshape((-1,) + (1,) * (values.ndim - 1)), values, 0)
@@ -75,9 +77,17 @@ def _some(space: Space, compiler: Compiler, setting: Frame) -> Shapes:
         known(base + layers * np.where(alive, least, 0.0)[:, None]),
         known(base - layers * np.where(alive, most, 0.0)[:, None]),
         known(np.where(alive, outside, 0.0)),
-        _narrowest(space.attention, attention, alive),
-        _narrowest(space.ffn, ffn, alive).take(0),
+        _narrowest(mixers, attention, alive),
+        _narrowest(ffns, ffn, alive).take(0),
     )
+
+
+def _used(kinds: Any, kept: np.ndarray) -> tuple[Any, np.ndarray]:
+    """The kinds that some width keeps, and which of them each does: of most lattices one in four. One is
+    left where no width keeps any."""
+    some = np.flatnonzero(kept.any(axis=0))
+    some = some if len(some) else np.arange(1)
+    return kinds.take(some), kept[:, some]
 
 
 def _least(values: np.ndarray, kept: np.ndarray) -> np.ndarray:

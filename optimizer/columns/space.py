@@ -244,6 +244,7 @@ def _memo(n: int = 1) -> dict[str, dict[Any, Any]]:
         "windows": Kept(_CELLS_KEPT // n, lambda found: int(found.low.size)),
         "grids": {},
         "halves": {},
+        "coarse": Kept(_KINDS_KEPT // n, lambda keys: int(keys.size)),
         "tables": Kept(_KINDS_KEPT, lambda table: table.size),
     }
 

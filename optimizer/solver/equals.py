@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.errors import InternalMismatch
 from optimizer.scope import Symbol
 from optimizer.solver.oracle import SlicePlans, metric_of, slice_plans
 from optimizer.solver.queue import QueuedSlice
@@ -48,6 +49,10 @@ def chosen_among_equals(search: Search, later: tuple[Aim, ...]) -> Candidate | N
         plans = slice_plans(table, row, search.objective, search.sense, limit, search.watch)
         slices.append((queued, plans))
     found = [row for queued, plans in slices for row in _equals(search, queued, plans, limit, later)]
+    if not found:
+        raise InternalMismatch(
+            f"the plan that the search began with, {search.best}, is in no slice; no answer is given"
+        )
     return min(found, key=lambda row: row[0])[1]
 
 

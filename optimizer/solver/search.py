@@ -104,17 +104,19 @@ class Search:
     settings: SolveSettings = SolveSettings()
     also: tuple[str, ...] = ()
     """Further quantities that the tables of solved slices are to hold."""
+    start: Candidate | None = None
+    """A plan that keeps the rules: only what is better is looked for."""
 
     def run(self) -> Outcome:
         """Search to the end, or until the watch ends it (then with what was found)."""
         self.counts = Counts(frames=self.space.n_frames)
-        self.best: Candidate | None = None
+        self.best = self.start
         self.solved: list[tuple[QueuedSlice, SlicePlans]] = []
         self.queue = SliceQueue(self.space, self.rules, self.objective, self.sense, self.watch, self.also)
         self._at_hand = np.inf
         finished = True
         try:
-            if self.space.wide:
+            if self.space.wide and np.isinf(self._limit()):
                 self._early()
             while not (self.any_plan and self.best):
                 self._at_hand = np.inf
@@ -143,7 +145,10 @@ class Search:
 
     def _take_part(self, part: Coarse, any_plan: bool) -> None:
         quiet = replace(self.watch, tell=None)  # its bounds are of the part alone
-        search = replace(self, space=part.space, any_plan=any_plan, beat=self._limit(), also=(), watch=quiet)
+        limit = self._limit()
+        search = replace(
+            self, space=part.space, any_plan=any_plan, beat=limit, also=(), watch=quiet, start=None
+        )
         outcome = search.run()
         outcome.counts.frames_solved.clear()  # numbered otherwise
         self.counts.add(outcome.counts)

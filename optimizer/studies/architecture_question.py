@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from optimizer.check import check
 from optimizer.columns.compiled import symbol
 from optimizer.columns.rules import Reference, Rules, baseline_frame, lattice_only
@@ -17,7 +19,7 @@ from optimizer.cost.frame import Frame, Slice
 from optimizer.metrics import evaluate, metric, sign
 from optimizer.solver import equals
 from optimizer.solver.engine import engine_version
-from optimizer.solver.search import Search
+from optimizer.solver.search import Candidate, Search
 from optimizer.solver.witness import look_again
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Conflict, Plan
@@ -144,12 +146,15 @@ class ArchitectureQuestion:
         Constraints with other `values` change no metric here.
         """
         other = self._changed(Ask(aims=(), scaled=dict(scaled)))
-        chosen = self.choices(plan)
-        if "batch" not in self.domains():
-            chosen |= {"batch": other.problem.workload.batch}
+        chosen = other._scaled_choices(self.choices(plan))
         frame = other._frame(chosen)
         checked = check(frame, other._architecture(frame, chosen), other.space.rules)
         return checked.metrics, checked.broken
+
+    def _scaled_choices(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Choices of a plan in this question, whose workload may have another batch."""
+        batch = {} if self.problem.deployment.batch else {"batch": self.problem.workload.batch}
+        return {**chosen, **batch}
 
     def beside(self, names: Sequence[str]) -> tuple[str, ...]:
         """The baseline, then the models named; InputError for a model that does not exist."""
@@ -214,9 +219,9 @@ class ArchitectureQuestion:
     def witnesses(self, work: Work) -> tuple[str, ...]:
         """What confirmed the answers of a study."""
         return (
-            f"{work.asked} re-solves, each an optimum proven by bounds in numpy and OR-Tools CP-SAT "
-            f"{engine_version()}",
-            f"{work.solves} questions to CP-SAT, each answered with and without presolve",
+            f"{work.asked} re-solves, each an optimum proven by bounds and enumeration in numpy",
+            f"{work.solves} questions to OR-Tools CP-SAT {engine_version()}, each answered with and without "
+            "presolve: wherever a slice may hold something better than the plan a re-solve began with",
             f"enumeration of {work.enumerated} plans of the slices solved, in numpy",
             "all metrics and rules of every plan recomputed from the cost model",
         )
@@ -234,6 +239,7 @@ class ArchitectureQuestion:
             watch=watch,
             any_plan=asked.any_plan,
             also=tuple(aim.symbol.quantity for aim in later),
+            start=other._start(asked, rules),
         )
         outcome = search.run()
         if not outcome.finished:
@@ -247,6 +253,23 @@ class ArchitectureQuestion:
         plan = None if best is None else plan_of(_with_rules(space, rules), best)
         counts = outcome.counts
         return Answer(plan=plan, slices=counts.slices, solves=counts.solves, enumerated=counts.enumerated)
+
+    def _start(self, asked: Ask, rules: Rules) -> Candidate | None:
+        """The plan to begin with, if it is one of this space and keeps the rules; for a question changed."""
+        if not asked.start or asked.fixed:
+            return None
+        chosen = self._scaled_choices(asked.start)
+        frame = self._frame(chosen)
+        checked = check(frame, self._architecture(frame, chosen), rules)
+        if checked.broken:
+            return None
+        a, f, aim = self.space.attention, self.space.ffn, asked.aims[0]
+        same = [getattr(a, name) == chosen[name] for name in ("n_heads", "n_kv_heads", "d_head")]
+        kinds = np.flatnonzero(np.logical_and.reduce(same)), np.flatnonzero(f.d_ff == chosen["d_ff"])
+        key = aim.sign * checked.metrics[aim.metric]
+        return Candidate(
+            aim.metric, aim.sign, key, frame, chosen["n_layers"], int(kinds[0][0]), int(kinds[1][0])
+        )
 
     def _rules(self, asked: Ask) -> Rules:
         rules = self.space.rules.without(*asked.without)

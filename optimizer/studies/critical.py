@@ -28,7 +28,7 @@ def _critical(resolves: Resolves, aims: tuple[Aim, ...], base: AnyPlan, path: st
 
     def other(sizes: list[float]) -> list[dict[str, tuple[object, object]] | None]:
         """What differs in the plan at some changes; None: nothing does."""
-        asks = [Ask(aims=aims, scaled={path: 1 + way * size}) for size in sizes]
+        asks = [Ask(aims=aims, scaled={path: 1 + way * size}, start=own) for size in sizes]
         found: list[dict[str, tuple[object, object]] | None] = []
         for answer in resolves.all(asks):
             if answer.plan is None:

@@ -96,7 +96,7 @@ class _Perturb:
         try:
             base = self.resolves.one(Ask(aims=self.aims)).plan
             if base is not None:
-                constants = self._constants(base)
+                constants = self._constants(self.question.choices(base))
                 self.resolves.say("constraints", left=len(constants), more=True)
                 self._solved(base, self._constraints(base))
                 self.resolves.say("constants", more=True)
@@ -127,21 +127,22 @@ class _Perturb:
         )
 
     def _constraints(self, base: AnyPlan) -> list[_Try]:
-        tries = []
+        tries, start = [], self.question.choices(base)
         for name, value in self.question.constraints().items():
             droppable, moves = self.question.neighbours(name, base)
             for words, new, change in moves:
-                ask = Ask(aims=self.aims, values={name: new})
+                ask = Ask(aims=self.aims, values={name: new}, start=start)
                 tries.append(_Try("constraint", name, words, value, new, ask, change))
             if droppable:
-                ask = Ask(aims=self.aims, without=(name,))
+                ask = Ask(aims=self.aims, without=(name,), start=start)
                 tries.append(_Try("constraint", name, "dropped", value, None, ask))
         return tries
 
-    def _constants(self, base: AnyPlan) -> list[_Try]:
+    def _constants(self, start: dict[str, Any]) -> list[_Try]:
+        asks = [Ask(aims=self.aims, scaled={v.path: v.factor}, start=start) for v in self.vary]
         return [
-            _Try("constant", v.path, v.words, 1.0, v.factor, Ask(aims=self.aims, scaled={v.path: v.factor}))
-            for v in self.vary
+            _Try("constant", v.path, v.words, 1.0, v.factor, ask)
+            for v, ask in zip(self.vary, asks, strict=True)
         ]
 
     def _dimensions(self, base: AnyPlan) -> None:

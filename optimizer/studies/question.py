@@ -29,6 +29,8 @@ class Ask(Strict):
     """Free choices held at one value."""
     scaled: dict[str, float] = {}
     """Constants of the problem or its hardware, by dotted path, times a factor."""
+    start: dict[str, Any] = {}
+    """Choices of a plan that may still be allowed, to begin with; the answer does not depend on it."""
     any_plan: bool = False
     """Any plan will do: the question is only whether there is one."""
 

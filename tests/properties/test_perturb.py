@@ -98,3 +98,32 @@ def test_the_8b_problem_says_what_binds_and_what_a_wrong_bandwidth_would_change(
         assert row.changes_at is None or abs(row.changes_at) - abs(row.same_until) <= 0.001
     effects = [abs(c.difference) for c in found.changes if c.difference is not None]
     assert effects == sorted(effects, reverse=True)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(problems(), st.data())
+def test_the_plan_a_search_begins_with_changes_no_answer(problem, data) -> None:
+    """The optimum itself, another plan of the space, one that the changed rules forbid."""
+    name, sense = problem.objectives[0]
+    first = {"metric": name, "sense": "min" if sense > 0 else "max", "step": 1.0}
+    later = {"metric": "memory_gib", "sense": "min", "step": 0.1}
+    text, aims = text_of(problem), (first, later)
+    questions = Questions()
+    base = questions.ask(text, Ask(aims=aims)).plan
+    other = questions.ask(text, Ask(aims=(later,))).plan
+    if base is None:
+        return
+    question = questions.of(text)
+    rule = data.draw(st.sampled_from([r for r in question.constraints() if can_be_dropped(r)]))
+    moves = [value for _, value, _ in moves_of(rule, question.constraints()[rule])]
+    changes = [
+        {},
+        {"without": (rule,)},
+        {"scaled": {"hardware.hbm_bandwidth": 0.7}},
+        *({"values": {rule: v}} for v in moves),
+    ]
+    for change in changes:
+        free = Questions().ask(text, Ask(aims=aims, **change)).plan
+        for plan in (base, other):
+            begun = questions.ask(text, Ask(aims=aims, **change, start=question.choices(plan))).plan
+            assert begun == free

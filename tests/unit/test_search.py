@@ -22,6 +22,7 @@ from optimizer.columns.space import resolve
 from optimizer.metrics import evaluate
 from optimizer.report.json import to_json
 from optimizer.solver.engine import Solve
+from optimizer.solver.equals import chosen_among_equals
 from optimizer.solver.model import SliceModel
 from optimizer.solver.oracle import brute_force
 from optimizer.watch import Stopped
@@ -314,3 +315,20 @@ def test_counts_of_a_search_that_is_stopped_are_counts(monkeypatch: pytest.Monke
     certificate = solve(samples.problem()).certificate
     assert certificate.slices > 0
     assert certificate.slices_solved == 0
+
+
+def test_a_plan_to_begin_with_that_is_in_no_slice_is_no_answer() -> None:
+    """The columns are looked through for the plan that a search began with; a claim alone is not enough."""
+    space = resolve(samples.problem())
+    name, sense = space.problem.objectives[0]
+    best = search_module.Search(space, space.rules, symbol(name), sense).run().best
+    assert best is not None
+    for claim, found in ((best, True), (replace(best, key=best.key * (1 - 1e-6)), False)):
+        search = search_module.Search(space, space.rules, symbol(name), sense, start=claim)
+        assert search.run().best == claim
+        assert search.counts.solves == 0
+        if found:
+            assert chosen_among_equals(search, ()) == best
+        else:
+            with pytest.raises(InternalMismatch, match="is in no slice"):
+                chosen_among_equals(search, ())
