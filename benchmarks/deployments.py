@@ -292,7 +292,7 @@ def conflicts() -> None:
             rows, requests_per_s=np.round(rows.requests_per_s * noise, 6), ttft_ms=rows.ttft_ms * noise
         )
         columns = DeploymentColumns(**{**vars(base), "replicas": rows})
-        bounds = all_bounds(problem, columns)
+        bounds = all_bounds(problem, columns.supplies)
         bounds |= {
             "requests_per_s": 40.0,
             "chips_max": 20.0,

@@ -95,6 +95,11 @@ class Watch:
         end = time.monotonic() + seconds
         return replace(self, deadline=end if self.deadline is None else min(end, self.deadline))
 
+    def part(self, share: float) -> "Watch":
+        """This watch with a share of the time that is left, for a part of the work."""
+        left = self.left()
+        return self if left is None else self.at_most(share * left)
+
     def say(self, progress: Progress) -> None:
         """Tell whoever listens."""
         if self.tell is not None:

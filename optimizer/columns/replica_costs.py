@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -101,10 +102,10 @@ def replica_columns(
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
     network = min((_network(s) for s in supplies), default=NETWORK)
-    for setup in setups(supplies, space):
+    for number, setup in enumerate(setups(supplies, space)):
         if watch.over:
-            dropped[UNPRICED] += 1
-            continue
+            dropped[UNPRICED] += n_setups(supplies, space) - number
+            break
         why = unrunnable(architecture, setup)
         if why:
             dropped[why] += 1
@@ -139,12 +140,21 @@ def _modes(space: ReplicaSpace) -> Iterator[str]:
 
 def setups(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Setup]:
     """Every combination of chip, split and formats."""
-    degrees = (space.tensor_parallel, space.pipeline_parallel, space.expert_parallel, space.data_parallel)
     for supply in supplies:
         if supply.chip is None:
             raise InputError(f"hardware: {supply.name} is not in the catalogue, and there is no table of it")
-        for split in product(*degrees, space.weight_dtype, space.kv_dtype):
+        for split in product(*_choices(space)):
             yield Setup(supply, supply.chip, *split)
+
+
+def n_setups(supplies: Sequence[Supply], space: ReplicaSpace) -> int:
+    """How many combinations `setups` gives."""
+    return len(supplies) * prod(len(values) for values in _choices(space))
+
+
+def _choices(space: ReplicaSpace) -> tuple[Sequence[Any], ...]:
+    degrees = (space.tensor_parallel, space.pipeline_parallel, space.expert_parallel, space.data_parallel)
+    return (*degrees, space.weight_dtype, space.kv_dtype)
 
 
 def unrunnable(architecture: Architecture, setup: Setup) -> str:

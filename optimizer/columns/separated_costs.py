@@ -7,6 +7,8 @@ plan does not fix which chips of a domain a replica gets. Each expert chip holds
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
+from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -45,10 +47,10 @@ def separated_columns(
         raise InputError("deployment.second_tier: mode separated uses fast memory alone; allow false")
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
-    for setup in _attention_sides(supplies, space):
+    for number, setup in enumerate(_attention_sides(supplies, space)):
         if watch.over:
-            dropped[UNPRICED] += 1
-            continue
+            dropped[UNPRICED] += n_sides(supplies, space) - number
+            break
         why = unrunnable(architecture, setup)
         if why:
             dropped[why] += 1
@@ -78,9 +80,17 @@ def _known(supply: Supply) -> Chip:
     return supply.chip
 
 
+def n_sides(supplies: Sequence[Supply], space: ReplicaSpace) -> int:
+    """Attention sides there are: chips, splits and formats, each to be paired with every expert side."""
+    return len(supplies) * prod(len(values) for values in _choices(space))
+
+
+def _choices(space: ReplicaSpace) -> tuple[Sequence[Any], ...]:
+    return space.tensor_parallel, space.data_parallel, space.weight_dtype, space.kv_dtype
+
+
 def _attention_sides(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Setup]:
-    splits = product(space.tensor_parallel, space.data_parallel, space.weight_dtype, space.kv_dtype)
-    for supply, (tensor, data, weight, kv) in product(supplies, list(splits)):
+    for supply, (tensor, data, weight, kv) in product(supplies, list(product(*_choices(space)))):
         yield Setup(supply, _known(supply), tensor, 1, 1, data, weight, kv)
 
 

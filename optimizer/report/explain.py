@@ -26,6 +26,7 @@ def _sections(found: Explanation) -> Iterator[RenderableType]:
     text.append(f"{found.problem['name']}\n", style="bold")
     text.append(found.status.upper(), style=_STYLE[found.status])
     text.append(f"  {_SAYS[found.status]}", style="bold")
+    text.append(f"; {found.stopped}" if found.stopped else "")
     yield text
     if found.conflicts:
         all_ = "all there are" if found.complete else "there may be more"

@@ -1,18 +1,19 @@
 """A frontier for a person at a terminal: its points, what stands beside it, and why it is complete."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from optimizer.report.at_hand import at_hand
 from optimizer.report.chart import scatter
 from optimizer.report.fitting import new_table
-from optimizer.report.numbers import count, short, signed, value_of
+from optimizer.report.numbers import short, signed, value_of
 from optimizer.report.parts import blank_between, conflict_part, titled_lines
-from optimizer.report.replicas import POOLS, replicas_of
+from optimizer.report.plans import names_of
+from optimizer.report.replicas import POOLS
 from optimizer.spec.deployment_plan import DeploymentPlan
-from optimizer.spec.plan import Plan
-from optimizer.spec.studies import Aim, AnyPlan, Frontier, Placed
+from optimizer.spec.studies import Aim, Frontier, Placed
 
 SHOWN = 40
 WIDTH = 80
@@ -36,6 +37,7 @@ def _sections(found: Frontier, verbose: bool) -> Iterator[RenderableType]:
         if len(found.points) > 2:
             yield _chart(found)
         yield _points(found, verbose)
+    yield from at_hand(found, found.objectives)
     if found.gaps:
         yield titled_lines("Not searched yet", _gaps(found))
     if found.placed:
@@ -53,6 +55,7 @@ def _headline(found: Frontier) -> Text:
     text.append(found.status.upper(), style=_STYLE[found.status])
     names = " against ".join(f"{aim.sense} {aim.metric}" for aim in found.objectives)
     text.append(f"  {len(found.points)} points, {names}: {_SAYS[found.status]}", style="bold")
+    text.append(f"; {found.stopped}" if found.stopped else "")
     return text
 
 
@@ -120,30 +123,6 @@ def fitting(columns: dict[str, list[str]]) -> None:
         columns.pop(name, None)
 
 
-def _dimension(name: str) -> Callable[[Plan], str]:
-    return lambda plan: str(getattr(plan.architecture, name))
-
-
-def _split(name: str) -> Callable[[Plan], str]:
-    return lambda plan: str(getattr(plan.deployment.pools[0], name))
-
-
-_WHERE: dict[str, Callable[[Plan], str]] = {
-    "params": lambda plan: count(plan.architecture.n_params),
-    "layers": _dimension("n_layers"),
-    "d_model": _dimension("d_model"),
-    "heads": _dimension("n_heads"),
-    "kv": _dimension("n_kv_heads"),
-    "d_head": _dimension("d_head"),
-    "d_ff": _dimension("d_ff"),
-    "chip": _split("chip"),
-    "TP": _split("tensor_parallel"),
-    "batch": _split("batch"),
-    "weights": _split("weight_dtype"),
-    "cache": _split("kv_dtype"),
-}
-
-
 def _gaps(found: Frontier) -> list[str]:
     units = {aim.metric: aim.unit for aim in found.objectives}
     lines = []
@@ -196,10 +175,3 @@ def _proof(found: Frontier) -> list[str]:
         *(f"by {line}" for line in found.confirmed_by),
         f"archsat {found.version}",
     ]
-
-
-def names_of(plan: AnyPlan) -> dict[str, str]:
-    """A plan's dimensions and deployment, as text, for a table or a hover."""
-    if isinstance(plan, DeploymentPlan):
-        return replicas_of(plan)
-    return {name: read(plan) for name, read in _WHERE.items()}

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from optimizer.report.at_hand import at_hand
 from optimizer.report.chart import bars
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import percent, short, signed, value_of
@@ -38,6 +39,7 @@ def _sections(found: Perturbation, verbose: bool) -> Iterator[RenderableType]:
             yield titled_lines(f"What the plan becomes{more}", [_plan(change) for change in shown])
         if found.critical:
             yield titled_lines("How wrong a constant may be before the plan changes", _critical(found))
+    yield from at_hand(found, (found.objective,))
     if found.conflict:
         yield conflict_part(found.conflict)
     yield titled_lines("Proof", _proof(found))
@@ -60,6 +62,9 @@ def _headline(found: Perturbation) -> Text:
         aim = found.objective
         text.append(f"  {aim.metric} {value_of(aim.metric, found.value)} {aim.unit}", style="bold")
         text.append(f", and {len(found.changes)} changes, each a proven optimum")
+    if found.status == "unknown":
+        text.append("  stopped before the first optimum was proven", style="bold")
+        text.append(f"; {found.stopped}" if found.stopped else "")
     return text
 
 

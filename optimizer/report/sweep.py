@@ -4,9 +4,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.report.fitting import new_table
-from optimizer.report.frontier import broken, names_of
+from optimizer.report.frontier import broken
 from optimizer.report.numbers import value_of
 from optimizer.report.parts import blank_between, titled_lines
+from optimizer.report.plans import names_of
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Sweep
 

@@ -102,6 +102,10 @@ class Frontier(Shown):
     work: Work
     confirmed_by: tuple[str, ...]
     lattice_points: int
+    stopped: str = ""
+    """What there was no time to prepare when the study was stopped."""
+    at_hand: AnyPlan | None = None
+    """Of a study that was stopped before any point: the best plan met, not proven to be on the frontier."""
     version: str
     problem: dict[str, Any]
 
@@ -177,6 +181,10 @@ class Perturbation(Shown):
     conflict: Conflict | None
     work: Work
     confirmed_by: tuple[str, ...] = ()
+    stopped: str = ""
+    """What there was no time to prepare when the study was stopped."""
+    at_hand: AnyPlan | None = None
+    """Of a study that was stopped before its first optimum: the best plan met, not proven best."""
     version: str
     problem: dict[str, Any]
 
@@ -204,6 +212,8 @@ class Explanation(Shown):
     relaxations: tuple[Relaxation, ...]
     witness: AnyPlan | None
     """A plan, where there is one after all."""
+    stopped: str = ""
+    """What there was no time to prepare when the study was stopped."""
     work: Work
     version: str
     problem: dict[str, Any]

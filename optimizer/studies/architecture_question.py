@@ -62,6 +62,7 @@ class ArchitectureQuestion:
     def __post_init__(self) -> None:
         self._others: dict[str, ArchitectureQuestion] = {}
         self._looked_again = False
+        self._met: dict[str, tuple[float, Plan]] = {}
 
     @cached_property
     def space(self) -> Space:
@@ -74,6 +75,14 @@ class ArchitectureQuestion:
     def lattice_points(self) -> int:
         """Points before any rule."""
         return self.space.lattice_points
+
+    def unprepared(self) -> str:
+        """Nothing: frames are priced as a search opens them."""
+        return ""
+
+    def at_hand(self, aim: Aim) -> Plan | None:
+        """The best plan of the searches that were stopped, where they asked for no other problem's."""
+        return self._met[aim.metric][1] if aim.metric in self._met else None
 
     def identity(self) -> str:
         """The problem with its chips and baseline written out."""
@@ -243,6 +252,10 @@ class ArchitectureQuestion:
         )
         outcome = search.run()
         if not outcome.finished:
+            if outcome.best is not None and other is self and not (asked.without or asked.values):
+                self._meet(
+                    asked.aims[0].metric, outcome.best.key, plan_of(_with_rules(space, rules), outcome.best)
+                )
             raise Stopped
         if not self._looked_again and not asked.any_plan:
             look_again(search, few=_AGAIN, sample=_AGAIN)
@@ -270,6 +283,10 @@ class ArchitectureQuestion:
         return Candidate(
             aim.metric, aim.sign, key, frame, chosen["n_layers"], int(kinds[0][0]), int(kinds[1][0])
         )
+
+    def _meet(self, metric: str, key: float, plan: Plan) -> None:
+        if metric not in self._met or key < self._met[metric][0]:
+            self._met[metric] = key, plan
 
     def _rules(self, asked: Ask) -> Rules:
         rules = self.space.rules.without(*asked.without)

@@ -19,10 +19,10 @@ _KEPT = 8
 """Problems prepared at the same time."""
 
 
-def question_of(problem: AnyProblem) -> Question:
-    """The question that a problem poses."""
+def question_of(problem: AnyProblem, watch: Watch = UNWATCHED) -> Question:
+    """The question that a problem poses; the watch ends what it prepares."""
     if isinstance(problem, DeploymentProblem):
-        return DeploymentQuestion(problem)
+        return DeploymentQuestion(problem, watch)
     return ArchitectureQuestion(problem)
 
 
@@ -42,8 +42,8 @@ class Questions:
         self._study = study or uuid4().hex
         self._own = threading.local()
 
-    def of(self, problem_json: str) -> Question:
-        """The question of a problem, as this thread has prepared it."""
+    def of(self, problem_json: str, watch: Watch = UNWATCHED) -> Question:
+        """The question of a problem, as this thread has prepared it; one study has one watch."""
         known: dict[str, Question] | None = getattr(self._own, "known", None)
         if known is None:
             known = self._own.known = {}
@@ -51,12 +51,12 @@ class Questions:
             if len(known) >= _KEPT:
                 known.clear()
             model: Any = kind_of(json.loads(problem_json)).load()
-            known[problem_json] = question_of(model.model_validate_json(problem_json))
+            known[problem_json] = question_of(model.model_validate_json(problem_json), watch)
         return known[problem_json]
 
     def ask(self, problem_json: str, asked: Ask, watch: Watch = UNWATCHED) -> Answer:
         """Answer one re-solve; runs in any thread, process or machine."""
-        return self.of(problem_json).optimum(asked, watch)
+        return self.of(problem_json, watch).optimum(asked, watch)
 
     def __reduce__(self) -> Any:
         return _in_worker, (self._study,)

@@ -15,7 +15,7 @@ from optimizer.spec.deployment_plan import DeploymentCertificate, DeploymentResu
 from optimizer.spec.plan import Assumption, Binding, Objective
 from optimizer.studies.assumptions import chips_assumed
 from optimizer.studies.binding import UNLIMITED, WhatBinds, what_binds
-from optimizer.studies.deploy_columns import all_bounds, prepare
+from optimizer.studies.deploy_columns import all_bounds, prepare, pricing
 from optimizer.studies.deploy_explain import explain_deployment
 from optimizer.studies.deployment_outcome import DeploymentOutcome
 from optimizer.studies.deployment_search import DeploymentSearch
@@ -35,8 +35,6 @@ UNITS = {
     "utilisation": "",
     "memory_capacity": "of the usable memory",
 }
-_PRICING = 0.8
-"""Share of a time limit within which configurations are priced."""
 ANY_TRAFFIC = 1e-8
 """Requests per second that a plan for the most traffic must serve: some."""
 
@@ -49,7 +47,7 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     start = time.monotonic()
     watch = options.watch()
     try:
-        columns = prepare(problem, None, _part(watch))
+        columns = prepare(problem, None, pricing(watch))
     except Stopped:
         return _nothing_priced(problem, options, time.monotonic() - start)
     study = _Study(problem, columns, options, watch)
@@ -79,12 +77,6 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
         version=VERSION,
         problem=problem.model_dump(mode="json", exclude_unset=True),
     )
-
-
-def _part(watch: Watch) -> Watch:
-    """The time for pricing: some is left to find a plan among what is priced by then."""
-    left = watch.left()
-    return watch if left is None else watch.at_most(_PRICING * left)
 
 
 def _nothing_priced(problem: DeploymentProblem, options: Options, seconds: float) -> DeploymentResult:
@@ -134,7 +126,7 @@ class _Study:
     watch: Watch
 
     def __post_init__(self) -> None:
-        self.bounds = all_bounds(self.problem, self.columns)
+        self.bounds = all_bounds(self.problem, self.columns.supplies)
         self.solves = 0
 
     def optimum(self, objectives: Objectives, bounds: Mapping[str, float], confirm: bool = False) -> Packed:

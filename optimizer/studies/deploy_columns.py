@@ -8,13 +8,34 @@ import numpy as np
 from optimizer import catalog
 from optimizer.columns.deployment import DeploymentColumns, PricedBy
 from optimizer.columns.performance_table import table_of
-from optimizer.columns.replica_costs import UNPRICED, replica_columns
+from optimizer.columns.replica_costs import UNPRICED, n_setups, replica_columns
 from optimizer.columns.replicas import Replicas
-from optimizer.columns.separated_costs import separated_columns
+from optimizer.columns.separated_costs import n_sides, separated_columns
 from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.watch import UNWATCHED, Stopped, Watch
+
+_PRICING = 0.8
+"""Share of a time limit within which configurations are priced; the rest finds a plan among them."""
+
+
+def pricing(watch: Watch) -> Watch:
+    """The time for pricing, of all that a study has."""
+    return watch.part(_PRICING)
+
+
+def offered_by(problem: DeploymentProblem) -> tuple[Supply, ...]:
+    """The chips of a problem, with what is known of them."""
+    return supplies(problem.hardware, problem.performance_table is None, problem.documents)
+
+
+def setups_of(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> int:
+    """Setups (chips, splits and formats) that there are to price; none where tables state the figures."""
+    if problem.performance_table is not None:
+        return 0
+    apart = "separated" in problem.deployment.mode
+    return n_setups(offered, problem.deployment) + apart * n_sides(offered, problem.deployment)
 
 
 def prepare(
@@ -26,7 +47,7 @@ def prepare(
     there (`DeploymentColumns.complete`); Stopped if there are none.
     """
     space, table = problem.deployment, problem.performance_table
-    offered = offered or supplies(problem.hardware, table is None, problem.documents)
+    offered = offered or offered_by(problem)
     if table is not None:
         replicas, dropped = _from_tables(problem, offered)
     else:
@@ -62,16 +83,16 @@ def _from_cost_model(
     asked = (by.architecture, offered, by.space, by.traffic)
     tables: list[Replicas] = []
     dropped: Counter[str] = Counter()
-    sides: list[Callable[[], tuple[Replicas, Counter[str]]]] = [
-        lambda: replica_columns(*asked, by.memory_share, watch)
+    sides: list[tuple[int, Callable[[], tuple[Replicas, Counter[str]]]]] = [
+        (n_setups(offered, by.space), lambda: replica_columns(*asked, by.memory_share, watch))
     ]
     if "separated" in by.space.mode:
-        sides.append(lambda: separated_columns(*asked, watch))
-    for priced in sides:
+        sides.append((n_sides(offered, by.space), lambda: separated_columns(*asked, watch)))
+    for n, priced in sides:
         try:
             table, left_out = priced()
         except Stopped:  # one side has rows, or both stop
-            dropped[UNPRICED] += 1
+            dropped[UNPRICED] += n
             continue
         tables.append(table)
         dropped += left_out
@@ -118,12 +139,12 @@ def _from_tables(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> tup
     return rows.take(keep), +dropped
 
 
-def all_bounds(problem: DeploymentProblem, columns: DeploymentColumns) -> dict[str, float]:
+def all_bounds(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> dict[str, float]:
     """Every bound of a problem by name: its constraints, the demand and the inventories."""
     bounds = problem.constraints.given()
     bounds.pop("requests_per_s_min", None)
     ordered = {"memory_capacity": bounds.pop("memory_capacity")}  # the plainest reason is looked for first
-    ordered |= {f"inventory:{s.name}": float(s.count) for s in columns.supplies if s.count is not None}
+    ordered |= {f"inventory:{s.name}": float(s.count) for s in offered if s.count is not None}
     if problem.demand is not None:
         ordered["requests_per_s"] = problem.demand
     return ordered | bounds

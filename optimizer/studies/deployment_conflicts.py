@@ -17,7 +17,8 @@ from optimizer.watch import Stopped
 
 def explain_all(problem: DeploymentProblem, limit: int, options: Options) -> Explanation:
     """Why a deployment has no plan: every minimal conflict up to `limit`, and every single change."""
-    question, watch = DeploymentQuestion(problem), options.watch()
+    watch = options.watch()
+    question = DeploymentQuestion(problem, watch)
     bounds = question.bounds
 
     def kept(names: Names) -> Names | None:
@@ -48,6 +49,7 @@ def explain_all(problem: DeploymentProblem, limit: int, options: Options) -> Exp
         complete=found.complete,
         relaxations=relaxations,
         witness=witness,
+        stopped=question.unprepared() if status == "unknown" else "",
         work=Work(asked=found.asked),
         version=VERSION,
         problem=problem.model_dump(mode="json", exclude_unset=True),

@@ -1,4 +1,8 @@
-"""A deployment problem as a `Question`: configurations are priced once, bounds edited for each re-solve."""
+"""A deployment problem as a `Question`: configurations are priced once, bounds edited for each re-solve.
+
+Where the watch ends while they are priced nothing is proven: every re-solve raises Stopped, and what is there
+serves to show a plan at hand.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,21 +12,24 @@ from typing import Any, Literal
 import numpy as np
 
 from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.replica_costs import UNPRICED
+from optimizer.columns.supply import Supply
 from optimizer.errors import InputError, Unlimited, nearest
+from optimizer.solver.deployment import optimum
 from optimizer.solver.engine import engine_version
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.deployment_plan import DeploymentPlan
 from optimizer.spec.plan import Conflict
 from optimizer.spec.studies import Aim, Answer, Work
 from optimizer.studies.deploy import ANY_TRAFFIC, UNITS
-from optimizer.studies.deploy_columns import all_bounds, prepare
+from optimizer.studies.deploy_columns import all_bounds, offered_by, prepare, pricing, setups_of
 from optimizer.studies.deploy_explain import explain_deployment
 from optimizer.studies.deployment_moves import Move, is_tighter, moves_of
 from optimizer.studies.deployment_outcome import DeploymentOutcome
 from optimizer.studies.deployment_search import LATENCIES, DeploymentSearch
 from optimizer.studies.deployment_vary import check_constant, varied
 from optimizer.studies.question import Ask
-from optimizer.watch import UNWATCHED, Watch
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 TRAFFIC = ("requests_per_s", "output_tokens_per_s")
 AIMS = ("chips", "nodes", "usd_per_hour", "power_w", *LATENCIES, *TRAFFIC)
@@ -60,28 +67,72 @@ class DeploymentQuestion:
     """The `Question` of a deployment problem."""
 
     problem: DeploymentProblem
+    watch: Watch = UNWATCHED
+    """Of the study: it ends pricing too."""
 
     def __post_init__(self) -> None:
         self._others: dict[str, DeploymentQuestion] = {}
 
     @cached_property
+    def offered(self) -> tuple[Supply, ...]:
+        """The chips there are."""
+        return offered_by(self.problem)
+
+    @cached_property
     def columns(self) -> DeploymentColumns:
-        """Every configuration, priced or read once; InputError for what does not exist."""
-        return prepare(self.problem)
+        """Every configuration, priced or read once, as far as there was time; Stopped if there is none.
+
+        InputError for what does not exist.
+        """
+        return prepare(self.problem, self.offered, pricing(self.watch))
+
+    def _all_columns(self) -> DeploymentColumns:
+        """Every configuration; Stopped unless there was time for all."""
+        if not self.columns.complete:
+            raise Stopped
+        return self.columns
 
     @cached_property
     def bounds(self) -> dict[str, float]:
         """Bounds in force."""
-        return all_bounds(self.problem, self.columns)
+        return all_bounds(self.problem, self.offered)
 
     @property
     def lattice_points(self) -> int:
-        """Configurations of one replica; a plan takes some number of each."""
-        return len(self.columns.replicas)
+        """Configurations of one replica that have a price; a plan takes some number of each."""
+        try:
+            return len(self.columns.replicas)
+        except Stopped:
+            return 0
+
+    def unprepared(self) -> str:
+        """How many setups the watch left without a price."""
+        setups = setups_of(self.problem, self.offered)
+        try:
+            left = self.columns.dropped.get(UNPRICED, 0)
+        except Stopped:
+            left = setups
+        return f"{setups - left} of {setups} setups were priced by then" if left else ""
+
+    def at_hand(self, aim: Aim) -> DeploymentPlan | None:
+        """The best plan found in what time is left among what is priced; not proven best."""
+        goal = (aim.metric, 1)
+        if aim.metric in TRAFFIC or aim.metric in LATENCIES:
+            goal = ("requests_per_s", -1) if aim.metric in TRAFFIC else ("chips", 1)
+        bounds = {"requests_per_s": ANY_TRAFFIC} | self.bounds
+        try:
+            found = optimum(self.columns, (goal,), bounds, watch=self.watch, confirm=False)
+        except (Stopped, Unlimited):
+            return None
+        if not found.counts:
+            return None
+        outcome = self._outcome(self.bounds, found.counts)
+        outcome.require(found)
+        return outcome.plan(self.problem.architecture)
 
     def identity(self) -> str:
-        """The problem, and every configuration and chip that answers follow from."""
-        table = [np.asarray(column).tolist() for column in vars(self.columns.replicas).values()]
+        """The problem, and every configuration and chip that answers follow from. Raises Stopped."""
+        table = [np.asarray(column).tolist() for column in vars(self._all_columns().replicas).values()]
         return "\n".join(
             [self.problem.model_dump_json(exclude_unset=True), repr(self.columns.supplies), repr(table)]
         )
@@ -104,25 +155,26 @@ class DeploymentQuestion:
 
     def _why_not(self, metric: str) -> str | None:
         """Why a metric cannot be an objective; None if it can."""
-        c = self.columns
         if metric not in AIMS:
             hint = nearest(metric, list(AIMS)) or f" Accepted: {', '.join(AIMS)}."
             return f"is no objective of a deployment.{hint}"
         if metric in ("usd_per_hour", "power_w"):
-            without = [s.name for s in c.supplies if getattr(s, metric) is None]
+            without = [s.name for s in self.offered if getattr(s, metric) is None]
             field = {"usd_per_hour": "usd_per_chip_hour"}.get(metric, metric)
             return f"{without[0]} has none; give {field} beside the chip" if without else None
         if metric == "nodes":
-            without = [s.name for s in c.supplies if s.node is None]
+            without = [s.name for s in self.offered if s.node is None]
             return f"{without[0]} has no known node size; give node beside the chip" if without else None
         if metric == "output_tokens_per_s" and self.problem.demand is not None:
             return "the traffic is fixed by workload.requests_per_s; requests_per_s is the capacity for it"
         if metric not in LATENCIES:
             return None
-        if metric == "ttft_ms" and c.percentile is not None:
+        if metric == "ttft_ms" and self.problem.workload.percentile is not None:
             return "with workload.percentile it depends on the load; perturb moves constraints.ttft_ms_max"
-        rows = c.replicas.mode != LATENCIES[metric]
-        unknown = bool((getattr(c.replicas, metric)[rows] <= 0).any())
+        if self.problem.performance_table is None:
+            return None  # the cost model states them all
+        rows = self.columns.replicas.mode != LATENCIES[metric]
+        unknown = bool((getattr(self.columns.replicas, metric)[rows] <= 0).any())
         return "a configuration states none" if unknown else None
 
     def constraints(self) -> Mapping[str, Any]:
@@ -131,7 +183,7 @@ class DeploymentQuestion:
 
     def neighbours(self, constraint: str, plan: DeploymentPlan) -> tuple[bool, list[Move]]:
         """Whether a bound may be switched off, and values near its own."""
-        node = next((s.node for s in self.columns.supplies if constraint == f"inventory:{s.name}"), None)
+        node = next((s.node for s in self.offered if constraint == f"inventory:{s.name}"), None)
         return constraint != "requests_per_s", moves_of(constraint, self.bounds[constraint], node)
 
     def domains(self) -> Mapping[str, tuple[Any, ...]]:
@@ -173,7 +225,7 @@ class DeploymentQuestion:
         self, plan: DeploymentPlan, scaled: Mapping[str, float], values: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
         """The same pools with constants scaled, for other traffic where `values` says so; None where a pool
-        can no longer be."""
+        can no longer be. Raises Stopped where constants are to be priced again and there is no time."""
         other = self._changed(Ask(aims=(), scaled=dict(scaled)))
         rows = {other._row(pool, {}): pool.replicas for pool in plan.deployment.pools}
         counts = {row: n for row, n in rows.items() if row is not None}
@@ -222,11 +274,11 @@ class DeploymentQuestion:
 
     def check_constant(self, path: str) -> None:
         """InputError if neither the problem nor any of its chips has this number."""
-        check_constant(self.problem, self.columns, path)
+        check_constant(self.problem, self.offered, path)
 
     def conflict(self, watch: Watch = UNWATCHED) -> Conflict | None:
         """The smallest conflict of a problem without a plan; None if there was no time to find it."""
-        return explain_deployment(self.problem, self.columns, self.bounds, prepare, watch)
+        return explain_deployment(self.problem, self._all_columns(), self.bounds, prepare, watch)
 
     def kept_by_a_plan(self, bounds: Mapping[str, float], watch: Watch = UNWATCHED) -> frozenset[str] | None:
         """The problem's bounds that some plan within these bounds keeps; None if there is no plan."""
@@ -249,6 +301,8 @@ class DeploymentQuestion:
 
     def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Answer:
         """Each aim in turn, the earlier held: exact in the first, the later in steps until the last."""
+        if not asked.any_plan:
+            self._all_columns()
         other = self._changed(asked)
         bounds = other._bounds(asked)
         search = other._search(bounds, watch)
@@ -301,9 +355,9 @@ class DeploymentQuestion:
         if key not in self._others:
             if len(self._others) >= _KEPT:
                 self._others.clear()
-            problem, columns = varied(self.problem, self.columns, asked.scaled)
-            other = DeploymentQuestion(problem)
-            other.columns = columns
+            problem, columns = varied(self.problem, self._all_columns(), asked.scaled, self.watch)
+            other = DeploymentQuestion(problem, self.watch)
+            other.offered, other.columns = columns.supplies, columns
             keep = np.ones(len(columns.replicas), dtype=bool)
             for name, value in asked.fixed.items():
                 keep &= other._column(name) == value

@@ -58,8 +58,8 @@ class DeploymentSearch:
         return served if served.counts else plan
 
     def any_plan(self) -> Packed | None:
-        """Any plan within the bounds; None is proven."""
-        quick = self.least("chips", 1, confirm=False)
+        """Any plan within the bounds, whenever the watch ends; None is proven. Raises Stopped."""
+        quick = self._asked("chips", 1, confirm=False)
         found = quick if quick.counts else self.least("chips", 1)
         return found if found.counts else None
 
@@ -74,14 +74,18 @@ class DeploymentSearch:
 
     def least(self, name: str, sense: int, confirm: bool = True) -> Packed:
         """One question to the solver; confirmed, its answer is proven. Raises Stopped."""
-        found = optimum(self.columns, ((name, sense),), self.bounds, watch=self.watch, confirm=confirm)
-        self.solves += found.solves
+        found = self._asked(name, sense, confirm)
         if found.status in ("optimal", "infeasible"):
             return found
-        if self.watch.over:
+        if self.watch.over or not self.columns.complete:
             raise Stopped  # a plan that is not settled would make a resumed study end otherwise
         if confirm:
             raise InternalMismatch(f"{name}: the optimum could not be confirmed ({found.status})")
+        return found
+
+    def _asked(self, name: str, sense: int, confirm: bool) -> Packed:
+        found = optimum(self.columns, ((name, sense),), self.bounds, watch=self.watch, confirm=confirm)
+        self.solves += found.solves
         return found
 
     def _reached(self, aim: Aim, exactly: bool) -> Packed | None:

@@ -9,6 +9,7 @@ from optimizer.errors import InputError
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.studies.deploy_columns import prepare
 from optimizer.studies.vary import HARDWARE, has_figure, number_at, scaled_chip, scaled_problem
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _PRICE = "usd_per_chip_hour"
 _POWER = "power_w"
@@ -16,32 +17,40 @@ _POWER = "power_w"
 _TOTALS = (_PRICE, _POWER)
 
 
-def check_constant(problem: DeploymentProblem, columns: DeploymentColumns, path: str) -> None:
+def check_constant(problem: DeploymentProblem, offered: tuple[Supply, ...], path: str) -> None:
     """InputError if neither the problem nor any of its chips has this number."""
     if path.startswith(HARDWARE):
-        _scaled_supplies(problem, columns, {path: 1.0})
+        _scaled_supplies(problem, offered, {path: 1.0})
     else:
         number_at(problem, path)
 
 
 def varied(
-    problem: DeploymentProblem, columns: DeploymentColumns, factors: Mapping[str, float]
+    problem: DeploymentProblem,
+    columns: DeploymentColumns,
+    factors: Mapping[str, float],
+    watch: Watch = UNWATCHED,
 ) -> tuple[DeploymentProblem, DeploymentColumns]:
-    """The problem and its configurations with constants times a factor, priced again if any times change."""
+    """The problem and its configurations with constants times a factor, priced again if any times change.
+
+    Raises Stopped where there is no time to price them all.
+    """
     own = {path: factor for path, factor in factors.items() if not path.startswith(HARDWARE)}
     figures = {path: factor for path, factor in factors.items() if path.startswith(HARDWARE)}
     if own:
         problem = scaled_problem(problem, own)
-    supplies = _scaled_supplies(problem, columns, figures)
+    supplies = _scaled_supplies(problem, columns.supplies, figures)
     if own or any(path.rpartition(".")[2] not in _TOTALS for path in figures):
-        return problem, prepare(problem, supplies)
+        again = prepare(problem, supplies, watch)
+        if not again.complete:
+            raise Stopped
+        return problem, again
     return problem, replace(columns, supplies=supplies)
 
 
 def _scaled_supplies(
-    problem: DeploymentProblem, columns: DeploymentColumns, figures: Mapping[str, float]
+    problem: DeploymentProblem, supplies: tuple[Supply, ...], figures: Mapping[str, float]
 ) -> tuple[Supply, ...]:
-    supplies = columns.supplies
     for path, factor in figures.items():
         chip, figure = _parts(path, supplies)
         meant = [s for s in supplies if chip in (None, s.name)]

@@ -50,7 +50,7 @@ def frontier(
     it. Stopped by the time limit or Ctrl-C, the status is 'partial' and `gaps` says what is missing.
     """
     watch, questions = options.watch(), Questions()
-    question = questions.of(text_of(problem))
+    question = questions.of(text_of(problem), watch)
     names = _names(tuple(objectives) or question.usual())
     question.beside(models)
     steps = _steps(names, resolution or {})
@@ -102,7 +102,7 @@ class _Walk:
     def run(self, models: Sequence[str]) -> Frontier:
         """Search until no box is left, or until stopped."""
         conflict: Conflict | None = None
-        stopped = False
+        question, stopped = self.resolves.question, False
         self.open = [Box((inf,) * (len(self.aims) - 1))]
         try:
             self._start()
@@ -113,19 +113,21 @@ class _Walk:
         status: FrontierStatus = "complete" if not self.open else "partial"
         if not self.points:
             status = "unknown" if stopped else "infeasible"
-            conflict = None if stopped else self.resolves.question.conflict(self.resolves.watch)
+            conflict = None if stopped else question.conflict(self.resolves.watch)
         found = self._sorted()
         return Frontier(
             status=status,
             objectives=self.aims,
             points=found,
             gaps=() if status != "partial" else tuple(self._gap(box) for box in self.open),
-            placed=place_models(self.resolves.question, self.aims, found, models, status == "complete"),
+            placed=place_models(question, self.aims, found, models, status == "complete"),
             conflict=conflict,
             notes=notes_of(self.aims, found) if status == "complete" else (),
             work=self.resolves.work,
-            confirmed_by=self.resolves.question.witnesses(self.resolves.work) if found else (),
-            lattice_points=self.resolves.question.lattice_points,
+            confirmed_by=question.witnesses(self.resolves.work) if found else (),
+            lattice_points=question.lattice_points,
+            stopped=question.unprepared() if stopped else "",
+            at_hand=question.at_hand(self.aims[0]) if status == "unknown" else None,
             version=VERSION,
             problem=self.problem.model_dump(mode="json", exclude_unset=True),
         )

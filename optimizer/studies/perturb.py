@@ -111,6 +111,7 @@ class _Perturb:
         if base is None and status == "complete":
             status, conflict = "infeasible", self.question.conflict(self.resolves.watch)
         bearings = self._bearings(base, self.changes)
+        stopped = status == "unknown"
         return Perturbation(
             status=status,
             objective=self.aims[0],
@@ -122,6 +123,8 @@ class _Perturb:
             conflict=conflict,
             work=self.resolves.work,
             confirmed_by=() if base is None else self.question.witnesses(self.resolves.work),
+            stopped=self.question.unprepared() if stopped else "",
+            at_hand=self.question.at_hand(self.aims[0]) if stopped else None,
             version=VERSION,
             problem=self.problem.model_dump(mode="json", exclude_unset=True),
         )
@@ -176,13 +179,19 @@ class _Perturb:
         finally:
             answers = dict(zip(map(id, live), self.resolves.known(asks), strict=True))
             plans = [(item, answers[id(item)]) if id(item) in answers else (item, base) for item in tries]
-            new = [
-                self._change(base, item, known.plan if isinstance(known, Answer) else known)
-                for item, known in plans
-                if known is not None
-            ]
+            new = []
+            for item, known in plans:
+                if known is not None:
+                    new += self._shown(base, item, known.plan if isinstance(known, Answer) else known)
             self.changes += new
         return new
+
+    def _shown(self, base: AnyPlan, item: _Try, plan: AnyPlan | None) -> list[Change]:
+        """A change that was solved; none where no time is left to price the old plan with it."""
+        try:
+            return [self._change(base, item, plan)]
+        except Stopped:
+            return []
 
     def _unchanged(self, base: AnyPlan, item: _Try) -> bool:
         """Whether a tighter constraint that the plan keeps leaves it optimal, with no solve."""

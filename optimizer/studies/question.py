@@ -112,7 +112,15 @@ class Question(Protocol):
         ...
 
     def identity(self) -> str:
-        """All that an answer follows from: the problem, its hardware and models, as text."""
+        """All that an answer follows from: the problem, its hardware and models, as text. Raises Stopped."""
+        ...
+
+    def unprepared(self) -> str:
+        """What the watch left no time for before the first re-solve, in words; '' if nothing."""
+        ...
+
+    def at_hand(self, aim: Aim) -> Any:
+        """The best plan met so far, not proven best: what a study without an optimum shows. None if none."""
         ...
 
     def witnesses(self, work: Work) -> tuple[str, ...]:

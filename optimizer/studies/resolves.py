@@ -36,13 +36,18 @@ class Resolves:
     def __post_init__(self) -> None:
         self.text = text_of(self.problem)
         self.watch.say(Progress("preparing"))
-        self.question: Question = self.questions.of(self.text)
+        self.question: Question = self.questions.of(self.text, self.watch)
         self.work = Work()
         self._used: set[str] = set()
         self._start = time.monotonic()
         self._progress = Progress(str(self.study.get("study", "re-solves")), more=True)
-        identity = {"problem": digest(self.question.identity()), **self.study}
-        self.journal = Journal(self.journal_path, identity)
+        self.prepared = True
+        try:
+            identity = {"problem": digest(self.question.identity()), **self.study}
+        except Stopped:  # the journal stays as it is, for nobody knows whether it is of this problem
+            self.prepared, self.journal = False, Journal(None, {})
+        else:
+            self.journal = Journal(self.journal_path, identity)
 
     def all(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in the order asked. Raises Stopped; then those that were done are in the journal."""
@@ -50,6 +55,8 @@ class Resolves:
 
     def each(self, asks: Sequence[tuple[str, Ask]]) -> list[Answer]:
         """The same for several problems, each given as text."""
+        if not self.prepared:
+            raise Stopped
         keys = [_key(text, item) for text, item in asks]
         missing = {k: pair for k, pair in zip(keys, asks, strict=True) if self.journal.get(k) is None}
         if missing:
@@ -59,7 +66,7 @@ class Resolves:
             answer = self.journal.get(key)
             if answer is None:
                 raise Stopped
-            self.journal.check(key, partial(_right, self.questions.of(text), item))
+            self.journal.check(key, partial(_right, self.questions.of(text, self.watch), item))
             if key not in self._used:
                 self._used.add(key)
                 self.work = self.work.plus(answer)

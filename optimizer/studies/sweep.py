@@ -87,7 +87,7 @@ def _posed(problem: Problem, at: Mapping[str, Any], resolves: Resolves) -> tuple
         for path, value in at.items():
             _put(data, path, value)
         text = text_of(validate(Problem, data, ", ".join(f"{k}={v}" for k, v in at.items())))
-        question = resolves.questions.of(text)
+        question = resolves.questions.of(text, resolves.watch)
         aims = tuple(question.aim(name, sense) for name, sense in question.problem.objectives)
     except InputError as error:
         return str(error)

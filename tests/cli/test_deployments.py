@@ -318,7 +318,7 @@ def test_an_undecided_question_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -
 
     problem = catalog.problem("llama-70b-chat", {"constraints.ttft_ms_max": 5.0})
     columns = prepare(problem)
-    bounds = all_bounds(problem, columns)
+    bounds = all_bounds(problem, columns.supplies)
     assert deploy_explain.explain_deployment(problem, columns, bounds, prepare) is not None
 
     def stopped(*_: Any, **__: Any) -> Packed:

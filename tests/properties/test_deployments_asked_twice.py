@@ -97,7 +97,7 @@ def test_the_optimum_is_enumerations(at: int) -> None:
         problem = posed(with_demand(problems()[at], share))
         columns = prepare(problem)
         name, sense = problem.objectives[0]
-        truth = brute_force(columns, name, sense, all_bounds(problem, columns), 5)
+        truth = brute_force(columns, name, sense, all_bounds(problem, columns.supplies), 5)
         found = solve(problem)
         assert found.status == ("infeasible" if truth is None else "optimal")
         if truth is not None:

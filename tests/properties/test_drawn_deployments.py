@@ -26,7 +26,7 @@ def mixed(problem: DeploymentProblem, rows: tuple[int, ...]) -> str:
     few = np.unique(np.array(rows) % max(1, len(columns.replicas)))[: len(columns.replicas)]
     columns = DeploymentColumns(**{**vars(columns), "replicas": columns.replicas.take(few)})
     (name, sense), *_ = problem.objectives
-    bounds = all_bounds(problem, columns)
+    bounds = all_bounds(problem, columns.supplies)
     compare(columns, name, sense, bounds)
     return optimum(columns, ((name, sense),), bounds).status
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from optimizer.report.frontier import names_of
 from optimizer.report.numbers import value_of
 from optimizer.report.pictures.scene import Axis, Line, Mark, Panel, Picture, Region, Scale, Series
 from optimizer.report.pictures.style import ALIEN, SOFT, looks
 from optimizer.report.pictures.write import save
+from optimizer.report.plans import names_of
 from optimizer.report.words import chip_title, measured_in, plain, scaled, title_of
 from optimizer.spec.deployment_plan import DeploymentPlan
 from optimizer.spec.studies import Aim, AnyPlan, Frontier, Gap
