@@ -18,8 +18,7 @@ from optimizer.cost.training import messages
 from optimizer.cost.training.constants import ENGINES
 from optimizer.cost.training.layout import Layout
 from optimizer.cost.training.memory import rank_parameters, training_memory
-from optimizer.cost.training.pipeline import slowest_stage
-from optimizer.cost.training.step import layer_messages, optimizer_s, passes
+from optimizer.cost.training.step import Parts, added_up, head_of, layer_messages, optimizer_s, passes
 from optimizer.cost.training.work import Shape, Work, work
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
@@ -138,30 +137,39 @@ def _bounds(works: Works, splits: Splits, choices: Choices) -> Bounds:
     problem, architecture, chip = works.problem, works.architecture, works.chip
     own, at = works.of(splits), _at(problem, splits)
     held = rank_parameters(architecture, at)
-    n_layers = architecture.n_layers
-    layers, head = _layers_s(problem, own, at, chip), 3 * own.head
-    slowest = slowest_stage(n_layers, at, layers / n_layers, head)
-    bubble = choices.least_bubble * (layers + head) / at.pipeline_parallel
     sharded = replace(at, zero_stage=1, zero_group=at.replicas)
-    summed = messages.least_sum_s(held, at, chip)
     never_hidden = ENGINES[problem.setup.engine].data_exposed if problem.setup.overlap else 1.0
-    step = (
-        at.n_microbatches * slowest
-        + bubble
-        + _least_boundary_s(own, at, chip)
-        + never_hidden * summed
-        + optimizer_s(held, sharded, chip)
+    tensor, expert, context = _least_messages(problem, own, at, chip)
+    parts = Parts(
+        computing=passes(own, at),
+        tensor=tensor,
+        expert=expert,
+        context=context,
+        head=head_of(own.head),
+        waiting=choices.least_bubble,
+        boundary=_least_boundary_s(own, at, chip),
+        each=0.0,
+        once=never_hidden * messages.least_sum_s(held, at, chip),
+        optimizer=optimizer_s(held, sharded, chip),
     )
-    return Bounds(step, _least_memory(problem, architecture, at))
+    return Bounds(added_up(architecture.n_layers, at, parts).total, _least_memory(problem, architecture, at))
+
+
+def _least_messages(
+    problem: TrainingProblem, own: Work, at: Layout, chip: Chip
+) -> tuple[Number, Number, Number]:
+    """Messages of all layers for one microbatch, each at least; norms split over the sequence or not."""
+    ways = [
+        layer_messages(own, replace(at, sequence_parallel=sequence), chip)
+        for sequence in set(problem.setup.sequence_parallel)
+    ]
+    tensor, expert, context = (np.minimum.reduce(same) for same in zip(*ways, strict=True))
+    return tensor, expert, context
 
 
 def _layers_s(problem: TrainingProblem, own: Work, at: Layout, chip: Chip) -> Number:
     """Seconds of all layers for one microbatch at least: computing, and messages that nothing hides."""
-    ways = [
-        sum(layer_messages(own, replace(at, sequence_parallel=sequence), chip))
-        for sequence in set(problem.setup.sequence_parallel)
-    ]
-    return passes(own, at).total + np.minimum.reduce(ways)
+    return passes(own, at).total + sum(_least_messages(problem, own, at, chip))
 
 
 def _at(problem: TrainingProblem, splits: Splits) -> Layout:

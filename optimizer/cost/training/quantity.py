@@ -18,7 +18,7 @@ from optimizer.cost.training.activations import half_bytes as kept_bytes
 from optimizer.cost.training.layout import Layout, layout_of
 from optimizer.cost.training.memory import Parameters, half_bytes_of, tables_bytes
 from optimizer.cost.training.pipeline import bubble_stages
-from optimizer.cost.training.step import Passes, data_parallel_s, optimizer_s, passes
+from optimizer.cost.training.step import Passes, data_parallel_s, head_of, optimizer_s, passes
 from optimizer.cost.training.work import Shape, Work, forward_step, head_s, part_work, rates_of, work_of
 from optimizer.spec.chip import Chip
 from optimizer.spec.training import TrainingSetup
@@ -60,8 +60,8 @@ def base_s(run: TrainingRun, d_model: Number, vocab_size: int, tied: bool, posit
     held = _tables(at, d_model, vocab_size, tied, positions)
     none = Work(reduced_bytes=2.0 * run.shape.tokens * d_model)
     forward = head_s(d_model, vocab_size, rates_of(chip, run.shape), run.shape)
-    head = 3 * forward
-    each, once = data_parallel_s(chip, at, held, Passes(forward, 2 * forward, 0.0), 1.0)
+    head = head_of(forward)
+    each, once = data_parallel_s(chip, at, held, Passes(forward, head - forward, 0.0), 1.0)
     repeats = at.n_microbatches + bubble_stages(at) / at.pipeline_parallel
     return (
         repeats * head
@@ -108,7 +108,7 @@ def _share(run: TrainingRun, at: Layout, own: Work, held: Parameters, behind: Wo
     hiding = behind or own
     repeated = 2 + at.recompute_layers
     sent = repeated * (messages.tensor_s(own, at, chip) + messages.expert_s(own, at, chip))
-    layer = computing.forward + computing.backward + computing.again + sent
+    layer = computing.total + sent
     layer = layer + messages.context_s(hiding, at, chip)
     each, once = data_parallel_s(chip, at, held, passes(hiding, at), 1.0)
     return (_runs(at) * (layer + each) + once + optimizer_s(held, at, chip)) / p

@@ -82,27 +82,71 @@ def layer_messages(own: Work, at: Layout, chip: Chip) -> tuple[Number, Number, N
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a step is made of: seconds of one microbatch over all layers, and of what comes once a step."""
+
+    computing: Passes
+    tensor: Number
+    """Exposed messages of all layers for one microbatch, by the parallelism that sends them."""
+    expert: Number
+    context: Number
+    head: Number
+    """Forward and backward of the head and the loss."""
+    waiting: Number
+    """Mean stages of waiting."""
+    boundary: Number
+    """Messages between stages, in a step."""
+    each: Number
+    """Exposed weights and gradients of one microbatch."""
+    once: Number
+    """The same, once a step."""
+    optimizer: Number
+
+
 def step_times(n_layers: int, chip: Chip, at: Layout, own: Work, held: Parameters) -> StepTimes:
     """The step, from the work of one microbatch over all layers and the parameters of a rank."""
-    m, share = at.n_microbatches, stage_layers(n_layers, at) / n_layers
-    computing = passes(own, at)
+    computing, share = passes(own, at), stage_layers(n_layers, at) / n_layers
     tensor, expert, context = layer_messages(own, at, chip)
-    layers = computing.total + tensor + expert + context
-    head = 3 * own.head
-    slowest = slowest_stage(n_layers, at, layers / n_layers, head)
     each, once = data_parallel_s(chip, at, held, computing, share)
+    parts = Parts(
+        computing=computing,
+        tensor=tensor,
+        expert=expert,
+        context=context,
+        head=head_of(own.head),
+        waiting=bubble_stages(at),
+        boundary=messages.boundary_s(own, at, chip),
+        each=each,
+        once=once,
+        optimizer=optimizer_s(held, at, chip),
+    )
+    return added_up(n_layers, at, parts)
+
+
+def head_of(forward: Number) -> Number:
+    """Seconds of the head and the loss for one microbatch: backward is twice the products."""
+    return 3 * forward
+
+
+def added_up(n_layers: int, at: Layout, parts: Parts) -> StepTimes:
+    """The step that its parts make; of the least that each part may be, the least that the step may be."""
+    m, share = at.n_microbatches, stage_layers(n_layers, at) / n_layers
+    computing = parts.computing
+    layers = computing.total + parts.tensor + parts.expert + parts.context
+    slowest = slowest_stage(n_layers, at, layers / n_layers, parts.head)
     return StepTimes(
         forward=m * share * computing.forward,
         backward=m * share * computing.backward,
         recompute=m * share * computing.again,
         head=m * (slowest - share * layers),
-        tensor_parallel=m * share * tensor,
-        expert_parallel=m * share * expert,
-        context_parallel=m * share * context,
-        bubble=bubble_stages(at) * ((layers + head) / at.pipeline_parallel + each),
-        pipeline=messages.boundary_s(own, at, chip),
-        data_parallel=m * each + once,
-        optimizer=optimizer_s(held, at, chip),
+        tensor_parallel=m * share * parts.tensor,
+        expert_parallel=m * share * parts.expert,
+        context_parallel=m * share * parts.context,
+        bubble=parts.waiting * ((layers + parts.head) / at.pipeline_parallel + parts.each),
+        pipeline=parts.boundary,
+        data_parallel=m * parts.each + parts.once,
+        optimizer=parts.optimizer,
     )
 
 
