@@ -80,7 +80,7 @@ def carried(
     solved = maximise(programme.objective, programme.rows(), [*limits, *[0] * programme.balances], watch)
     shares, of_each = programme.read(solved.variables)
     left = solved.duals[len(programme.used) :]
-    whole = [min(Fraction(1), max(Fraction(0), 1 - s)) for s in left[: len(demand)]]
+    whole = [1 - s for s in left[: len(demand)]]  # from 0 to 1: above 1 no dual of a vertex is of use
     reasons = _reasons(whole, left[len(demand) :], {phases[key] for key, n in replicas.items() if n})
     return Carried(solved.value, shares, of_each, reasons)
 
@@ -144,7 +144,7 @@ def _reasons(whole: list[Fraction], balances: Sequence[Fraction], used: set[str]
         ]
         return (Worth(tuple(p for p, _ in halves), tuple(d for _, d in halves)),)
     prefill, decode = Worth(tuple(whole), nothing), Worth(nothing, tuple(whole))
-    return ((decode,) if "prefill" in used else ()) + ((prefill,) if "prefill" not in used else ())
+    return (decode if "prefill" in used else prefill,)
 
 
 @dataclass(frozen=True)
