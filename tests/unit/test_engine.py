@@ -5,12 +5,26 @@ shrinking an architecture lattice) is answered OPTIMAL by OR-Tools 9.15 at 11,76
 at 10,899,039,040 without; the second is right, as its own solution, evaluated here by hand, shows.
 """
 
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ortools.sat.python import cp_model
 
-from optimizer.solver.engine import Solve, SolveSettings, engine_version, prove, solve
+from optimizer.solver import engine as engine_module
+from optimizer.solver.engine import (
+    Solve,
+    SolveSettings,
+    _bound,
+    cancelled_by,
+    engine_version,
+    prove,
+    solve,
+)
+from optimizer.watch import Watch
 
 DATA = Path(__file__).parent.parent / "data" / "cp_sat_wrong_optimal.pb.txt"
 WRONG, RIGHT = 11_760_193_064, 10_899_039_040
@@ -95,6 +109,104 @@ def test_two_answers_that_differ_are_no_proof(monkeypatch: pytest.MonkeyPatch) -
     answer, agreed = prove(small())
     assert answer.objective == 2
     assert not agreed
+
+
+BEST, SOME = (Solve(status, 5, 5, (5,), 0.0) for status in ("optimal", "feasible"))
+NONE = Solve("infeasible", None, None, (), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "believed", "agreed"),
+    [
+        ([BEST, BEST], BEST, True),
+        ([NONE, NONE], NONE, True),
+        ([SOME, SOME], SOME, False),  # the same plan twice is no proof
+        ([BEST, NONE, NONE], NONE, True),  # the third confirms the second
+        ([BEST, NONE, BEST], NONE, False),
+        ([NONE, BEST, BEST], BEST, True),
+        ([BEST, SOME, SOME], SOME, False),
+        ([BEST, SOME, BEST], SOME, False),
+    ],
+)
+def test_what_is_believed_of_two_answers_and_a_third(
+    monkeypatch: pytest.MonkeyPatch, said: list[Solve], believed: Solve, agreed: bool
+) -> None:
+    """The first presolves; those after it do not, and the last begins elsewhere."""
+    answers, asked = iter(said), []
+    monkeypatch.setattr("optimizer.solver.engine.solve", lambda m, s, w: asked.append(s) or next(answers))
+    assert prove(small(), SolveSettings(seed=4, workers=2)) == (believed, agreed)
+    ways = [SolveSettings(4, 2), SolveSettings(4, 2, False), SolveSettings(5, 2, False)]
+    assert asked == ways[: len(said)]
+
+
+def test_one_solve_is_reproducible_and_presolves() -> None:
+    assert SolveSettings() == SolveSettings(seed=0, workers=1, presolve=True)
+
+
+def test_a_bound_is_a_whole_number_that_is_no_higher() -> None:
+    """A millionth is what a float may lack; the engine's greatest figure is none."""
+    found = [_bound(value) for value in (7.0, 6.9999999, 6.9, -3.0, -3.1, 2.0**61, 2.0**62, -(2.0**63))]
+    assert found == [7, 7, 6, -3, -4, 2**61, None, None]
+
+
+def test_what_is_told_of_a_model_without_a_goal_and_of_one_without_an_answer() -> None:
+    free = cp_model.CpModel()
+    x = free.new_int_var(3, 3, "x")
+    assert solve(free) == Solve("optimal", None, None, (3,), solve(free).deterministic_time)
+    free.add(x == 4)
+    found = solve(free)
+    assert (found.status, found.objective, found.bound, found.values) == ("infeasible", None, None, ())
+
+
+@pytest.mark.parametrize("settings", [SolveSettings(9, 3, False), SolveSettings(1, 1, True)])
+def test_an_engine_is_run_as_it_is_set(monkeypatch: pytest.MonkeyPatch, settings: SolveSettings) -> None:
+    """Ctrl-C is Python's: CP-SAT would swallow it."""
+    seen: list[Any] = []
+    honest = engine_module.helper().SolveWrapper
+
+    class Watched:
+        def __init__(self) -> None:
+            self.own = honest()
+
+        def set_parameters(self, parameters: Any) -> None:
+            seen.append(parameters)
+            self.own.set_parameters(parameters)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.own, name)
+
+    real = engine_module.helper()
+    own = SimpleNamespace(SatParameters=real.SatParameters, SolveWrapper=Watched)
+    monkeypatch.setattr(engine_module, "helper", lambda: own)
+    solve(small(), settings, Watch.within(60), 7.0)
+    (told,) = seen
+    assert (told.random_seed, told.num_workers, told.cp_model_presolve) == (
+        settings.seed,
+        settings.workers,
+        settings.presolve,
+    )
+    assert not told.catch_sigint_signal
+    assert told.max_deterministic_time == 7.0 and 50 < told.max_time_in_seconds <= 60
+    solve(small(), settings)
+    assert seen[1].max_deterministic_time == seen[1].max_time_in_seconds == float("inf")
+
+
+def test_somebody_who_cancels_is_looked_for_while_an_engine_runs_and_no_longer() -> None:
+    stops: list[int] = []
+    with cancelled_by(Watch(), lambda: stops.append(1)):
+        assert "archsat cancel" not in [thread.name for thread in threading.enumerate()]
+    asked = threading.Event()
+    with cancelled_by(Watch(cancelled=asked.is_set), lambda: stops.append(1)):
+        (looking,) = [t for t in threading.enumerate() if t.name == "archsat cancel"]
+        assert looking.daemon  # an engine that hangs does not keep the interpreter
+        time.sleep(0.25)
+        assert stops == []
+        asked.set()
+        until = time.monotonic() + 10
+        while len(stops) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+    assert len(stops) >= 2, "again, should the engine not have been running yet"
+    assert not looking.is_alive()
 
 
 def test_a_time_limit_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,11 @@ def test_a_programme_solved_by_hand() -> None:
     assert found == Solved(F(36), (F(2), F(6)), (F(0), F(3, 2), F(1)))
 
 
+def test_a_row_that_was_reached_first_may_be_left_again() -> None:
+    """x is worth more and rises to 1, where x - y <= 1 holds it; the optimum is y = 6."""
+    assert proven([10, 9], [[3, 1], [1, -1]], [6, 1]).variables == (0, 6)
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_every_optimum_is_proven_by_its_duals(seed: int) -> None:
     draw = Random(seed)
