@@ -69,13 +69,14 @@ def _together(plans: Sequence[FleetPlan]) -> FleetPlan:
     parts = [plan.proved for plan in plans]
     known = {part.status for part in parts}
     status = next(s for s in ("infeasible", "unknown", "feasible", "optimal") if s in known)
-    objectives, bounds = [p.objective for p in parts], [p.bound for p in parts]
-    has_plan = status in ("feasible", "optimal")
+    objectives = [part.objective for part in parts if part.objective is not None]
+    bounds = [part.bound for part in parts if part.bound is not None]
+    has_plan = len(objectives) == len(parts)
     proved = Proved(
         status=status,
         values=(),
-        objective=sum(o or 0 for o in objectives) if has_plan else None,
-        bound=None if status == "infeasible" or None in bounds else sum(b or 0 for b in bounds),
+        objective=sum(objectives) if has_plan else None,
+        bound=sum(bounds) if len(bounds) == len(parts) else None,
         solves=sum(part.solves for part in parts),
         confirmed_by=tuple(dict.fromkeys(said for part in parts for said in part.confirmed_by)),
     )
@@ -102,23 +103,23 @@ class _Rounds:
         while True:
             proved = prove(self.fleet.m, self.settings, self.watch, confirm=settled)
             self._note(proved)
-            proven = proved.status in ("optimal", "infeasible")
             try:
                 shares = self.fleet.shares(proved.values, self.watch) if proved.values else None
-                self.watch.check()
             except Stopped:
                 return self._stopped()
             if shares is not None:
                 found = FleetPlan(proved, self.fleet.replicas(proved.values), shares)
                 self._better(found)
-                if proven:
+                if proved.status == "optimal":
                     return replace(found, proved=replace(proved, solves=self.solves))
-            elif proved.values:
+            elif proved.status == "infeasible":
+                return FleetPlan(replace(proved, solves=self.solves), {}, {})
+            if self.watch.over:
+                return self._stopped()
+            if shares is None and proved.values:
                 settled = False
                 self._first()
                 continue
-            if proven:
-                return FleetPlan(replace(proved, solves=self.solves), {}, {})
             if settled:
                 return self._stopped()
             settled = True
@@ -213,10 +214,10 @@ class _Fleet:
         for b in range(buckets):
             one = tuple(Fraction(int(at == b)) for at in range(buckets))
             for worth in (Worth(one, zero), Worth(zero, one)):
-                self._reason(service, worth, {})
+                self._reason(service, worth, None)
         for _, item in mine:
             for k in range(len(item.setups)):
-                self._reason(service, _tuned(item, k), {})
+                self._reason(service, _tuned(item, k), None)
 
     @property
     def parts(self) -> list[Part]:
@@ -360,8 +361,8 @@ class _Fleet:
                 return found
         return carried(*asked)
 
-    def _reason(self, service: int, worth: Worth, replicas: Mapping[Key, int]) -> None:
-        """A row that says what replicas can carry, in whole numbers that still refuse these."""
+    def _reason(self, service: int, worth: Worth, replicas: Mapping[Key, int] | None) -> None:
+        """A row that says what replicas can carry, in whole numbers that still refuse these, or none at all."""
         demand = self.demand[service]
         each: dict[Key, Fraction] = {}
         for key in self.at:
@@ -375,16 +376,16 @@ class _Fleet:
             sums.append((row, math.ceil(rest)))
             self._once(row | {self.served[service]: -1}, -math.ceil(rest))
             return
-        need = sum(demand) - rest
+        need, these = sum(demand) - rest, replicas or {}
         for scale in _SCALES:
             row = {self.at[key][0]: math.ceil(r * scale) for key, r in each.items() if r}
             low = math.floor(need * scale)
             size = sum(c * self.m.highs[v] for v, c in row.items())
-            if size <= MOST and sum(row.get(self.at[key][0], 0) * n for key, n in replicas.items()) < low:
+            if size <= MOST and sum(row.get(self.at[key][0], 0) * n for key, n in these.items()) < low:
                 divisor = math.gcd(*row.values()) or 1
                 self._once({v: c // divisor for v, c in row.items()}, -(-low // divisor))
                 return
-        if replicas or not need:
+        if replicas is not None or not need:
             raise InputError("requests_per_s: too much traffic, or rates too close, to plan exactly")
 
     def _once(self, row: Mapping[int, int], low: int) -> None:

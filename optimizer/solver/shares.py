@@ -75,14 +75,13 @@ def carried(
     watch: Watch = UNWATCHED,
 ) -> Carried:
     """The most that replicas carry, exactly; `rates` of one replica are by bucket, 0 where it serves none."""
-    programme = _programme(demand, rates, phases, replicas)
+    programme = _Programme(demand, rates, phases, sorted(replicas))
     limits = [*(replicas[key] for key in programme.used), *demand]
     solved = maximise(programme.objective, programme.rows(), [*limits, *[0] * programme.balances], watch)
     shares, of_each = programme.read(solved.variables)
     left = solved.duals[len(programme.used) :]
     whole = [1 - s for s in left[: len(demand)]]  # from 0 to 1: above 1 no dual of a vertex is of use
-    reasons = _reasons(whole, left[len(demand) :], {phases[key] for key, n in replicas.items() if n})
-    return Carried(solved.value, shares, of_each, reasons)
+    return Carried(solved.value, shares, of_each, (_reason(whole, left[len(demand) :]),))
 
 
 def carried_in_floats(
@@ -97,7 +96,7 @@ def carried_in_floats(
     The most even share of every bucket is asked for. What carries everything does with room to spare, so that
     no rounding matters; reasons are true whatever the floats are. Of what carries less no shares are given.
     """
-    programme = _programme(demand, rates, phases, replicas)
+    programme = _Programme(demand, rates, phases, sorted(replicas))
     rows, limits = programme.even(replicas)
     size = len(programme.busy) + programme.balances // 2
     found = linear([0.0] * size + [1.0], rows, limits, watch)
@@ -119,32 +118,18 @@ def carried_in_floats(
     if not most:
         return None
     worth = [y / most for y in each]
-    used = {phases[key] for key, n in replicas.items() if n}
-    reasons = _reasons(worth[: len(demand)], worth[len(demand) :], used)
-    return Carried(Fraction(0), {}, (), reasons)
+    return Carried(Fraction(0), {}, (), (_reason(worth[: len(demand)], worth[len(demand) :]),))
 
 
-def _programme(
-    demand: Sequence[int],
-    rates: Mapping[Key, Sequence[int]],
-    phases: Mapping[Key, str],
-    replicas: Mapping[Key, int],
-) -> "_Programme":
-    used = [key for key, n in sorted(replicas.items()) if n]
-    paired = {phases[key] for key in used} >= {"prefill", "decode"}
-    return _Programme(demand, rates, phases, [k for k in used if paired or phases[k] == "aggregated"])
-
-
-def _reasons(whole: list[Fraction], balances: Sequence[Fraction], used: set[str]) -> tuple[Worth, ...]:
-    nothing = (Fraction(0),) * len(whole)
-    if balances:
-        halves = [
-            (u * p / (p + d), u * d / (p + d)) if p + d else (u, Fraction(0))
-            for u, p, d in zip(whole, balances[: len(whole)], balances[len(whole) :], strict=True)
-        ]
-        return (Worth(tuple(p for p, _ in halves), tuple(d for _, d in halves)),)
-    prefill, decode = Worth(tuple(whole), nothing), Worth(nothing, tuple(whole))
-    return (decode if "prefill" in used else prefill,)
+def _reason(whole: list[Fraction], balances: Sequence[Fraction]) -> Worth:
+    """The worth of each bucket, split as the two phases of pairs limit them; without pairs, of prefill."""
+    if not balances:
+        return Worth(tuple(whole), (Fraction(0),) * len(whole))
+    halves = [
+        (u * p / (p + d), u * d / (p + d)) if d else (u, Fraction(0))
+        for u, p, d in zip(whole, balances[: len(whole)], balances[len(whole) :], strict=True)
+    ]
+    return Worth(tuple(p for p, _ in halves), tuple(d for _, d in halves))
 
 
 @dataclass(frozen=True)

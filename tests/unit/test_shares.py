@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from optimizer.solver import shares
-from optimizer.solver.shares import Worth, _Programme, _reasons, carried, carried_in_floats
+from optimizer.solver.shares import Worth, _Programme, _reason, carried, carried_in_floats
 
 A, P, D = (0, 0), (1, 0), (2, 0)
 PHASES = {A: "aggregated", P: "prefill", D: "decode"}
@@ -82,25 +82,33 @@ def test_half_a_pair_carries_nothing_for_want_of_the_other(lone: tuple[int, int]
 
 
 def test_a_setup_without_replicas_lacks_like_one_that_is_not_there() -> None:
-    found = carried([5], {A: [2], P: [9], D: [9]}, PHASES, {A: 1, P: 0, D: 3})
-    assert (found.served, found.reasons) == (2, (Worth((F(1),), (F(0),)),))
+    for find in (carried, carried_in_floats):
+        found = find([5], {A: [2], P: [9], D: [9]}, PHASES, {A: 1, P: 0, D: 3})
+        assert found is not None
+        assert found.reasons == (Worth((F(1),), (F(0),)),)
 
 
 def test_the_worth_of_a_pair_is_split_as_its_phases_limit_it() -> None:
-    whole, balances = [F(1, 2), F(0), F(1), F(1, 5)], [F(3, 4), F(0), F(1), F(0), F(1, 4), F(0), F(2), F(0)]
-    (worth,) = _reasons(whole, balances, {"prefill", "decode"})
-    assert worth.prefill == (F(3, 8), F(0), F(1, 3), F(1, 5))
-    assert worth.decode == (F(1, 8), F(0), F(2, 3), F(0))
+    whole = [F(1, 2), F(0), F(1), F(1, 5), F(1, 3)]
+    balances = [F(3, 4), F(0), F(1), F(0), F(2), F(1, 4), F(0), F(2), F(0), F(2)]
+    worth = _reason(whole, balances)
+    assert worth.prefill == (F(3, 8), F(0), F(1, 3), F(1, 5), F(1, 6))
+    assert worth.decode == (F(1, 8), F(0), F(2, 3), F(0), F(1, 6))
 
 
 def test_of_a_pair_no_phase_carries_more_than_the_other() -> None:
-    programme = _Programme([10, 10], {A: [4, 2], P: [6, 3], D: [5, 0]}, PHASES, [A, P, D])
-    busy = [F(1, 2), F(1), F(1), F(1, 3), F(2)]
-    done, whole = programme.read([*busy, F(5), F(7)])
-    assert done == {(*A, 0): 2, (*A, 1): 2, (*P, 0): 5, (*D, 0): 5}
-    assert whole == (2 + 5, 2)
-    done, whole = programme.read([*busy, F(9), F(9)])
-    assert (done[*P, 0], done[*D, 0], whole) == (6, 6, (2 + 6, 2))
+    """Two setups prefill 6 and 3 of the first bucket; of the others one pool lacks the other."""
+    other = (1, 1)
+    rates = {A: [4, 2, 0], P: [6, 3, 0], other: [2, 0, 0], D: [5, 0, 4]}
+    programme = _Programme([20, 20, 20], rates, PHASES | {other: "prefill"}, [A, P, other, D])
+    busy = [F(1, 2), F(1), F(1), F(1, 3), F(3, 2), F(2), F(1, 2)]
+    whole_replicas = {(*A, 0): 2, (*A, 1): 2}
+    done, whole = programme.read([*busy, F(5), F(7), F(7)])
+    assert done == whole_replicas | {(*P, 0): F(10, 3), (*other, 0): F(5, 3), (*D, 0): 5}
+    assert whole == (2 + 5, 2, 0)
+    done, whole = programme.read([*busy, F(12), F(7), F(7)])
+    assert done == whole_replicas | {(*P, 0): 6, (*other, 0): 3, (*D, 0): 9}
+    assert whole == (2 + 9, 2, 0)
 
 
 # In floats.
