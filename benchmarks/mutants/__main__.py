@@ -199,14 +199,13 @@ def _stages(
 ) -> list[list[str]]:
     """Tests that call the function: first those that killed before and the quick ones, then all in budget.
 
-    Of test files, those that import the module come first. A line outside all functions is met by every test
-    that calls into the module or into one that imports it, and then by any test, since plug-ins are found by
-    their folder.
+    Of test files, those that import the module come first. A line outside all functions, or of a class
+    without any, is met by every test that calls into the module or into one that imports it, and then by
+    any test, since plug-ins are found by their folder.
     """
-    if change.where:
-        name = f"{change.file} {change.where}"
-        rank = {t: 0 for t, own in known.items() if any(_inside(call, name) for call in own["calls"])}
-    else:
+    name = f"{change.file} {change.where}"
+    rank = {t: 0 for t, own in known.items() if change.where and any(_inside(c, name) for c in own["calls"])}
+    if not rank:
         files = [change.file, *near]
         first = {t: {call.split(" ")[0] for call in own["calls"]} for t, own in known.items()}
         rank = {t: next((i for i, f in enumerate(files) if f in own), len(files)) for t, own in first.items()}

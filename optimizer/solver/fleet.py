@@ -362,7 +362,7 @@ class _Fleet:
         return carried(*asked)
 
     def _reason(self, service: int, worth: Worth, replicas: Mapping[Key, int] | None) -> None:
-        """A row that says what replicas can carry, in whole numbers that still refuse these, or none at all."""
+        """A row that says what replicas can carry, in whole numbers that still refuse these, or none."""
         demand = self.demand[service]
         each: dict[Key, Fraction] = {}
         for key in self.at:
