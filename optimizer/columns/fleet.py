@@ -63,6 +63,8 @@ class FleetColumns:
     same: tuple[bool, ...]
     """Whether one setup a phase must serve all of a service."""
     dropped: dict[str, int]
+    complete: bool = True
+    """Whether every setup has a price; what is proven of some is not proven of all."""
 
 
 def items_of(

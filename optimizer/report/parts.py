@@ -48,6 +48,8 @@ def headline(result: Any, better: str = "point of the lattice") -> Text:
         text.append(f"{result.problem['question']}\n", style="italic")
     text.append(result.status.upper(), style=_STYLE[result.status])
     _reached(text, result.objective, result.status, better)
+    stopped = getattr(result, "stopped", "")
+    text.append(f"; {stopped}" if stopped else "")
     for assumption in result.assumptions:
         if assumption.caveat and result.objective.value is not None:
             text.append(f"\ncaution: {assumption.name} {assumption.value}", style="yellow")

@@ -62,7 +62,7 @@ def optimum(
         return (
             nothing
             if columns.complete
-            else replace(nothing, status=_UNPROVEN[nothing.status], bounds={}, confirmed_by=())
+            else replace(nothing, status=UNPROVEN[nothing.status], bounds={}, confirmed_by=())
         )
     model = _Model(columns, usable, bounds, wanted)
     goals: dict[str, Mapping[int, int]] = {}
@@ -84,7 +84,7 @@ def optimum(
     counts = model.counts(plan.values) if plan else {}
     status = _status(proofs, len(objectives))
     return Packed(
-        status=status if columns.complete else _UNPROVEN[status],
+        status=status if columns.complete else UNPROVEN[status],
         counts=counts,
         values=_worth(goals, plan.values if plan else ()),
         bounds=limits if columns.complete else {},
@@ -101,7 +101,7 @@ def _worth(goals: Mapping[str, Mapping[int, int]], solution: Sequence[int]) -> d
     return {n: sum(c * solution[i] for i, c in goal.items()) / SCALE.get(n, 1) for n, goal in goals.items()}
 
 
-_UNPROVEN = {"optimal": "feasible", "infeasible": "unknown", "feasible": "feasible", "unknown": "unknown"}
+UNPROVEN = {"optimal": "feasible", "infeasible": "unknown", "feasible": "feasible", "unknown": "unknown"}
 """What an answer over some of the configurations is over all."""
 
 

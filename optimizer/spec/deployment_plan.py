@@ -62,12 +62,14 @@ class DeploymentPlan(Strict):
 class DeploymentCertificate(Strict):
     """Why the answer can be believed."""
 
+    setups: int = 0
+    """Chips, splits and formats there are to price, of a fleet for each size of request; 0 where none is."""
     columns: int
     """Replica configurations priced or read."""
     columns_solved: int
     """Those left after bounds and dominance."""
     dropped: dict[str, int]
-    """Reason to number of configurations."""
+    """Reason to number of configurations, or of setups that were not priced."""
     engine: str
     engine_version: str
     solves: int
@@ -80,6 +82,8 @@ class DeploymentResult(Solved):
     """What a deployment study returns; `wall_s` is the only field that differs between two equal runs."""
 
     status: Status
+    stopped: str = ""
+    """How many setups had a price when the study was stopped, where not all had."""
     objective: Objective
     architecture: str | None
     deployment: Pools | None = None

@@ -48,6 +48,8 @@ class FleetResult(Solved):
     """What a fleet study returns; `wall_s` is the only field that differs between two equal runs."""
 
     status: Status
+    stopped: str = ""
+    """How many setups had a price when the study was stopped, where not all had."""
     objective: Objective
     deployment: FleetDeployment | None = None
     chips: dict[str, int] = {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.replica_costs import UNPRICED
 from optimizer.errors import Unlimited
 from optimizer.solver.deployment import Objectives, Packed, optimum
 from optimizer.solver.engine import engine_version
@@ -15,10 +16,11 @@ from optimizer.spec.deployment_plan import DeploymentCertificate, DeploymentResu
 from optimizer.spec.plan import Assumption, Binding, Objective
 from optimizer.studies.assumptions import chips_assumed
 from optimizer.studies.binding import UNLIMITED, WhatBinds, what_binds
-from optimizer.studies.deploy_columns import all_bounds, prepare, pricing
+from optimizer.studies.deploy_columns import all_bounds, offered_by, prepare, priced_of, pricing, setups_of
 from optimizer.studies.deploy_explain import explain_deployment
 from optimizer.studies.deployment_outcome import DeploymentOutcome
 from optimizer.studies.deployment_search import DeploymentSearch
+from optimizer.studies.least_deployment import highest, least_total
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
 from optimizer.watch import Stopped, Watch
@@ -45,9 +47,9 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     Raises InputError for what cannot be asked, InternalMismatch if an answer fails its own check.
     """
     start = time.monotonic()
-    watch = options.watch()
+    watch, offered = options.watch(), offered_by(problem)
     try:
-        columns = prepare(problem, None, pricing(watch))
+        columns = prepare(problem, offered, pricing(watch))
     except Stopped:
         return _nothing_priced(problem, options, time.monotonic() - start)
     study = _Study(problem, columns, options, watch)
@@ -63,6 +65,7 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     binds = study.binds(found) if found.status == "optimal" and plan.counts else WhatBinds(())
     return DeploymentResult(
         status=found.status,
+        stopped=priced_of(setups_of(problem, offered), columns.dropped.get(UNPRICED, 0)),
         objective=study.objective(found),
         architecture=problem.architecture,
         deployment=Pools(pools=outcome.pools()) if plan.counts else None,
@@ -82,15 +85,17 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
 def _nothing_priced(problem: DeploymentProblem, options: Options, seconds: float) -> DeploymentResult:
     """Stopped before the first configuration had a price."""
     name, sense = problem.objectives[0]
-    shown = problem.maximize or name
+    shown, offered = problem.maximize or name, offered_by(problem)
+    setups = setups_of(problem, offered)
     return DeploymentResult(
         status="unknown",
+        stopped=priced_of(setups, setups),
         objective=Objective(
             name=shown,
             sense="min" if sense > 0 else "max",
             value=None,
             unit=UNITS[shown],
-            bound=None,
+            bound=least_total(problem, offered, name),
             gap=None,
         ),
         architecture=problem.architecture,
@@ -102,9 +107,10 @@ def _nothing_priced(problem: DeploymentProblem, options: Options, seconds: float
         conflict=None,
         assumptions=(),
         certificate=DeploymentCertificate(
+            setups=setups,
             columns=0,
             columns_solved=0,
-            dropped={},
+            dropped={UNPRICED: setups},
             engine="none",
             engine_version=engine_version(),
             solves=0,
@@ -159,6 +165,8 @@ class _Study:
         """What was optimised, reached and proven."""
         name, sense = self.problem.objectives[0]
         value, bound = found.values.get(name), found.bounds.get(name)
+        if found.status in ("feasible", "unknown"):
+            bound = highest(bound, least_total(self.problem, self.columns.supplies, name))
         shown = self.problem.maximize or name
         if shown == "output_tokens_per_s":
             per = self.problem.workload.output_tokens
@@ -251,6 +259,7 @@ class _Study:
     def certificate(self, found: Packed, plan: Packed) -> DeploymentCertificate:
         """Why the answer can be believed."""
         return DeploymentCertificate(
+            setups=setups_of(self.problem, self.columns.supplies),
             columns=len(self.columns.replicas),
             columns_solved=found.columns,
             dropped=dict(self.columns.dropped) | dict(found.dropped),

@@ -22,7 +22,7 @@ from optimizer.spec.deployment_plan import DeploymentPlan
 from optimizer.spec.plan import Conflict
 from optimizer.spec.studies import Aim, Answer, Work
 from optimizer.studies.deploy import ANY_TRAFFIC, UNITS
-from optimizer.studies.deploy_columns import all_bounds, offered_by, prepare, pricing, setups_of
+from optimizer.studies.deploy_columns import all_bounds, offered_by, prepare, priced_of, pricing, setups_of
 from optimizer.studies.deploy_explain import explain_deployment
 from optimizer.studies.deployment_moves import Move, is_tighter, moves_of
 from optimizer.studies.deployment_outcome import DeploymentOutcome
@@ -112,7 +112,7 @@ class DeploymentQuestion:
             left = self.columns.dropped.get(UNPRICED, 0)
         except Stopped:
             left = setups
-        return f"{setups - left} of {setups} setups were priced by then" if left else ""
+        return priced_of(setups, left)
 
     def at_hand(self, aim: Aim) -> DeploymentPlan | None:
         """The best plan found in what time is left among what is priced; not proven best."""

@@ -1,41 +1,33 @@
 """The cheapest fleet for several services, or the most traffic it can serve, with its proof."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from optimizer.check_fleet import FleetCheck
-from optimizer.columns.deployment import DeploymentColumns
-from optimizer.columns.fleet import FleetColumns, Item, items_of
-from optimizer.columns.supply import supplies
+from optimizer.columns.fleet import items_of
+from optimizer.columns.replica_costs import UNPRICED
 from optimizer.errors import InputError, InternalMismatch
+from optimizer.solver.deployment import UNPROVEN
 from optimizer.solver.engine import engine_version
 from optimizer.solver.fleet import FleetPlan, plan_fleet
 from optimizer.solver.totals import SCALE
-from optimizer.spec.deployment import DeploymentProblem, Traffic
 from optimizer.spec.deployment_plan import DeploymentCertificate
-from optimizer.spec.fleet import Bucket, FleetProblem, Service
+from optimizer.spec.fleet import FleetProblem
 from optimizer.spec.fleet_plan import FleetDeployment, FleetResult, Part, ServicePool
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation
 from optimizer.studies.assumptions import chips_assumed
 from optimizer.studies.binding import WhatBinds, what_binds
 from optimizer.studies.conflict import smallest_conflict
 from optimizer.studies.deploy import UNITS
-from optimizer.studies.deploy_columns import prepare
+from optimizer.studies.deploy_columns import priced_of, pricing
 from optimizer.studies.deploy_explain import outward, sentence
+from optimizer.studies.fleet_columns import PricedFleet, least_of_fleet, price, setups_of_fleet
+from optimizer.studies.least_deployment import highest
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
 from optimizer.watch import Stopped, Watch
-
-
-@dataclass(frozen=True)
-class PricedFleet:
-    """The columns of a fleet, and the priced replicas of each bucket behind them."""
-
-    columns: FleetColumns
-    buckets: tuple[tuple[DeploymentColumns, ...], ...]
 
 
 def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
@@ -44,13 +36,19 @@ def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
     Raises InputError for what cannot be asked, InternalMismatch if an answer fails its own check.
     """
     start = time.monotonic()
-    study = _FleetStudy(problem, price(problem), options, options.watch())
+    watch = options.watch()
+    try:
+        priced = price(problem, pricing(watch))
+    except Stopped:
+        return _nothing_priced(problem, options, time.monotonic() - start)
+    study = _FleetStudy(problem, priced, options, watch)
     plan = study.plan(study.bounds)
     study.require(plan)
     solved = plan.proved.status
     binds = study.binds(plan) if solved == "optimal" else WhatBinds(())
     return FleetResult(
         status=solved,
+        stopped=priced_of(setups_of_fleet(problem), study.columns.dropped.get(UNPRICED, 0)),
         objective=study.objective(plan),
         deployment=FleetDeployment(pools=study.pools(plan)) if plan.replicas else None,
         chips=study.check(plan).chips(),
@@ -66,47 +64,49 @@ def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
     )
 
 
-def price(problem: FleetProblem) -> PricedFleet:
-    """Price every setup of every service on every bucket, once."""
-    items: list[Item] = []
-    dropped: Counter[str] = Counter()
-    buckets = []
-    for j, service in enumerate(problem.services):
-        priced = tuple(prepare(_single(problem, service, bucket)) for bucket in service.traffic)
-        found, lost = items_of(j, priced, service.constraints.given())
-        items += found
-        dropped += lost
-        buckets.append(priced)
-    known_only = all(service.performance_table is None for service in problem.services)
-    columns = FleetColumns(
-        supplies=supplies(problem.hardware, known_only, problem.documents),
-        names=tuple(service.name for service in problem.services),
-        demands=tuple(tuple(b.requests_per_s for b in s.traffic) for s in problem.services),
-        items=tuple(items),
-        same=tuple((s.deployment or problem.deployment).mix == "same" for s in problem.services),
-        dropped=dict(dropped),
+def _nothing_priced(problem: FleetProblem, options: Options, seconds: float) -> FleetResult:
+    """Stopped before every bucket had a setup with a price."""
+    name, sense = problem.goal
+    setups = setups_of_fleet(problem)
+    return FleetResult(
+        status="unknown",
+        stopped=f"{setups} setups were to be priced, and not every service had one by then",
+        objective=Objective(
+            name=name,
+            sense="min" if sense > 0 else "max",
+            value=None,
+            unit=UNITS[name],
+            bound=least_of_fleet(problem),
+            gap=None,
+        ),
+        certificate=DeploymentCertificate(
+            setups=setups,
+            columns=0,
+            columns_solved=0,
+            dropped={},
+            engine="none",
+            engine_version=engine_version(),
+            solves=0,
+            confirmed_by=(),
+            checker="no plan to check",
+            seed=options.settings.seed,
+        ),
+        wall_s=seconds,
+        version=VERSION,
+        problem=problem.model_dump(mode="json", exclude_unset=True),
     )
-    return PricedFleet(columns, tuple(buckets))
 
 
-def _single(problem: FleetProblem, service: Service, bucket: Bucket) -> DeploymentProblem:
-    """One bucket of one service as a deployment question of its own."""
-    space = service.deployment or problem.deployment
-    if "separated" in space.mode or True in space.second_tier:
-        raise InputError(
-            f"services: {service.name}: a fleet has no mode separated and no second_tier; leave them out"
-        )
-    return DeploymentProblem(
-        name=service.name,
-        architecture=service.architecture,
-        performance_table=service.performance_table,
-        performance_table_rows=bucket.rows,
-        hardware=problem.hardware,
-        documents=problem.documents,
-        deployment=space,
-        workload=Traffic(**bucket.model_dump(exclude={"rows"})),
-        minimize=("chips",),
-    )
+def _of_some(found: FleetPlan) -> FleetPlan:
+    """What an answer over some of the setups is over all."""
+    status = UNPROVEN[found.proved.status]
+    return replace(found, proved=replace(found.proved, status=status, bound=None, confirmed_by=()))
+
+
+def _closest(sense: int, *bounds: float | None) -> float | None:
+    """The bound that says most: the highest on a total, the lowest on what is maximised."""
+    best = highest(*(None if bound is None else sense * bound for bound in bounds))
+    return None if best is None else sense * best
 
 
 @dataclass
@@ -138,7 +138,7 @@ class _FleetStudy:
             self.watch,
         )
         self.solves += found.proved.solves
-        return found
+        return found if self.columns.complete else _of_some(found)
 
     def check(self, plan: FleetPlan) -> FleetCheck:
         """The independent computation of a plan."""
@@ -164,6 +164,8 @@ class _FleetStudy:
         value, bound = (
             None if v is None else sense * v / SCALE[name] for v in (plan.proved.objective, plan.proved.bound)
         )
+        if plan.proved.status in ("feasible", "unknown"):
+            bound = _closest(sense, bound, least_of_fleet(self.problem))
         direction: Literal["min", "max"] = "min" if sense > 0 else "max"
         gap = abs(value - bound) / abs(value) if value and bound is not None else None
         return Objective(name=name, sense=direction, value=value, unit=UNITS[name], bound=bound, gap=gap)
@@ -312,6 +314,7 @@ class _FleetStudy:
     def certificate(self, plan: FleetPlan) -> DeploymentCertificate:
         """Why the answer can be believed."""
         return DeploymentCertificate(
+            setups=setups_of_fleet(self.problem),
             columns=sum(len(c.replicas) for row in self.priced.buckets for c in row),
             columns_solved=sum(len(item.setups) for item in self.columns.items),
             dropped=self.columns.dropped,

@@ -14,7 +14,8 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InputError
 from optimizer.solver.deployment import optimum
 from optimizer.spec.deployment import DeploymentProblem
-from optimizer.studies.deploy_columns import all_bounds, prepare
+from optimizer.studies.deploy_columns import all_bounds, offered_by, prepare
+from optimizer.studies.least_deployment import least_total, weights_gib
 
 
 def mixed(problem: DeploymentProblem, rows: tuple[int, ...]) -> str:
@@ -40,3 +41,22 @@ def case(d: drawn.Draw) -> tuple[DeploymentProblem, tuple[int, ...]]:
 @given(drawn.by_hypothesis(case))
 def test_the_best_mix_is_brute_forces(drawing: Any) -> None:
     mixed(*drawing)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(drawn.by_hypothesis(drawn.deployment))
+def test_no_plan_takes_less_than_is_known_without_a_price(problem: DeploymentProblem) -> None:
+    """The chips of every replica hold the weights, and no optimum is below the bound of a stopped study."""
+    try:
+        columns = prepare(problem)
+    except InputError:  # nothing fits
+        return
+    r, offered = columns.replicas, offered_by(problem)
+    assert (r.chips * r.memory_gib >= weights_gib(problem, offered[0]) * (1 - 1e-9)).all()
+    for name in ("chips", "nodes", "usd_per_hour", "power_w"):
+        least = least_total(problem, offered, name)
+        if least is None:
+            continue
+        found = optimum(columns, ((name, 1),), {"requests_per_s": 1e-8} | all_bounds(problem, offered))
+        if found.counts:
+            assert 0 < least <= found.values[name]

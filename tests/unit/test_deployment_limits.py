@@ -17,11 +17,14 @@ from rich.console import Console
 from optimizer import Variation, explain, frontier, perturb
 from optimizer.columns import replica_costs, separated_costs
 from optimizer.columns.replica_costs import UNPRICED
+from optimizer.report.deploy import report
 from optimizer.solver import deployment
 from optimizer.solver.milp import Milp, Proved
 from optimizer.spec.deployment import DeploymentProblem
-from optimizer.studies import deploy
-from optimizer.studies.deploy_columns import prepare
+from optimizer.spec.fleet import FleetProblem
+from optimizer.studies import deploy, fleet, fleet_columns
+from optimizer.studies.deploy_columns import offered_by, prepare
+from optimizer.studies.least_deployment import least_chips, weights_gib
 from optimizer.studies.solve import Options
 from optimizer.watch import Stopped, Watch
 
@@ -40,6 +43,10 @@ PROBLEM: dict[str, Any] = {
     "workload": {"input_tokens": 2000, "output_tokens": 200, "requests_per_s": 20},
     "minimize": "chips",
 }
+
+
+SETUPS = 2 * 3 * 2 * 2 + 2 * 3 * 2
+"""Chips and degrees, and the attention sides."""
 
 
 def asked(**fields: Any) -> DeploymentProblem:
@@ -67,6 +74,24 @@ def test_pricing_stops_where_it_is_told() -> None:
         prepare(asked(), None, Watch(cancelled=after(0)))
 
 
+@pytest.mark.parametrize("weights", [["bf16"], ["bf16", "fp8"]])
+def test_every_replica_holds_the_weights(weights: list[str]) -> None:
+    """However it is split, its experts apart or not: what the bound of a stopped study rests on."""
+    problem = asked(deployment=PROBLEM["deployment"] | {"weight_dtype": weights, "expert_parallel": [1, 8]})
+    r, offered = prepare(problem).replicas, offered_by(problem)
+    held = r.chips * r.memory_gib + r.expert_chips * r.expert_memory_gib
+    least = weights_gib(problem, offered[0])
+    assert 30.5e9 * (1 if "fp8" in weights else 2) / 2**30 == pytest.approx(least, rel=0.03)
+    assert (held >= least).all()
+    assert held.min() < 2 * least  # it says something
+    on_h100 = asked(
+        hardware=["nvidia-h100-sxm"], deployment={"weight_dtype": weights, "tensor_parallel": [1, 2]}
+    )
+    assert least_chips(on_h100, offered_by(on_h100)) == 1
+    on_l40s = asked(hardware=["nvidia-l40s"], deployment={"weight_dtype": weights, "mode": ["disaggregated"]})
+    assert least_chips(on_l40s, offered_by(on_l40s)) == 2 * (1 if "fp8" in weights else 2)
+
+
 def test_a_plan_among_what_is_priced_is_no_optimum() -> None:
     """The same answer of the solver, over all configurations and over some."""
     best = deploy.solve(asked())
@@ -77,8 +102,12 @@ def test_a_plan_among_what_is_priced_is_no_optimum() -> None:
         assert found.status in ("feasible", "unknown")
         looked.append(found.objective.value)
         assert found.objective.value is None or found.objective.value >= best.objective.value
-        if UNPRICED in found.certificate.dropped:
-            assert (found.objective.bound, found.certificate.confirmed_by) == (None, ())
+        assert found.objective.bound is not None and 0 < found.objective.bound <= best.objective.value
+        left = found.certificate.dropped.get(UNPRICED, 0)
+        assert found.stopped == (f"{SETUPS - left} of {SETUPS} setups were priced by then" if left else "")
+        assert found.stopped in " ".join(printed(report(found)).split())
+        if left:
+            assert (found.certificate.setups, found.certificate.confirmed_by) == (SETUPS, ())
     assert looked[0] is None and looked[-1] is not None
 
 
@@ -94,6 +123,9 @@ def test_a_limit_that_is_over_before_the_first_price() -> None:
     found = deploy.solve(asked(maximize="output_tokens_per_s", minimize=None), Options(time_limit_s=0.0))
     assert (found.status, found.deployment, found.certificate.columns) == ("unknown", None, 0)
     assert (found.objective.name, found.objective.sense) == ("output_tokens_per_s", "max")
+    assert found.objective.bound is None  # the best of what has no price is unknown, and it is said
+    assert found.stopped == f"0 of {SETUPS} setups were priced by then"
+    assert found.stopped in " ".join(printed(report(found)).split())
 
 
 def test_a_later_objective_may_improve_an_earlier_one_that_was_not_proven(monkeypatch) -> None:
@@ -166,7 +198,7 @@ def test_studies_of_many_solves_stop_while_they_price(name: str, monkeypatch: py
         priced, everything = map(
             int, re.fullmatch(r"(\d+) of (\d+) setups were priced by then", found.stopped).groups()
         )
-        assert everything == 2 * 3 * 2 * 2 + 2 * 3 * 2  # chips, degrees; attention sides
+        assert everything == SETUPS
         said.append(priced)
     assert said == sorted(said)
     assert said[0] == 0 and (len(said) < 4 or said[-1] > 0)
@@ -231,6 +263,59 @@ def test_a_journal_is_left_as_it_is_while_configurations_are_priced(tmp_path: Pa
     assert (stopped.status, path.read_bytes()) == ("unknown", kept)
     again = frontier(problem, named, journal=path)
     assert again.model_dump(mode="json") == whole.model_dump(mode="json")
+
+
+TWO: dict[str, Any] = {
+    "name": "two",
+    "hardware": [{"chip": "nvidia-h100-sxm", "max_count": 16}, {"chip": "nvidia-l40s", "max_count": 16}],
+    "deployment": {"tensor_parallel": [1, 2, 4], "batch": [4, 16, 64]},
+    "services": [
+        {
+            "name": name,
+            "architecture": model,
+            "traffic": [
+                {"input_tokens": 500, "output_tokens": 100, "requests_per_s": 5},
+                {"input_tokens": 4000, "output_tokens": 200, "requests_per_s": 1},
+            ],
+        }
+        for name, model in (("large", "Qwen/Qwen3-30B-A3B"), ("small", "meta-llama/Llama-3.1-8B"))
+    ],
+}
+
+
+@pytest.mark.parametrize("goal", [{"minimize": "chips"}, {"maximize": "requests_per_s"}])
+def test_a_fleet_stops_while_it_is_priced(goal: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is priced after the watch is over; what is not proven is not said, and the bound is true."""
+    problem = FleetProblem.model_validate(TWO | goal)
+    best = fleet.solve(problem)
+    assert (best.status, best.stopped, best.certificate.setups) == ("optimal", "", 2 * 2 * 2 * 3)
+    sense = 1 if "minimize" in goal else -1
+    for looks in (0, 3, 8, 14, 20):
+        watched = Asked(looks, monkeypatch)
+        found = fleet.solve(problem, watched.options)
+        monkeypatch.undo()
+        assert watched.late == 0
+        assert found.status == "unknown" and "setup" in found.stopped
+        assert sense * found.objective.bound <= sense * best.objective.value
+        assert found.objective.bound > 0
+
+
+def test_a_part_of_every_bucket_is_a_fleet_but_no_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when each bucket had its share of the time: the largest splits have no price."""
+    problem = FleetProblem.model_validate(TWO | {"minimize": "chips"})
+    best, honest = fleet.solve(problem), fleet_columns.prepare
+
+    def some(single: DeploymentProblem, offered: None, watch: Watch) -> Any:
+        return honest(single, offered, Watch(cancelled=after(9)))
+
+    monkeypatch.setattr(fleet_columns, "prepare", some)
+    found = fleet.solve(problem)
+    assert found.status == "feasible"
+    assert found.objective.value >= best.objective.value >= found.objective.bound > 0
+    assert found.certificate.confirmed_by == ()
+    left = found.certificate.dropped[UNPRICED]
+    assert 0 < left < found.certificate.setups
+    assert found.stopped == f"{24 - left} of 24 setups were priced by then"
 
 
 def printed(what: Any) -> str:
