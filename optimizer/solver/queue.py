@@ -156,7 +156,7 @@ class SliceQueue:
         """The frames of a cell of one setting and one run of widths, without those above the limit."""
         setting, start = cell.settings.start, cell.widths.start
         keys = self.floors_of(setting, start)
-        if keys.min() < bound - CLOSE * abs(bound):
+        if is_below(float(keys.min()), bound):
             raise InternalMismatch(
                 f"setting {setting}: the bound of all its widths, {bound:.9g}, is above that of one of them, "
                 f"{keys.min():.9g}; no answer is given"
@@ -224,6 +224,11 @@ class SliceQueue:
         if lacking:
             known[key] = table
         return table
+
+
+def is_below(value: float, bound: float) -> bool:
+    """Whether a value is below what should bound it, by more than float noise; of inf every number is."""
+    return bool(value < bound - (CLOSE * abs(bound) if np.isfinite(bound) else 0.0))
 
 
 def _edge(limit: float) -> float:

@@ -29,7 +29,7 @@ from optimizer.solver.early import Coarse, coarse
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.model import SliceModel
 from optimizer.solver.oracle import SlicePlans, blocks, slice_plans
-from optimizer.solver.queue import CLOSE, QueuedSlice, SliceQueue
+from optimizer.solver.queue import QueuedSlice, SliceQueue, is_below
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 
 _CLOSE = 1e-12
@@ -308,7 +308,7 @@ def _wanted(limit: float) -> float:
 
 def require_bound(bound: float, best: float, table: FrameTable, row: int) -> None:
     """InternalMismatch if a bound lies above a plan that it is a bound of: then it may have hidden others."""
-    if best < bound - CLOSE * abs(bound):
+    if is_below(best, bound):
         raise InternalMismatch(
             f"slice d_model={table.frame.d_model}, n_layers={int(table.depths[row])}: its bound {bound:.9g} "
             f"is above a plan in it, {best:.9g}; no answer is given"

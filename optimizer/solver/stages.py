@@ -73,7 +73,7 @@ def _nothing_faster(question: Split, best: int) -> bool:
 
     Limits on times are left out, so that it may say no without need, never yes.
     """
-    if question.counts is None or len(question.time) > 1:
+    if len(question.time) > 1:
         return False
     [times], [memories] = question.time, question.memory
     most = [
@@ -81,20 +81,3 @@ def _nothing_faster(question: Split, best: int) -> bool:
         for t, size, room in zip(times, memories, question.capacity, strict=True)
     ]
     return min(most) < 1 or sum(most) < question.total
-
-
-def at_least(times: Matrix, counts: Sequence[int]) -> float:
-    """A lower bound of the slowest stage, memory apart: no stage is faster than its share of the work.
-
-    With weights w_s that add to 1, the slowest is at least sum over s of w_s times each stage's time, and so
-    sum over k of count_k min over s of w_s time_ks; here w_s falls with the mean time of a layer.
-    """
-    stages = range(len(times[0]))
-    total = sum(counts)
-    means = [sum(n * row[s] for n, row in zip(counts, times, strict=True)) / total for s in stages]
-    if not all(means):
-        return 0.0
-    whole = sum(1 / mean for mean in means)
-    return (
-        sum(n * min(row[s] / means[s] for s in stages) for n, row in zip(counts, times, strict=True)) / whole
-    )

@@ -249,11 +249,13 @@ class _Search:
     orders: dict[int, Any] = field(default_factory=dict)
     """Cell number to (rows in the order of their bounds, scores, which splits fit in memory)."""
     priced: dict[int, list[int]] = field(default_factory=dict)
+    bound: float = -np.inf
+    """No setting that is still to be found has a score below this."""
 
     def run(self) -> Found | None:
         cells = self.lattice.cells
         self.counts.cells += len(cells)
-        bound = self.lattice.least(self.lattice.flops_s, self.score)
+        self.bound = self.lattice.least(self.lattice.flops_s, self.score)
         try:
             self._dive()
             self.lattice.bound_cells(self.watch)
@@ -263,13 +265,13 @@ class _Search:
                     self.heap.append(_Entry(least, cell.chip_seconds / self.lattice.chips, number))
             heapq.heapify(self.heap)
             while self.heap:
-                bound = max(bound, self.heap[0].score)
+                self.bound = max(self.bound, self.heap[0].score)
                 if self.best and (self.heap[0].score, self.heap[0].step_s) >= self.best.rank:
                     break
                 self.watch.check()
                 self._take(heapq.heappop(self.heap))
         except Stopped:
-            self.counts.unfinished = bound if self.best is None else min(bound, self.best.score)
+            self.counts.unfinished = self.bound if self.best is None else min(self.bound, self.best.score)
         for number, priced in self.priced.items():
             self.counts.look(cells[number], priced, int((~self.orders[number][2]).sum()))
         return self.best
@@ -289,16 +291,14 @@ class _Search:
         if entry.place < 0:
             self._open(entry.number)
             return
-        rows, scores, _ = self.orders[entry.number]
         self._wait(entry.number, entry.place + 1)
-        row = int(rows[entry.place])
+        row = int(self.orders[entry.number][0][entry.place])
         cell = self.lattice.cells[entry.number]
         self.priced[entry.number].append(row)
         found = _best_inside(cell, row, self.score, self.limits, self.counts)
         if found and (self.best is None or found.rank < self.best.rank):
             self.best = found
-            bound = self.heap[0].score if self.heap else scores[row]
-            done = self.counts.settings_priced
+            bound, done = min(self.bound, found.score), self.counts.settings_priced
             self.watch.say(Progress("training settings", incumbent=found.score, bound=bound, done=done))
 
     def _open(self, number: int) -> None:

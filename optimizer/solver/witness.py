@@ -15,7 +15,7 @@ import numpy as np
 from optimizer.columns.table import FrameTable
 from optimizer.errors import InternalMismatch
 from optimizer.solver.oracle import in_parameter_window, slice_plans
-from optimizer.solver.queue import CLOSE
+from optimizer.solver.queue import is_below
 from optimizer.solver.search import Search, require_bound
 from optimizer.spec.plan import Witnesses
 from optimizer.watch import Stopped
@@ -129,11 +129,11 @@ class _Look:
                 f"{where}: the floors rule out every frame, but a plan was found without them; "
                 "no answer is given"
             )
-        if best < floor - CLOSE * abs(floor):
+        if is_below(best, floor):
             raise InternalMismatch(
                 f"{where}: its floor {floor:.9g} is above a plan in it, {best:.9g}; no answer is given"
             )
-        if best < self.key - CLOSE * abs(self.key):
+        if is_below(best, self.key):
             raise InternalMismatch(
                 f"{where}: a plan in it, {best:.9g}, is better than the answer, {self.key:.9g}; "
                 "no answer is given"

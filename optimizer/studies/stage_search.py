@@ -330,7 +330,11 @@ def _key(found: Found, tpot: bool) -> float:
 
 
 def _room(costs: StageCosts, rooms: Sequence[int], counts: Sequence[int]) -> bool:
-    """Whether memory may do at all: as `at_least` shares out time, so memory."""
+    """Whether memory may do at all.
+
+    If a split keeps every room, weights w_s > 0 keep the sum of w_s times memory on each stage within the sum
+    of w_s room_s, and so sum over k of count_k min over s of w_s memory_ks too; here w_s = 1 / mean_s.
+    """
     total, stages = sum(counts), range(costs.stages)
     means = [sum(n * row[s] for n, row in zip(counts, costs.memory, strict=True)) / total for s in stages]
     if not all(means):

@@ -1,6 +1,5 @@
 """What binds has one definition, and near-ties are counted, not guessed."""
 
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from optimizer.columns.space import resolve
 from optimizer.solver import near_ties as near_ties_module
 from optimizer.solver.near_ties import GROUPS, WIDTHS
 from optimizer.solver.oracle import brute_force
-from optimizer.spec.architecture import GroupedQueryAttention
 from optimizer.studies.binding import UNLIMITED, gain_of, what_binds
 from optimizer.studies.enumerate import enumerate_plans
 from optimizer.studies.moves import can_be_dropped
@@ -170,17 +168,6 @@ def test_a_problem_may_prefer_the_conventional_plan_and_the_answer_says_what_it_
     assert 0 < asked.objective.gap <= 0.05 == asked.certificate.tolerance
     assert plain.certificate.tolerance == 0.0
     assert asked.binding == plain.binding
-
-
-def test_the_groups_and_widths_are_those_of_the_catalogue() -> None:
-    models = [catalog.model(name) for name in catalog.models()]
-    groups = Counter()
-    for model in models:
-        mixers = [g.block.mixer for g in model.layers]
-        own = {m.n_heads // m.n_kv_heads for m in mixers if isinstance(m, GroupedQueryAttention)}
-        groups.update(own)
-    assert sorted(n for n, models_with in groups.items() if models_with >= 3) == sorted(GROUPS)
-    assert sorted({model.d_model for model in models}) == sorted(WIDTHS)
 
 
 def test_a_count_cut_short_says_that_there_may_be_more(monkeypatch) -> None:

@@ -17,7 +17,7 @@ from optimizer.columns.fleet import FleetColumns, Item
 from optimizer.columns.replicas import FORMATS, Replicas
 from optimizer.columns.supply import Supply
 from optimizer.solver.fleet import plan_fleet
-from optimizer.solver.stages import Split, _nothing_faster, at_least, slowest_stage
+from optimizer.solver.stages import Split, _nothing_faster, slowest_stage
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -103,7 +103,6 @@ def test_the_slowest_stage_is_brute_forces(split: Split) -> None:
     assert proved.objective == best
     if best is not None:
         assert [sum(row) for row in counts] == split.counts
-        assert at_least(split.time, split.counts or []) <= best * (1 + 1e-12)
 
 
 def test_faster_chips_take_more_layers() -> None:
