@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from optimizer.commands._output import check_out, show, write
+from optimizer.commands._signals import interrupts
 from optimizer.errors import InputError
 
 HELP = "a chip or an engine fitted to your own measurements"
@@ -26,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; return the exit code. --out takes the YAML file, stdout the report."""
+    """Run the command; return the exit code. --out takes the YAML file, stdout the report.
+
+    Interrupted, no file is written, and the report is of what was fitted by then.
+    """
     out = arguments.out
     check_out(out)
     if out and Path(out).suffix not in (".yaml", ".yml"):
@@ -37,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.report.json import to_json
     from optimizer.spec.writing import to_yaml
     from optimizer.studies.calibrate import calibrate
+    from optimizer.watch import Watch
 
     found = calibrate(
         Path(arguments.points),
@@ -45,15 +50,18 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.hold_out,
         tuple(name.strip() for name in (arguments.fit or "").split(",") if name.strip()),
         _name(out),
+        Watch(cancelled=interrupts()),
     )
-    if out:
+    arguments.out = None
+    if out and found.report.complete:
+        arguments.out = out
         write(arguments, to_yaml(found.item))
         arguments.out = None
     if arguments.json:
         write(arguments, to_json(found.report))
     else:
         show(arguments, report(found.report, out))
-    return 0
+    return 0 if found.report.complete else 4
 
 
 def _name(out: str | None) -> str | None:

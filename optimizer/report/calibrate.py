@@ -11,11 +11,18 @@ from optimizer.spec.calibration import CalibratedPart, Calibration
 
 def report(calibration: Calibration, out: str | None = None) -> Group:
     """Constants, then errors, then what was left out; `out` is the file written."""
-    head = Text(
-        f"{calibration.file}: {calibration.kind} {calibration.starts_from}, {calibration.held_out} held out"
+    head = Text()
+    if not calibration.complete:
+        head.append("PARTIAL", style="bold yellow")
+        what = "the best values met" if calibration.kind == "engine" else "the operators fitted by then"
+        head.append(f"  interrupted: {what if calibration.parts else 'nothing is fitted'}\n", style="bold")
+    head.append(
+        f"{calibration.file}: {calibration.kind} {calibration.starts_from}, {calibration.held_out} held out",
+        style="bold",
     )
-    head.stylize("bold")
-    parts: list[RenderableType] = [head, _constants(calibration.parts), _errors(calibration.parts)]
+    parts: list[RenderableType] = [head]
+    if calibration.parts:
+        parts += [_constants(calibration.parts), _errors(calibration.parts)]
     left = [f"{part.name} {c.name}: {c.left}" for part in calibration.parts for c in part.constants if c.left]
     if left:
         parts.append(titled_lines("Left at the old value", left))
@@ -30,6 +37,7 @@ def report(calibration: Calibration, out: str | None = None) -> Group:
     option = "--chip" if calibration.kind == "chip" else "--engine"
     path = "" if not out else out if out.startswith((".", "/", "~")) else f"./{out}"
     kept = f"{out} written: use it as {option} {path}" if out else "Nothing written; --out FILE.yaml keeps it"
+    kept = kept if calibration.complete else "Nothing written: what is not fitted whole is no chip or engine"
     return Group(*blank_between(iter([*parts, Text(kept)])))
 
 

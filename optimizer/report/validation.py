@@ -26,7 +26,12 @@ def report(validation: Validation) -> Group:
             f"{g.within_25_percent:.0%}",
         )
     left = sum(validation.unscored.values())
-    head = Text(f"{validation.file}: {validation.scored} points scored, {left} rows not", style="bold")
+    head = Text()
+    if not validation.complete:
+        head.append("PARTIAL", style="bold yellow")
+        done = f"{validation.rows_read} of {validation.rows}"
+        head.append(f"  interrupted: the first {done} rows alone\n", style="bold")
+    head.append(f"{validation.file}: {validation.scored} points scored, {left} rows not", style="bold")
     reasons = [f"{n} x {reason}" for reason, n in validation.unscored.items()]
     return Group(
         *blank_between(iter([head, table, *([titled_lines("Not scored", reasons)] if reasons else [])]))

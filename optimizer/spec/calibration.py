@@ -56,3 +56,5 @@ class Calibration(Strict):
     """Parts whose mean and median errors on the rows held out rose: too few rows, or not of one kind."""
     unscored: dict[str, int]
     """Reason to number of rows."""
+    complete: bool = True
+    """False if it was interrupted: parts are missing, or one has the best values met and no more."""

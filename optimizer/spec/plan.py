@@ -247,10 +247,19 @@ class Validation(Strict):
     """Predicted against measured for a file of points."""
 
     file: str
+    rows: int
+    """Rows of the file."""
+    rows_read: int
+    """The first of them, all that were looked at: fewer than `rows` if it was interrupted."""
     scored: int
     groups: tuple[ValidationGroup, ...]
     unscored: dict[str, int]
     """Reason to number of rows."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row was looked at."""
+        return self.rows_read == self.rows
 
 
 class Result(Solved):

@@ -9,10 +9,11 @@ from optimizer.spec.calibration import CalibratedPart, Calibration
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
 from optimizer.studies import kernels
-from optimizer.studies.calibrate_chip import calibrate_chip
+from optimizer.studies.calibrate_chip import INTERRUPTED, calibrate_chip
 from optimizer.studies.calibrate_engine import calibrate_engine
 from optimizer.studies.held_out import HoldOut, hold_out, worse
 from optimizer.studies.points import read_rows
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,13 @@ def calibrate(
     held_out: str | None = None,
     figures: tuple[str, ...] = (),
     name: str | None = None,
+    watch: Watch = UNWATCHED,
 ) -> Calibrated:
     """Fit a chip to a CSV of kernels (`optimizer.studies.kernels`), or an engine to one of points.
 
     `held_out` is COLUMN=VALUE, `figures` the names of engine figures to fit, `name` that of the new item.
-    InputError if the file, or what it is to calibrate, does not do.
+    InputError if the file, or what it is to calibrate, does not do. When the watch is over, what is fitted by
+    then (`complete` is False), which is nothing to keep.
     """
     columns, rows = read_rows(path)
     held = hold_out(held_out, columns, rows)
@@ -43,18 +46,41 @@ def calibrate(
             raise InputError(
                 f"{path}: measured kernels calibrate a chip; name the chip, and no engine or figures to fit"
             )
-        return _chip(path, rows, chip, held, name or f"{chip.name}-calibrated")
+        return _chip(path, rows, chip, held, name or f"{chip.name}-calibrated", watch)
     if engine is None:
         raise InputError(
             f"{path}: end-to-end points calibrate an engine; name the engine, "
             f"or a file of kernels with the columns {', '.join(sorted(kernels.COLUMNS))}"
         )
-    return _engine(path, rows, engine, chip, held, figures, name or f"{engine.name}-calibrated")
+    name = name or f"{engine.name}-calibrated"
+    try:
+        return _engine(path, rows, engine, chip, held, figures, name, watch)
+    except Stopped:
+        return _nothing_fitted(path, engine, held, name)
 
 
-def _chip(path: Path, rows: list[dict[str, str]], chip: Chip, held: HoldOut, name: str) -> Calibrated:
-    found = calibrate_chip(chip, rows, held)
-    if not found.parts:
+def _nothing_fitted(path: Path, engine: Engine, held: HoldOut, name: str) -> Calibrated:
+    """Interrupted before the fit began."""
+    report = Calibration(
+        file=path.name,
+        kind="engine",
+        name=name,
+        starts_from=engine.name,
+        held_out=str(held),
+        parts=(),
+        skipped={engine.name: INTERRUPTED},
+        worse=(),
+        unscored={},
+        complete=False,
+    )
+    return Calibrated(engine, report)
+
+
+def _chip(
+    path: Path, rows: list[dict[str, str]], chip: Chip, held: HoldOut, name: str, watch: Watch
+) -> Calibrated:
+    found = calibrate_chip(chip, rows, held, watch)
+    if not found.parts and found.complete:
         reasons = [f"{part}: {reason}" for part, reason in found.skipped.items()]
         reasons += [f"{n} x {reason}" for reason, n in found.unscored.most_common(3)]
         raise InputError(
@@ -70,6 +96,7 @@ def _chip(path: Path, rows: list[dict[str, str]], chip: Chip, held: HoldOut, nam
         skipped=found.skipped,
         worse=worse(found.parts),
         unscored=dict(found.unscored.most_common()),
+        complete=found.complete,
     )
     source = f"{_source(path, found.parts, held)}. The rest: {chip.source('efficiency')}"
     item = found.chip.model_copy(
@@ -91,8 +118,9 @@ def _engine(
     held: HoldOut,
     figures: tuple[str, ...],
     name: str,
+    watch: Watch,
 ) -> Calibrated:
-    found = calibrate_engine(path, rows, engine, chip, held, figures)
+    found = calibrate_engine(path, rows, engine, chip, held, figures, watch)
     source = _source(path, [found.part], held)
     fitted = {c.name: source for c in found.part.constants if not c.left}
     item = found.engine.model_copy(
@@ -108,6 +136,7 @@ def _engine(
         skipped={},
         worse=worse([found.part]),
         unscored=found.unscored,
+        complete=found.complete,
     )
     return Calibrated(item, report)
 

@@ -7,11 +7,12 @@ import numpy as np
 
 from optimizer.spec.calibration import CalibratedPart, Errors, FittedConstant, Rows
 from optimizer.spec.chip import Chip
-from optimizer.studies.fitting import Constant, Fit, fit
+from optimizer.studies.fitting import Array, Constant, Fit, Values, fit
 from optimizer.studies.held_out import HoldOut, errors_of
 from optimizer.studies.kernel_constants import constants_of, with_constants
 from optimizer.studies.kernels import Kernel, Part, UnreadableKernel, predicted, read_kernel
 from optimizer.studies.points import same_name
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _ORDER = ("copy", "decode_attention", "prefill_attention", "gemm", "all_reduce")
 """Prefill attention moves its bytes like a copy and starts like decode attention: they come first."""
@@ -26,10 +27,19 @@ class ChipFit:
     parts: list[CalibratedPart] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     unscored: Counter[str] = field(default_factory=Counter)
+    complete: bool = True
 
 
-def calibrate_chip(chip: Chip, rows: list[dict[str, str]], held: HoldOut) -> ChipFit:
-    """The chip with the constants of every operator that has rows enough, and the errors."""
+INTERRUPTED = "interrupted before it was fitted"
+
+
+def calibrate_chip(
+    chip: Chip, rows: list[dict[str, str]], held: HoldOut, watch: Watch = UNWATCHED
+) -> ChipFit:
+    """The chip with the constants of every operator that has rows enough, and the errors.
+
+    When the watch is over, of the operators that are fitted by then.
+    """
     found = ChipFit(chip)
     by_part = _kernels(rows, found)
     for part in sorted(by_part, key=lambda part: (_ORDER.index(part.operator), str(part))):
@@ -43,7 +53,10 @@ def calibrate_chip(chip: Chip, rows: list[dict[str, str]], held: HoldOut) -> Chi
                 f"with {held} held out it takes {len(constants) * (1 if held.column else 2)}"
             )
             continue
-        _fit_part(part, constants, seen, [k for k in kernels if k.row in unseen], found)
+        try:
+            _fit_part(part, constants, seen, [k for k in kernels if k.row in unseen], found, watch)
+        except Stopped:
+            found.complete, found.skipped[str(part)] = False, INTERRUPTED
     return found
 
 
@@ -64,15 +77,21 @@ def _kernels(rows: list[dict[str, str]], found: ChipFit) -> dict[Part, list[Kern
 
 
 def _fit_part(
-    part: Part, constants: list[Constant], seen: list[Kernel], unseen: list[Kernel], found: ChipFit
+    part: Part,
+    constants: list[Constant],
+    seen: list[Kernel],
+    unseen: list[Kernel],
+    found: ChipFit,
+    watch: Watch,
 ) -> None:
     old = found.chip
     measured = np.log([k.seconds for k in seen])
-    fitted = fit(
-        constants,
-        lambda values: np.log(predicted(part, seen, with_constants(part, old, values))) - measured,
-        _STARTS,
-    )
+
+    def residuals(values: Values) -> Array:
+        watch.check()
+        return np.asarray(np.log(predicted(part, seen, with_constants(part, old, values))) - measured)
+
+    fitted = fit(constants, residuals, _STARTS)
     if len(fitted.left) < len(constants):
         found.chip = with_constants(part, old, fitted.values)
     errors = [

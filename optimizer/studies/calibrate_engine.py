@@ -14,10 +14,11 @@ from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
 from optimizer.studies.calibrate_chip import described
 from optimizer.studies.estimate import frame_of
-from optimizer.studies.fitting import Array, Constant, Values, fit
+from optimizer.studies.fitting import Array, Constant, Fit, Values, fit, loss
 from optimizer.studies.held_out import HoldOut, errors_of
-from optimizer.studies.points import Point, Unscored, read_points, same_engine, same_name
+from optimizer.studies.points import Point, Unscored, points_of, same_engine, same_name
 from optimizer.studies.validate import metric_of, seconds_of, unpredictable
+from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _TIME = (True, False)
 _BOUNDS: dict[str, tuple[str, float, float, float, tuple[bool, bool]]] = {
@@ -59,6 +60,8 @@ class Predictor:
 
     points: list[Point]
     engine: Engine
+    watch: Watch = UNWATCHED
+    """Looked at before each prediction that is not known yet."""
     frames: list[Frame] = field(init=False)
     _slots: dict[tuple[object, ...], int] = field(default_factory=dict)
     _seconds: dict[tuple[object, ...], tuple[float, ...]] = field(default_factory=dict)
@@ -85,6 +88,7 @@ class Predictor:
             key = (point.row, slots, *speed)
             seconds = self._seconds.get(key)
             if seconds is None:
+                self.watch.check()
                 seconds = self._seconds[key] = seconds_of(point, frame, slots)
             found.append(metric_of(point, frame, slots, seconds))
         return found
@@ -97,6 +101,7 @@ class EngineFit:
     engine: Engine
     part: CalibratedPart
     unscored: dict[str, int]
+    complete: bool = True
 
 
 def calibrate_engine(
@@ -106,9 +111,13 @@ def calibrate_engine(
     chip: Chip | None,
     held: HoldOut,
     names: tuple[str, ...] = (),
+    watch: Watch = UNWATCHED,
 ) -> EngineFit:
-    """The engine with the figures that the rows tell, and the errors by metric."""
-    points, unscored = _points(path, engine, chip)
+    """The engine with the figures that the rows tell, and the errors by metric.
+
+    When the watch is over during the fit, the best values met; Stopped if it is over before.
+    """
+    points, unscored = _points(path, engine, chip, watch)
     unseen_rows = held.of([p.row for p in points], rows)
     seen = [p for p in points if p.row not in unseen_rows]
     unseen = [p for p in points if p.row in unseen_rows]
@@ -122,13 +131,20 @@ def calibrate_engine(
             f"{path}: {len(seen)} points are left to fit {len(constants)} figures with {held} held out; "
             f"at least {least} scorable points are needed, or fewer figures (fit NAME,NAME)"
         )
-    predict = Predictor(seen, engine)
+    predict = Predictor(seen, engine, watch)
     measured = np.log([p.measured for p in seen])
+    met: list[tuple[float, Values]] = []
 
     def residuals(values: Values) -> Array:
-        return np.asarray(np.log(predict(values)) - measured)
+        found = np.asarray(np.log(predict(values)) - measured)
+        if not met or loss(found) < met[0][0]:
+            met[:] = [(loss(found), dict(values))]
+        return found
 
-    fitted = fit(constants, residuals)
+    try:
+        fitted = fit(constants, residuals)
+    except Stopped:
+        return _interrupted(engine, constants, met, predict, unscored)
     changed = {c.name: fitted.values[c.name] for c in constants if c.name not in fitted.left}
     new = engine.model_copy(update=changed)
     errors = [*_errors("fitted", seen, engine, new), *_errors("held out", unseen, engine, new)]
@@ -136,12 +152,34 @@ def calibrate_engine(
     return EngineFit(new, part, dict(unscored.most_common()))
 
 
-def _points(path: Path, engine: Engine, chip: Chip | None) -> tuple[list[Point], Counter[str]]:
-    """Points of this engine, on this chip if one is named, that can be predicted."""
+def _interrupted(
+    engine: Engine,
+    constants: list[Constant],
+    met: list[tuple[float, Values]],
+    predict: "Predictor",
+    unscored: Counter[str],
+) -> EngineFit:
+    """The best values met on the rows of the fit. Raises Stopped if none was tried."""
+    if not met:
+        raise Stopped
+    best = {c.name: met[0][1].get(c.name, c.old) for c in constants}
+    predict.watch = UNWATCHED  # what was met is known: nothing is predicted again
+    before, after = predict({c.name: c.old for c in constants}), predict(best)
+    part = CalibratedPart(
+        name=engine.name,
+        constants=described(constants, Fit(best, {})),
+        errors=tuple(_by_metric("fitted", predict.points, before, after)),
+    )
+    return EngineFit(engine.model_copy(update=best), part, dict(unscored.most_common()), complete=False)
+
+
+def _points(path: Path, engine: Engine, chip: Chip | None, watch: Watch) -> tuple[list[Point], Counter[str]]:
+    """Points of this engine, on this chip if one is named, that can be predicted. Raises Stopped."""
     unscored: Counter[str] = Counter()
     found = []
-    points = _of_engine(read_points(path), engine, unscored)
+    points = _of_engine(_read(path, watch), engine, unscored)
     for point in points:
+        watch.check()
         if chip is not None and not same_name(point.chip.name, chip):
             unscored[f"on {point.chip.name}, not {chip.name}"] += 1
             continue
@@ -152,6 +190,14 @@ def _points(path: Path, engine: Engine, chip: Chip | None) -> tuple[list[Point],
         else:
             found.append(own)
     return found, unscored
+
+
+def _read(path: Path, watch: Watch) -> list[Point | Unscored]:
+    found = []
+    for point in points_of(path)[1]:
+        watch.check()
+        found.append(point)
+    return found
 
 
 def _of_engine(read: list[Point | Unscored], engine: Engine, unscored: Counter[str]) -> list[Point]:
@@ -174,7 +220,10 @@ def _errors(rows: Rows, points: list[Point], old: Engine, new: Engine) -> list[E
     """Errors of all points, then by metric where there are several."""
     if not points:
         return []
-    before, after = Predictor(points, old)({}), Predictor(points, new)({})
+    return _by_metric(rows, points, Predictor(points, old)({}), Predictor(points, new)({}))
+
+
+def _by_metric(rows: Rows, points: list[Point], before: list[float], after: list[float]) -> list[Errors]:
     by_metric: dict[str, list[int]] = defaultdict(list)
     for i, point in enumerate(points):
         by_metric[point.metric].append(i)

@@ -82,7 +82,7 @@ def fit(constants: list[Constant], residuals: Residuals, starts: int = 1) -> Fit
         values |= {c.name: c.old for c in constants if c.name in left}
         values = min(
             (_descend(free, start, residuals) for start in _starts(free, values, starts)),
-            key=lambda found: _loss(residuals(found)),
+            key=lambda found: loss(residuals(found)),
         )
         given_up = _least_telling(free, values, residuals)
         if given_up is None:
@@ -137,7 +137,7 @@ def _descend(free: list[Constant], start: Values, residuals: Residuals) -> Value
         while damping < 1e4 and not moved:
             there = np.clip(places + _newton(places, curvature, gradient, damping), 0, 1)
             tried = residuals(at(there))
-            moved = _loss(tried) < _loss(here) * (1 - 1e-6)
+            moved = loss(tried) < loss(here) * (1 - 1e-6)
             damping = damping / 10 if moved else damping * 10
         if not moved:
             break
@@ -165,5 +165,6 @@ def _newton(places: Array, curvature: Array, gradient: Array, damping: float) ->
     return step
 
 
-def _loss(errors: Array) -> float:
+def loss(errors: Array) -> float:
+    """What a fit minimises: the mean absolute log error, smooth near 0."""
     return float(np.sqrt(errors**2 + _SMOOTH**2).mean() - _SMOOTH)

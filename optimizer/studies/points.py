@@ -64,6 +64,11 @@ def read_points(path: Path) -> list[Point | Unscored]:
 
     InputError if the file cannot be read, has the columns of neither kind, or a row without all its cells.
     """
+    return list(points_of(path)[1])
+
+
+def points_of(path: Path) -> tuple[int, Iterator[Point | Unscored]]:
+    """How many rows a file has, and its points, each read when asked for. InputError as `read_points`."""
     columns, rows = read_rows(path)
     if not (columns >= _INFERENCE or columns >= _SERVING):
         nearer = min((_INFERENCE, _SERVING), key=lambda kind: len(kind - columns))
@@ -77,7 +82,7 @@ def read_points(path: Path) -> list[Point | Unscored]:
         raise InputError(
             f"{path}: points of {' and '.join(_BATCHED)} need the column batch_or_concurrency too"
         )
-    return [p for i, row in enumerate(rows, 2) for p in _points(i, row, serving)]
+    return len(rows), (p for i, row in enumerate(rows, 2) for p in _points(i, row, serving))
 
 
 def read_rows(path: Path) -> tuple[set[str], list[dict[str, str]]]:

@@ -23,9 +23,17 @@ class Scored(Protocol):
 
 
 def validation(
-    file: str, scored: Sequence[Scored], groups: Sequence[str], skipped: Counter[str]
+    file: str,
+    scored: Sequence[Scored],
+    groups: Sequence[str],
+    skipped: Counter[str],
+    rows: int,
+    rows_read: int,
 ) -> Validation:
-    """Errors of all points, then by each value of each field in `groups`; what was skipped, with reasons."""
+    """Errors of all points, then by each value of each field in `groups`; what was skipped, with reasons.
+
+    `rows_read` of the file's `rows` were looked at, the first ones.
+    """
     found = [_group("all", "all", scored)] if scored else []
     for name in groups:
         by_value: dict[str, list[Scored]] = defaultdict(list)
@@ -33,7 +41,12 @@ def validation(
             by_value[_value(item.point, name)].append(item)
         found += [_group(name, value, items) for value, items in sorted(by_value.items())]
     return Validation(
-        file=file, scored=len(scored), groups=tuple(found), unscored=dict(skipped.most_common())
+        file=file,
+        rows=rows,
+        rows_read=rows_read,
+        scored=len(scored),
+        groups=tuple(found),
+        unscored=dict(skipped.most_common()),
     )
 
 

@@ -11,6 +11,7 @@ from optimizer.spec.plan import Validation
 from optimizer.studies.scores import validation
 from optimizer.studies.train_cells import Row, UnreadableRow
 from optimizer.studies.train_points import TrainingPoint, read_row
+from optimizer.watch import UNWATCHED, Watch
 
 GROUPS = ("source", "model", "chip", "tier", "precision")
 
@@ -30,21 +31,25 @@ class ScoredStep:
         return self.predicted / self.point.measured - 1
 
 
-def validate_training(name: str, rows: list[Row]) -> Validation:
+def validate_training(name: str, rows: list[Row], watch: Watch = UNWATCHED) -> Validation:
     """Score the rows of a file of training points (columns: `optimizer.studies.train_points`)."""
     scored: list[ScoredStep] = []
     skipped: Counter[str] = Counter()
-    for item in scored_rows(rows):
+    done = 0
+    for item in scored_rows(rows, watch):
+        done += 1
         if isinstance(item, str):
             skipped[item] += 1
         else:
             scored.append(item)
-    return validation(Path(name).name, scored, GROUPS, skipped)
+    return validation(Path(name).name, scored, GROUPS, skipped, len(rows), done)
 
 
-def scored_rows(rows: list[Row]) -> Iterator[ScoredStep | str]:
-    """Each row predicted, or the reason why not."""
+def scored_rows(rows: list[Row], watch: Watch = UNWATCHED) -> Iterator[ScoredStep | str]:
+    """Each row predicted, or the reason why not; no more once the watch is over."""
     for line, row in enumerate(rows, 2):
+        if watch.over:
+            return
         try:
             yield predict_step(read_row(line, row))
         except (UnreadableRow, InputError) as reason:

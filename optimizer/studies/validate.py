@@ -10,11 +10,14 @@ from optimizer.cost.serving import closed_loop, largest_batch
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Validation
 from optimizer.studies.estimate import estimate, frame_of
-from optimizer.studies.points import Point, Unscored, read_points
+from optimizer.studies.points import Point, Unscored, points_of
 from optimizer.studies.scores import validation
 from optimizer.studies.train_points import training_rows
 from optimizer.studies.train_validate import validate_training
+from optimizer.watch import UNWATCHED, Watch
 
+_FIRST = 2
+"""The line of a file's first row."""
 GROUPS = ("source", "model", "chip", "metric", "regime")
 
 
@@ -31,14 +34,22 @@ class Scored:
         return self.predicted / self.point.measured - 1
 
 
-def validate_points(path: Path) -> Validation:
-    """Score a CSV of measured points (columns: `optimizer.studies.points`, for training `.train_points`)."""
+def validate_points(path: Path, watch: Watch = UNWATCHED) -> Validation:
+    """Score a CSV of measured points (columns: `optimizer.studies.points`, for training `.train_points`).
+
+    When the watch is over, the errors of the rows that were looked at by then.
+    """
     steps = training_rows(path)
     if steps is not None:
-        return validate_training(path.name, steps)
+        return validate_training(path.name, steps, watch)
     scored: list[Scored] = []
     skipped: Counter[str] = Counter()
-    for point in read_points(path):
+    rows, points = points_of(path)
+    done = rows
+    for point in points:
+        if watch.over:
+            done = point.row - _FIRST
+            break
         if isinstance(point, Unscored):
             skipped[point.reason] += 1
             continue
@@ -47,7 +58,7 @@ def validate_points(path: Path) -> Validation:
             skipped[predicted] += 1
         else:
             scored.append(Scored(point, predicted))
-    return validation(path.name, scored, GROUPS, skipped)
+    return validation(path.name, scored, GROUPS, skipped, rows, done)
 
 
 def predict(point: Point) -> float | str:
@@ -130,10 +141,11 @@ def _seconds(frame: Frame, model: Architecture, batch: float, prompts: float) ->
     return step_s(frame, model, replace(step_of(frame, "mixed"), batch=batch, prompts=prompts))
 
 
-def scored_points(path: Path) -> list[Scored]:
-    """The points of a file that have a prediction, for a picture of them."""
-    points = [point for point in read_points(path) if isinstance(point, Point)]
-    predicted = [predict(point) for point in points]
-    return [
-        Scored(p, value) for p, value in zip(points, predicted, strict=True) if not isinstance(value, str)
-    ]
+def scored_points(path: Path, watch: Watch = UNWATCHED) -> list[Scored]:
+    """The points of a file that have a prediction, for a picture of them. Raises Stopped."""
+    found = []
+    for point in points_of(path)[1]:
+        watch.check()
+        if isinstance(point, Point) and not isinstance(value := predict(point), str):
+            found.append(Scored(point, value))
+    return found
