@@ -74,12 +74,11 @@ def optimum(
         witness = Curves.witness(model, name, sense)
         proofs.append(prove(model.m, settings, watch, witness, confirm))
         found = proofs[-1]
-        if not found.values:
+        if found.objective is None:
             break
-        value, bound = (_signed(sense, v) for v in (found.objective, found.bound))
         goals[name] = goal
-        limits[name] = None if bound is None else bound / SCALE.get(name, 1)
-        model.hold(goal, sense, value or 0)
+        limits[name] = None if found.bound is None else sense * found.bound / SCALE.get(name, 1)
+        model.hold(goal, sense, sense * found.objective)
     plan = next((p for p in reversed(proofs) if p.values), None)
     counts = model.counts(plan.values) if plan else {}
     status = _status(proofs, len(objectives))
@@ -118,10 +117,6 @@ def _status(proofs: list[Proved], wanted: int) -> str:
     if first in ("infeasible", "unknown"):
         return first
     return "optimal" if len(proofs) == wanted and all(p.status == "optimal" for p in proofs) else "feasible"
-
-
-def _signed(sense: int, value: int | None) -> int | None:
-    return None if value is None else sense * value
 
 
 def served(columns: DeploymentColumns, usable: Usable, counts: Mapping[int, int]) -> int:

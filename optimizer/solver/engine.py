@@ -102,7 +102,7 @@ def solve(
     with cancelled_by(watch, engine.stop_search):
         response = engine.solve(model.proto)
     name = _STATUS.get(response.status.name, "unknown")
-    values = tuple(response.solution) if name in ("optimal", "feasible") else ()
+    values = tuple(response.solution)
     has_objective = model.has_objective()
     return Solve(
         name,

@@ -57,6 +57,17 @@ def test_a_model_without_a_goal_has_none() -> None:
         assert built.has_objective()
 
 
+def test_a_second_goal_takes_the_place_of_the_first() -> None:
+    def build(m: Any) -> None:
+        x, y = m.new_int_var(0, 9, "x"), m.new_int_var(0, 9, "y")
+        m.minimize(3 * x + 1)
+        m.maximize(2 * y)
+
+    ours, theirs = both(build)
+    assert ours == theirs
+    assert "coeffs: [-2]" in ours or "coeffs: -2" in ours
+
+
 def test_the_models_of_a_study_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[Any, list[str]] = {cp_sat.CpModel: [], cp_model.CpModel: []}
     answers = []

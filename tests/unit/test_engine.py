@@ -154,8 +154,9 @@ def test_what_is_told_of_a_model_without_a_goal_and_of_one_without_an_answer() -
     x = free.new_int_var(3, 3, "x")
     assert solve(free) == Solve("optimal", None, None, (3,), solve(free).deterministic_time)
     free.add(x == 4)
-    found = solve(free)
-    assert (found.status, found.objective, found.bound, found.values) == ("infeasible", None, None, ())
+    for nothing in (free, small(infeasible=True)):
+        found = solve(nothing)
+        assert (found.status, found.objective, found.bound, found.values) == ("infeasible", None, None, ())
 
 
 @pytest.mark.parametrize("settings", [SolveSettings(9, 3, False), SolveSettings(1, 1, True)])
