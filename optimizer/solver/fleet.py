@@ -200,7 +200,7 @@ class _Fleet:
                 for k in range(len(item.setups)):
                     self._setup(j, k, item, self._most(item, k), 1)
             self._start(service, mine)
-        self._one_cache_format(mine)
+        self._one_cache_format(service)
         if self.columns.same[service] and not self._beforehand(service):
             self._one_setup_per_phase(mine)
 
@@ -266,15 +266,12 @@ class _Fleet:
         for phase in ("prefill", "decode"):
             self.m.row(by_phase["aggregated"] | by_phase[phase], low=1, high=1)
 
-    def _one_cache_format(self, mine: list[tuple[int, Item]]) -> None:
+    def _one_cache_format(self, service: int) -> None:
         """Prefill replicas hand over caches that decode replicas can read."""
         paired = [
             (v, str(item.setups.kv_dtype[k]))
-            for j, item in mine
-            if item.phase != "aggregated"
-            for k in range(len(item.setups))
-            for v, _ in [self.at.get((j, k), (-1, 0))]
-            if v >= 0
+            for (j, k), (v, _) in self.at.items()
+            if (item := self.columns.items[j]).service == service and item.phase != "aggregated"
         ]
         formats = sorted({name for _, name in paired})
         if len(formats) < 2:
@@ -372,16 +369,16 @@ class _Fleet:
         rest = worth.unserved(demand)
         if service in self.served:
             sums = self.m.least[self.served[service]]
-            row = {self.at[key][0]: math.ceil(r) for key, r in each.items() if r}
+            row = {self.at[key][0]: math.ceil(r) for key, r in each.items()}
             sums.append((row, math.ceil(rest)))
             self._once(row | {self.served[service]: -1}, -math.ceil(rest))
             return
         need, these = sum(demand) - rest, replicas or {}
         for scale in _SCALES:
-            row = {self.at[key][0]: math.ceil(r * scale) for key, r in each.items() if r}
+            row = {self.at[key][0]: math.ceil(r * scale) for key, r in each.items()}
             low = math.floor(need * scale)
             size = sum(c * self.m.highs[v] for v, c in row.items())
-            if size <= MOST and sum(row.get(self.at[key][0], 0) * n for key, n in these.items()) < low:
+            if size <= MOST and sum(row[self.at[key][0]] * n for key, n in these.items()) < low:
                 divisor = math.gcd(*row.values()) or 1
                 self._once({v: c // divisor for v, c in row.items()}, -(-low // divisor))
                 return

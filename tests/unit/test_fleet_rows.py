@@ -19,6 +19,7 @@ from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
 from optimizer.solver import fleet as fleet_module
 from optimizer.solver.fleet import _Fleet, _tuned, plan_fleet
+from optimizer.solver.nodes import Part
 from optimizer.solver.shares import Worth
 from optimizer.watch import UNWATCHED
 
@@ -182,6 +183,27 @@ def test_caches_are_handed_over_in_one_format() -> None:
     assert found == truth
 
 
+def test_of_one_format_there_is_nothing_to_choose() -> None:
+    """Two services may hand over caches of different formats."""
+    assert len(programme(columns([(3.0,)], ONE)).m.lows) == 3
+    own = [
+        item(service, phase, [("red", 1, cache)], [[1.0]])
+        for service, cache in ((0, "bf16"), (1, "fp8"))
+        for phase in ("prefill", "decode")
+    ]
+    fleet = programme(columns([(1.0,), (1.0,)], own))
+    assert len(fleet.m.lows) == 4
+    assert allowed(fleet) == {tuple(((j, 0), 1) for j in range(4))}
+
+
+def test_the_cache_of_a_setup_that_is_left_out_binds_nobody() -> None:
+    own = [
+        item(0, "prefill", [("red", 1, "fp8"), ("red", 1, "bf16")], [[1.0, 1.0], [0.0, 1.0]]),
+        item(0, "decode", [("red", 1, "bf16")], [[1.0], [1.0]]),
+    ]
+    assert allowed(programme(columns([(1.0, 1.0)], own, (True,)))) == {(((0, 1), 2), ((1, 0), 2))}
+
+
 def test_one_setup_a_phase_is_known_beforehand() -> None:
     """Two replicas each, where all traffic is served."""
     found = allowed(programme(columns([(1.5,)], CACHES, (True,))))
@@ -249,6 +271,15 @@ def _packs(fleet: _Fleet, values: dict[int, int]) -> bool:
     return False
 
 
+def test_blocks_of_all_replicas_that_a_yes_stands_for() -> None:
+    """Two blocks of three chips each; two replicas where the setup is chosen beforehand."""
+    own = item(0, "aggregated", [("blue", 6, "bf16")], [[1.0]])
+    own = Item(0, "aggregated", own.setups.lying("2x3"), own.rates, None)
+    for same, blocks in ((True, 4), (False, 2)):
+        fleet = programme(columns([(2.0,)], [own], (same,)))
+        assert fleet.parts == [Part(0, 1, 3, blocks)]
+
+
 # Why replicas carry no more, as rows.
 
 
@@ -267,6 +298,17 @@ def test_a_setup_alone_is_exact_from_the_start(phases: tuple[str, ...]) -> None:
     own = [item(0, phase, [("red", 1, "bf16")], [[2.0], [4.0], [8.0]]) for phase in phases]
     found = allowed(programme(columns([(3.0, 1.0, 1.0)], own)))
     assert found == {tuple(((j, 0), 2) for j in range(len(phases)))}
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_every_bucket_needs_replicas_of_its_own_from_the_start(phase: str) -> None:
+    """Two setups, of which each serves one bucket; the other phase serves both."""
+    other = {"prefill": "decode", "decode": "prefill"}[phase]
+    own = [
+        item(0, phase, [("red", 1, "bf16"), ("red", 1, "bf16")], [[1.0, 0.0], [0.0, 1.0]]),
+        item(0, other, [("red", 1, "bf16")], [[4.0], [4.0]]),
+    ]
+    assert allowed(programme(columns([(2.0, 1.0)], own))) == {(((0, 0), 2), ((0, 1), 1), ((1, 0), 1))}
 
 
 def last_row(fleet: _Fleet) -> tuple[dict[tuple[int, int], int], int | None]:
@@ -324,12 +366,12 @@ def test_traffic_beyond_all_arithmetic_is_refused() -> None:
             plan_fleet(columns([(traffic,)], own), ("chips", 1), {})
 
 
-def test_much_traffic_is_counted_in_coarser_units() -> None:
+@pytest.mark.parametrize(("traffic", "n"), [(1e9, 2), (1e10, 20), (1e15, 2_000_000)])
+def test_much_traffic_is_counted_in_coarser_units(traffic: float, n: int) -> None:
     """1e10 requests/s are 1e18 in units of 1e-8, where sums of rows end."""
-    for exponent in (9, 10):
-        own = [item(0, "aggregated", [("red", 1, "bf16")], [[10.0**exponent / 2]])]
-        plan = plan_fleet(columns([(10.0**exponent,)], own), ("chips", 1), {})
-        assert (plan.proved.status, plan.proved.objective) == ("optimal", 2)
+    own = [item(0, "aggregated", [("red", 1, "bf16")], [[5e8]])]
+    plan = plan_fleet(columns([(traffic,)], own), ("chips", 1), {})
+    assert (plan.proved.status, plan.proved.objective) == ("optimal", n)
 
 
 # What a plan carries.

@@ -4,6 +4,7 @@ Guards the scaling between whole numbers and floats: a row that is told wrongly 
 plan that keeps it, and then only the proof suffers, or the time.
 """
 
+import io
 import math
 import os
 import pickle
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -250,6 +252,30 @@ def test_one_question_is_answered_on_stdout_and_nothing_else_is() -> None:
         )
         assert done.returncode == 0, done.stderr
         assert pickle.loads(done.stdout) == propose(m, "GSCIP")
+
+
+def test_the_answer_is_all_that_is_written_to_the_descriptor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In this process, with a file for stdout."""
+
+    def loud(*question: Any) -> Proposal:
+        os.write(1, b"stray")
+        return LATE if question == (programme(), "GSCIP", 3.0) else NONE
+
+    monkeypatch.setattr(mathopt, "_here", loud)
+    asked = io.BytesIO(pickle.dumps((programme(), "GSCIP", 3.0)))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=asked))
+    kept = [os.dup(n) for n in (1, 2)]
+    with (tmp_path / "said").open("wb") as out:
+        os.dup2(out.fileno(), 1)
+        try:
+            mathopt.answer_stdin()
+        finally:
+            for n, own in enumerate(kept, 1):
+                os.dup2(own, n)
+                os.close(own)
+    assert (tmp_path / "said").read_bytes() == pickle.dumps(LATE)
 
 
 class Child:
