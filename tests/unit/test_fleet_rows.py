@@ -368,10 +368,16 @@ def test_traffic_beyond_all_arithmetic_is_refused() -> None:
 
 @pytest.mark.parametrize(("traffic", "n"), [(1e9, 2), (1e10, 20), (1e15, 2_000_000)])
 def test_much_traffic_is_counted_in_coarser_units(traffic: float, n: int) -> None:
-    """1e10 requests/s are 1e18 in units of 1e-8, where sums of rows end."""
-    own = [item(0, "aggregated", [("red", 1, "bf16")], [[5e8]])]
+    """1e10 requests/s are 1e18 in units of 1e-8, where sums of rows end; the rates have no common divisor."""
+    rates = [[5.000000012e8, 3.123456789012e8]]
+    own = [item(0, "aggregated", [("red", 1, "bf16"), ("blue", 1, "bf16")], rates)]
     plan = plan_fleet(columns([(traffic,)], own), ("chips", 1), {})
     assert (plan.proved.status, plan.proved.objective) == ("optimal", n)
+
+
+def test_a_bucket_that_nobody_serves_makes_no_fleet() -> None:
+    own = [item(0, "aggregated", [("red", 1, "bf16")], [[1.0], [0.0]])]
+    assert plan_fleet(columns([(1.0, 1.0)], own), ("chips", 1), {}).proved.status == "infeasible"
 
 
 # What a plan carries.
