@@ -1,310 +1,181 @@
-"""Measures a CUDA GPU and prints the cost model's prediction beside each time. NOT YET RUN ON A GPU.
+"""Measures a CUDA GPU: products, attention, copies, small kernels, experts, decode steps of whole models.
 
-    pip install torch
-    python benchmarks/gpu/measure.py --chip nvidia-h200-sxm --out measured.csv
-    torchrun --nproc-per-node 8 benchmarks/gpu/measure.py --chip nvidia-h200-sxm --out measured.csv
+NOT YET RUN ON A GPU. Tested with made-up times (tests/unit/test_gpu_script.py); the torch code ran on a CPU.
 
-torch is imported here alone and is no dependency of the project. Without a GPU at hand, only the grid, the
-predictions, the table and the file were tested, with a made-up clock (tests/unit/test_gpu_script.py); what
-needs torch is in `CudaClock`.
+    python benchmarks/gpu/measure.py --out measured --seconds 330            # on the machine with the GPU
+    python benchmarks/gpu/measure.py --predict measured --to benchmarks/points              # with archsat
+    torchrun --nproc-per-node 8 benchmarks/gpu/measure.py --exchanges --out measured            # many GPUs
 
-Each case is warmed up, then timed with CUDA events, several calls between two events; the median counts.
-Under torchrun each process has one GPU and the exchanges between all are measured as well; rank 0 reports.
-Inputs rotate through more memory than the L2 cache holds, as weights do in a model.
+Measuring needs torch (Triton and PyYAML where there are), this folder and `models/`, not archsat; predicting
+needs archsat, not torch. `--device cpu --tiny` runs everything once on the CPU, to find typos. The files:
+`grid.py` the cases, `clock.py` how calls are timed, `operators.py` single operators, `fused.py` small
+kernels, `moe.py` experts, `layers.py` decode steps, `running.py` processes and their time, `rows.py` the file
+of rows, `machine.py` clocks and versions, `predict.py` the predictions, `exchanges.py` links.
 
-The file has one row per case, with these columns; those that an operator does not have are empty:
+A time is the median of several replays of a captured CUDA graph that holds many calls, between two events;
+inputs rotate through more than the L2 cache. Where several kernels can run a case the fastest counts.
 
-    chip         catalogue name, as given
-    operator     gemm, copy, prefill_attention, decode_attention, all_reduce, all_gather, reduce_scatter,
-                 all_to_all
-    dtype        bf16 or fp8: of both inputs of a product, of the cache in attention, of the bytes otherwise
-    m, n, k      gemm: (m x k) times (k x n), the k x n are weights; 16 bit out
+The folder `--out` gets `rows.csv`, `machine.json` (GPU, driver, versions, clocks and power every few seconds)
+and `log.txt`. Columns of `rows.csv`; those that an operator does not have are empty:
+
+    chip         catalogue name
+    part         group of cases
+    operator     gemm, copy, read, add, rms_norm, silu_mul, prefill_attention, decode_attention, experts;
+                 layers (a decode step); empty (from one smallest kernel to the next in a graph),
+                 empty_eager (launched one by one), graph_replay (from one graph of one kernel to the next);
+                 all_reduce, all_gather, reduce_scatter, all_to_all
+    dtype        bf16 or fp8: of both inputs of a product, of the cache in attention
+    m, n, k      gemm: (m x k) times (k x n), the k x n are weights; 16 bit out. Small kernels: m rows of k.
+                 experts: m rows, k wide, experts of width n, router and sum included
     batch, context, heads, kv_heads, d_head
-                 attention: prompts of `context` tokens, causal; or `batch` sequences that each attend with
-                 one new token to `context` cached ones
-    size         copy: bytes read, as many are written. Exchanges: bytes of the full tensor on one chip; in
-                 all_to_all what one chip holds
+                 attention: `batch` prompts of `context` tokens, causal; or `batch` sequences that each attend
+                 with one new token to `context` cached ones
+    size         copy: bytes read, as many are written; read: bytes read; small kernels: bytes read and
+                 written. Exchanges: bytes of the full tensor on one chip; in all_to_all what one chip holds
+    experts, active  experts of a layer, and those of a token
     n_chips      chips of an exchange, all in one domain
+    model, layers  layers: catalogue name, and how many of its layers (empty: all)
     measured_us  median time of one call
-    predicted_us this version's cost model
+    spread       slowest tenth less fastest tenth of the repeats, as a share of the median
+    calls, launch  calls between two events; graph or eager
+    backend      what ran
+    others       times of other kernels tried, and why some did not run
+    skipped      why there is no time
 
-`archsat calibrate measured.csv --chip CHIP` reads it.
+`--predict` writes two files and copies a third. `gpu_kernels_CHIP.csv` has the rows of single operators with
+predicted_us, this version's cost model, for `archsat calibrate`. `gpu_layers_CHIP.csv` has one row per decode
+step, as inference points for `archsat validate`: isl + osl / 2 is the context, metric tpot_ms, value the
+milliseconds; beside them layers, context, measured_us, predicted_us. Rows of models cut short have the
+point_type part_of_model, which `validate` leaves out. `gpu_machine_CHIP.json` is `machine.json`.
 """
 
 import argparse
-import csv
-import os
-import statistics
+import json
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+import time
 from pathlib import Path
 from typing import Any
 
-from optimizer import catalog
-from optimizer.blocks import operators as ops
-from optimizer.cost import collectives
-from optimizer.cost.roofline import Roofline
-from optimizer.errors import ArchsatError
-from optimizer.spec.chip import Chip
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
 
-EXCHANGES = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One thing to time; fields that its operator does not have are None."""
-
-    operator: str
-    dtype: str = "bf16"
-    m: int | None = None
-    n: int | None = None
-    k: int | None = None
-    batch: int | None = None
-    context: int | None = None
-    heads: int | None = None
-    kv_heads: int | None = None
-    d_head: int | None = None
-    size: int | None = None
-    n_chips: int | None = None
+import grid  # noqa: E402
+import machine  # noqa: E402
+import rows  # noqa: E402
+import running  # noqa: E402
 
 
-COLUMNS = ["chip", *(field.name for field in fields(Case)), "measured_us", "predicted_us"]
+def measure_all(given: argparse.Namespace) -> int:
+    """All parts, each group in its process; a summary at the end."""
+    given.out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    gpu = machine.Machine(given.out / "machine.json")
+    chip = given.chip or gpu.chip
+    gpu.write(chip=chip)
+    gpu.watch()
+    options = ["--out", str(given.out), "--chip", chip, "--device", given.device]
 
+    def command(parts: tuple[str, ...], seconds: float, attempt: int) -> list[str]:
+        own = ["--parts", ",".join(parts), "--seconds", f"{seconds:.0f}"]
+        plain = ["--no-triton"] if attempt and not ready(given.out, ",".join(parts)).exists() else []
+        return running.python(str(HERE / "measure.py"), *options, *own, *plain, *["--tiny"] * given.tiny)
 
-def grid(n_chips: int, fp8: bool) -> list[Case]:
-    """Cases that tell the constants apart: bound by bytes, by arithmetic, by starting."""
-    shapes = [(n, k) for n, k in ((4096, 4096), (8192, 8192), (28672, 8192), (8192, 28672))]
-    rows = (1, 8, 32, 128, 512, 2048, 8192)
-    dtypes = ("bf16", "fp8") if fp8 else ("bf16",)
-    heads = ((32, 8, 128), (64, 8, 128), (32, 32, 128), (32, 8, 64))
-    cases = [Case("gemm", dtype, m=m, n=n, k=k) for dtype in dtypes for n, k in shapes for m in rows]
-    cases += [Case("copy", size=2**i) for i in range(16, 33, 2)]
-    cases += [
-        Case("prefill_attention", batch=1, context=tokens, heads=h, kv_heads=kv, d_head=d)
-        for h, kv, d in heads
-        for tokens in (512, 2048, 8192)
-    ]
-    cases += [
-        Case("decode_attention", batch=batch, context=context, heads=h, kv_heads=kv, d_head=d)
-        for h, kv, d in heads
-        for batch in (1, 16, 128)
-        for context in (1024, 8192)
-    ]
-    if n_chips > 1:
-        cases += [Case(op, size=2**i, n_chips=n_chips) for op in EXCHANGES for i in range(10, 31, 2)]
-    return cases
+    def begin(parts: str) -> None:
+        gpu.part = parts
+        gpu.write()
 
-
-def predicted_us(case: Case, chip: Chip) -> float:
-    """Microseconds of a case by the cost model."""
-    if case.operator in EXCHANGES:
-        c: Any = case
-        group = collectives.group_of(c.n_chips, chip)
-        seconds, _ = getattr(collectives, f"{case.operator}_s")(float(c.size), group, chip)
-        return 1e6 * float(seconds)
-    rates = Roofline(chip, 1, case.dtype, "bf16")
-    return 1e6 * float(rates.cost(operator_of(case)).seconds)
-
-
-def operator_of(case: Case) -> ops.Operator:
-    """The cost model's operator of a case on one chip."""
-    c: Any = case
-    match case.operator:
-        case "gemm":
-            return ops.Gemm("", c.m, c.n, c.k)
-        case "copy":
-            return ops.Elementwise("", 2 * c.size)
-        case "prefill_attention":
-            return ops.PrefillAttention("", c.context, c.context, c.heads, c.kv_heads, c.d_head, c.batch)
-        case "decode_attention":
-            return ops.DecodeAttention("", c.batch, c.context, c.heads, c.kv_heads, c.d_head)
-    raise ArchsatError(f"no operator '{case.operator}'")
-
-
-def bytes_needed(case: Case) -> int:
-    """Memory a case takes for one set of inputs, for skipping what does not fit."""
-    c: Any = case
-    width = 1 if case.dtype == "fp8" else 2
-    match case.operator:
-        case "gemm":
-            return int(width * (c.m * c.k + c.k * c.n) + 2 * c.m * c.n)
-        case "prefill_attention":
-            return int(2 * c.batch * c.context * c.d_head * 2 * (c.heads + c.kv_heads))
-        case "decode_attention":
-            return int(2 * c.batch * c.d_head * (2 * c.kv_heads * c.context + 2 * c.heads))
-    return int(2 * c.size)
-
-
-def measure(cases: Iterable[Case], chip: Chip, clock: Callable[[Case], float | None]) -> list[dict[str, Any]]:
-    """One row per case; a case that the clock cannot run (None) is left out."""
-    rows = []
-    for case in cases:
-        microseconds = clock(case)
-        if microseconds is None:
-            continue
-        own = {"chip": chip.name, **asdict(case)}
-        rows.append(own | {"measured_us": round(microseconds, 3), "predicted_us": predicted_us(case, chip)})
-    return rows
-
-
-def write(rows: list[dict[str, Any]], path: Path) -> None:
-    """The rows as a CSV file."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**row, "predicted_us": f"{row['predicted_us']:.3f}"} for row in rows)
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Predicted against measured, one line per case and a median per operator and format."""
-    lines = [f"{'operator':18} {'dtype':5} {'case':44} {'measured us':>12} {'predicted us':>13} {'ratio':>6}"]
-    ratios: dict[str, list[float]] = {}
-    for row in rows:
-        ratio = row["predicted_us"] / row["measured_us"]
-        ratios.setdefault(f"{row['operator']:18} {row['dtype']:5}", []).append(ratio)
-        dims = [f.name for f in fields(Case)[2:] if row[f.name] is not None]
-        text = " ".join(f"{name}={row[name]}" for name in dims)
-        lines.append(
-            f"{row['operator']:18} {row['dtype']:5} {text:44} {row['measured_us']:12.2f} "
-            f"{row['predicted_us']:13.2f} {ratio:6.2f}"
-        )
-    lines.append("")
-    for name, values in ratios.items():
-        errors = [abs(value - 1) for value in values]
-        lines.append(
-            f"{name} {len(values):4} cases, median ratio {statistics.median(values):.2f}, "
-            f"median error {statistics.median(errors):.0%}"
-        )
-    return "\n".join(lines)
-
-
-class CudaClock:
-    """Times a case on this process's GPU. All use of torch is here."""
-
-    WARM_UP, REPEATS, CALLS = 3, 15, 8
-    ROTATED_BYTES = 512 << 20  # more than any L2 cache, so that weights come from memory
-
-    def __init__(self) -> None:
-        import torch
-
-        self.torch = torch
-        self.world = int(os.environ.get("WORLD_SIZE", "1"))
-        self.rank = int(os.environ.get("RANK", "0"))
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        if self.world > 1:
-            torch.distributed.init_process_group("nccl")
-
-    @property
-    def has_fp8(self) -> bool:
-        """Whether torch can multiply 8-bit floats on this GPU."""
-        capability: tuple[int, int] = self.torch.cuda.get_device_capability()
-        return capability >= (8, 9) and hasattr(self.torch, "_scaled_mm")
-
-    def __call__(self, case: Case) -> float | None:
-        """Median microseconds of one call, or None if the GPU cannot run the case."""
-        _, total = self.torch.cuda.mem_get_info()  # the same on all ranks: none may skip what others run
-        needed = bytes_needed(case)
-        if 3 * needed > total:
-            return None
-        copies = max(1, min(self.CALLS, self.ROTATED_BYTES // needed))
-        calls = [getattr(self, f"_{case.operator}")(case) for _ in range(copies)]
-        for _ in range(self.WARM_UP):
-            calls[0]()
-        return statistics.median(self._once(calls) for _ in range(self.REPEATS))
-
-    def _once(self, calls: list[Callable[[], Any]]) -> float:
-        """Microseconds of one call, from two events around several."""
-        start, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
-        if self.world > 1:
-            self.torch.distributed.barrier()
-        self.torch.cuda.synchronize()
-        start.record()
-        for i in range(self.CALLS):
-            calls[i % len(calls)]()
-        end.record()
-        self.torch.cuda.synchronize()
-        milliseconds: float = start.elapsed_time(end)
-        return 1e3 * milliseconds / self.CALLS
-
-    def _random(self, *shape: int) -> Any:
-        return self.torch.randn(*shape, device="cuda", dtype=self.torch.bfloat16)
-
-    def _gemm(self, case: Case) -> Callable[[], Any]:
-        c: Any = case
-        a, b = self._random(c.m, c.k), self._random(c.n, c.k).t()
-        if case.dtype == "bf16":
-            return lambda: self.torch.matmul(a, b)
-        rows = max(16, -(-c.m // 16) * 16)  # scaled products take multiples of 16 rows
-        eight, one = self.torch.float8_e4m3fn, self.torch.ones((), device="cuda")
-        a8, b8 = self._random(rows, c.k).to(eight), b.to(eight)
-        return lambda: self.torch._scaled_mm(a8, b8, scale_a=one, scale_b=one, out_dtype=self.torch.bfloat16)
-
-    def _copy(self, case: Case) -> Callable[[], Any]:
-        source = self.torch.empty(case.size, dtype=self.torch.uint8, device="cuda")
-        target = self.torch.empty_like(source)
-        return lambda: target.copy_(source)
-
-    def _prefill_attention(self, case: Case) -> Callable[[], Any]:
-        c: Any = case
-        q = self._random(c.batch, c.heads, c.context, c.d_head)
-        k, v = (self._random(c.batch, c.kv_heads, c.context, c.d_head) for _ in range(2))
-        attend = self.torch.nn.functional.scaled_dot_product_attention
-        return lambda: attend(q, k, v, is_causal=True, enable_gqa=c.heads != c.kv_heads)
-
-    def _decode_attention(self, case: Case) -> Callable[[], Any]:
-        c: Any = case
-        q = self._random(c.batch, c.heads, 1, c.d_head)
-        k, v = (self._random(c.batch, c.kv_heads, c.context, c.d_head) for _ in range(2))
-        attend = self.torch.nn.functional.scaled_dot_product_attention
-        return lambda: attend(q, k, v, enable_gqa=c.heads != c.kv_heads)
-
-    def _halves(self, case: Case) -> Any:
-        """The tensor of an exchange as 16-bit elements that divide among the ranks."""
-        elements = -(-(case.size or 2) // (2 * self.world)) * self.world
-        return self.torch.zeros(elements, dtype=self.torch.bfloat16, device="cuda")
-
-    def _all_reduce(self, case: Case) -> Callable[[], Any]:
-        whole = self._halves(case)
-        return lambda: self.torch.distributed.all_reduce(whole)
-
-    def _all_gather(self, case: Case) -> Callable[[], Any]:
-        whole = self._halves(case)
-        shard = whole[: whole.numel() // self.world].clone()
-        return lambda: self.torch.distributed.all_gather_into_tensor(whole, shard)
-
-    def _reduce_scatter(self, case: Case) -> Callable[[], Any]:
-        whole = self._halves(case)
-        shard = whole[: whole.numel() // self.world].clone()
-        return lambda: self.torch.distributed.reduce_scatter_tensor(shard, whole)
-
-    def _all_to_all(self, case: Case) -> Callable[[], Any]:
-        held = self._halves(case)
-        received = self.torch.empty_like(held)
-        return lambda: self.torch.distributed.all_to_all_single(received, held)
-
-
-def main(arguments: list[str] | None = None, clock: Any = None) -> int:
-    """Measure, print, write; 2 if the chip is unknown or torch cannot be used."""
-    parser = argparse.ArgumentParser(description="measured against predicted on the GPU at hand")
-    parser.add_argument("--chip", required=True, help="the catalogue's name of this GPU, or a file")
-    parser.add_argument("--out", type=Path, default=Path("measured.csv"), help="CSV file to write")
-    given = parser.parse_args(arguments)
-    try:
-        chip = catalog.chip(given.chip)
-        clock = clock or CudaClock()
-    except ArchsatError as error:
-        print(f"measure: {error}", file=sys.stderr)
-        return 2
-    except (ImportError, RuntimeError, AssertionError) as error:
-        print(f"measure: needs torch and a CUDA GPU ({error})", file=sys.stderr)
-        return 2
-    rows = measure(grid(clock.world, clock.has_fp8 and "fp8" in chip.dense_flops), chip, clock)
-    if clock.rank == 0:
-        print(table(rows))
-        write(rows, given.out)
-        print(f"\n{len(rows)} rows in {given.out}")
+    told = running.run_groups(running.GROUPS, command, given.seconds, given.out / "log.txt", begin)
+    gpu.close()
+    every = grid.tiny() if given.tiny else grid.grid()
+    running.fill([case for cases in every.values() for case in cases], rows.Rows(given.out, chip))
+    for parts in running.GROUPS:
+        ready(given.out, ",".join(parts)).unlink(missing_ok=True)
+    versions = given.out / "versions.json"
+    used = json.loads(versions.read_text(encoding="utf-8")) if versions.exists() else {}
+    versions.unlink(missing_ok=True)
+    gpu.write(versions=used, processes=told, seconds=round(time.monotonic() - began, 1))
+    print("\n".join([*told, *summary(rows.read(given.out / "rows.csv"))]))
     return 0
+
+
+def measure_parts(given: argparse.Namespace) -> int:
+    """The cases of some parts in this process."""
+    began = time.monotonic()
+    parts = grid.tiny() if given.tiny else grid.grid()
+    own = rows.Rows(given.out, given.chip)
+    try:
+        import clock
+        import fused
+        import layers
+        import operators
+
+        own_clock: Any = clock.CudaClock() if given.device == "cuda" else clock.HostClock()
+        kernels, told = fused.choose(given.device, not given.no_triton)
+        one = operators.Operators(own_clock, kernels)
+        steps = layers.Steps(one)
+        (given.out / "versions.json").write_text(json.dumps({**machine.versions(), "fused": told}))
+        ready(given.out, given.parts).touch()
+        print(f"{given.parts}: {told}")
+    except Exception as error:
+        print(f"measure: needs torch and a CUDA GPU ({one_line(error)})", file=sys.stderr)
+        return 2
+    for part in given.parts.split(","):
+        left = given.seconds - (time.monotonic() - began)
+        measure = steps if part == "layers" else one
+        if status := running.run_cases(parts[part], measure, own, left, clock.fatal):
+            return status
+    return 0
+
+
+def ready(folder: Path, parts: str) -> Path:
+    """The file that a process makes once its small kernels are chosen: before, they may have ended it."""
+    return folder / f"ready.{parts.replace(',', '-')}"
+
+
+def one_line(error: Exception) -> str:
+    """An error in one line."""
+    return " ".join(str(error).split())[:300]
+
+
+def summary(found: list[dict[str, str]]) -> list[str]:
+    """Cases by part: measured, skipped for which reasons."""
+    lines = []
+    for part in dict.fromkeys(row["part"] for row in found):
+        own = [row for row in found if row["part"] == part]
+        reasons: dict[str, int] = {}
+        for row in own:
+            if row["skipped"]:
+                reasons[row["skipped"][:100]] = reasons.get(row["skipped"][:100], 0) + 1
+        n = len(own) - sum(reasons.values())
+        lines.append(
+            f"{part}: {n} measured" + "".join(f"; {count} x {why}" for why, count in reasons.items())
+        )
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, or predict what was measured."""
+    parser = argparse.ArgumentParser(description="measured against predicted on the GPU at hand")
+    parser.add_argument("--out", type=Path, default=Path("measured"), help="folder to write")
+    parser.add_argument("--seconds", type=float, default=330, help="for all parts together")
+    parser.add_argument("--chip", default="", help="the catalogue's name of this GPU; else by nvidia-smi")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="one small case of everything")
+    parser.add_argument("--parts", default="", help="these alone, in this process")
+    parser.add_argument("--no-triton", action="store_true", help="torch's own kernels alone")
+    parser.add_argument("--exchanges", action="store_true", help="links, under torchrun")
+    parser.add_argument("--predict", type=Path, help="a folder that was measured: write files of points")
+    parser.add_argument("--to", type=Path, default=Path("."), help="where --predict writes")
+    given = parser.parse_args(arguments)
+    if given.predict:
+        import predict
+
+        return predict.main(given.predict, given.to)
+    if given.exchanges:
+        import exchanges
+
+        return exchanges.main(given.out, given.chip)
+    return measure_parts(given) if given.parts else measure_all(given)
 
 
 if __name__ == "__main__":
