@@ -18,7 +18,7 @@ from optimizer.report.parts import (
     headline,
     titled_lines,
 )
-from optimizer.spec.deployment_plan import DeploymentResult, ReplicaPool
+from optimizer.spec.deployment_plan import DeploymentResult, FleetWitnesses, ReplicaPool
 
 _SHORT = {"tensor": "tp", "pipeline": "pp", "expert": "ep", "data": "dp"}
 
@@ -151,6 +151,17 @@ def grouped(dropped: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
+def _witnesses(seen: FleetWitnesses | None) -> Iterator[str]:
+    """What a fleet's programme left out and was looked at all the same."""
+    if seen is None:
+        return
+    which = "all" if seen.setups_looked_at == seen.setups_left_out else f"{seen.setups_looked_at}"
+    yield (
+        f"looked at again: {which} of the {seen.setups_left_out} setups left out, and {seen.plans} plans "
+        "made otherwise; none is better"
+    )
+
+
 def proof(result: Any) -> Group:
     """Why a deployment of any kind can be believed."""
     c = result.certificate
@@ -164,6 +175,7 @@ def proof(result: Any) -> Group:
     items += [
         f"{c.engine} {c.engine_version}, seed {c.seed}: {c.solves} solves",
         *(f"confirmed by {line}" for line in c.confirmed_by),
+        *_witnesses(getattr(c, "witnesses", None)),
         f"checker: {c.checker}",
         f"{result.wall_s:.2f} s, archsat {result.version}",
     ]

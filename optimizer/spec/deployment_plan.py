@@ -59,6 +59,18 @@ class DeploymentPlan(Strict):
     metrics: dict[str, float]
 
 
+class FleetWitnesses(Strict):
+    """A second look at a fleet: setups that were left out, and plans that its programme did not propose."""
+
+    setups_left_out: int
+    """Because one that was kept covers them."""
+    setups_looked_at: int
+    """Of them, held against those that were kept once more: all, or a sample by the seed."""
+    plans: int
+    """Plans made otherwise: none is better than the answer says is possible."""
+    seed: int
+
+
 class DeploymentCertificate(Strict):
     """Why the answer can be believed."""
 
@@ -76,6 +88,8 @@ class DeploymentCertificate(Strict):
     confirmed_by: tuple[str, ...]
     checker: str
     seed: int
+    witnesses: FleetWitnesses | None = None
+    """Of a fleet. None where nothing was proven that could be looked at again."""
 
 
 class DeploymentResult(Solved):

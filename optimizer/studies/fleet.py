@@ -13,7 +13,7 @@ from optimizer.solver.deployment import UNPROVEN
 from optimizer.solver.engine import engine_version
 from optimizer.solver.fleet import FleetPlan, plan_fleet
 from optimizer.solver.totals import SCALE
-from optimizer.spec.deployment_plan import DeploymentCertificate
+from optimizer.spec.deployment_plan import DeploymentCertificate, FleetWitnesses
 from optimizer.spec.fleet import FleetProblem
 from optimizer.spec.fleet_plan import FleetDeployment, FleetResult, Part, ServicePool
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation
@@ -24,6 +24,7 @@ from optimizer.studies.deploy import UNITS
 from optimizer.studies.deploy_columns import priced_of, pricing
 from optimizer.studies.deploy_explain import outward, sentence
 from optimizer.studies.fleet_columns import PricedFleet, least_of_fleet, price, setups_of_fleet
+from optimizer.studies.fleet_witness import look_again
 from optimizer.studies.least_deployment import highest
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
@@ -45,6 +46,7 @@ def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
     plan = study.plan(study.bounds)
     study.require(plan)
     solved = plan.proved.status
+    seen = study.look_again(plan)
     binds = study.binds(plan) if solved == "optimal" else WhatBinds(())
     return FleetResult(
         status=solved,
@@ -57,7 +59,7 @@ def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
         binding_untried=binds.untried,
         conflict=study.explain() if solved == "infeasible" else None,
         assumptions=study.assumptions(plan),
-        certificate=study.certificate(plan),
+        certificate=study.certificate(plan, seen),
         wall_s=time.monotonic() - start,
         version=VERSION,
         problem=problem.model_dump(mode="json", exclude_unset=True),
@@ -157,6 +159,13 @@ class _FleetStudy:
         claimed = sense * (plan.proved.objective or 0) / SCALE[name]
         if value is None or abs(value - claimed) > 1e-9 * abs(claimed) + 1e-5:
             raise InternalMismatch(f"{name}: the solver says {claimed:.9g}, the check {value}")
+
+    def look_again(self, plan: FleetPlan) -> FleetWitnesses | None:
+        """InternalMismatch if what was left out, or a plan made otherwise, is better than what was proven."""
+        if plan.proved.status != "infeasible" and plan.proved.bound is None:
+            return None
+        seed = self.options.settings.seed
+        return look_again(self.problem, self.priced, self.bounds, plan, seed, self.watch)
 
     def objective(self, plan: FleetPlan) -> Objective:
         """What was optimised, reached and proven."""
@@ -311,7 +320,7 @@ class _FleetStudy:
         how = "traffic is split freely, not in equal parts; leave it out"
         return (Assumption(name="slices", value=how, source="docs/deployments.md"), *chips)
 
-    def certificate(self, plan: FleetPlan) -> DeploymentCertificate:
+    def certificate(self, plan: FleetPlan, seen: FleetWitnesses | None) -> DeploymentCertificate:
         """Why the answer can be believed."""
         return DeploymentCertificate(
             setups=setups_of_fleet(self.problem),
@@ -326,4 +335,5 @@ class _FleetStudy:
             if plan.replicas
             else "no plan to check",
             seed=self.options.settings.seed,
+            witnesses=seen,
         )
