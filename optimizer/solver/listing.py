@@ -19,7 +19,6 @@ class Unfinished(Stopped):
     """The listing was stopped; `plans` are the best there are, in order, as far as it came."""
 
     def __init__(self, plans: list[Candidate]) -> None:
-        super().__init__()
         self.plans = plans
 
 
@@ -55,7 +54,7 @@ def _list(
     while (queued := queue.pop(np.nextafter(limit, np.inf))) is not None:
         table, kinds = queued.table, queued.table.rules
         plans = slice_plans(table, queued.row, objective, sense, limit, queue.watch)
-        wanted = np.flatnonzero(plans.key <= min(limit, np.finfo(float).max))
+        wanted = np.flatnonzero(plans.key < np.inf)  # none is above the limit
         order = wanted[np.argsort(plans.key[wanted], kind="stable")]
         order = order[_first_of_each(space, queued, plans, order, distinct)][:at_most]
         more = [
@@ -104,5 +103,5 @@ def _identity(space: Space, plan: Candidate, distinct: tuple[str, ...]) -> tuple
     kinds = (space.attention.take(plan.attention), space.ffn.take(plan.ffn))
     own: dict[str, object] = {"n_layers": plan.n_layers, "hardware": plan.frame.chip.name}
     for kind in kinds:
-        own |= {name: int(v) for name, v in vars(kind).items() if isinstance(v, np.ndarray | np.integer)}
+        own |= {name: int(v) for name, v in vars(kind).items() if isinstance(v, np.integer)}
     return tuple(own[name] if name in own else getattr(plan.frame, name) for name in distinct)

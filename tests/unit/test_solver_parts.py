@@ -4,6 +4,7 @@ Guards what the property tests reach only through a whole question: an engine th
 a packing row that is too tight or too loose, a witness that says 'nothing better' too soon.
 """
 
+import pickle
 from collections import Counter
 from dataclasses import dataclass
 from itertools import product
@@ -20,13 +21,14 @@ from optimizer.columns.compiled import symbol
 from optimizer.columns.space import resolve
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
-from optimizer.solver import knapsack, milp
+from optimizer.scope import Symbol
+from optimizer.solver import knapsack, listing, milp
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.listing import best_plans
 from optimizer.solver.mathopt import Proposal
 from optimizer.solver.milp import Milp, Row, prove
 from optimizer.solver.nodes import Part, _steps, added, pack_nodes
-from optimizer.solver.oracle import all_values
+from optimizer.solver.oracle import SlicePlans, all_values
 
 # Programmes.
 
@@ -349,12 +351,31 @@ def test_the_most_traffic_of_so_many_chips(seed: int) -> None:
             # Values below `asked` that chips can cost are multiples of the price.
             truth = least >= asked or least > (asked - 1) // price * price
             assert knapsack._nothing_below(model, "chips", 1, asked) == truth
+    model.demand = 0  # no chips are enough
+    assert [knapsack._nothing_below(model, "chips", 1, asked) for asked in (0, 1)] == [True, False]
     model.demand = None
     assert not knapsack._nothing_below(model, "chips", 1, 1)
     for rate in range(best[-1] - 2, best[-1] + 3):
         assert knapsack._nothing_below(model, "requests_per_s", -1, -rate) == (best[-1] <= rate)
     model.stock = [None]
     assert not knapsack._nothing_below(model, "requests_per_s", -1, -(10**9))
+
+
+def test_a_table_of_chips_is_no_larger_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replicas of a request a second on a chip: five are wanted. Chips that cost nothing tell nothing."""
+    price = {0: 1}
+    model: Any = SimpleNamespace(
+        stock=[5], mode=["aggregated"], chips=[1], capacity=[1], demand=5, n=range(1), goal=lambda name: price
+    )
+    for most, told in ((5, True), (4, False)):
+        monkeypatch.setattr(knapsack, "_MOST_STATES", most)
+        assert knapsack._nothing_below(model, "requests_per_s", -1, -5) == told
+        assert knapsack._nothing_below(model, "chips", 1, 6) is False  # five are enough
+        monkeypatch.setattr(knapsack, "_MOST_STATES", most - 1)
+        assert knapsack._nothing_below(model, "chips", 1, 5) == told
+    monkeypatch.setattr(knapsack, "_MOST_STATES", 9)
+    price[0] = 0
+    assert not knapsack._nothing_below(model, "usd_per_hour", 1, 0)
 
 
 def test_the_witness_is_asked_only_what_it_can_tell() -> None:
@@ -418,3 +439,58 @@ def test_the_best_plan_of_each_combination(space: Any, distinct: tuple[str, ...]
         found = best_plans(space, space.rules, symbol("tpot_ms"), 1, most, distinct=distinct)
         assert [p.key for p in found] == sorted(first.values())[:most]
         assert len({own(p) for p in found}) == len(found)
+
+
+def test_no_more_slices_are_enumerated_than_may_hold_one_of_the_best(
+    space: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, looks = listing.slice_plans, list[float]()
+
+    def slice_plans(table: Any, row: int, objective: Any, sense: int, limit: float, *rest: Any) -> Any:
+        looks.append(limit)
+        return honest(table, row, objective, sense, limit, *rest)
+
+    monkeypatch.setattr(listing, "slice_plans", slice_plans)
+    whole = best_plans(space, space.rules, symbol("tpot_ms"), 1, 10**6)
+    slices = len(looks)
+    assert set(looks) == {np.inf}
+    looks.clear()
+    assert best_plans(space, space.rules, symbol("tpot_ms"), 1, 3) == whole[:3]
+    assert len(looks) < slices
+    assert looks[0] == np.inf and all(limit >= whole[2].key for limit in looks[1:])
+    assert looks == sorted(looks, reverse=True)
+
+
+def test_what_never_ends_is_not_listed(space: Any) -> None:
+    """Plans of more than some seconds a token take forever."""
+    seconds = np.sort(all_values(space, space.rules, (symbol("tpot_ms"),))[:, 0]) / 1e3
+    most = float(seconds[len(seconds) // 2])
+    stuck = Symbol("stuck", "decode_s", True, lambda at, q: np.where(q > most * (1 + 1e-9), np.inf, q))
+    found = best_plans(space, space.rules, stuck, 1, 10**6)
+    assert len(found) == len(seconds) // 2 + 1
+    assert found[-1].key == pytest.approx(most)
+
+
+@pytest.mark.parametrize("distinct", [(), ("n_layers",), ("d_model",), ("n_heads",)])
+def test_a_slice_in_which_nothing_is_left_adds_nothing(
+    space: Any, distinct: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"distinct": distinct}
+    whole = best_plans(space, space.rules, symbol("tpot_ms"), 1, 10**6, **asked)
+    honest = listing.slice_plans
+
+    def slice_plans(table: Any, row: int, *rest: Any) -> Any:
+        plans = honest(table, row, *rest)
+        gone = (table.frame.d_model, int(table.depths[row])) == (2048, 16)
+        return SlicePlans(*(v[:0] for v in (plans.attention, plans.ffn, plans.key)), 0) if gone else plans
+
+    monkeypatch.setattr(listing, "slice_plans", slice_plans)
+    found = best_plans(space, space.rules, symbol("tpot_ms"), 1, 10**6, **asked)
+    assert not any((p.frame.d_model, p.n_layers) == (2048, 16) for p in found)
+    rest = [p for p in whole if (p.frame.d_model, p.n_layers) != (2048, 16)]
+    assert all(p in found for p in rest)
+
+
+def test_a_listing_that_is_stopped_keeps_its_plans_on_the_way_to_another_process() -> None:
+    known = pickle.loads(pickle.dumps(listing.Unfinished([3])))  # type: ignore[list-item]
+    assert known.plans == [3]
