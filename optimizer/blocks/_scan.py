@@ -8,6 +8,8 @@ from optimizer.blocks.operators import Elementwise, Gemm, Number, Operator, Step
 
 STATE_BYTES = 4.0
 CONV_BYTES = 2.0
+PRODUCT = "prompt scan"
+"""The product that stands for a scan's arithmetic."""
 
 
 def operators(
@@ -26,5 +28,5 @@ def operators(
         tokens = step.prompts * step.prompt_tokens
         kept = 2.0 * STATE_BYTES * state / min(chunk, step.prompt_tokens)
         found.append(Elementwise("prompt scan, traffic", tokens * (2.0 * read + kept)))
-        found.append(Gemm("prompt scan", tokens, out, flops / (2.0 * out), weight_dtype="bf16"))
+        found.append(Gemm(PRODUCT, tokens, out, flops / (2.0 * out), weight_dtype="bf16"))
     return found

@@ -249,7 +249,7 @@ class _Search:
     orders: dict[int, Any] = field(default_factory=dict)
     """Cell number to (rows in the order of their bounds, scores, which splits fit in memory)."""
     priced: dict[int, list[int]] = field(default_factory=dict)
-    bound: float = -np.inf
+    bound: float = field(init=False)
     """No setting that is still to be found has a score below this."""
 
     def run(self) -> Found | None:

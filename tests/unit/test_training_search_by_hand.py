@@ -162,7 +162,7 @@ def test_the_search_finds_the_best_and_prices_no_more_than_it_must(seed: int, sc
             own = (float(score(b.step_s[i], cell.n_chips[i], b.memory[i])), float(b.step_s[i]))
             assert not limits.hold(b.step_s[i], cell.n_chips[i], b.memory[i]) or own >= truth
     opened = [cell for cell in lattice.cells if cell.opened]
-    assert counts.unfinished is None
+    assert (counts.unfinished, counts.witnesses) == (None, 0)
     assert (counts.cells, counts.cells_opened) == (5, len(opened))
     assert counts.settings == sum(c.n_settings for c in opened)
     assert counts.splits == sum(map(len, opened))
@@ -219,6 +219,14 @@ def test_a_dive_ends_with_the_first_setting_or_after_so_many(monkeypatch: pytest
     assert counts.unfinished == 2.0  # 16 chip-seconds at the peak on 8 chips
 
 
+def test_a_dive_looks_at_the_watch_before_it_prices() -> None:
+    likely, looks, counts = Made([[(3.0, 1.0)]], [1]), iter(range(9)), Counts()
+    watch = Watch(cancelled=lambda: next(looks) >= 1)
+    lattice = MadeLattice([likely], likely=likely)
+    assert search(lattice, step, NO_LIMITS, counts, watch) is None  # type: ignore[arg-type]
+    assert (likely.opened, likely.asked, counts.unfinished) == (True, [], 0.0)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_what_a_stopped_search_says_is_true(seed: int) -> None:
     """After any number of looks: the best so far, and a bound that no setting is below; at the end exact."""
@@ -249,6 +257,21 @@ def test_a_stopped_search_has_the_bound_of_what_is_next() -> None:
         found = search(MadeLattice(cells), chip_seconds, limits, counts, watch)  # type: ignore[arg-type]
         assert (None if found is None else found.score) == (12.0 if most == 5 else None)
         assert counts.unfinished == (None if bound is None else pytest.approx(bound))
+
+
+def test_a_cell_may_be_bounded_better_than_its_splits() -> None:
+    """Its 8 chip-seconds hold for them too."""
+    cells = [Made([[(4.0, 9.0)], [(2.0, 1.0)]], [2, 5])]
+    cells[0].bounds.step_s[:] = [1.0, 2.0]
+    cells[0].bounds.memory[:] = 1.0
+    looks, counts = iter(range(9)), Counts()
+    watch = Watch(cancelled=lambda: next(looks) >= 4)
+    assert search(MadeLattice(cells), chip_seconds, Limits((), 5.0), counts, watch) is None  # type: ignore[arg-type]
+    assert (cells[0].asked, counts.unfinished) == ([0], 10.0)
+    cells[0].bounds.step_s[:] = [1.0, 1.2]
+    looks = iter(range(9))
+    assert search(MadeLattice(cells), chip_seconds, Limits((), 5.0), counts, watch) is None  # type: ignore[arg-type]
+    assert counts.unfinished == 8.0
 
 
 def test_a_search_that_is_stopped_with_its_optimum_at_hand_is_no_better_than_that() -> None:
@@ -310,7 +333,7 @@ def test_the_witness_prices_a_sample_where_there_is_much() -> None:
 
 
 @pytest.mark.parametrize(
-    ("best", "fault"), [(4.0, False), (4.0 * (1 + 5e-10), False), (4.0 * (1 + 2e-9), True)]
+    ("best", "fault"), [(4.0, False), (4.0 * (1 + 9e-10), False), (4.0 * (1 + 2e-9), True)]
 )
 def test_a_witness_that_is_better_by_more_than_noise_is_an_error(best: float, fault: bool) -> None:
     cell = Made([[(4.0, 1.0), (1.0, 9.0)], [(6.0, 1.0)]], [1, 1])  # 1.0 does not fit
@@ -370,7 +393,7 @@ def problem(**own: Any) -> TrainingProblem:
     return TrainingProblem.model_validate(base | own)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def lattice() -> Lattice:
     return Lattice(problem(), SMALL, CHIP, 8)
 
@@ -396,6 +419,22 @@ def test_cells_are_bounded_once(lattice: Lattice, monkeypatch: pytest.MonkeyPatc
     assert own.bounded and all(cell.chip_seconds > 0.0 for cell in own.cells)
     monkeypatch.setattr(module, "ChipSeconds", None)
     own.bound_cells(UNWATCHED)
+
+
+def test_no_more_chips_are_bounded_than_are_wired_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+
+    def chip_seconds(works: Any, domains: Any, chips: float, watch: Watch) -> Any:
+        seen.append(chips)
+        return SimpleNamespace(of=lambda domains: 3.0)
+
+    monkeypatch.setattr(module, "ChipSeconds", chip_seconds)
+    alone = CHIP.model_copy(update={"scaleout_bandwidth": None})
+    for chip, chips in ((CHIP, 64), (alone, 64), (alone, 4)):
+        own = Lattice(problem(chips=chips), SMALL, chip, chips)
+        own.bound_cells(UNWATCHED)
+        assert {cell.chip_seconds for cell in own.cells} == {3.0}
+    assert seen == [64, 8, 4]
 
 
 def test_a_cell_is_opened_once_and_knows_nothing_before(lattice: Lattice) -> None:
@@ -426,7 +465,7 @@ def test_each_bound_that_could_have_ruled_a_split_out_is_held_against_its_prices
     for i in (0, len(cell) // 2, len(cell) - 1):
         inner, step_s, memory = cell.priced(i)
         assert len(inner) == len(step_s) == len(memory)
-        for factor, fault in ((1.0, False), (1 + 5e-10, False), (1 + 2e-9, True)):
+        for factor, fault in ((1.0, False), (1 + 9e-10, False), (1 + 2e-9, True)):
             cell = Cell(own, own.domains).open()
             own.flops_s = 0.0
             if what in ("step_s", "memory"):
@@ -475,16 +514,17 @@ def test_a_likely_cell_fills_a_domain_and_keeps_sequences_whole() -> None:
     assert CHIP.scaleup.domain == 8
     cells = [
         domains(tensor_parallel=(16,)),
+        domains(tensor_parallel=(1,), context_parallel=(2,)),
         domains(tensor_parallel=(4, 16), context_parallel=(2, 4)),
         domains(tensor_parallel=(8, 16), context_parallel=(2,)),
         domains(tensor_parallel=(8,), context_parallel=(1, 2), microbatch=(2, 4)),
         domains(tensor_parallel=(2, 8), context_parallel=(1,), microbatch=(1, 4)),
         domains(tensor_parallel=(8,), microbatch=()),  # nothing in it
     ]
-    for last in (6, 4, 3, 2, 1):
+    for last in (7, 5, 4, 3, 2, 1):
         own.cells = [Cell(own, part) for part in cells[:last]]
-        assert own.likely is own.cells[min(last, 5) - 1]
-    own.cells = [Cell(own, cells[5])]
+        assert own.likely is own.cells[min(last, 6) - 1]
+    own.cells = [Cell(own, cells[6])]
     assert own.likely is None
     own.cells = []
     assert own.likely is None

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.blocks import block
+from optimizer.blocks._scan import PRODUCT as SCAN
 from optimizer.blocks.operators import Gemm, Number, Step
 from optimizer.cost.training.layout import Layout
 from optimizer.spec.architecture import Architecture, Block
@@ -99,8 +100,18 @@ def _ffn(ffn: Any, d_model: int, at: Layout) -> Number:
     return _around(d_model, at) + hidden * shared + routed
 
 
-def _products(mixer: Any, d_model: int, at: Layout) -> Number:
-    """Inputs and outputs of a mixer's products: state-space and linear layers."""
-    step = Step(d_model, at.tensor_parallel, 0, 0, 1.0, 1)
-    products = [op for op in block(mixer).operators(mixer, step) if isinstance(op, Gemm)]
-    return sum(2.0 * (op.n + np.where(np.equal(op.k, d_model), 0, op.k)) for op in products)
+def _products(mixer: Any, d_model: Number, at: Layout) -> Number:
+    """Outputs of a mixer's products, and inputs that are not the layer's: state-space and linear layers.
+
+    A product reads the layer's input if its depth follows d_model; one that stands for a scan has any depth.
+    """
+
+    def products(width: Number) -> list[Gemm]:
+        step = Step(width, at.tensor_parallel, 0, 0, 1.0, 1)
+        return [op for op in block(mixer).operators(mixer, step) if isinstance(op, Gemm)]
+
+    kept: Number = 0.0
+    for op, wider in zip(products(d_model), products(d_model + 1), strict=True):
+        own = 0.0 if op.name == SCAN else np.equal(op.k, wider.k) * op.k
+        kept = kept + 2.0 * (op.n + own)
+    return kept
