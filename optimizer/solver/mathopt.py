@@ -86,9 +86,7 @@ def _here(m: "Milp", engine: str, left: float | None) -> Proposal:
     from ortools.math_opt.python import mathopt
 
     model = mathopt.Model()
-    units = [
-        float(max(1, abs(m.lows[i]), abs(m.highs[i]))) if i in m.least else 1.0 for i in range(len(m.lows))
-    ]
+    units = [float(max(1, -m.lows[i], m.highs[i])) if i in m.least else 1.0 for i in range(len(m.lows))]
     variables = [
         model.add_variable(lb=low / unit, ub=high / unit, is_integer=i not in m.least)
         for i, (low, high, unit) in enumerate(zip(m.lows, m.highs, units, strict=True))

@@ -83,6 +83,21 @@ def test_an_engine_is_told_each_row_by_its_largest_coefficient(told: list[Any]) 
     assert parameters.time_limit is None
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "ends"),
+    [(0, 0, (0, 0)), (0, 1, (0, 1)), (0, 8, (0, 1)), (-8, 2, (-1, 0.25)), (-8, -2, (-1, -0.25))],
+)
+def test_the_least_of_sums_is_told_in_units_of_its_larger_end(
+    told: list[Any], low: int, high: int, ends: tuple[float, float]
+) -> None:
+    m = Milp()
+    m.least_of([({}, high)], low, high)
+    propose(m, "HIGHS")
+    ((model, _, _),) = told
+    (variable,) = model.variables()
+    assert (variable.lower_bound, variable.upper_bound) == ends
+
+
 def test_the_time_left_is_an_engines_limit(told: list[Any]) -> None:
     propose(programme(), "GSCIP", Watch.within(50))
     linear([1.0], [{0: 1.0}], [3.0], Watch.within(50))
