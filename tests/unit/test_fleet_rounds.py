@@ -59,6 +59,7 @@ def test_a_fleet_is_as_good_as_all_its_parts(
         ({}, None, [{0}, {1}, {2}]),
         ({}, frozenset({0, 2}), [{0}, {2}]),
         ({}, frozenset({1}), [{1}]),
+        ({}, frozenset(), [set()]),
         ({"chips_max": 9.0}, None, [{0, 1, 2}]),
         ({"chips_max": 9.0}, frozenset({0, 2}), [{0, 2}]),
     ],

@@ -163,3 +163,23 @@ def test_without_a_goal_nothing_is_better_and_any_plan_will_do() -> None:
     assert _better(m, 0, SolveSettings(), UNWATCHED) == GONE
     found = _better(m, None, SolveSettings(), UNWATCHED)
     assert m.holds(found.values)
+
+
+def test_cp_sat_is_told_rows_of_any_size() -> None:
+    m = Milp()
+    x, y = m.variable(0, 10**9), m.variable(0, 10**9)
+    m.row({x: 10**6}, low=7 * 10**12)
+    m.row({y: -(10**6)}, high=-(10**12))
+    m.objective = {x: 3, y: 2}
+    assert _better(m, None, SolveSettings(), UNWATCHED).values == (7 * 10**6, 10**6)
+    m.objective = {x: -1, y: -1}
+    assert _better(m, -(10**9), SolveSettings(), UNWATCHED).values == (10**9, 10**9)
+
+
+def test_the_least_of_sums_where_no_engine_has_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is completed from a plan, and of no plan there is nothing to complete."""
+    m = covering()
+    m.least_of([({0: 1}, 0)], 0, 9)
+    for cp_sat, status in (([SILENT], "unknown"), ([GONE], "infeasible")):
+        Engines(monkeypatch, Proposal("infeasible", (), None), cp_sat)
+        assert prove(m).status == status
