@@ -58,7 +58,7 @@ def plan_fleet(
     When the watch is over, the best plan found so far and the bound that was reached.
     """
     wanted = frozenset(range(len(columns.names))) if services is None else services
-    if bounds or len(wanted) < 2:
+    if bounds:
         return _Rounds(_Fleet(columns, goal, bounds, wanted), settings, watch).run()
     alone = (frozenset({service}) for service in sorted(wanted))
     return _together([_Rounds(_Fleet(columns, goal, {}, one), settings, watch).run() for one in alone])

@@ -59,7 +59,6 @@ def test_a_fleet_is_as_good_as_all_its_parts(
         ({}, None, [{0}, {1}, {2}]),
         ({}, frozenset({0, 2}), [{0}, {2}]),
         ({}, frozenset({1}), [{1}]),
-        ({}, frozenset(), [set()]),
         ({"chips_max": 9.0}, None, [{0, 1, 2}]),
         ({"chips_max": 9.0}, frozenset({0, 2}), [{0, 2}]),
     ],
@@ -221,6 +220,16 @@ def test_of_two_plans_the_cheaper_is_kept_and_of_equals_the_first() -> None:
     for found, kept in ((nine, nine), (other_nine, nine), (eight, eight), (nine, eight)):
         rounds._better(found)
         assert rounds.best is kept
+
+
+def test_the_best_of_some_setups_is_no_optimum_of_all() -> None:
+    """An early plan may have been proven, among plans of one setup a phase."""
+    fleet: Any = Scripted([])
+    rounds = _Rounds(fleet, SolveSettings(), Watch(), solves=4, bound=3)
+    rounds.best = FleetPlan(proved("optimal", 9, 9), {(0, 0): 9}, {(0, 0, 0): 1})
+    found = rounds._stopped()
+    assert found.proved == Proved("feasible", (9,), 9, 3, 4, ())
+    assert (found.replicas, found.shares) == (rounds.best.replicas, rounds.best.shares)
 
 
 # A plan early on.
