@@ -314,7 +314,7 @@ class _Fleet:
     def _objective(self) -> None:
         name, sense = self.goal
         row = dict.fromkeys(self.served.values(), 1) if name == "requests_per_s" else self.cost(name)
-        self.m.objective = {v: sense * c for v, c in row.items() if c}
+        self.m.objective = {v: sense * c for v, c in row.items()}
 
     def replicas(self, values: tuple[int, ...]) -> dict[Key, int]:
         """Replicas of a solution."""

@@ -120,7 +120,7 @@ def _pack_by_flow(
     steps: dict[int, list[int]] = {s: [] for s in sizes}
     for d in domains:
         most = sum(n * m.highs[v] for n, v in zip(d.each, used, strict=True))
-        balance: dict[int, dict[int, int]] = {0: {v: n for n, v in zip(d.each, used, strict=True) if n}}
+        balance: dict[int, dict[int, int]] = {0: dict(zip(used, d.each, strict=True))}
         for at, s in _steps(sizes[::-1], d.size):
             step = m.variable(0, most)
             balance.setdefault(at, {})[step] = -1

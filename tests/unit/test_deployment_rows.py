@@ -116,10 +116,10 @@ def test_what_nothing_limits_is_refused() -> None:
 
 def test_sums_beyond_64_bits_are_refused_at_the_border() -> None:
     """Eleven replicas of 1e9 requests/s are 1.1e18 in units of 1e-8; 2**60 is 1.15e18."""
-    rows = [row(1, 1e9)]
-    assert model(rows, {"inventory:red": 11.0}, ("requests_per_s",)).m.highs[0] == 11
+    rows, least = [row(1, 1e9)], {"requests_per_s": 1.0}
+    assert model(rows, least | {"inventory:red": 11.0}, ("requests_per_s",)).m.highs[0] == 11
     with pytest.raises(InputError, match="too much traffic"):
-        model(rows, {"inventory:red": 12.0}, ("requests_per_s",))
+        model(rows, least | {"inventory:red": 12.0}, ("requests_per_s",))
 
 
 def test_the_most_that_can_be_served() -> None:

@@ -139,10 +139,6 @@ def test_what_is_believed_of_two_answers_and_a_third(
     assert asked == ways[: len(said)]
 
 
-def test_one_solve_is_reproducible_and_presolves() -> None:
-    assert SolveSettings() == SolveSettings(seed=0, workers=1, presolve=True)
-
-
 def test_a_bound_is_a_whole_number_that_is_no_higher() -> None:
     """A millionth is what a float may lack; the engine's greatest figure is none."""
     found = [_bound(value) for value in (7.0, 6.9999999, 6.9, -3.0, -3.1, 2.0**61, 2.0**62, -(2.0**63))]
@@ -188,7 +184,9 @@ def test_an_engine_is_run_as_it_is_set(monkeypatch: pytest.MonkeyPatch, settings
     )
     assert not told.catch_sigint_signal
     assert told.max_deterministic_time == 7.0 and 50 < told.max_time_in_seconds <= 60
-    solve(small(), settings)
+    solve(small())
+    usual = (seen[1].random_seed, seen[1].num_workers, seen[1].cp_model_presolve)
+    assert usual == (0, 1, True), "reproducible, and presolved"
     assert seen[1].max_deterministic_time == seen[1].max_time_in_seconds == float("inf")
 
 
