@@ -214,10 +214,10 @@ class _Fleet:
         for b in range(buckets):
             one = tuple(Fraction(int(at == b)) for at in range(buckets))
             for worth in (Worth(one, zero), Worth(zero, one)):
-                self._reason(service, worth, None)
+                self._reason(service, worth, {})
         for _, item in mine:
             for k in range(len(item.setups)):
-                self._reason(service, _tuned(item, k), None)
+                self._reason(service, _tuned(item, k), {})
 
     @property
     def parts(self) -> list[Part]:
@@ -358,8 +358,8 @@ class _Fleet:
                 return found
         return carried(*asked)
 
-    def _reason(self, service: int, worth: Worth, replicas: Mapping[Key, int] | None) -> None:
-        """A row that says what replicas can carry, in whole numbers that still refuse these, or none."""
+    def _reason(self, service: int, worth: Worth, replicas: Mapping[Key, int]) -> None:
+        """A row that says what replicas can carry, in whole numbers that still refuse these."""
         demand = self.demand[service]
         each: dict[Key, Fraction] = {}
         for key in self.at:
@@ -373,17 +373,16 @@ class _Fleet:
             sums.append((row, math.ceil(rest)))
             self._once(row | {self.served[service]: -1}, -math.ceil(rest))
             return
-        need, these = sum(demand) - rest, replicas or {}
+        need = sum(demand) - rest
         for scale in _SCALES:
             row = {self.at[key][0]: math.ceil(r * scale) for key, r in each.items()}
             low = math.floor(need * scale)
             size = sum(c * self.m.highs[v] for v, c in row.items())
-            if size <= MOST and sum(row[self.at[key][0]] * n for key, n in these.items()) < low:
+            if size <= MOST and sum(row[self.at[key][0]] * n for key, n in replicas.items()) < low:
                 divisor = math.gcd(*row.values()) or 1
                 self._once({v: c // divisor for v, c in row.items()}, -(-low // divisor))
                 return
-        if replicas is not None or not need:
-            raise InputError("requests_per_s: too much traffic, or rates too close, to plan exactly")
+        raise InputError("requests_per_s: too much traffic, or rates too close, to plan exactly")
 
     def _once(self, row: Mapping[int, int], low: int) -> None:
         key = (frozenset(row.items()), low)
