@@ -298,15 +298,15 @@ class _Search:
         found = _best_inside(cell, row, self.score, self.limits, self.counts)
         if found and (self.best is None or found.rank < self.best.rank):
             self.best = found
-            bound, done = min(self.bound, found.score), self.counts.settings_priced
-            self.watch.say(Progress("training settings", incumbent=found.score, bound=bound, done=done))
+            done = self.counts.settings_priced
+            self.watch.say(Progress("training settings", incumbent=found.score, bound=self.bound, done=done))
 
     def _open(self, number: int) -> None:
         cell = self.lattice.cells[number].open(self.watch)
         least, memory, n = cell.bounds.step_s, cell.bounds.memory, cell.n_chips
         fits = memory <= self.limits.memory
         scores = np.broadcast_to(self.score(least, n, memory), least.shape)
-        rows = np.flatnonzero(fits & self.limits.hold(least, n, memory))
+        rows = np.flatnonzero(self.limits.hold(least, n, memory))
         self.orders[number] = rows[np.lexsort((least[rows], scores[rows]))], scores, fits
         self.priced[number] = []
         self._wait(number, 0)

@@ -116,9 +116,8 @@ class _Look:
         none = [i for i in rows if not np.isfinite(key[i]) and within[i]]
         if some:
             found += [min(some, key=lambda i: (key[i], i)), self.draw.choice(some)]
-        if none:
-            looks = 1 if some else _EMPTY_OPENED if number in self.queue.opened else _EMPTY
-            found += self.draw.sample(none, min(len(none), looks))
+        looks = 1 if some else _EMPTY_OPENED if number in self.queue.opened else _EMPTY
+        found += self.draw.sample(none, min(len(none), looks))
         return sorted(set(found))
 
     def _require(self, number: int, floor: float, best: float) -> None:

@@ -222,6 +222,13 @@ def test_cells_that_nothing_can_be_in_are_left_out_without_a_limit(cut: Space) -
     assert all(own.left_out_by(number) == INF for number in range(cut.n_frames))
 
 
+@pytest.mark.parametrize("choice", [{"n_heads": 7}, {"d_ff": 7}])
+def test_a_space_without_kinds_of_a_half_is_empty(space: Space, choice: dict[str, int]) -> None:
+    own = queue(space.restricted(choice))
+    assert own.pop(INF) is None
+    assert own.bound == INF
+
+
 def test_the_edge_of_a_limit_is_on_its_far_side() -> None:
     assert _edge(2.0) == pytest.approx(2.0 + 2e-9, abs=1e-12)
     assert _edge(-2.0) == pytest.approx(-2.0 + 2e-9, abs=1e-12)

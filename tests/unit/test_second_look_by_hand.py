@@ -59,11 +59,11 @@ ONE = slices.table({"q": (0.0, [1.0, 3.0], [5.0]), "n_params": (0.0, [2.0, 4.0],
 
 def test_few_frames_are_all_priced_and_many_are_sampled() -> None:
     frames = {number: [(ONE, [6.0])] for number in range(400)}
-    every = look_again(search(frames, 40, best=6.0, opened={3: 5.0, 7: 5.0}), few=40, sample=5)
-    assert (every.frames_left_out, every.frames_priced, every.all_frames) == (38, 38, True)
-    assert (every.slices_enumerated, every.plans) == (40, 80)  # opened ones are looked into too
-    some = look_again(search(frames, 41, best=6.0), few=40, sample=5)
-    assert (some.frames_left_out, some.frames_priced, some.all_frames) == (41, 5, False)
+    every = look_again(search(frames, 90, best=6.0, opened={3: 5.0, 7: 5.0}), few=90, sample=5)
+    assert (every.frames_left_out, every.frames_priced, every.all_frames) == (88, 88, True)
+    assert (every.slices_enumerated, every.plans) == (90, 180)  # opened ones are looked into too
+    some = look_again(search(frames, 91, best=6.0), few=90, sample=5)
+    assert (some.frames_left_out, some.frames_priced, some.all_frames) == (91, 5, False)
     assert (some.slices_enumerated, some.plans) == (5, 10)
     assert look_again(search(frames, 12, best=6.0), few=4, sample=5).frames_priced == 5
 

@@ -192,6 +192,9 @@ def test_between_equals_the_faster_and_then_the_first_is_taken() -> None:
     found = search(MadeLattice([cell]), chips_first, NO_LIMITS, Counts())  # type: ignore[arg-type]
     assert found is not None
     assert (found.split["split"], found.row, found.step_s, found.memory, found.score) == (0, 1, 3.0, 2.0, 2.0)
+    cell = Made([[(3.0, 1.0)], [(3.0, 4.0)]], [2, 2], 0.5)  # both are priced
+    found = search(MadeLattice([cell]), chips_first, NO_LIMITS, Counts())  # type: ignore[arg-type]
+    assert found is not None and (found.memory, cell.asked) == (1.0, [0, 1])
 
 
 def test_a_dive_ends_with_the_first_setting_or_after_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,6 +327,9 @@ def test_the_witness_prices_a_sample_where_there_is_much() -> None:
     asked = [own.asked for own in cells]
     assert all(len(set(own)) == len(own) for own in asked)
     assert all(len(own) > 3 for own in asked)  # of all cells, not of the first
+    large, small = (Made([[(4.0, 1.0)]] * n, [1] * n) for n in (3000, 32))
+    looked([large, small], [(0, []), (1, [])], 4.0)
+    assert len(small.asked) > 5  # as much of a small cell as of a large one
     alone = Made([[(4.0, 1.0)]] * 100, [1] * 100)
     assert looked([alone], [(0, [])], 4.0).witnesses == 32
     assert max(alone.asked) > 50
