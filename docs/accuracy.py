@@ -45,6 +45,7 @@ MADE_FROM = (
     "optimizer/studies/*validate.py",
 )
 HEADS = ("points", "n", "median predicted/measured", "mean error", "median error", "within 25 %")
+GPUS = ("h100", "h200")
 VENDORS = ("trtllm", "fastertransformer", "splitwise", "nim")
 
 INTRO = """\
@@ -140,6 +141,7 @@ def page() -> str:
         score(name) for name in ("serving", "inference", "trtllm_max_throughput_dense")
     )
     training = score_training("training")
+    gpus = {name: score(f"gpu_layers_{name}") for name in GPUS}
     note = f"<!-- Written by docs/accuracy.py; change the code or the data, not this page. {digest()} -->\n"
     parts = [
         note,
@@ -190,8 +192,27 @@ def page() -> str:
                 "chip": lambda p: p.chip.name,
             },
         ),
+        *(part for name, scores in gpus.items() for part in measured_here(name, scores)),
     ]
     return "\n".join(parts)
+
+
+def measured_here(name: str, scores: Scores) -> Iterable[str]:
+    """The tables of decode steps measured for this project on one GPU; nothing was fitted to them."""
+    return section(
+        f"gpu_layers_{name}.csv",
+        "Held out: decode steps of whole models with random weights, captured in a CUDA graph, measured by "
+        "`benchmarks/gpu/measure.py` on 2026-11-27 on one GPU (clocks, driver and versions: "
+        f"`benchmarks/points/gpu_machine_{name}.json`; single kernels: `gpu_kernels_{name}.csv`). The "
+        "kernels are PyTorch's and small ones of our own, the fastest of those tried; the mixture's experts "
+        "run as `grouped_mm` or as one product of all experts, not as the fused kernels of engines.",
+        scores,
+        {
+            "model": lambda p: p.model.name,
+            "batch": lambda p: f"batch {p.setup.batch}",
+            "context": lambda p: f"context {p.setup.input_tokens + 1}",
+        },
+    )
 
 
 def score(name: str) -> Scores:

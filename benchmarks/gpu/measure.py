@@ -1,6 +1,7 @@
 """Measures a CUDA GPU: products, attention, copies, small kernels, experts, decode steps of whole models.
 
-NOT YET RUN ON A GPU. Tested with made-up times (tests/unit/test_gpu_script.py); the torch code ran on a CPU.
+Run on 2026-11-27 on one H100 SXM and one H200 SXM, 90 seconds each (benchmarks/points/gpu_*); `--exchanges`
+has not been run. Tested without a GPU, with made-up times, in tests/unit/test_gpu_script.py.
 
     python benchmarks/gpu/measure.py --out measured --seconds 330            # on the machine with the GPU
     python benchmarks/gpu/measure.py --predict measured --to benchmarks/points              # with archsat

@@ -84,11 +84,12 @@ def largest_batch(frame: Frame, architecture: Architecture) -> int:
     low, high = 1, most_scheduled(frame) + 1
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _fits(replace(frame, batch=middle), architecture) else (low, middle)
+        low, high = (middle, high) if fits(replace(frame, batch=middle), architecture) else (low, middle)
     return low
 
 
-def _fits(frame: Frame, architecture: Architecture) -> bool:
+def fits(frame: Frame, architecture: Architecture) -> bool:
+    """Whether the batch of a frame has room on its chips, beside the cache that an engine keeps free."""
     engine, cache = frame.engine, memory.cache_bytes(frame, architecture)
     rest = QUANTITIES["memory_bytes"].total(frame, architecture) - cache
     return bool(cache <= engine.cache_share * (engine.memory_share * frame.chip.hbm_usable - rest))

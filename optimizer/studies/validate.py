@@ -6,7 +6,7 @@ from pathlib import Path
 
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES, step_of, step_s
-from optimizer.cost.serving import closed_loop, largest_batch
+from optimizer.cost.serving import closed_loop, fits, largest_batch
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Validation
 from optimizer.studies.estimate import estimate, frame_of
@@ -77,7 +77,7 @@ def unpredictable(point: Point, frame: Frame) -> str:
     broken = estimate(point.model, point.chip, replace(point.setup, batch=1)).breaks
     if broken:
         return f"the setup breaks {', '.join(broken)}"
-    if point.regime == "fixed_batch" and largest_batch(frame, point.model) < frame.batch:
+    if point.regime == "fixed_batch" and not fits(frame, point.model):
         return "the setup breaks memory_capacity"
     if point.regime == "saturation" and point.metric == "ttft_ms":
         return "the first token of a saturated replica waits for a queue of unknown length"

@@ -69,3 +69,17 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         read_points(tmp_path / "none.csv")
     with pytest.raises(InputError, match="directory"):
         read_points(tmp_path)
+
+
+@pytest.mark.parametrize(("batch", "scored"), [(1, True), (64, True), (2000, False)])
+def test_a_fixed_batch_needs_memory_and_no_schedule(tmp_path, batch, scored):
+    """Two tokens after a long prompt: an engine would never schedule 64 of these together, a measurement of
+    a fixed batch does; 2,000 caches do not fit."""
+    path = tmp_path / "steps.csv"
+    path.write_text(
+        "source_key,model,chip,tp,weight_dtype,kv_dtype,engine,batch_or_concurrency,isl,osl,metric,value,point_type\n"
+        f"own,meta-llama/Llama-3.2-1B,nvidia-h200-sxm,1,bf16,bf16,ideal,{batch},8191,2,tpot_ms,1.5,fixed_batch\n"
+    )
+    validation = validate_points(path)
+    assert validation.scored == scored
+    assert validation.unscored == ({} if scored else {"the setup breaks memory_capacity": 1})
