@@ -133,7 +133,7 @@ class SliceQueue:
         n = len(self.space.batches)
         step = n if len(settings) > n else _BATCHES
         parts = -(-len(settings) // step)
-        step *= max(1, -(-parts // _SPLIT)) if step == n else 1
+        step *= -(-parts // _SPLIT) if step == n else 1
         return [settings[i : i + step] for i in range(0, len(settings), step)]
 
     def _bounded(self, cells: list[_Cell], limit: float) -> list[_Entry]:

@@ -194,6 +194,12 @@ def test_a_narrow_space_is_split_into_frames_at_once(space: Space) -> None:
         assert len(own._split(_Cell(range(7, 8), range(5)), -INF, limit * factor)) == kept
 
 
+def test_frames_that_hold_nothing_are_not_opened(space: Space) -> None:
+    own = queue(space)
+    own.floors[7, 0] = np.array([5.0, INF, 4.0, INF, 6.0])
+    assert [e.number for e in own._frames(_Cell(range(7, 8), range(5)), 4.0, INF)] == [35, 37, 39]
+
+
 def test_coarse_bounds_leave_cells_out_at_the_limit(cut: Space) -> None:
     cells = [_Cell(range(i, i + 1), range(5)) for i in range(5)]
     own = queue(cut)
