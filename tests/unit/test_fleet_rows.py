@@ -376,7 +376,11 @@ def test_much_traffic_is_counted_in_coarser_units(traffic: float, n: int) -> Non
     """1e10 requests/s are 1e18 in units of 1e-8, where sums of rows end; the rates have no common divisor."""
     rates = [[5.000000012e8, 3.123456789012e8]]
     own = [item(0, "aggregated", [("red", 1, "bf16"), ("blue", 1, "bf16")], rates)]
-    plan = plan_fleet(columns([(traffic,)], own), ("chips", 1), {})
+    of = columns([(traffic,)], own)
+    m = programme(of).m
+    assert len(m.rows) > 0
+    assert all(sum(c * m.highs[v] for v, c in row.terms.items()) <= 2**60 for row in m.rows)
+    plan = plan_fleet(of, ("chips", 1), {})
     assert (plan.proved.status, plan.proved.objective) == ("optimal", n)
 
 
