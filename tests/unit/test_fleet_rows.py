@@ -374,7 +374,7 @@ def test_traffic_beyond_all_arithmetic_is_refused() -> None:
 @pytest.mark.parametrize(("traffic", "n"), [(1e9, 2), (1e10, 20), (1e15, 2_000_000)])
 def test_much_traffic_is_counted_in_coarser_units(traffic: float, n: int) -> None:
     """1e10 requests/s are 1e18 in units of 1e-8, where sums of rows end; the rates have no common divisor."""
-    rates = [[5.000000012e8, 3.123456789012e8]]
+    rates = [[500000001.23456787, 312345678.90123457]]
     own = [item(0, "aggregated", [("red", 1, "bf16"), ("blue", 1, "bf16")], rates)]
     of = columns([(traffic,)], own)
     m = programme(of).m
