@@ -13,6 +13,7 @@ import pytest
 import slices
 
 from optimizer.columns.space import Kinds
+from optimizer.errors import InternalMismatch
 from optimizer.scope import Symbol
 from optimizer.solver import equals
 from optimizer.solver.equals import Aim, chosen_among_equals
@@ -27,6 +28,7 @@ def test_steps_are_rounded_to_the_worse_side() -> None:
     for value, up, down in ((1.0, 2, -2), (1.0 + 1e-12, 2, -2), (1.1, 3, -2), (1.4, 3, -2), (1.5, 3, -3)):
         assert least.steps(value) == up
         assert most.steps(value) == down
+    assert (least.steps(0.5 * (2 + 9e-10)), least.steps(0.5 * (2 + 1.5e-9))) == (2, 3)  # noise of a step
     assert least.steps(np.array([0.2, 0.9])).tolist() == [1.0, 2.0]
     assert (least.at_most(3.0), most.at_most(-3.0)) == (1.5, 1.5)
 
@@ -131,6 +133,19 @@ def test_the_later_aim_decides_in_steps_and_then_exactly(tiles: Any) -> None:
     assert chosen(own, two) == ("x", 2, 1, 0, 2.0)  # -24, -27, -21, -24 modulo 7 are 4, 1, 0, 4
     away = (Aim(TIME, 1, 100.0), Aim(fast, -1, 1.0))
     assert chosen(own, away) == ("x", 2, 1, 1, 2.0)  # 4 is most, twice: the better tile
+
+
+def test_a_plan_that_is_in_no_slice_is_an_error(tiles: Any) -> None:
+    own = search([("x", 2, SAME, SAME)])
+    own.best = SimpleNamespace(key=1.0)
+    with pytest.raises(InternalMismatch, match="is in no slice"):
+        chosen(own)
+
+
+def test_plans_that_cost_nothing_are_equal_too(tiles: Any) -> None:
+    free = ([0.0, 0.0], [0.0, 0.0])
+    own = search([("x", 2, free, ([13.0, 10.0], [11.0, 14.0]))])
+    assert chosen(own, AIM) == ("x", 2, 1, 0, 0.0)
 
 
 def test_an_aim_to_have_more(tiles: Any) -> None:

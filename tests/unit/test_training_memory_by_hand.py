@@ -60,6 +60,27 @@ def test_the_fullest_stage_is_the_first_or_the_last(
     assert (float(found.activations), float(found.logits)) == pytest.approx(expected)
 
 
+MOE = Architecture.model_validate(
+    {
+        "name": "moe", "d_model": 64, "vocab_size": 1024, "n_layers": 2, "n_heads": 8, "n_kv_heads": 4,
+        "d_head": 16, "n_experts": 8, "n_active_experts": 2, "d_expert": 32,
+    }
+)  # fmt: skip
+
+
+def test_states_of_experts_are_sharded_over_those_with_the_same() -> None:
+    """Eight replicas, of which two have the same experts: states over eight ranks, of experts over two."""
+    own = {"data_parallel": 8, "expert_parallel": 4, "gradient_bytes": 4, "optimizer_bytes": 12}
+    held = rank_parameters(MOE, layout_of(setup(**own)))
+    shared, experts = float(held.layers + held.tables), float(held.experts)
+    assert experts == 2 * 8 * 3 * 64 * 32 / 4
+    for stage in range(4):
+        found = training_memory(MOE, layout_of(setup(**own | {"zero_stage": stage})))
+        for part, bytes_, sharded in (("weights", 2, 3), ("gradients", 4, 2), ("optimizer", 12, 1)):
+            many, few = (8, 2) if stage >= sharded else (1, 1)
+            assert float(getattr(found, part)) == pytest.approx(bytes_ * (shared / many + experts / few))
+
+
 def test_a_layer_that_is_computed_again_needs_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """The widest of the layers, whole; two layers that are gathered, with half of their gradients."""
     two = {
@@ -159,12 +180,7 @@ def test_seconds_outside_the_layers(made_up: dict[str, Any]) -> None:
 def test_bytes_of_halves_and_outside() -> None:
     own = run(tensor_parallel=2, data_parallel=4, microbatch=3)
     at = layout_of(own.setup)
-    moe = Architecture.model_validate(
-        {
-            "name": "moe", "d_model": 64, "vocab_size": 1024, "n_layers": 2, "n_heads": 8, "n_kv_heads": 4,
-            "d_head": 16, "n_experts": 8, "n_active_experts": 2, "d_expert": 32,
-        }
-    ).first.ffn  # fmt: skip
+    moe = MOE.first.ffn
     spread = run(tensor_parallel=2, data_parallel=4, microbatch=3, expert_parallel=4)
     for part, which, shared, experts in (
         (MODEL.first.ffn, own, 3 * 64 * 192 / 2 + 5, 0.0),
