@@ -115,6 +115,10 @@ class ArchitectureQuestion:
             step=step or STEPS.get(module.UNIT, _STEP),
         )
 
+    def own_aims(self) -> tuple[Aim, ...]:
+        """The problem's objectives."""
+        return tuple(self.aim(name, sense) for name, sense in self.problem.objectives)
+
     def constraints(self) -> Mapping[str, Any]:
         """Rules in force."""
         return self.space.rules.values

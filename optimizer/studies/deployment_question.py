@@ -177,6 +177,13 @@ class DeploymentQuestion:
         unknown = bool((getattr(self.columns.replicas, metric)[rows] <= 0).any())
         return "a configuration states none" if unknown else None
 
+    def own_aims(self) -> tuple[Aim, ...]:
+        """The problem's objectives; traffic in tokens where it asks for tokens and is free."""
+        most = self.problem.maximize
+        if most is not None and self._why_not(most) is None:
+            return (self.aim(most),)
+        return tuple(self.aim(name, sense) for name, sense in self.problem.objectives)
+
     def constraints(self) -> Mapping[str, Any]:
         """Bounds in force, the demand and the inventories among them."""
         return self.bounds

@@ -78,12 +78,7 @@ class _Perturb:
     def __init__(self, problem: AnyProblem, resolves: Resolves, vary: tuple[Variation, ...]) -> None:
         self.problem, self.resolves, self.vary = problem, resolves, vary
         self.question = resolves.question
-        name, sense = problem.objectives[0]
-        later = problem.objectives[1:]
-        self.aims = (
-            self.question.aim(name, sense),
-            *(self.question.aim(other, way) for other, way in later),
-        )
+        self.aims = self.question.own_aims()
         for variation in vary:
             self.question.check_constant(variation.path)
         self.changes: list[Change] = []

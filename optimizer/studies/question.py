@@ -52,6 +52,10 @@ class Question(Protocol):
         """A metric with its better direction and its step, unless said otherwise."""
         ...
 
+    def own_aims(self) -> tuple[Aim, ...]:
+        """The problem's own objectives, the most important first, in the metrics that `solve` shows."""
+        ...
+
     def constraints(self) -> Mapping[str, Any]:
         """Constraints in force, with their values."""
         ...
