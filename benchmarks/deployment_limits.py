@@ -1,6 +1,6 @@
-"""Are limits held by deployments and fleets, with a plan and a bound? Wide ones, each stopped after two seconds.
+"""Are limits held by deployments and fleets, with a plan and a bound? Wide ones, stopped after two seconds.
 
-    python benchmarks/deployment_limits.py [N] [FIRST]      (40 problems from seed FIRST on; 3 seconds or so each)
+    python benchmarks/deployment_limits.py [N] [FIRST]      (40 problems from seed FIRST on; 3 seconds each)
 
 The limit is on the processor's time, so that a busy machine measures the same. A line for each problem; at
 the end how many were held, the longest overrun by study, and the peak memory.

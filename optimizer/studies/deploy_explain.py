@@ -88,7 +88,8 @@ class _Explanation:
         return {name: value for name, value in self.bounds.items() if name in names}
 
     def feasible(self, bounds: Bounds) -> bool:
-        """Whether a plan exists under these bounds."""
+        """Whether a plan exists under these bounds. Raises Stopped."""
+        self.watch.check()
         if "requests_per_s" not in bounds:
             return self._serves_anything(bounds)
         quick = optimum(self.columns, (("chips", 1),), bounds, watch=self.watch, confirm=False)
@@ -100,6 +101,7 @@ class _Explanation:
 
     def _best(self, name: str, sense: int, bounds: Bounds) -> Packed:
         """The optimum of one quantity. Raises Stopped if it is not even decided whether there is a plan."""
+        self.watch.check()
         found = optimum(self.columns, ((name, sense),), bounds, watch=self.watch)
         if found.status == "unknown":
             raise Stopped

@@ -43,6 +43,8 @@ def explain_all(problem: DeploymentProblem, limit: int, options: Options) -> Exp
             status = "feasible"
     except Stopped:
         status, relaxations = "unknown", ()
+        if not found.conflicts and (witness := question.at_hand(question.own_aims()[0])) is not None:
+            status = "feasible"
     return Explanation(
         status=status,
         conflicts=tuple(tuple(n for n in bounds if n in c) for c in found.conflicts),

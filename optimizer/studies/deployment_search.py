@@ -58,7 +58,7 @@ class DeploymentSearch:
         return served if served.counts else plan
 
     def any_plan(self) -> Packed | None:
-        """Any plan within the bounds, whenever the watch ends; None is proven. Raises Stopped."""
+        """Any plan within the bounds; None is proven. Raises Stopped."""
         quick = self._asked("chips", 1, confirm=False)
         found = quick if quick.counts else self.least("chips", 1)
         return found if found.counts else None
@@ -84,6 +84,7 @@ class DeploymentSearch:
         return found
 
     def _asked(self, name: str, sense: int, confirm: bool) -> Packed:
+        self.watch.check()  # each question sorts all configurations
         found = optimum(self.columns, ((name, sense),), self.bounds, watch=self.watch, confirm=confirm)
         self.solves += found.solves
         return found

@@ -204,6 +204,24 @@ def test_studies_of_many_solves_stop_while_they_price(name: str, monkeypatch: py
     assert said[0] == 0 and (len(said) < 4 or said[-1] > 0)
 
 
+@pytest.mark.parametrize("name", STUDIES)
+def test_no_question_is_put_once_the_watch_is_over(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But the one that finds a plan at hand: each question sorts all configurations."""
+    asked_so_far: list[None] = []
+
+    def counted(*question: Any, **more: Any) -> Any:
+        asked_so_far.append(None)
+        return deployment.optimum(*question, **more)
+
+    for module in ("deployment_search", "deploy_explain", "deployment_question"):
+        monkeypatch.setattr(f"optimizer.studies.{module}.optimum", counted)
+    for questions in (1, 2, 4, 7, 11):
+        asked_so_far.clear()
+        found = STUDIES[name](Options(cancelled=lambda n=questions: len(asked_so_far) >= n))
+        assert len(asked_so_far) <= questions + 1
+        assert found.status in ("unknown", "partial", "feasible")
+
+
 @pytest.mark.parametrize("name", ["frontier", "perturb"])
 def test_a_study_stopped_while_it_prices_shows_a_plan(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found among what was priced by then, never called proven."""
