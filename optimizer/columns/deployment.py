@@ -119,11 +119,12 @@ class DeploymentColumns:
         """Rows for which no other of the same mode, chips and cache format has fewer or equal chips of each
         kind, blocks (`lying`) that find room wherever its blocks do, and at least the rate."""
         r = self.replicas
-        names = [r.mode[rows], r.chip[rows], r.expert_chip[rows], r.kv_dtype[rows]]
-        group = np.unique(names, axis=1, return_inverse=True)[1]
-        group = group.ravel()
+        group = np.zeros(len(rows), dtype=np.int64)
+        for names in (r.mode[rows], r.chip[rows], r.expert_chip[rows], r.kv_dtype[rows]):
+            distinct, codes = _numbered(names)
+            group = group * len(distinct) + codes
         apart = r.expert_chips[rows]
-        texts, own = np.unique(lying, return_inverse=True)
+        texts, own = _numbered(lying)
         largest = np.array([read(str(text))[0][0] for text in texts], dtype=np.int64)
         order = np.lexsort((-capacity, r.chips[rows], apart, largest[own], group))
         kept: list[int] = []
@@ -148,6 +149,12 @@ class DeploymentColumns:
     def _fewer(self, a: int, b: int) -> bool:
         r = self.replicas
         return bool(r.chips[a] <= r.chips[b] and r.expert_chips[a] <= r.expert_chips[b])
+
+
+def _numbered(names: Any) -> tuple[Any, Any]:
+    """The distinct names, ascending, and which of them each is: of few distinct ones among many, quickly."""
+    distinct = np.array(sorted(set(names.tolist())), dtype=names.dtype)
+    return distinct, np.searchsorted(distinct, names)
 
 
 def planned(rates: Any) -> Any:
