@@ -183,3 +183,8 @@ def test_the_least_of_sums_where_no_engine_has_a_plan(monkeypatch: pytest.Monkey
     for cp_sat, status in (([SILENT], "unknown"), ([GONE], "infeasible")):
         Engines(monkeypatch, Proposal("infeasible", (), None), cp_sat)
         assert prove(m).status == status
+
+
+def test_a_witness_is_asked_of_a_plan_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    Engines(monkeypatch, NOTHING, [SILENT])
+    assert prove(covering(), witness=lambda best: True).status == "unknown"
