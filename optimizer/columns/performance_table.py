@@ -27,6 +27,7 @@ from optimizer.errors import InputError, nearest
 from optimizer.spec.cells import Cells, cells_of, number, parse_cells, read_cells, whole
 from optimizer.spec.documents import CATALOGUE, Documents
 from optimizer.spec.dtypes import KvDtype, WeightDtype
+from optimizer.spec.values import MOST_REQUESTS_PER_S
 
 _ALIASES = {
     "gpus_per_replica": "chips",
@@ -115,6 +116,12 @@ class _Cell:
         except ValueError:
             raise self.wrong(field, "a positive number from 1e-9 to 1e15") from None
 
+    def rate(self, field: str) -> float:
+        found = self.positive(field)
+        if found > MOST_REQUESTS_PER_S:
+            raise self.wrong(field, f"a rate of at most {MOST_REQUESTS_PER_S:.0e} requests per second")
+        return found
+
     def whole(self, field: str, default: int) -> int:
         if not self.raw.get(field):
             return default
@@ -141,7 +148,7 @@ def _row(cell: _Cell) -> dict[str, Any]:
         "mode": mode,
         "chip": chip_name(cell.raw["chip"]),
         "chips": cell.whole("chips", 0),
-        "requests_per_s": cell.positive("requests_per_s"),
+        "requests_per_s": cell.rate("requests_per_s"),
         "ttft_ms": 0.0 if mode == "decode" else cell.positive("ttft_ms"),
         "tpot_ms": 0.0 if mode == "prefill" else cell.positive("tpot_ms"),
         "memory_gib": _memory(cell),

@@ -10,6 +10,7 @@ from optimizer.spec.dtypes import KvDtype, WeightDtype
 from optimizer.spec.engine import EngineName
 from optimizer.spec.problem import Domain, HostMs, Positive, _choices
 from optimizer.spec.quantity import Tokens, Tokens0, time_in
+from optimizer.spec.values import RequestsPerS
 
 PositiveFloat = Annotated[float, Field(ge=1e-9, le=1e12)]
 NotNegative = Annotated[float, Field(ge=0, le=1e12)]
@@ -92,7 +93,7 @@ class Traffic(Strict):
     output_tokens: Tokens
     prefix_tokens: Tokens0 = 0
     """Tokens of the prompt that are in the cache already."""
-    requests_per_s: PositiveFloat | None = None
+    requests_per_s: RequestsPerS | None = None
     """The rate to serve; left out only when the rate is what is maximised."""
     percentile: Annotated[float, Field(gt=0, lt=100)] | None = None
     """Hold ttft_ms_max at this percentile of requests, by an M/M/1 queue in front of each replica."""
@@ -107,7 +108,7 @@ class Bounds(Strict):
     nodes_max: Count0 | None = None
     usd_per_hour_max: NotNegative | None = None
     power_w_max: NotNegative | None = None
-    requests_per_s_min: PositiveFloat | None = None
+    requests_per_s_min: RequestsPerS | None = None
     utilisation_max: Share | None = None
     """Demand over capacity, of every pool."""
     memory_capacity: Share = 1.0

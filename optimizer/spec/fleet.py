@@ -10,13 +10,13 @@ from optimizer.spec.deployment import (
     Milliseconds,
     NotNegative,
     Offers,
-    PositiveFloat,
     ReplicaSpace,
     Share,
 )
 from optimizer.spec.documents import Documents
 from optimizer.spec.problem import _choices
 from optimizer.spec.quantity import Tokens
+from optimizer.spec.values import RequestsPerS
 
 Goal = Literal["chips", "usd_per_hour", "power_w"]
 
@@ -26,7 +26,7 @@ class Bucket(Strict):
 
     input_tokens: Tokens
     output_tokens: Tokens
-    requests_per_s: PositiveFloat
+    requests_per_s: RequestsPerS
     rows: dict[str, str | int | float] = {}
     """With a performance table: only rows that have these values in these columns are for this bucket."""
 

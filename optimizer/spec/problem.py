@@ -10,6 +10,7 @@ from optimizer.spec.dtypes import KvDtype, WeightDtype
 from optimizer.spec.engine import EngineName
 from optimizer.spec.quantity import Count, Tokens, TrainingTokens, spelling, time_in
 from optimizer.spec.training import TrainingSection
+from optimizer.spec.values import RequestsPerS
 
 
 def _plain(value: Any) -> Any:
@@ -137,7 +138,7 @@ class Workload(Strict):
     output_tokens: Tokens
     batch: Positive = 1
     """Sequences decoded together on a replica, where the deployment does not choose it."""
-    requests_per_s: Annotated[float, Field(ge=1e-9, le=1e9)] | None = None
+    requests_per_s: RequestsPerS | None = None
     """Traffic to serve with as many replicas as it takes: what chips, usd_per_hour and power_w are about."""
 
 

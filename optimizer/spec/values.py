@@ -24,6 +24,9 @@ Band = Annotated[
     tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(_ascending)
 ]
 Share = Annotated[float, Field(gt=0, le=1)]
+MOST_REQUESTS_PER_S = 1e9
+"""More than the world sends; shares of replicas are counted exactly up to here."""
+RequestsPerS = Annotated[float, Field(ge=1e-9, le=MOST_REQUESTS_PER_S)]
 
 
 def widened(band: list[float]) -> list[list[float]]:

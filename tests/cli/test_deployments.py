@@ -130,9 +130,9 @@ def test_a_bound_on_a_replica_is_relaxed_to_the_nearest_that_does(run: Any, name
         ({"hardware": [{"chip": "h100"}, {"chip": "nvidia-h100-sxm"}]}, 2, "same chip"),
         ({"hardware": []}, 2, "at least 1 item"),
         (
-            {"workload": SMALL["workload"] | {"requests_per_s": 1e12}, "hardware": "h100"},
+            {"workload": SMALL["workload"] | {"requests_per_s": 2e9}, "hardware": "h100"},
             2,
-            "too much traffic",
+            "workload.requests_per_s: Input should be less than or equal to 1000000000",
         ),
         ({"deployment": {"tensor_parallel": 16}}, 2, "wider than a node of nvidia-h100-sxm"),
         (
@@ -326,3 +326,19 @@ def test_an_undecided_question_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(deploy_explain, "optimum", stopped)
     assert deploy_explain.explain_deployment(problem, columns, bounds, prepare) is None
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        ("1e9", "too much traffic, or too many chips"),
+        ("1000000001", "less than or equal to 1000000000"),
+        ("1e12", "less than or equal to 1000000000"),
+    ],
+)
+def test_traffic_beyond_all_counting_is_an_input_error(rate, words, capsys) -> None:
+    """More than shares of replicas are counted for: named at the field, or where chips cannot be planned."""
+    assert main(["solve", "llama-70b-chat", "--set", f"workload.requests_per_s={rate}"]) == 2
+    said = capsys.readouterr().err
+    assert "requests_per_s" in said
+    assert words in said

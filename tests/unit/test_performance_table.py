@@ -56,6 +56,7 @@ def test_rows_can_be_chosen_by_any_column(table) -> None:
         ("d,prefill,H100,2,2,100,,nan,,bf16,1", "line 3: requests_per_s 'nan'"),
         ("d,prefill,H100,2,2,100,,-1,,bf16,1", "line 3: requests_per_s '-1'"),
         ("d,prefill,H100,2,2,100,,0,,bf16,1", "line 3: requests_per_s '0'"),
+        ("d,prefill,H100,2,2,100,,2e9,,bf16,1", "line 3: requests_per_s '2e9' is not a rate of at most"),
         ("d,decode,H100,2,2,,,1.0,,bf16,1", "line 3: tpot_ms '' is not"),
         ("d,agg,H100,2,2,,20,1.0,,bf16,1", "line 3: ttft_ms '' is not"),
         ("d,mixed,H100,2,2,100,20,1.0,,bf16,1", "line 3: mode 'mixed' is not aggregated, prefill or decode"),
