@@ -113,8 +113,14 @@ def _narrowest(kinds: Any, kept: np.ndarray, alive: np.ndarray) -> Any:
 
 
 def _beside(kinds: list[Any]) -> Any:
-    """Kinds of runs of widths side by side."""
-    names = [name for name, value in vars(kinds[0]).items() if isinstance(value, np.ndarray)]
-    return replace(
-        kinds[0], **{name: np.concatenate([getattr(k, name) for k in kinds], axis=-1) for name in names}
-    )
+    """Kinds of runs of widths side by side: arrays of shape (D,), or (G, D) where the runs with fewer head
+    widths repeat their last."""
+    arrays = {name for name, value in vars(kinds[0]).items() if isinstance(value, np.ndarray)}
+    joined = {}
+    for name in arrays:
+        parts = [getattr(k, name) for k in kinds]
+        if parts[0].ndim > 1:
+            most = max(map(len, parts))
+            parts = [np.pad(part, ((0, most - len(part)), (0, 0)), mode="edge") for part in parts]
+        joined[name] = np.concatenate(parts, axis=-1)
+    return replace(kinds[0], **joined)

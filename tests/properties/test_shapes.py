@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import samples
 from hypothesis import HealthCheck, given, settings
 from test_optimum import problems
 
@@ -51,6 +52,9 @@ def one_width(space, frame, rules, found, i) -> None:
 @given(problems())
 def test_all_widths_at_once(problem) -> None:
     same_at_every_width(resolve(problem))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_CELLS", 1)  # each width a run of its own, with its own head widths
+        same_at_every_width(resolve(problem))
 
 
 def test_in_runs_of_widths(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,3 +62,17 @@ def test_in_runs_of_widths(monkeypatch: pytest.MonkeyPatch) -> None:
     space = resolve(catalog.problem("infeasible-7b-tpot"))
     assert len(list(module._runs(space, next(space.settings())))) > 10
     same_at_every_width(replace(space, ffn=space.ffn.take(slice(0, 1000, 7))))
+
+
+def test_runs_that_keep_other_head_widths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrow layers keep heads of 64, wide ones of 128 alone; the runs lie side by side all the same."""
+    monkeypatch.setattr(module, "_CELLS", 1)
+    lattice = {"d_model": [1024, 2048, 4096], "n_heads": [16, 32], "d_head": [64, 128], "n_kv_heads": [8]}
+    problem = samples.problem(
+        architecture=samples.SPACE | lattice, constraints={"attention_ratio": [0.75, 1.0]}
+    )
+    space = resolve(problem)
+    masks = Compiler(space, space.rules).at_widths(next(space.settings()))[1]
+    kept = [set(space.attention.d_head[mask].tolist()) for mask in masks]
+    assert kept == [{64}, {64, 128}, {128}]
+    same_at_every_width(space)
