@@ -1,5 +1,6 @@
 """The answer: a result that prints as the JSON of the interface, key by key."""
 
+from math import isfinite
 from typing import Any, Literal
 
 from pydantic import Field
@@ -19,6 +20,18 @@ class Objective(Strict):
     unit: str
     bound: float | None
     gap: float | None
+
+    @classmethod
+    def of(cls, name: str, unit: str, sense: int, value: float | None, bound: float | None) -> "Objective":
+        """The gap is what lies between value and bound, as a share of the value; `sense` is +1 to minimise.
+
+        A bound that is infinite is none.
+        """
+        finite = bound if bound is not None and isfinite(bound) else None
+        gap = abs(value - finite) / abs(value) if value and finite is not None else None
+        return cls(
+            name=name, sense="min" if sense > 0 else "max", value=value, unit=unit, bound=finite, gap=gap
+        )
 
 
 class DenseDimensions(Strict):

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replica_costs import UNPRICED
@@ -90,14 +89,7 @@ def _nothing_priced(problem: DeploymentProblem, options: Options, seconds: float
     return DeploymentResult(
         status="unknown",
         stopped=priced_of(setups, setups),
-        objective=Objective(
-            name=shown,
-            sense="min" if sense > 0 else "max",
-            value=None,
-            unit=UNITS[shown],
-            bound=least_total(problem, offered, name),
-            gap=None,
-        ),
+        objective=Objective.of(shown, UNITS[shown], sense, None, least_total(problem, offered, name)),
         architecture=problem.architecture,
         deployment=None,
         metrics={},
@@ -171,9 +163,7 @@ class _Study:
         if shown == "output_tokens_per_s":
             per = self.problem.workload.output_tokens
             value, bound = (None if v is None else v * per for v in (value, bound))
-        direction: Literal["min", "max"] = "min" if sense > 0 else "max"
-        gap = abs(value - bound) / abs(value) if value and bound is not None else None
-        return Objective(name=shown, sense=direction, value=value, unit=UNITS[shown], bound=bound, gap=gap)
+        return Objective.of(shown, UNITS[shown], sense, value, bound)
 
     def binds(self, found: Packed) -> WhatBinds:
         """The bounds without which alone the optimum is better; the traffic is the question, no bound."""

@@ -6,7 +6,6 @@ some configuration returns, and is verified by solving again with it, rounded ou
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,9 @@ from optimizer.solver.deployment import Packed, optimum
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.plan import TOGETHER, Conflict, Relaxation
 from optimizer.studies.conflict import smallest_conflict
+from optimizer.studies.rounding import outward
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
-_DIGITS = 4
 _WIDER: tuple[tuple[str, dict[str, Any]], ...] = (
     ("weight_dtype", {"weight_dtype": ("fp8",)}),
     ("kv_dtype", {"kv_dtype": ("fp8",)}),
@@ -225,16 +224,6 @@ def _value(replicas: Replicas, field: str, row: int) -> str:
 def _looser(name: str, now: float, needed: float) -> float:
     """The bound that is needed, or the present one if that already does."""
     return min(now, needed) if name == "requests_per_s" else max(now, needed)
-
-
-def outward(value: float, direction: int) -> float:
-    """Rounded to four digits, up for +1 and down for -1."""
-    if value == 0:
-        return 0.0
-    unit = 10.0 ** (floor(log10(abs(value))) + 1 - _DIGITS)
-    steps = value / unit
-    whole = ceil(steps - 1e-9) if direction > 0 else floor(steps + 1e-9)
-    return round(whole * unit, 12)
 
 
 def sentence(name: str, to: float) -> str:

@@ -7,7 +7,6 @@ itself infeasible, is a smallest conflict. Each relaxation is verified by solvin
 
 from dataclasses import dataclass, field
 from itertools import combinations
-from math import ceil, floor, log10
 from typing import Any
 
 from optimizer.check import check
@@ -19,9 +18,9 @@ from optimizer.metrics import metric
 from optimizer.plugins import plugins
 from optimizer.solver.search import Candidate, Search
 from optimizer.spec.plan import Conflict, Relaxation
+from optimizer.studies.rounding import outward
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
-_DIGITS = 4
 _COUPLING = ("parameter_window", "memory_capacity")
 """Structural rules that are about whole plans, not about the dimensions of one layer kind."""
 
@@ -131,10 +130,10 @@ def _relax_bound(space: Space, name: str, watch: Watch) -> Relaxation:
     reached = sense * best.key
     if suffix == "_increase_max":
         reference = space.rules.reference.value(base, best.frame)
-        new = _outward(reached / reference - 1, sense)
+        new = outward(reached / reference - 1, sense)
         sentence = f"{base} at most {new:+.3%} above the baseline's ({reached:.5g} {unit}) would do"
     else:
-        new = _outward(reached, sense)
+        new = outward(reached, sense)
         word = "at least" if suffix == "_min" else "at most"
         sentence = f"{base} {word} {new:g} {unit} would do"
     return _verified(space, name, new, sentence, unit, watch)
@@ -167,12 +166,12 @@ def _relax_memory(space: Space, watch: Watch) -> Relaxation:
         return _none("memory_capacity", share, "of hbm_usable")
     usable = best.frame.chip.hbm_usable / GIB
     sentence = (
-        f"{_outward(best.key, 1):g} GiB on each {best.frame.chip.name} would do; it has {usable:g} GiB usable"
+        f"{outward(best.key, 1):g} GiB on each {best.frame.chip.name} would do; it has {usable:g} GiB usable"
     )
-    enough = space.rules.with_value("memory_capacity", _outward(best.key / usable, 1))
+    enough = space.rules.with_value("memory_capacity", outward(best.key / usable, 1))
     if find_plan(space, enough, watch) is None:
         return _none("memory_capacity", share, "of hbm_usable")
-    return _relaxation("memory_capacity", share * usable, _outward(best.key, 1), sentence, "GiB")
+    return _relaxation("memory_capacity", share * usable, outward(best.key, 1), sentence, "GiB")
 
 
 def _relax_structural(space: Space, name: str, watch: Watch) -> Relaxation:
@@ -205,15 +204,6 @@ def relax_deployment(space: Space, watch: Watch) -> list[Relaxation]:
                 found.append(_relaxation(f"deployment.{name}", shown, value, f"{name} {value} would do", ""))
                 break
     return found
-
-
-def _outward(value: float, sense: int) -> float:
-    """Round to a few digits, to the side that keeps the plan."""
-    if value == 0:
-        return 0.0
-    step = 10.0 ** (floor(log10(abs(value))) - _DIGITS + 1)
-    steps = value / step
-    return float(f"{(ceil(steps - 1e-9) if sense > 0 else floor(steps + 1e-9)) * step:.6g}")
 
 
 def _verified(space: Space, name: str, value: Any, sentence: str, unit: str, watch: Watch) -> Relaxation:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from optimizer.check_fleet import FleetCheck
 from optimizer.columns.fleet import items_of
@@ -22,10 +21,11 @@ from optimizer.studies.binding import WhatBinds, what_binds
 from optimizer.studies.conflict import smallest_conflict
 from optimizer.studies.deploy import UNITS
 from optimizer.studies.deploy_columns import priced_of, pricing
-from optimizer.studies.deploy_explain import outward, sentence
+from optimizer.studies.deploy_explain import sentence
 from optimizer.studies.fleet_columns import PricedFleet, least_of_fleet, price, setups_of_fleet
 from optimizer.studies.fleet_witness import look_again
 from optimizer.studies.least_deployment import highest
+from optimizer.studies.rounding import outward
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
 from optimizer.watch import Stopped, Watch
@@ -73,14 +73,7 @@ def _nothing_priced(problem: FleetProblem, options: Options, seconds: float) -> 
     return FleetResult(
         status="unknown",
         stopped=f"{setups} setups were to be priced, and not every service had one by then",
-        objective=Objective(
-            name=name,
-            sense="min" if sense > 0 else "max",
-            value=None,
-            unit=UNITS[name],
-            bound=least_of_fleet(problem),
-            gap=None,
-        ),
+        objective=Objective.of(name, UNITS[name], sense, None, least_of_fleet(problem)),
         certificate=DeploymentCertificate(
             setups=setups,
             columns=0,
@@ -175,9 +168,7 @@ class _FleetStudy:
         )
         if plan.proved.status in ("feasible", "unknown"):
             bound = _closest(sense, bound, least_of_fleet(self.problem))
-        direction: Literal["min", "max"] = "min" if sense > 0 else "max"
-        gap = abs(value - bound) / abs(value) if value and bound is not None else None
-        return Objective(name=name, sense=direction, value=value, unit=UNITS[name], bound=bound, gap=gap)
+        return Objective.of(name, UNITS[name], sense, value, bound)
 
     def pools(self, plan: FleetPlan) -> tuple[ServicePool, ...]:
         """The pools, service by service."""

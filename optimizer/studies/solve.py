@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from optimizer.columns.compiled import symbol
 from optimizer.columns.rules import split_bound
@@ -68,7 +67,9 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
         conflict = explain_conflict(space, watch) if outcome.finished else None
         return Result(
             status="infeasible" if outcome.finished else "unknown",
-            objective=_objective(name, sense, None, None if outcome.finished else sense * first_bound),
+            objective=Objective.of(
+                name, unit(name), sense, None, None if outcome.finished else sense * first_bound
+            ),
             conflict=conflict,
             certificate=certificate,
             wall_s=time.monotonic() - start,
@@ -85,7 +86,7 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
     block = architecture.first
     return Result(
         status="optimal" if outcome.finished else "feasible",
-        objective=_objective(name, sense, value, sense * first_bound),
+        objective=Objective.of(name, unit(name), sense, value, sense * first_bound),
         architecture=plan.architecture,
         deployment=plan.deployment,
         metrics=plan.metrics,
@@ -163,13 +164,6 @@ def _at_optimum(name: str, sense: int, edge: float) -> tuple[str, float]:
     """The bound that keeps a metric at its optimum; the problem's own is never tighter."""
     rule = f"{name}_max" if sense > 0 else f"{name}_min"
     return rule, edge if sense > 0 else -edge
-
-
-def _objective(name: str, sense: int, value: float | None, bound: float | None) -> Objective:
-    direction: Literal["min", "max"] = "min" if sense > 0 else "max"
-    finite = bound if bound is not None and abs(bound) < float("inf") else None
-    gap = abs(value - finite) / abs(value) if value and finite is not None else None
-    return Objective(name=name, sense=direction, value=value, unit=unit(name), bound=finite, gap=gap)
 
 
 def _certificate(

@@ -1,7 +1,6 @@
 """The best split of one replica's layers over stages on unlike chips, with its proof."""
 
 import time
-from typing import Literal
 
 from optimizer import catalog
 from optimizer.check_pipeline import PipelineCheck
@@ -68,16 +67,9 @@ class _Stages:
     def objective(self, outcome: Outcome) -> Objective:
         """What was optimised, reached and proven."""
         value = None if outcome.best is None else self._objective(outcome.best)
-        direction: Literal["min", "max"] = "max" if self.problem.maximize else "min"
-        gap = abs(value - outcome.bound) / abs(value) if value and outcome.bound is not None else None
-        return Objective(
-            name=self.problem.maximize or "tpot_ms",
-            sense=direction,
-            value=value,
-            unit="tokens/s" if self.problem.maximize else "ms",
-            bound=outcome.bound,
-            gap=gap,
-        )
+        if self.problem.maximize:
+            return Objective.of(self.problem.maximize, "tokens/s", -1, value, outcome.bound)
+        return Objective.of("tpot_ms", "ms", 1, value, outcome.bound)
 
     def require(self, found: Found) -> None:
         """InternalMismatch unless the split holds and has the figures it claims, priced a second time."""

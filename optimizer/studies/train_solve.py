@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from optimizer import catalog
 from optimizer.check_training import check_training
@@ -19,6 +19,7 @@ from optimizer.spec.training_problem import TrainingCertificate, TrainingProblem
 from optimizer.studies.assumptions import price_of
 from optimizer.studies.binding import WhatBinds, what_binds
 from optimizer.studies.conflict import smallest_conflict
+from optimizer.studies.rounding import outward
 from optimizer.studies.solve import Options
 from optimizer.studies.train_estimate import train_estimate
 from optimizer.studies.train_metrics import TrainingMetric, limits_of, metrics_for, wanted
@@ -160,14 +161,9 @@ class _Study:
     def objective(self, best: Found | None, counts: Counts) -> Objective:
         """What was reached, and what is proven."""
         sign = -1 if self.metric.more else 1
-        sense: Literal["min", "max"] = "max" if self.metric.more else "min"
         value = None if best is None else self.values(best)[self.name]
         bound = value if counts.unfinished is None else sign * counts.unfinished
-        bound = bound if bound is None or math.isfinite(bound) else None
-        gap = abs(value - bound) / abs(value) if value and bound is not None else None
-        return Objective(
-            name=self.name, sense=sense, value=value, unit=self.metric.unit, bound=bound, gap=gap
-        )
+        return Objective.of(self.name, self.metric.unit, sign, value, bound)
 
     def binds(self, best: Found) -> WhatBinds:
         """The rules without which alone the best setting is better; the chips there are are the question."""
@@ -225,7 +221,7 @@ class _Study:
             sentence = "no value is enough by itself"
             return Relaxation(constraint=rule, sentence=sentence, from_=before, to=None, unit=metric.unit)
         reached = -found.score if metric.more else found.score
-        to = _outward(reached, up=not metric.more)
+        to = outward(reached, -1 if metric.more else 1)
         self._verify(rule, to)
         least = "at most" if metric.more else "at least"
         return Relaxation(
@@ -291,12 +287,3 @@ class _Study:
             confirmed_by=tuple(confirmed),
             checker=checked if best else "no setting to check",
         )
-
-
-def _outward(value: float, up: bool) -> float:
-    """Four significant digits, rounded so that the bound is no tighter."""
-    if value == 0 or float(value).is_integer():
-        return float(value)
-    scale = 10.0 ** (math.floor(math.log10(abs(value))) - 3)
-    steps = math.ceil(value / scale - _SAME) if up else math.floor(value / scale + _SAME)
-    return float(f"{steps * scale:.12g}")
