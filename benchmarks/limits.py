@@ -119,14 +119,16 @@ def main() -> None:
         ended += status in ("optimal", "complete", "infeasible")
         solves += study in ("solve", "enumerate")
         plans += plan
-        bounds += bound and study in ("solve", "enumerate")
-        if seconds > LIMIT_S + OVER_S or not (plan or status == "infeasible"):
+        proven = bound or status == "infeasible"
+        bounds += proven and study in ("solve", "enumerate")
+        if seconds > LIMIT_S + OVER_S or not (plan or status == "infeasible") or (plan and not proven):
             print(f"{seed} {study} {status}, plan {plan}, bound {bound}, {seconds:.2f} s", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{held} of {n - refused} within {LIMIT_S + OVER_S:g} s of processor, longest {longest:.2f} s; "
         f"{plans} with a plan and {infeasible} infeasible, {ended} proven; "
-        f"{bounds} of {solves} solves with a bound; {refused} refused; peak {peak:.0f} MB"
+        f"{bounds} of {solves} solves with a bound or proven infeasible; {refused} refused; "
+        f"peak {peak:.0f} MB"
     )
 
 

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from optimizer.errors import InputError, OddInput, nearest
-from optimizer.hugging_face import import_config, read_config
 from optimizer.references import is_config, is_path, linked
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, System
@@ -159,9 +158,13 @@ def model(name: str, documents: Documents = USERS_FILES) -> Architecture:
     if name in documents.models:
         document = documents.models[name]
         if is_config(document):
+            from optimizer.hugging_face import import_config  # costs time to import, and most models are ours
+
             return _odd(name, import_config(document, f"model {name[:64]}", name).architecture)
         return _odd(name, validate(Architecture, document, f"model {name[:64]}"))
     if documents.files and (name.endswith(".json") or (_is_folder(name) and name not in models())):
+        from optimizer.hugging_face import read_config
+
         return _odd(name, read_config(os.path.expanduser(name)).architecture)
     found: Architecture = _find(name, _MODEL, documents)
     return _odd(name, found) if is_path(name) else found

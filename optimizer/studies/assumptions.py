@@ -1,8 +1,5 @@
 """What an answer of any kind rests on about its chips: measured or not, and where the price is from."""
 
-from collections.abc import Iterable
-
-from optimizer.columns.supply import Supply
 from optimizer.spec.chip import Chip
 from optimizer.spec.plan import Assumption
 
@@ -25,21 +22,3 @@ def price_of(chip: Chip) -> tuple[Assumption, ...]:
         return ()
     source = chip.source("usd_per_chip_hour")
     return (Assumption(name=f"{chip.name} price", value=f"{price:g} USD an hour", source=source),)
-
-
-def chips_assumed(
-    supplies: Iterable[Supply], used: Iterable[str], predicted: bool = True
-) -> tuple[Assumption, ...]:
-    """Efficiency and price of every chip on offer, where the problem does not say; caveats of those used.
-
-    `predicted` is False where a performance table states all rates: then no efficiency is involved.
-    """
-    found: list[Assumption] = []
-    names = set(used)
-    for supply in supplies:
-        if predicted and supply.chip is not None:
-            said = efficiency_of(supply.chip)
-            found.append(said if supply.name in names else said.model_copy(update={"caveat": False}))
-        if supply.chip is not None and supply.usd_per_hour == supply.chip.usd_per_chip_hour:
-            found += price_of(supply.chip)
-    return tuple(found)

@@ -16,8 +16,8 @@ from optimizer.spec.deployment_plan import DeploymentCertificate, FleetWitnesses
 from optimizer.spec.fleet import FleetProblem
 from optimizer.spec.fleet_plan import FleetDeployment, FleetResult, Part, ServicePool
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation
-from optimizer.studies.assumptions import chips_assumed
 from optimizer.studies.binding import WhatBinds, what_binds
+from optimizer.studies.chips_assumed import chips_assumed
 from optimizer.studies.conflict import smallest_conflict
 from optimizer.studies.deploy import UNITS
 from optimizer.studies.deploy_columns import priced_of, pricing

@@ -11,8 +11,8 @@ from optimizer.spec.deployment import Offer
 from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.pipeline import PipelineProblem, PipelineResult, Stage
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation
-from optimizer.studies.assumptions import chips_assumed
 from optimizer.studies.binding import WhatBinds, what_binds
+from optimizer.studies.chips_assumed import chips_assumed
 from optimizer.studies.solve import Options
 from optimizer.studies.stage_search import Found, Outcome, StageSearch, evenly
 from optimizer.version import VERSION
