@@ -10,7 +10,7 @@ import torch
 from grid import Case, exchanges
 from machine import chip_of
 from operators import Measured
-from rows import Rows
+from results import Rows
 from torch import distributed
 
 CALLS, REPEATS = 8, 15

@@ -10,8 +10,9 @@ has not been run. Tested without a GPU, with made-up times, in tests/unit/test_g
 Measuring needs torch (Triton and PyYAML where there are), this folder and `models/`, not archsat; predicting
 needs archsat, not torch. `--device cpu --tiny` runs everything once on the CPU, to find typos. The files:
 `grid.py` the cases, `clock.py` how calls are timed, `operators.py` single operators, `fused.py` small
-kernels, `moe.py` experts, `layers.py` decode steps, `running.py` processes and their time, `rows.py` the file
-of rows, `machine.py` clocks and versions, `predict.py` the predictions, `exchanges.py` links.
+kernels, `moe.py` experts, `layers.py` decode steps, `processes.py` processes and their time,
+`results.py` the file of rows, `machine.py` clocks and versions, `predict.py` the predictions, `exchanges.py`
+links.
 
 A time is the median of several replays of a captured CUDA graph that holds many calls, between two events;
 inputs rotate through more than the L2 cache. Where several kernels can run a case the fastest counts.
@@ -62,8 +63,8 @@ sys.path.insert(0, str(HERE))
 
 import grid  # noqa: E402
 import machine  # noqa: E402
-import rows  # noqa: E402
-import running  # noqa: E402
+import processes  # noqa: E402
+import results  # noqa: E402
 
 
 def measure_all(given: argparse.Namespace) -> int:
@@ -79,23 +80,23 @@ def measure_all(given: argparse.Namespace) -> int:
     def command(parts: tuple[str, ...], seconds: float, attempt: int) -> list[str]:
         own = ["--parts", ",".join(parts), "--seconds", f"{seconds:.0f}"]
         plain = ["--no-triton"] if attempt and not ready(given.out, ",".join(parts)).exists() else []
-        return running.python(str(HERE / "measure.py"), *options, *own, *plain, *["--tiny"] * given.tiny)
+        return processes.python(str(HERE / "measure.py"), *options, *own, *plain, *["--tiny"] * given.tiny)
 
     def begin(parts: str) -> None:
         gpu.part = parts
         gpu.write()
 
-    told = running.run_groups(running.GROUPS, command, given.seconds, given.out / "log.txt", begin)
+    told = processes.run_groups(processes.GROUPS, command, given.seconds, given.out / "log.txt", begin)
     gpu.close()
     every = grid.tiny() if given.tiny else grid.grid()
-    running.fill([case for cases in every.values() for case in cases], rows.Rows(given.out, chip))
-    for parts in running.GROUPS:
+    processes.fill([case for cases in every.values() for case in cases], results.Rows(given.out, chip))
+    for parts in processes.GROUPS:
         ready(given.out, ",".join(parts)).unlink(missing_ok=True)
     versions = given.out / "versions.json"
     used = json.loads(versions.read_text(encoding="utf-8")) if versions.exists() else {}
     versions.unlink(missing_ok=True)
     gpu.write(versions=used, processes=told, seconds=round(time.monotonic() - began, 1))
-    print("\n".join([*told, *summary(rows.read(given.out / "rows.csv"))]))
+    print("\n".join([*told, *summary(results.read(given.out / "rows.csv"))]))
     return 0
 
 
@@ -103,7 +104,7 @@ def measure_parts(given: argparse.Namespace) -> int:
     """The cases of some parts in this process."""
     began = time.monotonic()
     parts = grid.tiny() if given.tiny else grid.grid()
-    own = rows.Rows(given.out, given.chip)
+    own = results.Rows(given.out, given.chip)
     try:
         import clock
         import fused
@@ -123,7 +124,7 @@ def measure_parts(given: argparse.Namespace) -> int:
     for part in given.parts.split(","):
         left = given.seconds - (time.monotonic() - began)
         measure = steps if part == "layers" else one
-        if status := running.run_cases(parts[part], measure, own, left, clock.fatal):
+        if status := processes.run_cases(parts[part], measure, own, left, clock.fatal):
             return status
     return 0
 

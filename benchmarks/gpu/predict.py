@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import rows
+import results
 from grid import EXCHANGES, Case
 
 from optimizer import catalog
@@ -21,7 +21,7 @@ from optimizer.spec.chip import Chip
 from optimizer.studies.estimate import Setup, frame_of
 from optimizer.studies.kernels import UnreadableKernel, predicted, read_kernel
 
-KERNELS = [name for name in rows.COLUMNS if name not in ("part", "model", "layers")]
+KERNELS = [name for name in results.COLUMNS if name not in ("part", "model", "layers")]
 KERNELS.insert(KERNELS.index("measured_us") + 1, "predicted_us")
 LAYERS = [
     *("source_key", "model", "chip", "tp", "weight_dtype", "kv_dtype", "engine", "batch_or_concurrency"),
@@ -125,7 +125,7 @@ def table(pairs: list[tuple[Case, float, float]]) -> str:
 
 def main(folder: Path, to: Path) -> int:
     """Write the files of points of a measured folder; 2 if its chip is unknown."""
-    found = rows.read(folder / "rows.csv")
+    found = results.read(folder / "rows.csv")
     try:
         if not found:
             raise ArchsatError(f"no rows in {folder / 'rows.csv'}")

@@ -15,7 +15,7 @@ from optimizer.studies.calibrate import calibrate
 from optimizer.studies.validate import validate_points
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "gpu"
-NAMES = ("grid", "rows", "machine", "running", "predict", "measure")
+NAMES = ("grid", "results", "machine", "processes", "predict", "measure")
 CHIP = catalog.chip("h100")
 ATTENTION = {"batch", "context", "heads", "kv_heads", "d_head"}
 
@@ -45,14 +45,14 @@ def every(gpu) -> list:
 def measured(gpu, tmp_path_factory):
     """A folder in which everything took half as long again as predicted; products of one row did not run."""
     folder = tmp_path_factory.mktemp("measured")
-    rows = gpu.rows.Rows(folder, CHIP.name)
+    rows = gpu.results.Rows(folder, CHIP.name)
 
     def clock(case):
         if case.m == 1:
             raise RuntimeError("no such\nkernel")
         return timed(1.5 * gpu.predict.predicted_us(case, CHIP))
 
-    assert gpu.running.run_cases(every(gpu), clock, rows, 1e6, lambda error: False) == 0
+    assert gpu.processes.run_cases(every(gpu), clock, rows, 1e6, lambda error: False) == 0
     (folder / "machine.json").write_text("{}")
     return folder
 
@@ -127,7 +127,7 @@ def test_columns_of_an_operator_are_filled_and_no_others(gpu) -> None:
         assert gpu.grid.bytes_needed(case) > 0
         assert gpu.predict.predicted_us(case, CHIP) > 0
     assert {case.operator for case in tiny} == {case.operator for case in every(gpu)}
-    assert len({gpu.rows.key(vars(case)) for case in every(gpu)}) == len(every(gpu))
+    assert len({gpu.results.key(vars(case)) for case in every(gpu)}) == len(every(gpu))
 
 
 def test_predictions_are_the_cost_models(gpu) -> None:
@@ -147,7 +147,7 @@ def test_a_model_cut_short_has_its_share_of_the_layers(gpu) -> None:
 
 def test_a_run_goes_on_after_what_stopped_it(gpu, tmp_path) -> None:
     cases = gpu.grid.grid()["memory"][:5]
-    rows = gpu.rows.Rows(tmp_path, "some-chip")
+    rows = gpu.results.Rows(tmp_path, "some-chip")
     seen = []
 
     def clock(case):
@@ -159,14 +159,14 @@ def test_a_run_goes_on_after_what_stopped_it(gpu, tmp_path) -> None:
         return timed(2.0)
 
     def run(seconds: float) -> int:
-        return gpu.running.run_cases(cases, clock, rows, seconds, lambda error: "illegal" in str(error))
+        return gpu.processes.run_cases(cases, clock, rows, seconds, lambda error: "illegal" in str(error))
 
-    assert run(1e6) == gpu.running.LOST
+    assert run(1e6) == gpu.processes.LOST
     with pytest.raises(KeyboardInterrupt):
         run(1e6)
     assert run(-1.0) == 0
     assert seen == cases[:3]
-    told = [(row["measured_us"], row["skipped"]) for row in gpu.rows.read(tmp_path / "rows.csv")]
+    told = [(row["measured_us"], row["skipped"]) for row in gpu.results.read(tmp_path / "rows.csv")]
     assert told == [
         ("2", ""),
         ("", "RuntimeError: illegal memory access"),
@@ -174,14 +174,14 @@ def test_a_run_goes_on_after_what_stopped_it(gpu, tmp_path) -> None:
         ("", "no time left"),
         ("", "no time left"),
     ]
-    gpu.running.fill([*cases, gpu.grid.Case("launch", "empty")], rows)
-    assert [row["operator"] for row in gpu.rows.read(rows.path)[5:]] == ["empty"]
+    gpu.processes.fill([*cases, gpu.grid.Case("launch", "empty")], rows)
+    assert [row["operator"] for row in gpu.results.read(rows.path)[5:]] == ["empty"]
 
 
 def test_processes(gpu, tmp_path, monkeypatch) -> None:
     """One that ends early is begun again, one that hangs is ended, one that cannot measure is let be."""
-    monkeypatch.setattr(gpu.running, "GRACE_S", 0.5)
-    monkeypatch.setattr(gpu.running, "LEAST_S", 5.0)
+    monkeypatch.setattr(gpu.processes, "GRACE_S", 0.5)
+    monkeypatch.setattr(gpu.processes, "LEAST_S", 5.0)
     asked = []
 
     def command(parts, seconds, attempt):
@@ -191,7 +191,7 @@ def test_processes(gpu, tmp_path, monkeypatch) -> None:
 
     def run(seconds: float, *names: str) -> list[str]:
         groups = {(name,): 1.0 for name in names}
-        told = gpu.running.run_groups(groups, command, seconds, tmp_path / "log")
+        told = gpu.processes.run_groups(groups, command, seconds, tmp_path / "log")
         return [line.split(" after")[0] for line in told]
 
     assert run(1e4, "dies", "none") == ["dies: status 3", "dies: status 0", "none: status 2"]
@@ -223,7 +223,7 @@ def test_without_torch_every_case_has_a_row_that_says_so(gpu, tmp_path) -> None:
     environment = {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run([*command, "--chip", "h200"], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
-    rows = gpu.rows.read(tmp_path / "out" / "rows.csv")
+    rows = gpu.results.read(tmp_path / "out" / "rows.csv")
     assert len(rows) == sum(map(len, gpu.grid.tiny().values()))
     assert {(row["chip"], row["skipped"]) for row in rows} == {("h200", "no time left")}
     assert "memory: 0 measured; 2 x no time left" in done.stdout
@@ -235,7 +235,7 @@ def test_without_torch_every_case_has_a_row_that_says_so(gpu, tmp_path) -> None:
 
 def test_predicting_says_what_is_missing(gpu, tmp_path, capsys) -> None:
     assert gpu.measure.main(["--predict", str(tmp_path)]) == 2
-    rows = gpu.rows.Rows(tmp_path, "h2000")
+    rows = gpu.results.Rows(tmp_path, "h2000")
     rows.add(gpu.grid.Case("launch", "empty"), timed(1.0))
     assert gpu.measure.main(["--predict", str(tmp_path), "--to", str(tmp_path)]) == 2
     assert "no rows in" in (told := capsys.readouterr().err) and "h2000" in told

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from grid import Case
-from rows import Rows, key
+from results import Rows, key
 
 GROUPS: dict[tuple[str, ...], float] = {
     ("launch", "memory", "small"): 45,
