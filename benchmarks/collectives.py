@@ -1,4 +1,6 @@
-"""Predicted against measured seconds of exchanges between chips. Run: python benchmarks/collectives.py
+"""Predicted against measured seconds of exchanges between chips.
+
+Run: python benchmarks/collectives.py
 
 Rows of benchmarks/points/collectives.csv, facts with their sources. In sample: the constants of the chip
 files were fitted to nccl rows and to the fastest all-reduce kernel of each size. Held out: dispatch and

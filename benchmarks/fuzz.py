@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 from optimizer import Options, catalog, read_problem, solve  # noqa: E402
 from optimizer.cli import main as command  # noqa: E402
 from optimizer.columns.performance_table import replicas_of  # noqa: E402
-from optimizer.commands._arguments import overrides  # noqa: E402
+from optimizer.commands._arguments import overrides  # noqa: E402, PLC2701 - a helper of commands, by its name
 from optimizer.errors import InputError, OddInput  # noqa: E402
 from optimizer.hugging_face import import_config  # noqa: E402
 from optimizer.hugging_face.config import parse_fields  # noqa: E402
@@ -47,7 +47,7 @@ from optimizer.spec.engine import Engine  # noqa: E402
 from optimizer.spec.loading import parse_yaml, validate  # noqa: E402
 from optimizer.spec.training import TrainingSetup  # noqa: E402
 from optimizer.studies.estimate import Setup, estimate  # noqa: E402
-from optimizer.studies.journal import Journal, _sealed  # noqa: E402
+from optimizer.studies.journal import Journal, sealed  # noqa: E402
 from optimizer.studies.train_estimate import train_estimate  # noqa: E402
 from optimizer.studies.validate import validate_points  # noqa: E402
 from optimizer.version import VERSION  # noqa: E402
@@ -284,9 +284,7 @@ _PLAIN = {"plan": None, "slices": 3, "solves": 2, "enumerated": 5}
 _JOURNAL = (
     json.dumps({"journal": 2, "version": VERSION, **HEAD})
     + "\n"
-    + "".join(
-        json.dumps(_sealed({"key": f"k{i}", "answer": _PLAIN | {"slices": i}})) + "\n" for i in range(4)
-    )
+    + "".join(json.dumps(sealed({"key": f"k{i}", "answer": _PLAIN | {"slices": i}})) + "\n" for i in range(4))
 )
 _SETS = (
     "workload.batch=64",

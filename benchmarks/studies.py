@@ -59,18 +59,22 @@ def frontier_row(over: dict[str, Any], names: tuple[str, ...], steps: dict[str, 
 
 
 def two_objectives() -> str:
+    """A frontier of time per token and loss."""
     return frontier_row(FREE, ("tpot_ms", "loss"), {"loss": 1e-4}, "serial")
 
 
 def two_objectives_on_two() -> str:
+    """The same frontier on two processes."""
     return frontier_row(FREE, ("tpot_ms", "loss"), {"loss": 1e-4}, "processes:2")
 
 
 def many_points() -> str:
+    """A frontier of many points: widths in fine steps."""
     return frontier_row(FINE, ("loss", "tpot_ms"), {"tpot_ms": 1e-4}, "processes:2")
 
 
 def three_objectives() -> str:
+    """A frontier of time per token, loss and memory."""
     return frontier_row(WIDE, ("tpot_ms", "loss", "memory_gib"), {"loss": 1e-3, "memory_gib": 0.5}, "serial")
 
 
@@ -103,6 +107,7 @@ def ratio(study: Callable[[], Any], problem: Any) -> str:
 
 
 def frontier_ratio() -> str:
+    """A frontier of two objectives over one solve of its problem."""
     from optimizer import frontier, load_problem
 
     problem = load_problem("dense-8b-b200", FREE)
@@ -110,6 +115,7 @@ def frontier_ratio() -> str:
 
 
 def perturbation_ratio() -> str:
+    """The perturbations over one solve of their problem."""
     from optimizer import Variation, load_problem, perturb
 
     problem = load_problem("dense-8b-b200")
@@ -136,6 +142,7 @@ def conflict_and_relaxations() -> str:
 
 
 def shipped_conflicts() -> str:
+    """The infeasible problem that ships."""
     from optimizer import explain, load_problem
 
     found, wall = timed(lambda: explain(load_problem("infeasible-7b-tpot")))

@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
 
-from generate import _table  # noqa: E402
+from generate import markdown_table  # noqa: E402
 
 from optimizer.studies.points import Point, read_points  # noqa: E402
 from optimizer.studies.train_points import training_rows  # noqa: E402
@@ -146,7 +146,7 @@ def page() -> str:
     parts = [
         note,
         INTRO,
-        _table(("what", "rows", "n", "goal", "now", "met"), goals(inference, serving, dense)),
+        markdown_table(("what", "rows", "n", "goal", "now", "met"), goals(inference, serving, dense)),
         HELD_OUT,
         *section(
             "inference.csv",
@@ -274,7 +274,7 @@ def section(file: str, text: str, scores: Scores, keys: dict[str, Callable[[Any]
     """The tables of one file: by each key, then the rows without a prediction."""
     yield f"## {file}\n"
     yield f"{text} `archsat validate benchmarks/points/{file}`\n"
-    yield _table(HEADS, [errors("all", scores.items)])
+    yield markdown_table(HEADS, [errors("all", scores.items)])
     for title, key in keys.items():
         groups: dict[str, list[Any]] = {}
         for item in scores.items:
@@ -282,10 +282,10 @@ def section(file: str, text: str, scores: Scores, keys: dict[str, Callable[[Any]
                 groups.setdefault(name, []).append(item)
         rows = [errors(name, items) for name, items in sorted(groups.items())]
         yield f"By {title}:\n"
-        yield _table((title, *HEADS[1:]), rows)
+        yield markdown_table((title, *HEADS[1:]), rows)
     if scores.unscored:
         yield f"Not scored, {sum(scores.unscored.values())} rows:\n"
-        yield _table(("reason", "rows"), [(why, str(n)) for why, n in scores.unscored.most_common()])
+        yield markdown_table(("reason", "rows"), [(why, str(n)) for why, n in scores.unscored.most_common()])
 
 
 def errors(name: str, items: list[Any]) -> tuple[str, ...]:

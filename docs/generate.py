@@ -51,7 +51,7 @@ def constraints() -> str:
         "`constraints:` in a problem file. Bounds on metrics (`tpot_ms_max: 10`) need no file: see\n"
         "[metrics.md](metrics.md) and [problem-files.md](problem-files.md#constraints).\n"
     )
-    parts = ["# Constraints\n", intro, _table(("constraint", "default", "what it says"), rows)]
+    parts = ["# Constraints\n", intro, markdown_table(("constraint", "default", "what it says"), rows)]
     for name, module in found.items():
         parts.append(f"## {name}\n\n{_body(module)}")
         parts.append(_constraint_facts(module))
@@ -79,7 +79,7 @@ def metrics() -> str:
         "Every metric is one file of `optimizer/objectives`. Each can be minimised, maximised, bounded with\n"
         "`<metric>_max`, `<metric>_min` and `<metric>_increase_max`, and is in every report.\n"
     )
-    parts = ["# Metrics\n", intro, _table(("metric", "unit", "better", "what it is"), rows)]
+    parts = ["# Metrics\n", intro, markdown_table(("metric", "unit", "better", "what it is"), rows)]
     for name, module in found.items():
         rises = {True: "rises with it", False: "falls with it", None: "may turn"}[module.RISES]
         parts.append(f"## {name}\n\n{_body(module)}")
@@ -103,11 +103,11 @@ def chips() -> str:
         '(of a torus: per link). "Kernels fitted" says whether the efficiencies were fitted to kernel\n'
         "measurements of that chip. `archsat chips NAME` prints the file.\n"
     )
-    parts = ["# Chips\n", intro, _table(heads, rows)]
+    parts = ["# Chips\n", intro, markdown_table(heads, rows)]
     parts += [_chip_section(chip) for chip in found]
     parts.append("## Systems\n")
     parts.append(
-        _table(
+        markdown_table(
             ("system", "chip", "chips", "scale-up domain", "what it is"),
             [
                 (s.name, s.chip, str(s.n_chips), str(s.scaleup_domain), s.title)
@@ -139,7 +139,7 @@ def _chip_section(chip: Chip) -> str:
     figures = [name for name in type(chip).model_fields if name in chip.sources]
     rows = [(name, _figure(name, getattr(chip, name)), chip.source(name)) for name in figures]
     text = f"## {chip.name}\n\n{chip.title}. Aliases: {', '.join(chip.aliases) or 'none'}.\n\n"
-    text += _table(("figure", "value", "source"), rows)
+    text += markdown_table(("figure", "value", "source"), rows)
     text += "\n" + _efficiencies(chip)
     return text + (f"\n{' '.join(chip.notes.split())}\n" if chip.notes else "")
 
@@ -191,7 +191,7 @@ def _efficiencies(chip: Chip) -> str:
         )
         for n, a in fit.all_reduce.items()
     ]
-    return _table(("efficiency", "share of the peak, overhead"), rows)
+    return markdown_table(("efficiency", "share of the peak, overhead"), rows)
 
 
 def _us(seconds: float) -> str:
@@ -221,7 +221,9 @@ def _point(point: dict[str, Any]) -> str:
     return ", ".join(f"{name} = {str(v).lower() if isinstance(v, bool) else v}" for name, v in point.items())
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def markdown_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table; a bar inside a cell is escaped."""
+
     def line(cells: Any) -> str:
         return "| " + " | ".join(" ".join(str(c).split()).replace("|", "\\|") for c in cells) + " |"
 

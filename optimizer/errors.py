@@ -37,7 +37,7 @@ _UNSEEN = re.compile(
 
 
 def printable(text: str) -> str:
-    """Text that a terminal shows as it is: what would steer it is spelled out, as in '\\x1b'."""
+    r"""Text that a terminal shows as it is: what would steer it is spelled out, as in '\x1b'."""
     return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
 
 

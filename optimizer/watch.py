@@ -91,12 +91,12 @@ class Watch:
         return _elsewhere, (self.left(), None if self.deadline is None else time.time() + (self.left() or 0))
 
     def at_most(self, seconds: float) -> "Watch":
-        """This watch with a deadline no later than so many seconds from now, for a part of the work."""
+        """The watch with a deadline no later than so many seconds from now, for a part of the work."""
         end = time.monotonic() + seconds
         return replace(self, deadline=end if self.deadline is None else min(end, self.deadline))
 
     def part(self, share: float) -> "Watch":
-        """This watch with a share of the time that is left, for a part of the work."""
+        """The watch with a share of the time that is left, for a part of the work."""
         left = self.left()
         return self if left is None else self.at_most(share * left)
 

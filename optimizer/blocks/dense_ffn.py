@@ -22,8 +22,10 @@ def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
 
 
 def least(ffn: Any, kept: np.ndarray) -> dict[str, np.ndarray]:
-    """Fields of the narrowest kind among those kept, shape (1, rows) for a mask of shape (rows, kinds): cost
-    rises with d_ff."""
+    """Fields of the narrowest kind among those kept: cost rises with d_ff.
+
+    Shape (1, rows) for a mask of shape (rows, kinds).
+    """
     return {"d_ff": np.min(np.where(kept, ffn.d_ff, np.iinfo(np.int64).max), axis=1)[None, :]}
 
 

@@ -1,5 +1,6 @@
-"""Gated DeltaNet (Qwen3-Next): linear attention whose state, d_key x d_value a value head, is corrected by
-a delta rule.
+"""Gated DeltaNet (Qwen3-Next): linear attention whose state is corrected by a delta rule.
+
+The state is d_key x d_value numbers a value head.
 
 Parameters: d (2 Kd + 2 Vd) + 2 d n_v + (2 Kd + Vd) d_conv + 2 n_v + d_value + Vd d, with Kd, Vd the widths of
 all key and all value heads (transformers, models/qwen3_next; arXiv 2412.06464). Scan of prompts in chunks of

@@ -73,8 +73,10 @@ def _limits(table: FrameTable) -> list[_Limit]:
 
 @dataclass(frozen=True)
 class _Runs:
-    """For each depth and attention kind, the feed-forward kinds, in order of parameters, that may go with
-    it: rows first..last of `order`. Only those with any; flat arrays of equal length."""
+    """For each depth and attention kind, the feed-forward kinds, in order of parameters, that may go with it.
+
+    They are rows first..last of `order`. Only those with any; flat arrays of equal length.
+    """
 
     order: np.ndarray
     depth: np.ndarray

@@ -116,8 +116,11 @@ class DeploymentColumns:
         return Usable(rows, capacity[rows], +dropped)
 
     def _undominated(self, rows: Any, capacity: Any, lying: Any) -> Any:
-        """Rows for which no other of the same mode, chips and cache format has fewer or equal chips of each
-        kind, blocks (`lying`) that find room wherever its blocks do, and at least the rate."""
+        """Rows that no other of the same mode, chips and cache format is as good as.
+
+        Such another has fewer or equal chips of each kind, blocks (`lying`) that find room wherever the row's
+        blocks do, and at least the rate.
+        """
         r = self.replicas
         group = np.zeros(len(rows), dtype=np.int64)
         for names in (r.mode[rows], r.chip[rows], r.expert_chip[rows], r.kv_dtype[rows]):

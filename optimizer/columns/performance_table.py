@@ -216,7 +216,7 @@ def chip_name(name: str) -> str:
         return name
 
 
-def _same(cell: str, wanted: str | int | float) -> bool:
+def _same(cell: str, wanted: str | float) -> bool:
     if isinstance(wanted, str):
         return cell == wanted
     try:

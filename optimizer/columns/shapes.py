@@ -83,8 +83,10 @@ def _some(space: Space, compiler: Compiler, setting: Frame) -> Shapes:
 
 
 def _used(kinds: Any, kept: np.ndarray) -> tuple[Any, np.ndarray]:
-    """The kinds that some width keeps, and which of them each does: of most lattices one in four. One is
-    left where no width keeps any."""
+    """The kinds that some width keeps, and which of them each does: of most lattices one in four.
+
+    One is left where no width keeps any.
+    """
     some = np.flatnonzero(kept.any(axis=0))
     some = some if len(some) else np.arange(1)
     return kinds.take(some), kept[:, some]
@@ -113,8 +115,10 @@ def _narrowest(kinds: Any, kept: np.ndarray, alive: np.ndarray) -> Any:
 
 
 def _beside(kinds: list[Any]) -> Any:
-    """Kinds of runs of widths side by side: arrays of shape (D,), or (G, D) where the runs with fewer head
-    widths repeat their last."""
+    """Kinds of runs of widths side by side: arrays of shape (D,), or (G, D) for G head widths.
+
+    Runs with fewer head widths repeat their last.
+    """
     arrays = {name for name, value in vars(kinds[0]).items() if isinstance(value, np.ndarray)}
     joined = {}
     for name in arrays:

@@ -1,7 +1,6 @@
 """What the commands of many re-solves share: executor, journal, picture, and their exit codes."""
 
 import argparse
-from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from optimizer.commands._output import check_out, clear_progress, show, write
 from optimizer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from concurrent.futures import Executor
 
 EXIT = {"complete": 0, "partial": 4, "infeasible": 3, "unknown": 4}

@@ -34,6 +34,7 @@ class PowerLaw:
     p: float
 
     def __call__(self, x: Number) -> Number:
+        """The law's value at x > 0."""
         return self.c * np.power(np.asarray(x, dtype=float), -self.p)
 
 

@@ -74,8 +74,10 @@ def ring(graph: "nx.Graph[Hashable]") -> list[int] | None:
 
 
 def wiring(link: ScaleUp) -> dict[str, Any]:
-    """The figures of a domain's graph: links between the farthest chips, GB/s one way between two halves,
-    and whether a ring runs through all chips. Empty for a chip that is alone."""
+    """The figures of a domain's graph; none for a chip that is alone.
+
+    Links between the farthest chips, GB/s one way between two halves, and whether a ring runs through all.
+    """
     if link.domain == 1:
         return {}
     graph = domain_graph(link)

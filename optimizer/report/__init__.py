@@ -1,0 +1,1 @@
+"""Answers to text and pictures, one file a report; a report formats and computes nothing."""

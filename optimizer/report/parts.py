@@ -29,6 +29,7 @@ _STYLE = {
 
 
 def blank_between(parts: Iterator[RenderableType]) -> list[RenderableType]:
+    """The parts of a report with an empty line between each two."""
     spaced: list[RenderableType] = []
     for part in parts:
         spaced += [Text(""), part] if spaced else [part]
@@ -89,6 +90,7 @@ def _bounds(rows: list[OperatorRow], total: float) -> str:
 
 
 def operators_part(operators: tuple[OperatorRow, ...], phase: str, verbose: bool) -> Group:
+    """Where the time of a phase goes, the slowest operators first: six, or all if verbose."""
     rows = [row for row in operators if row.phase == phase]
     total = sum(row.time_ms for row in rows)
     what = "decode step" if phase == "decode" else "prefill of one prompt"
@@ -134,6 +136,7 @@ def _bears(row: Binding, o: Objective) -> str:
 
 
 def conflict_part(conflict: Conflict) -> Group:
+    """The rules that cannot hold together, and the nearest changes after which they can."""
     names = ", ".join(conflict.constraints)
     how = "cannot hold on this lattice" if len(conflict.constraints) == 1 else "cannot hold together"
     joint = any(r.sentence.endswith(TOGETHER) for r in conflict.relaxations)
@@ -143,6 +146,7 @@ def conflict_part(conflict: Conflict) -> Group:
 
 
 def proof(result: Result) -> Group:
+    """What the certificate of an answer counts, and what confirmed it."""
     c = result.certificate
     items = [
         f"{c.lattice_points:.2e} lattice points in {c.frames} frames; {c.slices} slices priced, "
@@ -169,6 +173,7 @@ def _witnesses(seen: Witnesses | None) -> Iterator[str]:
 
 
 def assumptions_part(assumptions: tuple[Assumption, ...], verbose: bool) -> RenderableType:
+    """What was taken for granted, with its source if verbose; else how many such."""
     if not verbose:
         return Text(f"{len(assumptions)} assumptions (-v lists them)", style="dim")
     return titled_lines("Assumptions", [f"{a.name}: {a.value} ({a.source})" for a in assumptions])

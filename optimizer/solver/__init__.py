@@ -1,0 +1,1 @@
+"""CP-SAT and the engines beside it: the search for the best plan; nothing else imports ortools."""

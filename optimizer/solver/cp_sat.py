@@ -59,7 +59,7 @@ class CpModel:
 
     def add(self, row: Any) -> Any:
         """Add a comparison of linear expressions; its constraint, which may be enforced by literals."""
-        return self._base._add_bounded_linear_expression(row)
+        return self._base._add_bounded_linear_expression(row)  # noqa: SLF001 - no public name in ortools
 
     def add_linear_expression_in_domain(self, expression: Any, allowed: Any) -> Any:
         """Keep a linear expression of whole coefficients in a domain."""
@@ -79,7 +79,7 @@ class CpModel:
 
     def _booleans(self, kind: str, literals: Sequence[Any]) -> Any:
         rule = getattr(self._helper.BoolArgumentConstraint, kind)
-        return self._base._add_bool_argument_constraint(rule, *literals)
+        return self._base._add_bool_argument_constraint(rule, *literals)  # noqa: SLF001 - as above
 
     def minimize(self, expression: Any) -> None:
         """Make the least value of an expression the goal."""

@@ -78,8 +78,10 @@ def blocks(n_attention: int, n_ffn: int) -> list[slice]:
 
 
 def _block_plans(table: FrameTable, row: int, block: slice) -> "_Pairs":
-    """The plans with some attention kinds. Rules are applied one after another, the cheap ones first, each
-    to the pairs that the others left."""
+    """The plans with some attention kinds.
+
+    Rules are applied one after another, the cheap ones first, each to the pairs that the others left.
+    """
     pairs = _Pairs.all_of(table, row, block)
     bounds: list[Relation] = [b for _, b in table.rules.bounds if b.symbol.name != "n_params"]
     for relation in (*bounds, *(choice for _, choice in table.rules.choices)):

@@ -316,8 +316,10 @@ def require_bound(bound: float, best: float, table: FrameTable, row: int) -> Non
 
 
 def _as_good(best: np.ndarray, limit: float) -> np.ndarray:
-    """Kinds whose best key is within the limit, and the next best up to a few: CP-SAT is to choose
-    among plans, not to be led to one."""
+    """Kinds whose best key is within the limit, and the next best up to a few.
+
+    CP-SAT is to choose among plans, not to be led to one.
+    """
     order = np.argsort(best, kind="stable")
     kept = max(int(np.count_nonzero(best <= limit)), _KINDS)
     return np.sort(order[:kept][np.isfinite(best[order[:kept]])])

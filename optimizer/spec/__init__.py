@@ -1,0 +1,1 @@
+"""What files and answers may say: problems, chips, engines, models and plans, as pydantic models."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.check import check
+from optimizer.check import Check, check
 from optimizer.columns.compiled import symbol
 from optimizer.columns.rules import Reference, Rules, baseline_frame, lattice_only
 from optimizer.columns.space import Space, resolve
@@ -147,8 +147,7 @@ class ArchitectureQuestion:
         chosen = self.choices(plan) | {name: value}
         if chosen["n_heads"] % chosen["n_kv_heads"]:
             return None, ("gqa_divisibility",)
-        frame = self._frame(chosen)
-        checked = check(frame, self._architecture(frame, chosen), self.space.rules)
+        checked = self.checked(chosen, self.space.rules)
         return checked.metrics, checked.broken
 
     def held(
@@ -159,12 +158,15 @@ class ArchitectureQuestion:
         Constraints with other `values` change no metric here.
         """
         other = self._changed(Ask(aims=(), scaled=dict(scaled)))
-        chosen = other._scaled_choices(self.choices(plan))
-        frame = other._frame(chosen)
-        checked = check(frame, other._architecture(frame, chosen), other.space.rules)
+        checked = other.checked(other.own_choices(self.choices(plan)), other.space.rules)
         return checked.metrics, checked.broken
 
-    def _scaled_choices(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    def checked(self, chosen: Mapping[str, Any], rules: Rules) -> Check:
+        """The metrics of the plan with these choices, and the rules that it breaks."""
+        frame = self._frame(chosen)
+        return check(frame, self._architecture(frame, chosen), rules)
+
+    def own_choices(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Choices of a plan in this question, whose workload may have another batch."""
         batch = {} if self.problem.deployment.batch else {"batch": self.problem.workload.batch}
         return {**chosen, **batch}
@@ -213,10 +215,8 @@ class ArchitectureQuestion:
 
     def keeps(self, plan: Plan, constraint: str, value: Any) -> bool:
         """Whether a plan keeps a rule at another value."""
-        chosen = self.choices(plan)
-        frame = self._frame(chosen)
         rules = self.space.rules.only([constraint]).with_value(constraint, value)
-        return not check(frame, self._architecture(frame, chosen), rules).broken
+        return not self.checked(self.choices(plan), rules).broken
 
     def check_constant(self, path: str) -> None:
         """InputError if neither the problem nor any of its chips has this number."""
@@ -242,7 +242,7 @@ class ArchitectureQuestion:
     def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Answer:
         """Search the space under the rules asked for; the plan is recomputed and checked."""
         other = self._changed(asked)
-        space, rules = other.space, other._rules(asked)
+        space, rules = other.space, other.rules_under(asked)
         first, *later = [equals.Aim(symbol(a.metric), a.sign, a.step) for a in asked.aims]
         search = Search(
             space,
@@ -252,7 +252,7 @@ class ArchitectureQuestion:
             watch=watch,
             any_plan=asked.any_plan,
             also=tuple(aim.symbol.quantity for aim in later),
-            start=other._start(asked, rules),
+            start=other.beginning(asked, rules),
         )
         outcome = search.run()
         if not outcome.finished:
@@ -271,28 +271,27 @@ class ArchitectureQuestion:
         counts = outcome.counts
         return Answer(plan=plan, slices=counts.slices, solves=counts.solves, enumerated=counts.enumerated)
 
-    def _start(self, asked: Ask, rules: Rules) -> Candidate | None:
+    def beginning(self, asked: Ask, rules: Rules) -> Candidate | None:
         """The plan to begin with, if it is one of this space and keeps the rules; for a question changed."""
         if not asked.start or asked.fixed:
             return None
-        chosen = self._scaled_choices(asked.start)
-        frame = self._frame(chosen)
-        checked = check(frame, self._architecture(frame, chosen), rules)
+        chosen = self.own_choices(asked.start)
+        checked = self.checked(chosen, rules)
         if checked.broken:
             return None
         a, f, aim = self.space.attention, self.space.ffn, asked.aims[0]
         same = [getattr(a, name) == chosen[name] for name in ("n_heads", "n_kv_heads", "d_head")]
         kinds = np.flatnonzero(np.logical_and.reduce(same)), np.flatnonzero(f.d_ff == chosen["d_ff"])
         key = aim.sign * checked.metrics[aim.metric]
-        return Candidate(
-            aim.metric, aim.sign, key, frame, chosen["n_layers"], int(kinds[0][0]), int(kinds[1][0])
-        )
+        frame, depth = self._frame(chosen), chosen["n_layers"]
+        return Candidate(aim.metric, aim.sign, key, frame, depth, int(kinds[0][0]), int(kinds[1][0]))
 
     def _meet(self, metric: str, key: float, plan: Plan) -> None:
         if metric not in self._met or key < self._met[metric][0]:
             self._met[metric] = key, plan
 
-    def _rules(self, asked: Ask) -> Rules:
+    def rules_under(self, asked: Ask) -> Rules:
+        """Rules of a re-solve: some left out, some with other values, bounds on metrics added."""
         rules = self.space.rules.without(*asked.without)
         for name, value in asked.values.items():
             rules = rules.with_value(name, value)

@@ -1,8 +1,9 @@
 """All minimal conflicts of an infeasible problem, and every single relaxation, each verified by a solve."""
 
+from typing import TYPE_CHECKING
+
 from optimizer.columns.space import resolve
 from optimizer.spec.deployment import DeploymentProblem
-from optimizer.spec.plan import Relaxation
 from optimizer.spec.studies import Explanation, Work
 from optimizer.studies.asking import AnyProblem
 from optimizer.studies.deployment_conflicts import explain_all
@@ -13,6 +14,9 @@ from optimizer.studies.outcome import plan_of
 from optimizer.studies.solve import Options, require_metrics
 from optimizer.version import VERSION
 from optimizer.watch import Stopped
+
+if TYPE_CHECKING:
+    from optimizer.spec.plan import Relaxation
 
 LIMIT = 20
 """Minimal conflicts listed at most, unless said otherwise."""

@@ -1,7 +1,7 @@
 """From a deployment problem to its columns and named bounds: what a planner needs, priced or read once."""
 
 from collections import Counter
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError
 from optimizer.spec.deployment import DeploymentProblem
 from optimizer.watch import UNWATCHED, Stopped, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PRICING = 0.8
 """Share of a time limit within which configurations are priced; the rest finds a plan among them."""

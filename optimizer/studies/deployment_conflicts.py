@@ -1,8 +1,9 @@
 """All minimal conflicts of a deployment's bounds, and every single change that would do, each tried."""
 
+from typing import TYPE_CHECKING
+
 from optimizer.errors import InputError
 from optimizer.spec.deployment import DeploymentProblem
-from optimizer.spec.plan import Relaxation
 from optimizer.spec.studies import Explanation, Work
 from optimizer.studies.deploy import ANY_TRAFFIC
 from optimizer.studies.deploy_columns import prepare
@@ -13,6 +14,9 @@ from optimizer.studies.question import Ask
 from optimizer.studies.solve import Options
 from optimizer.version import VERSION
 from optimizer.watch import Stopped
+
+if TYPE_CHECKING:
+    from optimizer.spec.plan import Relaxation
 
 
 def explain_all(problem: DeploymentProblem, limit: int, options: Options) -> Explanation:

@@ -127,7 +127,7 @@ class DeploymentQuestion:
             return None
         if not found.counts:
             return None
-        outcome = self._outcome(self.bounds, found.counts)
+        outcome = self.outcome_of(self.bounds, found.counts)
         outcome.require(found)
         return outcome.plan(self.problem.architecture)
 
@@ -222,29 +222,32 @@ class DeploymentQuestion:
             return None, ()
         counts: dict[int, int] = {}
         for pool in plan.deployment.pools:
-            row = self._row(pool, {CHOICES[name]: value})
+            row = self.row_of(pool, {CHOICES[name]: value})
             if row is None:
                 return None, ()
             counts[row] = counts.get(row, 0) + pool.replicas
-        outcome = self._outcome(self.bounds, counts)
+        outcome = self.outcome_of(self.bounds, counts)
         return outcome.metrics(), tuple(outcome.check.broken(self.bounds))
 
     def held(
         self, plan: DeploymentPlan, scaled: Mapping[str, float], values: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
-        """The same pools with constants scaled, for other traffic where `values` says so; None where a pool
-        can no longer be. Raises Stopped where constants are to be priced again and there is no time."""
+        """The same pools with constants scaled, for other traffic where `values` says so.
+
+        None where a pool can no longer be. Raises Stopped where constants are to be priced again and there is
+        no time.
+        """
         other = self._changed(Ask(aims=(), scaled=dict(scaled)))
-        rows = {other._row(pool, {}): pool.replicas for pool in plan.deployment.pools}
+        rows = {other.row_of(pool, {}): pool.replicas for pool in plan.deployment.pools}
         counts = {row: n for row, n in rows.items() if row is not None}
         if len(counts) < len(plan.deployment.pools):
             return None, ()
-        outcome = other._outcome(other.bounds, counts)
+        outcome = other.outcome_of(other.bounds, counts)
         demand = (values or {}).get("requests_per_s", outcome.columns.demand)
         outcome = replace(outcome, columns=replace(outcome.columns, demand=demand))
         return outcome.metrics(), tuple(outcome.check.broken(other.bounds))
 
-    def _row(self, pool: Any, changed: Mapping[str, Any]) -> int | None:
+    def row_of(self, pool: Any, changed: Mapping[str, Any]) -> int | None:
         """The configuration of a pool with some columns changed, in as few domains as it can lie in."""
         r = self.columns.replicas
         wanted = {"mode": pool.phase} | {name: getattr(pool, name) for name in _SAME_ROW} | dict(changed)
@@ -275,10 +278,10 @@ class DeploymentQuestion:
 
     def keeps(self, plan: DeploymentPlan, constraint: str, value: Any) -> bool:
         """Whether a plan keeps a bound at another value."""
-        rows = {self._row(pool, {}): pool.replicas for pool in plan.deployment.pools}
+        rows = {self.row_of(pool, {}): pool.replicas for pool in plan.deployment.pools}
         counts = {row: n for row, n in rows.items() if row is not None}
-        stocked = self._stocked({constraint: value})
-        return not self._outcome(self.bounds, counts, stocked).check.broken({constraint: value})
+        stocked = self.stocked({constraint: value})
+        return not self.outcome_of(self.bounds, counts, stocked).check.broken({constraint: value})
 
     def check_constant(self, path: str) -> None:
         """InputError if neither the problem nor any of its chips has this number."""
@@ -290,10 +293,10 @@ class DeploymentQuestion:
 
     def kept_by_a_plan(self, bounds: Mapping[str, float], watch: Watch = UNWATCHED) -> frozenset[str] | None:
         """The problem's bounds that some plan within these bounds keeps; None if there is no plan."""
-        found = self._search(bounds, watch).any_plan()
+        found = self.search_within(bounds, watch).any_plan()
         if found is None:
             return None
-        outcome = self._outcome(self.bounds, found.counts, self._stocked(self.bounds))
+        outcome = self.outcome_of(self.bounds, found.counts, self.stocked(self.bounds))
         lost = {*outcome.check.broken(self.bounds), "utilisation_max"}
         lost |= set() if self.columns.percentile is None else {"ttft_ms_max"}  # both change rates
         return frozenset(name for name in self.bounds if name in bounds or name not in lost)
@@ -312,31 +315,33 @@ class DeploymentQuestion:
         if not asked.any_plan:
             self._all_columns()
         other = self._changed(asked)
-        bounds = other._bounds(asked)
-        search = other._search(bounds, watch)
+        bounds = other.bounds_under(asked)
+        search = other.search_within(bounds, watch)
         try:
             found = search.any_plan() if asked.any_plan else search.lexicographic(asked.aims)
         except Unlimited:
             return Answer(plan=None, unlimited=True, slices=0, solves=search.solves, enumerated=0)
         plan = None
         if found is not None and found.counts:
-            outcome = other._outcome(bounds, found.counts, other._stocked(bounds))
+            outcome = other.outcome_of(bounds, found.counts, other.stocked(bounds))
             outcome.require(found)
             demand = asked.values.get("requests_per_s", other.problem.demand)
             carried = replace(outcome, columns=replace(outcome.columns, demand=demand))
             plan = carried.plan(self.problem.architecture)
         return Answer(plan=plan, slices=0, solves=search.solves, enumerated=0)
 
-    def _search(self, bounds: Mapping[str, float], watch: Watch = UNWATCHED) -> DeploymentSearch:
+    def search_within(self, bounds: Mapping[str, float], watch: Watch = UNWATCHED) -> DeploymentSearch:
+        """A search among the configurations priced for plans within bounds."""
         return DeploymentSearch(self.columns, bounds, self.problem.workload.output_tokens, watch)
 
-    def _outcome(
+    def outcome_of(
         self, bounds: Mapping[str, float], counts: Mapping[int, int], columns: DeploymentColumns | None = None
     ) -> DeploymentOutcome:
+        """The plan with so many replicas of each configuration, by row: its metrics and what it breaks."""
         tokens = self.problem.workload.output_tokens
         return DeploymentOutcome(columns or self.columns, bounds, counts, tokens)
 
-    def _stocked(self, bounds: Mapping[str, float]) -> DeploymentColumns:
+    def stocked(self, bounds: Mapping[str, float]) -> DeploymentColumns:
         """The columns with the inventories and the demand that bounds say, for the check."""
         supplies = tuple(
             replace(s, count=None if (n := bounds.get(f"inventory:{s.name}")) is None else int(n))
@@ -345,12 +350,12 @@ class DeploymentQuestion:
         demand = bounds.get("requests_per_s", 0.0)
         return replace(self.columns, supplies=supplies, demand=demand if demand > ANY_TRAFFIC else None)
 
-    def _bounds(self, asked: Ask) -> dict[str, float]:
+    def bounds_under(self, asked: Ask) -> dict[str, float]:
         """Bounds of a re-solve: some left out, some with other values, some added."""
         bounds = {"requests_per_s": ANY_TRAFFIC} | self.bounds | dict(asked.values)
         for name in asked.without:
             bounds.pop(name)
-        search = self._search(bounds)
+        search = self.search_within(bounds)
         for metric, limit in asked.bounds.items():
             search.hold(metric, limit)
         return dict(search.bounds)

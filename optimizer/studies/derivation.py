@@ -1,7 +1,6 @@
 """Where an operator's time comes from: the formula, the formula with its numbers, and the sources."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optimizer.blocks.operators import (
     AllReduce,
@@ -24,6 +23,9 @@ from optimizer.errors import InputError, nearest
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.plan import Derivation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ROOFLINE = "max(FLOP / ({peak} x {e_c}), bytes / ({bandwidth} x {e_m})) + {t_0}"
 _STREAM = "bytes / ({bandwidth} x {e_m}) + {t_0}"

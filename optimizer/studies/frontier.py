@@ -11,9 +11,9 @@ from concurrent.futures import Executor
 from itertools import pairwise
 from math import inf, isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optimizer.errors import InputError
-from optimizer.spec.plan import Conflict
 from optimizer.spec.studies import AnyPlan, Frontier, FrontierStatus, Gap
 from optimizer.studies.asking import AnyProblem, Questions, text_of
 from optimizer.studies.boxes import NO_FLOOR, Box, Corner, Solved, maximal
@@ -26,6 +26,9 @@ from optimizer.studies.solve import Options
 from optimizer.studies.steps import at_most, steps_of
 from optimizer.version import VERSION
 from optimizer.watch import Stopped
+
+if TYPE_CHECKING:
+    from optimizer.spec.plan import Conflict
 
 PARTS = 16
 """Parts into which the first pass cuts a frontier of two objectives."""

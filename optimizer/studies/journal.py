@@ -55,7 +55,7 @@ class Journal:
         if self._file is None:
             return
         try:
-            self._write(_sealed({"key": key, "answer": answer.model_dump(mode="json")}))
+            self._write(sealed({"key": key, "answer": answer.model_dump(mode="json")}))
         except OSError as error:
             raise InputError(
                 f"journal {self.path}: {error.strerror or error}; "
@@ -91,7 +91,7 @@ class Journal:
         for number, line in enumerate(lines[1:], 2):
             try:
                 item = json.loads(line)
-                if _sealed({"key": item["key"], "answer": item["answer"]}) != item:
+                if sealed({"key": item["key"], "answer": item["answer"]}) != item:
                     raise ValueError
                 self.answers[item["key"]] = Answer.model_validate(item["answer"])
             except (ValueError, KeyError, TypeError, RecursionError):
@@ -145,7 +145,7 @@ class Journal:
             raise
 
 
-def _sealed(item: dict[str, Any]) -> dict[str, Any]:
+def sealed(item: dict[str, Any]) -> dict[str, Any]:
     """A line's content with the checksum of it."""
     return {**item, "sum": digest(json.dumps(item, sort_keys=True))}
 

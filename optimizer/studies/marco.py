@@ -54,8 +54,10 @@ class Conflicts:
         self.watch.say(Progress(phase, points=found, done=self.asked, left=left, more=left is None))
 
     def _undecided(self) -> Names | None:
-        """A largest set that neither lies in a feasible set nor holds a conflict: the rest of a smallest
-        set that meets every conflict, and is in no feasible set."""
+        """A largest set that neither lies in a feasible set nor holds a conflict.
+
+        It is the rest of a smallest set that meets every conflict, and is in no feasible set.
+        """
         everything = frozenset(self.names)
         sizes = (combinations(self.names, size) for size in range(len(self.names) + 1))
         for walked, left_out in enumerate(chain.from_iterable(sizes)):

@@ -165,8 +165,10 @@ def _serving(line: int, row: dict[str, str], metric: str) -> Point:
 
 
 def _split(row: dict[str, str], model: Architecture, regime: str) -> dict[str, int]:
-    """Degrees of parallelism. A saturated mixture of experts for which a source names tensor parallelism
-    only is read as attention ranks with shared experts on those chips: what its engines run for throughput.
+    """Degrees of parallelism.
+
+    A saturated mixture of experts for which a source names tensor parallelism only is read as attention ranks
+    with shared experts on those chips: what its engines run for throughput.
     """
     tp, pp = _count(row, "tp"), _count(row, "pp") if row.get("pp") else 1
     experts = any(group.block.ffn.kind == "moe" for group in model.layers)

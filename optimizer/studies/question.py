@@ -79,8 +79,10 @@ class Question(Protocol):
     def held(
         self, plan: Any, scaled: Mapping[str, float], values: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
-        """The same plan with constants scaled, and constraints of other values where a metric depends on one:
-        its metrics (None if it cannot be), and what it breaks."""
+        """The same plan with constants scaled: its metrics (None if it cannot be), and what it breaks.
+
+        `values` are other values of constraints, for where a metric depends on one.
+        """
         ...
 
     def tighter(self, constraint: str, old: Any, new: Any) -> bool:

@@ -191,8 +191,10 @@ class _Study:
         return tuple(rows)
 
     def conflict(self) -> Conflict | None:
-        """The smallest set of rules that cannot hold together, and the nearest change of each; None if there
-        was no time to find it."""
+        """The smallest set of rules that cannot hold together, and the nearest change of each.
+
+        None if there was no time to find it.
+        """
         names = sorted(self.rules)
         try:
             together = smallest_conflict(names, lambda rules: self.best(rules) is not None)

@@ -148,7 +148,7 @@ def test_a_figure_that_was_changed_is_not_believed(tmp_path: Path) -> None:
     path.write_bytes(b"".join([*lines[:2], json.dumps(item).encode() + b"\n", *lines[3:]]))
     with pytest.raises(InputError, match="line 3 is damaged"):
         run(path)
-    forged = journal_module._sealed({"key": item["key"], "answer": item["answer"]})
+    forged = journal_module.sealed({"key": item["key"], "answer": item["answer"]})
     path.write_bytes(b"".join([*lines[:2], json.dumps(forged).encode() + b"\n", *lines[3:]]))
     with pytest.raises(InputError, match="other figures than its plan"):
         run(path)
