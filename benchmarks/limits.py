@@ -89,7 +89,7 @@ def run(study: str, asked: Any) -> tuple[str, bool, bool, float]:
         plan = bound = answer.status != "unknown"
     else:
         answer = getattr(optimizer, study)(asked, options=options)
-        plan = bool(answer.points if study == "frontier" else answer.plan)
+        plan = bool(answer.points if study == "frontier" else answer.plan) or answer.at_hand is not None
         bound = plan
     return answer.status, plan, bound, time.process_time() - start
 
