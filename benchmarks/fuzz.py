@@ -38,6 +38,7 @@ from optimizer.cli import main as command  # noqa: E402
 from optimizer.columns.performance_table import replicas_of  # noqa: E402
 from optimizer.commands._arguments import overrides  # noqa: E402, PLC2701 - a helper of commands, by its name
 from optimizer.errors import InputError, OddInput  # noqa: E402
+from optimizer.evidence.validate import validate_points  # noqa: E402
 from optimizer.hugging_face import import_config  # noqa: E402
 from optimizer.hugging_face.config import parse_fields  # noqa: E402
 from optimizer.spec.architecture import Architecture  # noqa: E402
@@ -49,7 +50,6 @@ from optimizer.spec.training import TrainingSetup  # noqa: E402
 from optimizer.studies.estimate import Setup, estimate  # noqa: E402
 from optimizer.studies.journal import Journal, sealed  # noqa: E402
 from optimizer.studies.train_estimate import train_estimate  # noqa: E402
-from optimizer.studies.validate import validate_points  # noqa: E402
 from optimizer.version import VERSION  # noqa: E402
 
 SLOW_S = 5.0

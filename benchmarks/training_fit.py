@@ -21,10 +21,10 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from optimizer.cost.training.rates import attention_share, products_share
+from optimizer.evidence.train_cells import UnreadableRow
+from optimizer.evidence.train_points import TrainingPoint, read_row
+from optimizer.evidence.train_validate import predict_step
 from optimizer.spec.chip import Chip, Training
-from optimizer.studies.train_cells import UnreadableRow
-from optimizer.studies.train_points import TrainingPoint, read_row
-from optimizer.studies.train_validate import predict_step
 
 POINTS = Path(__file__).parent / "points" / "training.csv"
 PRIOR = {"bf16": 0.68, "fp8": 0.58, "fp4": 0.42, "attention": 0.38}

@@ -22,10 +22,10 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 
 from generate import markdown_table  # noqa: E402
 
-from optimizer.studies.points import Point, read_points  # noqa: E402
-from optimizer.studies.train_points import training_rows  # noqa: E402
-from optimizer.studies.train_validate import scored_rows  # noqa: E402
-from optimizer.studies.validate import Scored, predict  # noqa: E402
+from optimizer.evidence.points import Point, read_points  # noqa: E402
+from optimizer.evidence.train_points import training_rows  # noqa: E402
+from optimizer.evidence.train_validate import scored_rows  # noqa: E402
+from optimizer.evidence.validate import Scored, predict  # noqa: E402
 
 PAGE = HERE / "accuracy.md"
 POINTS = ROOT / "benchmarks" / "points"
@@ -41,8 +41,8 @@ MADE_FROM = (
         f"optimizer/spec/{name}.py"
         for name in ("architecture", "chip", "dtypes", "engine", "links", "training")
     ),
-    "optimizer/studies/*points.py",
-    "optimizer/studies/*validate.py",
+    "optimizer/evidence/*points.py",
+    "optimizer/evidence/*validate.py",
 )
 HEADS = ("points", "n", "median predicted/measured", "mean error", "median error", "within 25 %")
 GPUS = ("h100", "h200")

@@ -49,6 +49,7 @@ ORDER = [
     "check_pipeline",
     "solver",
     "studies",
+    "evidence",
     "report",
     "commands",
     "cli",

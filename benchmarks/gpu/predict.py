@@ -16,10 +16,10 @@ from optimizer.cost import collectives
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.roofline import Roofline
 from optimizer.errors import ArchsatError
+from optimizer.evidence.kernels import UnreadableKernel, predicted, read_kernel
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.studies.estimate import Setup, frame_of
-from optimizer.studies.kernels import UnreadableKernel, predicted, read_kernel
 
 KERNELS = [name for name in results.COLUMNS if name not in ("part", "model", "layers")]
 KERNELS.insert(KERNELS.index("measured_us") + 1, "predicted_us")

@@ -62,17 +62,24 @@ class CoarseBounds:
     def keys(self, settings: range, runs: Sequence[range]) -> np.ndarray:
         """Lower bounds of sense x objective, shape (settings, runs of widths), for settings of one family."""
         first = self.space.setting(settings.start)
-        if self.objective.name == "n_params":
-            low, high = self._window(first)
-            least = max(self.least, low if self.sense > 0 else -high)
-            return np.full((len(settings), len(runs)), least)
-        if not self.bounds_times:
+        counts = self.objective.name == "n_params"
+        if not counts and not self.bounds_times:
             return np.full((len(settings), len(runs)), self.least)
         window = self._window(first)
         key = (self.objective.name, self.sense, settings, tuple(runs), window)
         if key not in self._known:
-            self._known[key] = self._priced(settings, tuple(runs), *window)
+            found = (self._counted if counts else self._priced)(settings, tuple(runs), *window)
+            self._known[key] = found
         return self._known[key]
+
+    def _counted(self, settings: range, runs: tuple[range, ...], low: float, high: float) -> np.ndarray:
+        """The bounds of the parameter count itself: the same in every setting."""
+        first = self.space.setting(settings.start)
+        boxes = self._boxes(first, runs)
+        floor, roof = self._reach(first, boxes)
+        key = np.maximum(floor, low) if self.sense > 0 else -np.minimum(roof, high)
+        key = np.where(_meets(floor, roof, low, high), np.maximum(key, self.least), np.inf)
+        return np.repeat(_best(boxes, key[None, :], len(runs)), len(settings), axis=0)
 
     def _priced(self, settings: range, runs: tuple[range, ...], low: float, high: float) -> np.ndarray:
         """The bounds, from the least layers with as many parameters as are allowed."""
@@ -87,10 +94,7 @@ class CoarseBounds:
         value = np.asarray(self.objective.value(Slice(at, layers.n_layers), quantity), dtype=float)
         value = np.broadcast_to(self.sense * value, at.d_model.shape).reshape(n, -1)
         value = np.where(alive, np.maximum(value, self.least), np.inf)
-        found = np.full((n, len(runs)), np.inf)
-        for i in range(len(runs)):
-            found[:, i] = value[:, boxes.run == i].min(axis=1)
-        return found
+        return _best(boxes, value, len(runs))
 
     def _boxes(self, setting: Frame, runs: tuple[range, ...]) -> _Boxes:
         """The boxes of some runs of widths: the same in every setting."""
@@ -122,16 +126,22 @@ class CoarseBounds:
 
     def _least(self, setting: Frame, boxes: _Boxes, low: float, high: float) -> tuple[Least, np.ndarray]:
         """The least layers of each box, and whether any plan of it has as many parameters as are allowed."""
-        n, space = QUANTITIES["n_params"], self.space
-        narrow, wide = (replace(setting, d_model=width) for width in (boxes.narrow, boxes.wide))
-        floor = n.base(narrow) + boxes.shallow * boxes.fewest
-        roof = n.base(wide) + boxes.deep * boxes.most
-        alive = np.asarray((floor <= high * (1 + _SLACK)) & (roof >= low * (1 - _SLACK)))
-        in_layers = np.maximum(floor, low) - n.base(wide) - (boxes.deep - boxes.shallow) * boxes.outside
+        space = self.space
+        floor, roof = self._reach(setting, boxes)
+        alive = _meets(floor, roof, low, high)
+        outside = QUANTITIES["n_params"].base(replace(setting, d_model=boxes.wide))
+        in_layers = np.maximum(floor, low) - outside - (boxes.deep - boxes.shallow) * boxes.outside
         whole = np.ones((1, len(space.attention)), bool)
         mixers = replace(space.attention, **block(space.attention).least(space.attention, whole))
         ffn = replace(space.ffn, d_ff=np.full(len(boxes.run), space.ffn.d_ff.min()))
         return Least(boxes.shallow, in_layers, boxes.outside, mixers, ffn), alive
+
+    def _reach(self, setting: Frame, boxes: _Boxes) -> tuple[np.ndarray, np.ndarray]:
+        """Fewest and most parameters of any plan of each box, whatever the rules."""
+        n = QUANTITIES["n_params"]
+        narrow, wide = (replace(setting, d_model=width) for width in (boxes.narrow, boxes.wide))
+        floor = n.base(narrow) + boxes.shallow * boxes.fewest
+        return np.asarray(floor), np.asarray(n.base(wide) + boxes.deep * boxes.most)
 
     def _halves(self, setting: Frame, width: np.ndarray) -> np.ndarray:
         """Fewest and most parameters of a layer at each width, and the most outside matrices; (3, K)."""
@@ -151,6 +161,16 @@ class CoarseBounds:
 
 
 _SLACK = 1e-9
+
+
+def _meets(floor: np.ndarray, roof: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Whether some count from floor to roof is one from low to high."""
+    return np.asarray((floor <= high * (1 + _SLACK)) & (roof >= low * (1 - _SLACK)))
+
+
+def _best(boxes: _Boxes, keys: np.ndarray, n_runs: int) -> np.ndarray:
+    """The least key of each run's boxes: from shape (n, boxes) to (n, runs)."""
+    return np.stack([keys[:, boxes.run == i].min(axis=1) for i in range(n_runs)], axis=1)
 
 
 def _tiled(box: Least, n: int) -> Least:

@@ -37,10 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--out {out}: the file of a chip or an engine ends in .yaml")
 
     from optimizer import catalog
+    from optimizer.evidence.calibrate import calibrate
     from optimizer.report.calibrate import report
     from optimizer.report.json import to_json
     from optimizer.spec.writing import to_yaml
-    from optimizer.studies.calibrate import calibrate
     from optimizer.watch import Watch
 
     found = calibrate(

@@ -23,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code. Interrupted, the score of the rows that were looked at."""
+    from optimizer.evidence.validate import validate_points
     from optimizer.report.json import to_json
     from optimizer.report.validation import report
-    from optimizer.studies.validate import validate_points
     from optimizer.watch import Stopped, Watch
 
     check_out(arguments.out)
@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _draw(arguments: argparse.Namespace, watch: "Watch") -> None:
     """Predicted against measured, as a picture. Raises Stopped."""
+    from optimizer.evidence.validate import scored_points
     from optimizer.report.pictures.parity import Pair, draw
     from optimizer.report.words import chip_title, title_of
-    from optimizer.studies.validate import scored_points
 
     path = Path(arguments.points)
     pairs = [

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import samples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_optimum import problems
@@ -16,6 +17,7 @@ from optimizer.columns.floors import Floors
 from optimizer.columns.space import resolve
 from optimizer.solver import queue as queue_module
 from optimizer.solver.early import coarse, ends, spread
+from optimizer.solver.oracle import brute_force
 from optimizer.solver.queue import SliceQueue
 
 
@@ -88,3 +90,17 @@ def test_parts_of_a_space_are_parts(problem) -> None:
         own, of = part.space.attention, space.attention.take(part.attention)
         assert [*own.n_heads, *own.d_head] == [*of.n_heads, *of.d_head]
         assert part.space.ffn.d_ff.tolist() == space.ffn.d_ff[part.ffn].tolist()
+
+
+@pytest.mark.parametrize("goal", [{"minimize": "n_params"}, {"minimize": None, "maximize": "n_params"}])
+def test_the_parameter_count_has_a_bound_before_anything_is_opened(goal) -> None:
+    """Though no rule limits it: the lattice does. It is not above a floor, nor is any plan better."""
+    problem = samples.problem(**goal)
+    coarse_is_below(problem, 2)
+    space = resolve(problem)
+    (name, sense), *_ = problem.objectives
+    bounds = CoarseBounds(space, Compiler(space, space.rules), symbol(name), sense)
+    keys = bounds.keys(range(1), [range(2)])
+    truth = brute_force(space, space.rules, symbol(name), sense)
+    assert np.isfinite(keys).all()
+    assert keys.min() <= truth <= keys.min() + 0.5 * abs(truth)

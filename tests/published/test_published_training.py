@@ -23,9 +23,9 @@ from optimizer.cost.training.limits import (
 from optimizer.cost.training.memory import rank_parameters, state_bytes
 from optimizer.cost.training.pipeline import bubble_stages, layers_in_flight
 from optimizer.cost.training.work import Shape, work
+from optimizer.evidence.train_validate import ScoredStep, scored_rows
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.training import TrainingSetup
-from optimizer.studies.train_validate import ScoredStep, scored_rows
 
 # layers, width, heads, microbatch, pipeline, chunks, global batch, chips
 GPT = {

@@ -15,8 +15,8 @@ from statistics import mean
 import pytest
 
 from optimizer import Setup, catalog, estimate
-from optimizer.studies.points import Point, read_points
-from optimizer.studies.validate import predict
+from optimizer.evidence.points import Point, read_points
+from optimizer.evidence.validate import predict
 
 POINTS = Path(__file__).parents[2] / "benchmarks" / "points"
 

@@ -13,12 +13,12 @@ import pytest
 import samples
 
 from optimizer import InputError, catalog
+from optimizer.evidence.calibrate import Calibrated, calibrate
+from optimizer.evidence.calibrate_engine import Predictor
+from optimizer.evidence.kernels import predicted, read_kernel
+from optimizer.evidence.points import Point, read_points, read_rows
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
-from optimizer.studies.calibrate import Calibrated, calibrate
-from optimizer.studies.calibrate_engine import Predictor
-from optimizer.studies.kernels import predicted, read_kernel
-from optimizer.studies.points import Point, read_points, read_rows
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from optimizer import InputError
 from optimizer.cli import main
 from optimizer.columns.performance_table import read_table
+from optimizer.evidence.points import Point, Unscored, read_points
+from optimizer.evidence.validate import validate_points
 from optimizer.spec.cells import number, parse_cells, whole
-from optimizer.studies.points import Point, Unscored, read_points
-from optimizer.studies.validate import validate_points
 
 POINT = {
     "id": "trtllm-0001",

@@ -6,7 +6,7 @@ Guards users' own chips and engines, whose constants nobody else reviews.
 import numpy as np
 import pytest
 
-from optimizer.studies.fitting import Constant, fit
+from optimizer.evidence.fitting import Constant, fit
 
 RNG = np.random.default_rng(0)
 FLOPS, BYTES = 10 ** RNG.uniform(8, 14, 60), 10 ** RNG.uniform(4, 9, 60)

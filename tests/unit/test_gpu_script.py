@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from optimizer import catalog
-from optimizer.studies.calibrate import calibrate
-from optimizer.studies.validate import validate_points
+from optimizer.evidence.calibrate import calibrate
+from optimizer.evidence.validate import validate_points
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "gpu"
 NAMES = ("grid", "results", "machine", "processes", "predict", "measure")

@@ -16,11 +16,11 @@ from test_calibrate import START, kernels, saturated
 
 from optimizer import catalog
 from optimizer.cli import main
+from optimizer.evidence.calibrate import calibrate
+from optimizer.evidence.calibrate_chip import INTERRUPTED
+from optimizer.evidence.validate import validate_points
 from optimizer.report.calibrate import report as fitted
 from optimizer.report.validation import report as scored
-from optimizer.studies.calibrate import calibrate
-from optimizer.studies.calibrate_chip import INTERRUPTED
-from optimizer.studies.validate import validate_points
 from optimizer.watch import Watch
 
 POINTS = Path(__file__).parent.parent / "data" / "points.csv"

@@ -8,9 +8,9 @@ import pytest
 from optimizer import catalog
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.errors import InputError
+from optimizer.evidence.points import Point, Unscored, read_points
+from optimizer.evidence.validate import predict, validate_points
 from optimizer.studies.estimate import Setup, frame_of
-from optimizer.studies.points import Point, Unscored, read_points
-from optimizer.studies.validate import predict, validate_points
 
 POINTS = Path(__file__).parent.parent / "data" / "points.csv"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES, step_of, step_s
 from optimizer.cost.serving import closed_loop, fits, largest_batch
+from optimizer.evidence.points import Point, Unscored, points_of
+from optimizer.evidence.scores import validation
+from optimizer.evidence.train_points import training_rows
+from optimizer.evidence.train_validate import validate_training
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Validation
 from optimizer.studies.estimate import estimate, frame_of
-from optimizer.studies.points import Point, Unscored, points_of
-from optimizer.studies.scores import validation
-from optimizer.studies.train_points import training_rows
-from optimizer.studies.train_validate import validate_training
 from optimizer.watch import UNWATCHED, Watch
 
 _FIRST = 2
@@ -35,7 +35,7 @@ class Scored:
 
 
 def validate_points(path: Path, watch: Watch = UNWATCHED) -> Validation:
-    """Score a CSV of measured points (columns: `optimizer.studies.points`, for training `.train_points`).
+    """Score a CSV of measured points (columns: `optimizer.evidence.points`, for training `.train_points`).
 
     When the watch is over, the errors of the rows that were looked at by then.
     """

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from optimizer.evidence.fitting import Array, Constant, Fit, Values, fit
+from optimizer.evidence.held_out import HoldOut, errors_of
+from optimizer.evidence.kernel_constants import constants_of, with_constants
+from optimizer.evidence.kernels import Kernel, Part, UnreadableKernel, predicted, read_kernel
+from optimizer.evidence.points import same_name
 from optimizer.spec.calibration import CalibratedPart, Errors, FittedConstant, Rows
 from optimizer.spec.chip import Chip
-from optimizer.studies.fitting import Array, Constant, Fit, Values, fit
-from optimizer.studies.held_out import HoldOut, errors_of
-from optimizer.studies.kernel_constants import constants_of, with_constants
-from optimizer.studies.kernels import Kernel, Part, UnreadableKernel, predicted, read_kernel
-from optimizer.studies.points import same_name
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _ORDER = ("copy", "decode_attention", "prefill_attention", "gemm", "all_reduce")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from optimizer.cost.training.job import Job, job
 from optimizer.errors import InputError
+from optimizer.evidence.scores import validation
+from optimizer.evidence.train_cells import Row, UnreadableRow
+from optimizer.evidence.train_points import TrainingPoint, read_row
 from optimizer.spec.plan import Validation
-from optimizer.studies.scores import validation
-from optimizer.studies.train_cells import Row, UnreadableRow
-from optimizer.studies.train_points import TrainingPoint, read_row
 from optimizer.watch import UNWATCHED, Watch
 
 GROUPS = ("source", "model", "chip", "tier", "precision")
@@ -32,7 +32,7 @@ class ScoredStep:
 
 
 def validate_training(name: str, rows: list[Row], watch: Watch = UNWATCHED) -> Validation:
-    """Score the rows of a file of training points (columns: `optimizer.studies.train_points`)."""
+    """Score the rows of a file of training points (columns: `optimizer.evidence.train_points`)."""
     scored: list[ScoredStep] = []
     skipped: Counter[str] = Counter()
     done = 0

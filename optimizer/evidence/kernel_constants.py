@@ -3,10 +3,10 @@
 from typing import Any
 
 from optimizer.cost.collectives import all_reduce_fit
+from optimizer.evidence.fitting import Constant, Values
+from optimizer.evidence.kernels import Part
 from optimizer.spec.chip import Chip
 from optimizer.spec.links import Shot
-from optimizer.studies.fitting import Constant, Values
-from optimizer.studies.kernels import Part
 
 _SHOTS = ("one_shot", "two_shot", "large")
 

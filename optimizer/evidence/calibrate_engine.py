@@ -9,15 +9,15 @@ import numpy as np
 from optimizer.cost.frame import Frame
 from optimizer.cost.serving import largest_batch
 from optimizer.errors import InputError, nearest
+from optimizer.evidence.calibrate_chip import described
+from optimizer.evidence.fitting import Array, Constant, Fit, Values, fit, loss
+from optimizer.evidence.held_out import HoldOut, errors_of
+from optimizer.evidence.points import Point, Unscored, points_of, same_engine, same_name
+from optimizer.evidence.validate import metric_of, seconds_of, unpredictable
 from optimizer.spec.calibration import CalibratedPart, Errors, Rows
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
-from optimizer.studies.calibrate_chip import described
 from optimizer.studies.estimate import frame_of
-from optimizer.studies.fitting import Array, Constant, Fit, Values, fit, loss
-from optimizer.studies.held_out import HoldOut, errors_of
-from optimizer.studies.points import Point, Unscored, points_of, same_engine, same_name
-from optimizer.studies.validate import metric_of, seconds_of, unpredictable
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _TIME = (True, False)

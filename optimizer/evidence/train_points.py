@@ -22,11 +22,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
+from optimizer.evidence.train_cells import Row, UnreadableRow, chip_of, count, flag, model_of, number, words
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.cells import read_cells
 from optimizer.spec.chip import Chip
 from optimizer.spec.training import Engine, TrainingSetup
-from optimizer.studies.train_cells import Row, UnreadableRow, chip_of, count, flag, model_of, number, words
 
 COLUMNS = {"model", "chip", "n_chips", "global_batch", "seq_len", "precision", "metric", "value"}
 _FORMATS = {"bf16": "bf16", "fp16": "bf16", "fp8": "fp8", "mxfp8": "mxfp8", "nvfp4": "nvfp4", "fp4": "nvfp4"}

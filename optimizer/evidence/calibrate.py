@@ -5,14 +5,14 @@ from datetime import date
 from pathlib import Path
 
 from optimizer.errors import InputError
+from optimizer.evidence import kernels
+from optimizer.evidence.calibrate_chip import INTERRUPTED, calibrate_chip
+from optimizer.evidence.calibrate_engine import calibrate_engine
+from optimizer.evidence.held_out import HoldOut, hold_out, worse
+from optimizer.evidence.points import read_rows
 from optimizer.spec.calibration import CalibratedPart, Calibration
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
-from optimizer.studies import kernels
-from optimizer.studies.calibrate_chip import INTERRUPTED, calibrate_chip
-from optimizer.studies.calibrate_engine import calibrate_engine
-from optimizer.studies.held_out import HoldOut, hold_out, worse
-from optimizer.studies.points import read_rows
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 
@@ -33,7 +33,7 @@ def calibrate(
     name: str | None = None,
     watch: Watch = UNWATCHED,
 ) -> Calibrated:
-    """Fit a chip to a CSV of kernels (`optimizer.studies.kernels`), or an engine to one of points.
+    """Fit a chip to a CSV of kernels (`optimizer.evidence.kernels`), or an engine to one of points.
 
     `held_out` is COLUMN=VALUE, `figures` the names of engine figures to fit, `name` that of the new item.
     InputError if the file, or what it is to calibrate, does not do. When the watch is over, what is fitted by
