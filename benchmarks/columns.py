@@ -27,10 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from optimizer import catalog
+from optimizer.anatomy.estimate import Setup, frame_of
 from optimizer.columns.table import priced
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.studies.estimate import Setup, frame_of
 
 RUNS = 7
 KINDS = 20_000

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from optimizer.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from optimizer.anatomy.estimate import Setup, estimate
     from optimizer.catalog import problem as load_problem
     from optimizer.catalog import read as read_problem
     from optimizer.errors import ArchsatError, InputError, InternalMismatch
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from optimizer.studies.answer import solve
     from optimizer.studies.conflicts import explain
     from optimizer.studies.enumerate import enumerate_plans
-    from optimizer.studies.estimate import Setup, estimate
     from optimizer.studies.frontier import frontier
     from optimizer.studies.perturb import Variation, perturb
     from optimizer.studies.solve import Options
@@ -31,8 +31,8 @@ _WHERE = {
     "load_problem": ("optimizer.catalog", "problem"),
     "read_problem": ("optimizer.catalog", "read"),
     "solve": ("optimizer.studies.answer", "solve"),
-    "estimate": ("optimizer.studies.estimate", "estimate"),
-    "Setup": ("optimizer.studies.estimate", "Setup"),
+    "estimate": ("optimizer.anatomy.estimate", "estimate"),
+    "Setup": ("optimizer.anatomy.estimate", "Setup"),
     "enumerate_plans": ("optimizer.studies.enumerate", "enumerate_plans"),
     "frontier": ("optimizer.studies.frontier", "frontier"),
     "perturb": ("optimizer.studies.perturb", "perturb"),

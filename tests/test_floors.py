@@ -47,6 +47,7 @@ ORDER = [
     "check_fleet",
     "check_training",
     "check_pipeline",
+    "anatomy",
     "solver",
     "studies",
     "evidence",

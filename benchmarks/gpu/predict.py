@@ -11,6 +11,7 @@ import results
 from grid import EXCHANGES, Case
 
 from optimizer import catalog
+from optimizer.anatomy.estimate import Setup, frame_of
 from optimizer.blocks import operators as ops
 from optimizer.cost import collectives
 from optimizer.cost.quantities import QUANTITIES
@@ -19,7 +20,6 @@ from optimizer.errors import ArchsatError
 from optimizer.evidence.kernels import UnreadableKernel, predicted, read_kernel
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
-from optimizer.studies.estimate import Setup, frame_of
 
 KERNELS = [name for name in results.COLUMNS if name not in ("part", "model", "layers")]
 KERNELS.insert(KERNELS.index("measured_us") + 1, "predicted_us")

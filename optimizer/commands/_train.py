@@ -53,9 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     from optimizer import catalog
+    from optimizer.anatomy.training import train_estimate
     from optimizer.report.json import to_json
     from optimizer.report.train_estimate import report
-    from optimizer.studies.train_estimate import train_estimate
 
     check_out(arguments.out)
     answer = train_estimate(

@@ -73,14 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
     refuse(arguments, _train.TRAINING_ONLY, "without --phase train")
     needs(arguments, _NEEDS | {"phase": "explain"})
     from optimizer import catalog
+    from optimizer.anatomy.derivation import derive
+    from optimizer.anatomy.estimate import Setup, estimate, frame_of
+    from optimizer.anatomy.second_tier import estimate_two_tier
     from optimizer.report import derivation
     from optimizer.report import estimate as estimates
     from optimizer.report.json import to_json
     from optimizer.spec.loading import validate
     from optimizer.spec.problem import DeploymentSpace, Workload
-    from optimizer.studies.derivation import derive
-    from optimizer.studies.estimate import Setup, estimate, frame_of
-    from optimizer.studies.second_tier import estimate_two_tier
 
     check_out(arguments.out)
     given = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from optimizer.anatomy.estimate import frame_of
 from optimizer.cost.frame import Frame
 from optimizer.cost.serving import largest_batch
 from optimizer.errors import InputError, nearest
@@ -17,7 +18,6 @@ from optimizer.evidence.validate import metric_of, seconds_of, unpredictable
 from optimizer.spec.calibration import CalibratedPart, Errors, Rows
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
-from optimizer.studies.estimate import frame_of
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _TIME = (True, False)

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from optimizer.anatomy.estimate import estimate, frame_of
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES, step_of, step_s
 from optimizer.cost.serving import closed_loop, fits, largest_batch
@@ -13,7 +14,6 @@ from optimizer.evidence.train_points import training_rows
 from optimizer.evidence.train_validate import validate_training
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Validation
-from optimizer.studies.estimate import estimate, frame_of
 from optimizer.watch import UNWATCHED, Watch
 
 _FIRST = 2

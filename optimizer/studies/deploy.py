@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replica_costs import UNPRICED
 from optimizer.errors import Unlimited
@@ -14,7 +15,6 @@ from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.deployment_plan import DeploymentCertificate, DeploymentResult, Pools
 from optimizer.spec.plan import Assumption, Binding, Objective
 from optimizer.studies.binding import UNLIMITED, WhatBinds, what_binds
-from optimizer.studies.chips_assumed import chips_assumed
 from optimizer.studies.deploy_columns import all_bounds, offered_by, prepare, priced_of, pricing, setups_of
 from optimizer.studies.deploy_explain import explain_deployment
 from optimizer.studies.deployment_outcome import DeploymentOutcome

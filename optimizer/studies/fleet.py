@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.check_fleet import FleetCheck
 from optimizer.columns.fleet import items_of
 from optimizer.columns.replica_costs import UNPRICED
@@ -17,7 +18,6 @@ from optimizer.spec.fleet import FleetProblem
 from optimizer.spec.fleet_plan import FleetDeployment, FleetResult, Part, ServicePool
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation
 from optimizer.studies.binding import WhatBinds, what_binds
-from optimizer.studies.chips_assumed import chips_assumed
 from optimizer.studies.conflict import smallest_conflict
 from optimizer.studies.deploy import UNITS
 from optimizer.studies.deploy_columns import priced_of, pricing

@@ -1,18 +1,12 @@
-"""From a search's outcome to the parts of a result: dimensions, deployment, operators, assumptions."""
+"""From a search's outcome to the parts of a result: the plan, its baseline, what the lattice assumes."""
 
-from typing import Any
-
+from optimizer.anatomy.replica import deployment
 from optimizer.check import check
 from optimizer.columns.rules import baseline_frame, lattice_only, split_bound
 from optimizer.columns.space import TAKEN_FROM_BASELINE, Space
 from optimizer.cost.frame import Frame
-from optimizer.cost.quality import NOISE
 from optimizer.cost.quantities import (
     QUANTITIES,
-    layer_operators,
-    n_chunks,
-    roofline,
-    shared_operators,
 )
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import metric
@@ -22,16 +16,10 @@ from optimizer.spec.plan import (
     Assumption,
     Baseline,
     DenseDimensions,
-    Deployment,
-    OperatorRow,
     Plan,
-    Pool,
 )
-from optimizer.studies.assumptions import efficiency_of, price_of
 
 _SAME = 1e-9
-_LAW_RANGE = 16e9
-"""Largest model behind the Chinchilla fit."""
 
 
 def architecture_of(space: Space, best: Candidate) -> Architecture:
@@ -78,23 +66,6 @@ def dimensions(frame: Frame, architecture: Architecture) -> DenseDimensions:
     )
 
 
-def deployment(frame: Frame) -> Deployment:
-    """One replica of the frame."""
-    pool = Pool(
-        chip=frame.chip.name,
-        replicas=1,
-        tensor_parallel=frame.tensor_parallel,
-        pipeline_parallel=frame.pipeline_parallel,
-        data_parallel=frame.data_parallel,
-        expert_parallel=frame.expert_parallel,
-        batch=frame.batch,
-        weight_dtype=frame.weight_dtype,
-        kv_dtype=frame.kv_dtype,
-        chips=frame.n_chips,
-    )
-    return Deployment(pools=(pool,))
-
-
 def baseline_of(space: Space, frame: Frame, metrics: dict[str, float]) -> Baseline | None:
     """The baseline in the plan's place: same chip, split, formats and traffic."""
     model = space.baseline
@@ -113,86 +84,6 @@ def baseline_of(space: Space, frame: Frame, metrics: dict[str, float]) -> Baseli
         keeps_constraints=not checked.broken,
         breaks=checked.broken,
     )
-
-
-def operator_rows(frame: Frame, architecture: Architecture) -> tuple[OperatorRow, ...]:
-    """Every operator of a decode step and of a prefill, summed over the layers that have it."""
-    rows = []
-    for phase in ("decode", "prefill"):
-        counted: dict[str, tuple[int, list[Any]]] = {}
-        chunks = int(n_chunks(frame)) if phase == "prefill" else 1
-        for group in architecture.layers:
-            operators = [
-                *layer_operators(frame, group.block.mixer, phase),
-                *layer_operators(frame, group.block.ffn, phase),
-            ]
-            for operator in operators:
-                count, costs = counted.get(operator.name, (0, []))
-                cost = roofline(frame).cost(operator)
-                n = chunks * group.count
-                counted[operator.name] = (count + n, [*costs, (n, cost)])
-        for operator in shared_operators(frame, phase):
-            counted[operator.name] = (chunks, [(chunks, roofline(frame).cost(operator))])
-        rows += [_row(phase, name, count, costs) for name, (count, costs) in counted.items()]
-    return tuple(row for row in rows if row.time_ms > 0)
-
-
-def _row(phase: Any, name: str, count: int, costs: list[Any]) -> OperatorRow:
-    longest = max(costs, key=lambda pair: float(pair[1].seconds))[1]
-
-    def total(field: str) -> float:
-        return float(sum(n * getattr(cost, field) for n, cost in costs))
-
-    return OperatorRow(
-        phase=phase,
-        operator=name,
-        count=count,
-        flops=total("flops"),
-        bytes=total("bytes"),
-        link_bytes=total("link_bytes"),
-        time_ms=1e3 * total("seconds"),
-        bound_by=longest.bound_by,
-    )
-
-
-def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float]) -> tuple[Assumption, ...]:
-    """Every value the answer rests on, the fields of deployment and problem apart that were `given`."""
-    chip = frame.chip
-    found = []
-
-    def add(name: str, value: str, source: str) -> None:
-        found.append(Assumption(name=name, value=value, source=source))
-
-    engine = frame.engine
-    add("engine", engine.name, "the problem's" if "engine" in given else "default of archsat")
-    for name in ("host_ms", "reserve_gib"):
-        if name not in given:
-            add(f"{engine.name} {name}", f"{getattr(engine, name):g}", engine.source(name))
-    if "training_tokens" not in given:
-        add("training_tokens", f"{frame.training_tokens:.3g}", "default of archsat")
-    found += [efficiency_of(chip), *price_of(chip)]
-    if frame.weight_dtype not in ("bf16", "int8", "int4") and chip.arithmetic(frame.weight_dtype) == "bf16":
-        add(
-            f"{frame.weight_dtype} weights",
-            "multiplied in bf16",
-            f"{chip.name} has no such arithmetic",
-        )
-    if frame.tensor_parallel > 1 and frame.tensor_parallel not in chip.efficiency.all_reduce:
-        add(
-            "all-reduce",
-            f"no measurement on {frame.tensor_parallel} chips",
-            "nearest or generic constants",
-        )
-    add("decode context", f"{frame.decode_context:g} tokens", "prompt and half of the answer")
-    add(
-        "prefill chunk",
-        f"{engine.step_tokens} tokens",
-        engine.source("step_tokens"),
-    )
-    add("loss proxy", f"differences below {NOISE:.2%} are noise", "optimizer.cost.quality")
-    if metrics.get("n_params", 0.0) > _LAW_RANGE:
-        add("loss proxy", "beyond the 16B of its data: extrapolated", "Besiroglu et al. 2024")
-    return tuple(found)
 
 
 def vocabulary_of(space: Space) -> tuple[Assumption, ...]:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from optimizer.anatomy.assumptions import assumptions_of
+from optimizer.anatomy.operators import operator_rows
 from optimizer.columns.compiled import symbol
 from optimizer.columns.rules import split_bound
 from optimizer.columns.space import Space, resolve
@@ -19,9 +21,7 @@ from optimizer.spec.problem import Problem
 from optimizer.studies.explain import explain_conflict
 from optimizer.studies.outcome import (
     architecture_of,
-    assumptions_of,
     baseline_of,
-    operator_rows,
     plan_of,
     unit,
     unseen_by_the_loss,

@@ -3,6 +3,7 @@
 import time
 
 from optimizer import catalog
+from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.check_pipeline import PipelineCheck
 from optimizer.columns.supply import GIB, Supply, supplies
 from optimizer.errors import InternalMismatch
@@ -12,7 +13,6 @@ from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.pipeline import PipelineProblem, PipelineResult, Stage
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation
 from optimizer.studies.binding import WhatBinds, what_binds
-from optimizer.studies.chips_assumed import chips_assumed
 from optimizer.studies.solve import Options
 from optimizer.studies.stage_search import Found, Outcome, StageSearch, evenly
 from optimizer.version import VERSION

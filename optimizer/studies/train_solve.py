@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from optimizer import catalog
+from optimizer.anatomy.assumptions import price_of
+from optimizer.anatomy.training import train_estimate
 from optimizer.check_training import check_training
 from optimizer.columns.training_lattice import setup_of
 from optimizer.cost.memory import GIB
@@ -16,12 +18,10 @@ from optimizer.solver.training import Counts, Found, Lattice, Limits, broken_eve
 from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation, Status
 from optimizer.spec.training_plan import TrainingEstimate
 from optimizer.spec.training_problem import TrainingCertificate, TrainingProblem, TrainingResult
-from optimizer.studies.assumptions import price_of
 from optimizer.studies.binding import WhatBinds, what_binds
 from optimizer.studies.conflict import smallest_conflict
 from optimizer.studies.rounding import outward
 from optimizer.studies.solve import Options
-from optimizer.studies.train_estimate import train_estimate
 from optimizer.studies.train_metrics import TrainingMetric, limits_of, metrics_for, wanted
 from optimizer.version import VERSION
 from optimizer.watch import Progress, Stopped, Watch

@@ -7,6 +7,7 @@ from typing import Any
 
 import samples
 
+from optimizer.anatomy.estimate import energy
 from optimizer.blocks import mla
 from optimizer.blocks import operators as ops
 from optimizer.cost import experts, memory, queueing
@@ -29,7 +30,6 @@ from optimizer.objectives import usd_per_million_tokens
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import IDEAL
-from optimizer.studies.estimate import energy
 
 NOTHING = "1e-18 s"
 

@@ -3,8 +3,8 @@
 import pytest
 
 from optimizer import Setup, catalog
-from optimizer.studies.derivation import derive
-from optimizer.studies.estimate import frame_of
+from optimizer.anatomy.derivation import derive
+from optimizer.anatomy.estimate import frame_of
 
 OWN = catalog.model("qwen3-235b-a22b")
 SETUP = Setup(

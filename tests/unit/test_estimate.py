@@ -3,11 +3,11 @@
 import pytest
 
 from optimizer import catalog
+from optimizer.anatomy.derivation import derive
+from optimizer.anatomy.estimate import Setup, estimate, frame_of
 from optimizer.cost.quantities import layer_operators, shared_operators
 from optimizer.errors import InputError
 from optimizer.metrics import evaluate
-from optimizer.studies.derivation import derive
-from optimizer.studies.estimate import Setup, estimate, frame_of
 
 LLAMA = "meta-llama/Llama-3.1-8B"
 

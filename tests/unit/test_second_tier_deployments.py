@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from optimizer import Setup, catalog
+from optimizer.anatomy.second_tier import estimate_two_tier
 from optimizer.check_deployment import DeploymentCheck
 from optimizer.columns.replica_costs import replica_columns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
-from optimizer.studies.second_tier import estimate_two_tier
 
 LLAMA, GH200 = "meta-llama/Llama-3.3-70B-Instruct", "nvidia-gh200-96"
 TRAFFIC = Traffic(input_tokens=2000, output_tokens=400)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer import catalog
+from optimizer.anatomy.training import train_estimate
 from optimizer.blocks.operators import Elementwise, Step
 from optimizer.cost.training.job import job
 from optimizer.cost.training.layout import layout_of
@@ -21,7 +22,6 @@ from optimizer.cost.training.rates import attention_share, products_share, train
 from optimizer.cost.training.rules import SENTENCES, facts_of, kept
 from optimizer.plugins import plugins
 from optimizer.spec.training import TrainingSetup
-from optimizer.studies.train_estimate import train_estimate
 
 LLAMA = "meta-llama/Llama-3.1-8B"
 SPLIT = {"tensor_parallel": 2, "pipeline_parallel": 2, "data_parallel": 4, "global_batch": 32}

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer import Setup, catalog, estimate
+from optimizer.anatomy.second_tier import estimate_two_tier
 from optimizer.cli import main
 from optimizer.cost.two_tier import Tensor, hiding_tokens, place, read_s
 from optimizer.errors import InputError
-from optimizer.studies.second_tier import estimate_two_tier
 
 GIB = 2**30
 LLAMA = "meta-llama/Llama-3.1-70B"

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from optimizer.anatomy.estimate import Setup, energy, estimate, frame_of
+from optimizer.anatomy.operators import operator_rows
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.memory_parts import memory_parts
@@ -14,8 +16,6 @@ from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, SecondTier
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.plan import Assumption, Estimate, SecondTierUse
-from optimizer.studies.estimate import Setup, energy, estimate, frame_of
-from optimizer.studies.outcome import operator_rows
 
 _RULE = "memory_capacity"
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 
 from optimizer import catalog
+from optimizer.anatomy.assumptions import assumptions_of
+from optimizer.anatomy.operators import operator_rows
+from optimizer.anatomy.replica import deployment
 from optimizer.check import check
 from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.columns.splits import unsplittable
@@ -16,7 +19,6 @@ from optimizer.spec.chip import Chip
 from optimizer.spec.documents import CATALOGUE
 from optimizer.spec.engine import Engine
 from optimizer.spec.plan import Assumption, Estimate
-from optimizer.studies.outcome import assumptions_of, deployment, operator_rows
 from optimizer.version import VERSION
 
 

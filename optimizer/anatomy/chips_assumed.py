@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from optimizer.anatomy.assumptions import efficiency_of, price_of
 from optimizer.columns.supply import Supply
 from optimizer.spec.plan import Assumption
-from optimizer.studies.assumptions import efficiency_of, price_of
 
 
 def chips_assumed(
