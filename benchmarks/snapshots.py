@@ -14,6 +14,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +88,21 @@ def _path(name: str) -> Path:
     return STORE / f"{name.replace(' ', '-')}.json.gz"
 
 
-def differences(old: Any, new: Any, at: str = "") -> Iterator[str]:
-    """Fields that differ, with both values; names and their order count too."""
+def differences(old: Any, new: Any, at: str = "", tolerance: float = 0.0) -> Iterator[str]:
+    """Fields that differ, with both values; names and their order count too.
+
+    `tolerance`: the relative difference of two figures that is none, for another machine's arithmetic.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         if list(old) != list(new):
             yield f"{at or 'the answer'}: fields {list(old)} -> {list(new)}"
         for name in old.keys() & new.keys():
-            yield from differences(old[name], new[name], f"{at}.{name}" if at else name)
+            yield from differences(old[name], new[name], f"{at}.{name}" if at else name, tolerance)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for i, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from differences(one, other, f"{at}[{i}]")
+            yield from differences(one, other, f"{at}[{i}]", tolerance)
+    elif isinstance(old, float) and isinstance(new, float) and isclose(old, new, rel_tol=tolerance):
+        return
     elif old != new or type(old) is not type(new):
         yield f"{at}: {_short(old)} -> {_short(new)}"
 
