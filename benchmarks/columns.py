@@ -28,9 +28,9 @@ import numpy as np
 
 from optimizer import catalog
 from optimizer.anatomy.estimate import Setup, frame_of
-from optimizer.columns.table import priced
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
+from optimizer.questions.architecture.table import priced
 
 RUNS = 7
 KINDS = 20_000

@@ -93,8 +93,8 @@ def run(study: str, seed: int) -> tuple[str, bool, bool, str, float]:
     """(status, whether there is a plan, a bound, what was said of the stop, seconds of processor)."""
     import optimizer
     from optimizer import Options
-    from optimizer.spec.deployment import DeploymentProblem
-    from optimizer.spec.fleet import FleetProblem
+    from optimizer.questions.deployment.problem import DeploymentProblem
+    from optimizer.questions.fleet.problem import FleetProblem
 
     draw = random.Random(seed)
     asked: Any = (

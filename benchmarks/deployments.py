@@ -22,15 +22,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from optimizer.columns.deployment import DeploymentColumns  # noqa: E402
-from optimizer.columns.fleet import FleetColumns, Item  # noqa: E402
 from optimizer.columns.replicas import Replicas  # noqa: E402
 from optimizer.columns.supply import Supply  # noqa: E402
-from optimizer.solver.deployment import Packed, optimum  # noqa: E402
-from optimizer.solver.fleet import FleetPlan, plan_fleet  # noqa: E402
-from optimizer.solver.stages import Split, slowest_stage  # noqa: E402
-from optimizer.spec.deployment import DeploymentProblem  # noqa: E402
-from optimizer.studies.deploy_columns import all_bounds, prepare  # noqa: E402
-from optimizer.studies.deploy_explain import explain_deployment  # noqa: E402
+from optimizer.questions.deployment.columns import all_bounds, prepare  # noqa: E402
+from optimizer.questions.deployment.explain import explain_deployment  # noqa: E402
+from optimizer.questions.deployment.problem import DeploymentProblem  # noqa: E402
+from optimizer.questions.deployment.programme import Packed, optimum  # noqa: E402
+from optimizer.questions.fleet.columns import FleetColumns, Item  # noqa: E402
+from optimizer.questions.fleet.programme import FleetPlan, plan_fleet  # noqa: E402
+from optimizer.questions.pipeline.programme import Split, slowest_stage  # noqa: E402
 from optimizer.watch import Watch  # noqa: E402
 
 TABLES = ROOT / "benchmarks" / "tables"

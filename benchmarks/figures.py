@@ -91,11 +91,11 @@ def columns_per_second() -> list[str]:
     """Layer kinds priced per second and core: a decode step of attention and of feed-forward kinds."""
     import numpy as np
 
-    from optimizer import catalog
-    from optimizer.columns.space import resolve
     from optimizer.cost.quantities import QUANTITIES
+    from optimizer.questions import problems
+    from optimizer.questions.architecture.space import resolve
 
-    space = resolve(catalog.problem("dense-8b-b200"))
+    space = resolve(problems.load("dense-8b-b200"))
     frame = next(space.frames())
     attention = space.attention.take(np.arange(len(space.attention)))
     ffn = space.ffn.take(np.tile(np.arange(len(space.ffn)), 25))
@@ -118,13 +118,13 @@ def columns_per_second() -> list[str]:
 
 def brute_force_agrees() -> list[str]:
     """The shipped 8B problem by full numpy enumeration, against the solver's optimum."""
-    from optimizer import catalog
-    from optimizer.columns.compiled import symbol
-    from optimizer.columns.space import resolve
-    from optimizer.solver.oracle import brute_force
-    from optimizer.studies.solve import solve
+    from optimizer.questions import problems
+    from optimizer.questions.architecture.compiled import symbol
+    from optimizer.questions.architecture.oracle import brute_force
+    from optimizer.questions.architecture.solve import solve
+    from optimizer.questions.architecture.space import resolve
 
-    problem = catalog.problem("dense-8b-b200")
+    problem = problems.load("dense-8b-b200")
     space = resolve(problem)
     (name, sense), *_ = problem.objectives
     start = time.perf_counter()

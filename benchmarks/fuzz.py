@@ -43,6 +43,7 @@ from optimizer.errors import InputError, OddInput  # noqa: E402
 from optimizer.evidence.validate import validate_points  # noqa: E402
 from optimizer.hugging_face import import_config  # noqa: E402
 from optimizer.hugging_face.config import parse_fields  # noqa: E402
+from optimizer.questions import problems  # noqa: E402
 from optimizer.spec.architecture import Architecture  # noqa: E402
 from optimizer.spec.cells import parse_cells  # noqa: E402
 from optimizer.spec.chip import Chip, System  # noqa: E402
@@ -229,7 +230,7 @@ def _same_line(line: str) -> bool:
 
 
 def _override(text: str) -> None:
-    problem = catalog.problem("dense-1b-b200", overrides(text.split("\x1f")))
+    problem = problems.load("dense-1b-b200", overrides(text.split("\x1f")))
     finite(problem.model_dump(mode="json"), "a problem")
 
 

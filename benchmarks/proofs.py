@@ -29,9 +29,9 @@ def by_solve(seed: int) -> str:
     import drawn
 
     import optimizer
-    from optimizer.columns.compiled import symbol
-    from optimizer.columns.space import resolve
-    from optimizer.solver.oracle import brute_force
+    from optimizer.questions.architecture.compiled import symbol
+    from optimizer.questions.architecture.oracle import brute_force
+    from optimizer.questions.architecture.space import resolve
 
     problem = drawn.problem(drawn.Seeded(seed))
     (name, sense), *_ = problem.objectives

@@ -209,7 +209,7 @@ def frontiers_agree() -> str:
 def prices_have_the_right_sign() -> str:
     """Looser never hurts, tighter never helps, over random perturbations."""
     from optimizer import perturb
-    from optimizer.studies.moves import is_tighter
+    from optimizer.questions.architecture.moves import is_tighter
 
     right = of = 0
     for problem in random_problems(60):

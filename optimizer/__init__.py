@@ -14,22 +14,22 @@ from optimizer.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from optimizer.anatomy.estimate import Setup, estimate
-    from optimizer.catalog import problem as load_problem
-    from optimizer.catalog import read as read_problem
     from optimizer.errors import ArchsatError, InputError, InternalMismatch
+    from optimizer.questions.architecture.problem import Problem
+    from optimizer.questions.options import Options
+    from optimizer.questions.problems import load as load_problem
+    from optimizer.questions.problems import read as read_problem
     from optimizer.spec.plan import Result
-    from optimizer.spec.problem import Problem
     from optimizer.studies.answer import solve
     from optimizer.studies.conflicts import explain
     from optimizer.studies.enumerate import enumerate_plans
     from optimizer.studies.frontier import frontier
     from optimizer.studies.perturb import Variation, perturb
-    from optimizer.studies.solve import Options
     from optimizer.studies.sweep import sweep
 
 _WHERE = {
-    "load_problem": ("optimizer.catalog", "problem"),
-    "read_problem": ("optimizer.catalog", "read"),
+    "load_problem": ("optimizer.questions.problems", "load"),
+    "read_problem": ("optimizer.questions.problems", "read"),
     "solve": ("optimizer.studies.answer", "solve"),
     "estimate": ("optimizer.anatomy.estimate", "estimate"),
     "Setup": ("optimizer.anatomy.estimate", "Setup"),
@@ -39,8 +39,8 @@ _WHERE = {
     "Variation": ("optimizer.studies.perturb", "Variation"),
     "explain": ("optimizer.studies.conflicts", "explain"),
     "sweep": ("optimizer.studies.sweep", "sweep"),
-    "Options": ("optimizer.studies.solve", "Options"),
-    "Problem": ("optimizer.spec.problem", "Problem"),
+    "Options": ("optimizer.questions.options", "Options"),
+    "Problem": ("optimizer.questions.architecture.problem", "Problem"),
     "Result": ("optimizer.spec.plan", "Result"),
     "ArchsatError": ("optimizer.errors", "ArchsatError"),
     "InputError": ("optimizer.errors", "InputError"),

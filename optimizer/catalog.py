@@ -1,13 +1,12 @@
-"""Finds chips, systems, models and problems by name or alias, as the path of a user's own file, or inline.
+"""Finds chips, systems, models, engines and problem files by name or alias, as a path, or inline.
 
 What may be read is an argument: `Documents`. With `files` false nothing but the catalogue's data is opened.
 """
 
 import contextlib
-import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,13 +15,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from optimizer.errors import InputError, OddInput, nearest
-from optimizer.references import is_config, is_path, linked
+from optimizer.references import is_config, is_path
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, System
 from optimizer.spec.documents import CATALOGUE, USERS_FILES, Documents
 from optimizer.spec.engine import Engine
-from optimizer.spec.kinds import kind_of
-from optimizer.spec.loading import check_size, read_yaml, validate
+from optimizer.spec.loading import read_yaml, validate
 from optimizer.spec.smells import model_smells, smells
 
 M = TypeVar("M", bound=BaseModel)
@@ -199,67 +197,11 @@ def problem_file(name: str) -> Path:
     raise InputError(f"{name[:200]}: no such file, and no problem of that name ships.{hint}")
 
 
-def problem(name: str, overrides: dict[str, Any] | None = None) -> Any:
-    """A problem that ships, by name, or a problem file by path, with some fields overridden.
-
-    The keys of the file say what kind of problem it is (`optimizer.spec.kinds`). `overrides` maps dotted
-    field names ('workload.batch') to values. Files that the problem names are found beside it, files that an
-    override names beside the caller. InputError names what is wrong.
-    """
-    path = problem_file(name)
-    data = linked(read_yaml(path), path.parent)
-    for key, value in (overrides or {}).items():
-        _override(data, key, value)
-    return _problem(linked(_marked(data, overrides or {}), Path()), str(path))
-
-
-def read(document: Any, documents: Mapping[str, Any] | None = None, name: str = "problem") -> Any:
-    """A problem from a document, of the catalogue and of documents alone: no file of the user's is opened.
-
-    `documents` maps 'chips', 'models', 'engines' and 'tables' to documents by name; the problem's fields may
-    hold documents themselves: a chip's fields, the object of a config.json, an engine's fields, the rows of
-    a table. What is read never opens a file later either. InputError names what is wrong.
-    """
-    given = dict(documents or {})
-    check_size(document, name)
-    check_size(given, name)
-    engines = given.pop("engines", {})
-    if not isinstance(document, dict) or not isinstance(engines, dict):
-        raise InputError(f"{name}: holds no fields")
-    own = document.get("documents", {})
-    if not isinstance(own, dict):
-        raise InputError(f"{name}: documents: holds no fields; accepted: chips, models, tables")
-    data = linked(document | {"documents": own | given}, None, engines)
-    return _problem(data | {"documents": data["documents"] | {"files": False}}, name)
-
-
-def _problem(data: Any, name: str) -> Any:
-    """The problem of a document whose fields hold names."""
-    found: Any = validate(kind_of(data).load(), data, name)
-    for kind, items in ((_CHIP, found.documents.chips), (_MODEL, found.documents.models)):
+def require_new_names(documents: Documents, name: str) -> None:
+    """InputError if a document of the problem `name` has the name of something in the catalogue."""
+    for kind, items in ((_CHIP, documents.chips), (_MODEL, documents.models)):
         known = {s.lower() for item in kind.load().values() for s in _spellings(item)} if items else set()
         if taken := next((own for own in items if own.lower() in known), None):
             raise InputError(
                 f"{name}: the catalogue has a {kind.word} '{taken[:64]}'; give yours another name"
             )
-    return found
-
-
-def _marked(data: Any, overrides: Mapping[str, Any]) -> Any:
-    """The question in words, with what was changed of it."""
-    if not overrides or "question" in overrides or not isinstance(data, dict) or not data.get("question"):
-        return data
-    changed = ", ".join(f"{key}={json.dumps(value, default=str)}" for key, value in overrides.items())
-    return data | {"question": f"{data['question']} (asked with {changed[:400]})"}
-
-
-def _override(data: Any, key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    place = data
-    for parent in parents:
-        if not isinstance(place, dict):
-            raise InputError(f"{key[:64]}: '{parent[:64]}' is inside a value that has no fields")
-        place = place.setdefault(parent, {})
-    if not isinstance(place, dict) or not last:
-        raise InputError(f"{key[:64]}: names no field")
-    place[last] = value

@@ -36,18 +36,18 @@ from optimizer.blocks.operators import (
     Products,
     StageTransfer,
 )
-from optimizer.columns.space import AttentionKinds, FfnKinds
 from optimizer.cost.frame import Frame
 from optimizer.cost.least import Least
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.roofline import Roofline
 from optimizer.cost.training.quantity import TrainingRun
 from optimizer.plugins import plugins
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.architecture.space import AttentionKinds, FfnKinds
+from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
-from optimizer.spec.deployment import DeploymentProblem
 from optimizer.spec.engine import Engine
-from optimizer.spec.problem import Problem
 from optimizer.spec.training import TrainingSetup
 
 WEIGHTS = ("bf16", "fp8", "mxfp8", "int8", "int4", "mxfp4", "nvfp4")

@@ -5,6 +5,7 @@ from typing import Any
 from optimizer import catalog
 from optimizer.cost.frame import Frame
 from optimizer.cost.training.quantity import TrainingRun
+from optimizer.questions.architecture.problem import Problem
 from optimizer.spec.architecture import (
     Architecture,
     Block,
@@ -14,7 +15,6 @@ from optimizer.spec.architecture import (
 )
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import IDEAL
-from optimizer.spec.problem import Problem
 from optimizer.spec.training import TrainingSetup
 
 CHIP: dict[str, Any] = {

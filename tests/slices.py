@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.columns.compiled import FrameRules
-from optimizer.columns.table import Column, FrameTable
+from optimizer.questions.architecture.compiled import FrameRules
+from optimizer.questions.architecture.table import Column, FrameTable
 from optimizer.scope import Symbol
 
 Q = Symbol("m", "q", True, lambda at, q: q)

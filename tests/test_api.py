@@ -10,7 +10,7 @@ import samples
 from pydantic import BaseModel
 
 import optimizer
-from optimizer.spec.problem import Problem
+from optimizer.questions.architecture.problem import Problem
 
 PUBLIC = {
     "load_problem",

@@ -15,19 +15,19 @@ import samples
 from pydantic import TypeAdapter
 from rows import allowed
 
-from optimizer.columns.compiled import Compiler, FrameRules, symbol
 from optimizer.columns.rules import Rules, frame_values
-from optimizer.columns.space import Space, resolve
-from optimizer.columns.table import FrameTable, frame_table
-from optimizer.columns.window import meets
 from optimizer.cost.frame import Slice
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
+from optimizer.questions.architecture.compiled import Compiler, FrameRules, symbol
+from optimizer.questions.architecture.model import TERMS, SliceModel
+from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.space import Space, resolve
+from optimizer.questions.architecture.table import FrameTable, frame_table
+from optimizer.questions.architecture.window import meets
 from optimizer.scope import AllOf, AnyOf, Bound, Relation, Scope, holds
-from optimizer.solver.model import TERMS, SliceModel
-from optimizer.solver.oracle import brute_force
-from optimizer.solver.search import Search
 
 STRUCTURAL = sorted(plugins("constraints"))
 METRICS = sorted(plugins("objectives"))

@@ -40,15 +40,10 @@ ORDER = [
     "scope",
     "constraints",
     "columns",
-    "check",
-    "check_placement",
-    "check_prices",
-    "check_deployment",
-    "check_fleet",
-    "check_training",
-    "check_pipeline",
     "anatomy",
     "solver",
+    "search",
+    "questions",
     "studies",
     "evidence",
     "report",
@@ -131,12 +126,16 @@ def test_plugins_do_not_know_each_other() -> None:
         assert not [e for e in GRAPH.edges if part(e[0]) == part(e[1]) == folder]
 
 
-def test_checker_and_solver_share_no_code_of_theirs() -> None:
-    checker = nx.descendants(GRAPH, "optimizer.check")
-    assert not [name for name in checker if part(name) in ("solver", "studies")]
-    for name in MODULES:
-        if name.startswith("optimizer.solver."):
-            assert "optimizer.check" not in nx.descendants(GRAPH, name) | {name}
+CHECKERS = sorted(n for n in MODULES if re.fullmatch(r"optimizer\.questions\.\w+\.check\w*", n))
+SEARCHING = re.compile(r"optimizer\.(solver|search|studies)\b|.*\.(programme|search|solve|question|witness)$")
+
+
+def test_a_checker_shares_no_code_with_what_it_checks() -> None:
+    """It reaches no solver and no search; each kind has one."""
+    kinds = {path.parent.name for path in (ROOT / "questions").glob("*/kind.py")}
+    assert {n.split(".")[2] for n in CHECKERS} | {"architecture"} == kinds  # its checker is anatomy's
+    for name in (*CHECKERS, "optimizer.anatomy.check", "optimizer.anatomy.placement"):
+        assert not [other for other in nx.descendants(GRAPH, name) if SEARCHING.match(other)], name
 
 
 def test_only_the_solver_imports_ortools() -> None:

@@ -17,8 +17,7 @@ from pydantic import TypeAdapter
 from rows import allowed_pairs
 from sentences import SENTENCES, Point
 
-from optimizer.check import check
-from optimizer.columns.compiled import Compiler
+from optimizer.anatomy.check import check
 from optimizer.columns.rules import (
     Reference,
     Rules,
@@ -28,15 +27,16 @@ from optimizer.columns.rules import (
     resolve_rules,
     split_bound,
 )
-from optimizer.columns.space import Space, resolve
-from optimizer.columns.table import frame_table
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.errors import InputError
 from optimizer.metrics import evaluate
 from optimizer.plugins import plugins
+from optimizer.questions.architecture.compiled import Compiler
+from optimizer.questions.architecture.model import SliceModel
+from optimizer.questions.architecture.space import Space, resolve
+from optimizer.questions.architecture.table import frame_table
 from optimizer.scope import Scope, holds
-from optimizer.solver.model import SliceModel
 from optimizer.spec.architecture import (
     Architecture,
     DenseFeedForward,
@@ -428,7 +428,8 @@ ACCEPTED: dict[str, tuple[list[Any], list[Any]]] = {
 
 def resolved(**constraints: Any) -> dict[str, Any]:
     problem = samples.problem(constraints=constraints)
-    return dict(resolve_rules(problem, problem.architecture, Reference(None), published=False).values)  # type: ignore[arg-type]
+    free: Any = problem.architecture
+    return dict(resolve_rules(problem.constraints, free.window, Reference(None), published=False).values)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -481,7 +482,7 @@ def test_an_increase_may_be_a_decrease() -> None:
     """Twenty per cent less than the baseline, or just as much, are bounds like any other."""
     problem = samples.problem(constraints={"tpot_ms_increase_max": -0.2, "loss_increase_max": 0})
     free: Any = problem.architecture
-    values = resolve_rules(problem, free, Reference(llama()), published=False).values
+    values = resolve_rules(problem.constraints, free.window, Reference(llama()), published=False).values
     assert (values["tpot_ms_increase_max"], values["loss_increase_max"]) == (-0.2, 0.0)
 
 
@@ -506,7 +507,7 @@ def test_the_window_of_a_target_is_its_tolerance_on_both_sides() -> None:
     space = samples.SPACE | {"n_params": 8_000_000_000, "n_params_tolerance": 0.25}
     problem = samples.problem(architecture=space)
     free: Any = problem.architecture
-    rules = resolve_rules(problem, free, Reference(None), published=False)
+    rules = resolve_rules(problem.constraints, free.window, Reference(None), published=False)
     assert rules.values["parameter_window"] == [6e9, 10e9]
     assert "parameter_window" not in resolved()
 

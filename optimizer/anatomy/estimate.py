@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 from optimizer import catalog
 from optimizer.anatomy.assumptions import assumptions_of
+from optimizer.anatomy.check import check
 from optimizer.anatomy.operators import operator_rows
 from optimizer.anatomy.replica import deployment
-from optimizer.check import check
 from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.columns.splits import unsplittable
 from optimizer.cost import memory

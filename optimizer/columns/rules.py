@@ -1,6 +1,6 @@
 """The rules of a problem: structural constraints by file, metric bounds by name, each with its value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -16,7 +16,6 @@ from optimizer.plugins import plugins
 from optimizer.scope import Relation, Scope
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.base import Strict
-from optimizer.spec.problem import ArchitectureSpace, Problem
 from optimizer.spec.quantity import parse_count, parse_time, spelling
 
 _SUFFIXES = ("_increase_max", "_max", "_min")
@@ -131,14 +130,18 @@ def default_values(published: bool) -> dict[str, Any]:
     }
 
 
-def resolve_rules(problem: Problem, space: ArchitectureSpace, reference: Reference, published: bool) -> Rules:
-    """Defaults, then what the problem says; a published model is not held to shape bands by default."""
+def resolve_rules(
+    given: Mapping[str, Any], window: Sequence[float] | None, reference: Reference, published: bool
+) -> Rules:
+    """Defaults, then what is given; a published model is not held to shape bands by default.
+
+    `window`: the least and the most parameters, if a number of them is asked for.
+    """
     structural = plugins("constraints")
     values = default_values(published)
-    if space.n_params is not None:
-        t = space.n_params_tolerance
-        values["parameter_window"] = [space.n_params * (1 - t), space.n_params * (1 + t)]
-    for name, value in problem.constraints.items():
+    if window is not None:
+        values["parameter_window"] = list(window)
+    for name, value in given.items():
         if value is False and (name in structural or split_bound(name)[0] in plugins("objectives")):
             values.pop(name, None)
         else:

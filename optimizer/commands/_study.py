@@ -12,7 +12,7 @@ from optimizer.commands._signals import interrupts
 from optimizer.errors import InputError
 
 if TYPE_CHECKING:
-    from optimizer.studies.solve import Options
+    from optimizer.questions.options import Options
 
 EXIT = {"optimal": 0, "feasible": 4, "infeasible": 3, "unknown": 4}
 
@@ -38,12 +38,12 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
 
     Without a report the study answers problems of every kind, and the kind names the report.
     """
-    from optimizer import catalog
-    from optimizer.spec.kinds import kind_of_problem
+    from optimizer.questions import problems
+    from optimizer.questions.kinds import kind_of_problem
 
     check_out(arguments.out)
     if report is None:
-        problem = catalog.problem(arguments.problem, overrides(arguments.set))
+        problem = problems.load(arguments.problem, overrides(arguments.set))
     else:
         problem = problem_of(arguments, "architecture")
     kind = kind_of_problem(problem)
@@ -60,17 +60,17 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
         reached = "" if objective.value is None else f" {objective.value:.6g} {objective.unit}"
         write(arguments, f"{result.status} {objective.name}{reached}\n")
     else:
-        shown = import_module(f"optimizer.report.{report or kind.report}").report
+        shown = import_module(f"optimizer.report.{report or kind.name}").report
         show(arguments, shown(result, verbose=arguments.verbose))
     return EXIT[result.status]
 
 
 def problem_of(arguments: argparse.Namespace, *kinds: str) -> Any:
     """The problem that was named; InputError unless it is of one of these kinds."""
-    from optimizer import catalog
-    from optimizer.spec.kinds import kind_of_problem
+    from optimizer.questions import problems
+    from optimizer.questions.kinds import kind_of_problem
 
-    problem = catalog.problem(arguments.problem, overrides(arguments.set))
+    problem = problems.load(arguments.problem, overrides(arguments.set))
     if kind_of_problem(problem).name not in kinds:
         raise InputError(
             f"{arguments.problem}: this command answers {' and '.join(kinds)} problems; "
@@ -81,8 +81,8 @@ def problem_of(arguments: argparse.Namespace, *kinds: str) -> Any:
 
 def options_of(arguments: argparse.Namespace) -> "Options":
     """The options of a study as typed."""
+    from optimizer.questions.options import Options
     from optimizer.solver.engine import SolveSettings
-    from optimizer.studies.solve import Options
 
     settings = SolveSettings(getattr(arguments, "seed", 0), getattr(arguments, "workers", 1))
     return Options(arguments.time_limit, settings, interrupts(), tell if watched() else None)

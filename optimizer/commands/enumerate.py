@@ -9,9 +9,9 @@ from optimizer.commands._study import engine_arguments, run_study, study_argumen
 from optimizer.errors import InputError
 
 if TYPE_CHECKING:
+    from optimizer.questions.architecture.problem import Problem
+    from optimizer.questions.options import Options
     from optimizer.spec.plan import Result
-    from optimizer.spec.problem import Problem
-    from optimizer.studies.solve import Options
 
 HELP = "all plans near the optimum"
 

@@ -76,11 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.anatomy.derivation import derive
     from optimizer.anatomy.estimate import Setup, estimate, frame_of
     from optimizer.anatomy.second_tier import estimate_two_tier
+    from optimizer.questions.architecture.problem import DeploymentSpace, Workload
     from optimizer.report import derivation
     from optimizer.report import estimate as estimates
     from optimizer.report.json import to_json
     from optimizer.spec.loading import validate
-    from optimizer.spec.problem import DeploymentSpace, Workload
 
     check_out(arguments.out)
     given = {

@@ -16,9 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     from optimizer.errors import InputError
-    from optimizer.spec.kinds import KINDS
+    from optimizer.questions.kinds import kinds
 
-    kinds = {kind.name: kind for kind in KINDS}
-    if arguments.kind not in kinds:
-        raise InputError(f"schema {arguments.kind[:40]}: no such kind of problem; use {', '.join(kinds)}")
-    return dump(arguments, kinds[arguments.kind].load().model_json_schema())
+    known = kinds()
+    if arguments.kind not in known:
+        raise InputError(f"schema {arguments.kind[:40]}: no such kind of problem; use {', '.join(known)}")
+    return dump(arguments, known[arguments.kind].load().model_json_schema())

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from optimizer.report.deploy import proof, split
+from optimizer.report.deployment import proof, split
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, short
 from optimizer.report.parts import (

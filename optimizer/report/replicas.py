@@ -1,6 +1,6 @@
 """A plan of replicas in a few words, for a row of a table or a hover."""
 
-from optimizer.report.deploy import split
+from optimizer.report.deployment import split
 from optimizer.spec.deployment_plan import DeploymentPlan, ReplicaPool
 
 POOLS = "pools (P prefill, D decode)"

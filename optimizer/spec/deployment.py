@@ -1,14 +1,13 @@
-"""A deployment question: how many chips, of which kind, set up how, for this traffic within these limits."""
+"""What serving problems say: the chips on offer, how replicas may be set up, the traffic, the bounds."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, model_validator
+from pydantic import BeforeValidator, Field, StrictBool
 
 from optimizer.spec.base import Strict
-from optimizer.spec.documents import Documents
+from optimizer.spec.domains import Domain, HostMs, Positive, choices
 from optimizer.spec.dtypes import KvDtype, WeightDtype
 from optimizer.spec.engine import EngineName
-from optimizer.spec.problem import Domain, HostMs, Positive, _choices
 from optimizer.spec.quantity import Tokens, Tokens0, time_in
 from optimizer.spec.values import RequestsPerS
 
@@ -52,7 +51,7 @@ Offers = Annotated[
 class ReplicaSpace(Strict):
     """How a replica may be set up, and how pools are planned. Lists are choices."""
 
-    mode: _choices(Mode) = ("aggregated",)  # type: ignore[valid-type]
+    mode: choices(Mode) = ("aggregated",)  # type: ignore[valid-type]
     mix: Literal["any", "same"] = "any"
     """'same': one setup for all replicas of a phase; 'any': replicas may differ."""
     tensor_parallel: Domain = (1, 2, 4, 8)
@@ -63,9 +62,9 @@ class ReplicaSpace(Strict):
     """Sequences decoded together; without it every size engines are run at, up to what fits."""
     prefill_batch: Domain = (1,)
     """Prompts prefilled together on a prefill replica."""
-    weight_dtype: _choices(WeightDtype) = ("bf16",)  # type: ignore[valid-type]
-    kv_dtype: _choices(KvDtype) = ("bf16",)  # type: ignore[valid-type]
-    second_tier: _choices(StrictBool) = (False,)  # type: ignore[valid-type]
+    weight_dtype: choices(WeightDtype) = ("bf16",)  # type: ignore[valid-type]
+    kv_dtype: choices(KvDtype) = ("bf16",)  # type: ignore[valid-type]
+    second_tier: choices(StrictBool) = (False,)  # type: ignore[valid-type]
     """Whether weights and cache that a chip cannot hold wait in its second tier of memory."""
     microbatches: Domain = (2, 3, 4)
     """Parts of a batch that follow each other between attention and experts, where these are separated."""
@@ -117,52 +116,3 @@ class Bounds(Strict):
     def given(self) -> dict[str, float]:
         """The bounds in force, by name."""
         return {name: value for name, value in self.model_dump().items() if value is not None}
-
-
-class DeploymentProblem(Strict):
-    """One question about a fixed model and its traffic."""
-
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    question: str = ""
-    documents: Documents = Documents()
-    architecture: str | None = None
-    hardware: Offers
-    deployment: ReplicaSpace = ReplicaSpace()
-    workload: Traffic
-    performance_table: _choices(str) | None = None  # type: ignore[valid-type]
-    """CSV files of replica configurations, used instead of the cost model."""
-    performance_table_rows: dict[str, str | int | float] = {}
-    """Only rows that have these values in these columns."""
-    minimize: _choices(Literal["chips", "nodes", "usd_per_hour", "power_w"]) | None = None  # type: ignore[valid-type]
-    maximize: Literal["requests_per_s", "output_tokens_per_s"] | None = None
-    constraints: Bounds = Bounds()
-
-    @model_validator(mode="after")
-    def _askable(self) -> "DeploymentProblem":
-        if (self.minimize is None) == (self.maximize is None):
-            raise ValueError(
-                f"give either minimize ({', '.join(MINIMIZE)}, or a list) or maximize ({', '.join(MAXIMIZE)})"
-            )
-        if self.minimize is not None and self.demand is None:
-            raise ValueError("workload.requests_per_s: give the traffic that must be served")
-        if self.architecture is None and self.performance_table is None:
-            raise ValueError("give architecture (a model's name), or performance_table")
-        if self.workload.percentile is not None and self.constraints.ttft_ms_max is None:
-            raise ValueError("workload.percentile: needs constraints.ttft_ms_max, which it is about")
-        named = [offer.chip for offer in self.hardware]
-        if len(set(named)) < len(named):
-            raise ValueError("hardware: the same chip is listed twice; give it one max_count")
-        return self
-
-    @property
-    def demand(self) -> float | None:
-        """Requests per second that must be served."""
-        rates = [r for r in (self.workload.requests_per_s, self.constraints.requests_per_s_min) if r]
-        return max(rates) if rates else None
-
-    @property
-    def objectives(self) -> tuple[tuple[str, int], ...]:
-        """(quantity, +1 to minimise or -1 to maximise), the most important first."""
-        if self.minimize is not None:
-            return tuple((name, 1) for name in self.minimize)
-        return (("requests_per_s", -1),)

@@ -1,12 +1,11 @@
 """One front door: a problem of any kind to its answer."""
 
-from importlib import import_module
 from typing import Any
 
 from pydantic import BaseModel
 
-from optimizer.spec.kinds import kind_of_problem
-from optimizer.studies.solve import Options
+from optimizer.questions.kinds import kind_of_problem
+from optimizer.questions.options import Options
 
 
 def solve(problem: BaseModel, options: Options = Options()) -> Any:
@@ -15,4 +14,4 @@ def solve(problem: BaseModel, options: Options = Options()) -> Any:
     The kind of problem decides the study, and the type of the result. Raises InputError for what cannot be
     asked, InternalMismatch if an answer fails its own check.
     """
-    return import_module(kind_of_problem(problem).study).solve(problem, options)
+    return kind_of_problem(problem).module("solve").solve(problem, options)

@@ -5,13 +5,13 @@ import threading
 from typing import Any
 from uuid import uuid4
 
-from optimizer.spec.deployment import DeploymentProblem
-from optimizer.spec.kinds import kind_of
-from optimizer.spec.problem import Problem
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.architecture.question import ArchitectureQuestion
+from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.deployment.question import DeploymentQuestion
+from optimizer.questions.kinds import kind_of
+from optimizer.questions.question import Ask, Question
 from optimizer.spec.studies import Answer
-from optimizer.studies.architecture_question import ArchitectureQuestion
-from optimizer.studies.deployment_question import DeploymentQuestion
-from optimizer.studies.question import Ask, Question
 from optimizer.watch import UNWATCHED, Watch
 
 AnyProblem = Problem | DeploymentProblem

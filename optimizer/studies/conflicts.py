@@ -2,16 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-from optimizer.columns.space import resolve
-from optimizer.spec.deployment import DeploymentProblem
+from optimizer.questions.architecture.explain import feasible_around, find_plan, relax, relax_deployment
+from optimizer.questions.architecture.moves import can_be_dropped
+from optimizer.questions.architecture.outcome import plan_of
+from optimizer.questions.architecture.solve import require_metrics
+from optimizer.questions.architecture.space import resolve
+from optimizer.questions.deployment.conflicts import explain_all
+from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.options import Options
+from optimizer.search.all_conflicts import Conflicts, Names
 from optimizer.spec.studies import Explanation, Work
 from optimizer.studies.asking import AnyProblem
-from optimizer.studies.deployment_conflicts import explain_all
-from optimizer.studies.explain import feasible_around, find_plan, relax, relax_deployment
-from optimizer.studies.marco import Conflicts, Names
-from optimizer.studies.moves import can_be_dropped
-from optimizer.studies.outcome import plan_of
-from optimizer.studies.solve import Options, require_metrics
 from optimizer.version import VERSION
 from optimizer.watch import Stopped
 

@@ -4,8 +4,8 @@ The plan need not change only once on the way, so what is found is a change, not
 answer says up to where every change tried left the plan as it is.
 """
 
+from optimizer.questions.question import Ask
 from optimizer.spec.studies import Aim, AnyPlan, Critical
-from optimizer.studies.question import Ask
 from optimizer.studies.resolves import Resolves
 
 GRID = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)

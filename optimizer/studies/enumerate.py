@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
 from optimizer.errors import InputError, nearest
-from optimizer.solver.listing import Unfinished, best_plans
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.listing import Unfinished, best_plans
+from optimizer.questions.architecture.outcome import plan_of
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.architecture.solve import solve
+from optimizer.questions.architecture.space import resolve
+from optimizer.questions.options import Options
 from optimizer.spec.plan import Result
-from optimizer.spec.problem import Problem
-from optimizer.studies.outcome import plan_of
-from optimizer.studies.solve import Options, solve
 
 MOST = 20_000
 """Plans listed at most; a wider band should be narrowed, not printed."""

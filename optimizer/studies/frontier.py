@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimizer.errors import InputError
+from optimizer.questions.options import Options
+from optimizer.questions.question import Ask
+from optimizer.search.steps import at_most, steps_of
 from optimizer.spec.studies import AnyPlan, Frontier, FrontierStatus, Gap
 from optimizer.studies.asking import AnyProblem, Questions, text_of
 from optimizer.studies.boxes import NO_FLOOR, Box, Corner, Solved, maximal
 from optimizer.studies.executors import Here
 from optimizer.studies.frontier_notes import notes_of
 from optimizer.studies.place import place_models
-from optimizer.studies.question import Ask
 from optimizer.studies.resolves import Resolves
-from optimizer.studies.solve import Options
-from optimizer.studies.steps import at_most, steps_of
 from optimizer.version import VERSION
 from optimizer.watch import Stopped
 

@@ -11,14 +11,14 @@ from math import isinf
 from pathlib import Path
 from typing import Any
 
+from optimizer.questions.options import Options
+from optimizer.questions.question import Ask
+from optimizer.search.binding import UNLIMITED, gain_of
 from optimizer.spec.studies import Answer, AnyPlan, Bearing, Change, Critical, Perturbation
 from optimizer.studies.asking import AnyProblem
-from optimizer.studies.binding import UNLIMITED, gain_of
 from optimizer.studies.critical import critical_changes
 from optimizer.studies.executors import Here
-from optimizer.studies.question import Ask
 from optimizer.studies.resolves import Resolves
-from optimizer.studies.solve import Options
 from optimizer.version import VERSION
 from optimizer.watch import Stopped
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from optimizer.questions.question import Question
 from optimizer.spec.studies import Aim, AnyPlan, Placed
-from optimizer.studies.question import Question
 
 _SAME = 1e-9
 

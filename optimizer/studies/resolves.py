@@ -9,11 +9,11 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
+from optimizer.questions.question import Ask, Question
 from optimizer.spec.studies import Answer, Work
 from optimizer.studies.asking import AnyProblem, Questions, text_of
 from optimizer.studies.executors import Here
 from optimizer.studies.journal import Journal, digest
-from optimizer.studies.question import Ask, Question
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 
 _POLL_S = 0.2

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.errors import InputError
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.options import Options
+from optimizer.questions.question import Ask
 from optimizer.spec.loading import validate
-from optimizer.spec.problem import Problem
 from optimizer.spec.studies import Answer, Sweep, SweepRow
 from optimizer.studies.asking import text_of
 from optimizer.studies.executors import Here
-from optimizer.studies.question import Ask
 from optimizer.studies.resolves import Resolves
-from optimizer.studies.solve import Options
 from optimizer.version import VERSION
 from optimizer.watch import Stopped
 

@@ -18,6 +18,7 @@ from optimizer.commands._once import refuse, typed
 from optimizer.commands._train import TRAINING_ONLY
 from optimizer.commands.estimate import _SERVING_ONLY
 from optimizer.errors import nearest, printable
+from optimizer.questions import problems
 from optimizer.report.json import to_json
 
 ESTIMATE = ("estimate", "--model", "llama-3.1-8b", "--chip", "h100")
@@ -49,7 +50,7 @@ def test_a_shipped_problem_is_printed_byte_for_byte_and_loads_again(run, tmp_pat
     assert out.encode() == catalog.problem_files()[name].read_bytes()
     copy = tmp_path / "copy.yaml"
     copy.write_text(out, encoding="utf-8")
-    assert catalog.problem(str(copy)) == catalog.problem(name)
+    assert problems.load(str(copy)) == problems.load(name)
     assert json.loads(run("problems", name, "--json")[1])["name"] == name
 
 

@@ -9,11 +9,12 @@ import yaml
 
 from optimizer import catalog, load_problem, solve
 from optimizer.cli import main
-from optimizer.solver.deployment import Packed
-from optimizer.spec.deployment import DeploymentProblem
-from optimizer.spec.fleet import FleetProblem
-from optimizer.spec.kinds import ARCHITECTURE, KINDS, kind_of
-from optimizer.spec.pipeline import PipelineProblem
+from optimizer.questions import problems
+from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.deployment.programme import Packed
+from optimizer.questions.fleet.problem import FleetProblem
+from optimizer.questions.kinds import kind_of, kinds
+from optimizer.questions.pipeline.problem import PipelineProblem
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -208,7 +209,7 @@ def test_other_commands_refuse_a_deployment(
     assert "archsat solve answers this one" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", kinds().values(), ids=lambda kind: kind.name)
 def test_every_kind_has_a_schema(capsys: pytest.CaptureFixture[str], kind: Any) -> None:
     assert main(["schema", kind.name]) == 0
     schema = json.loads(capsys.readouterr().out)
@@ -222,9 +223,9 @@ def test_kinds_are_known_by_their_keys() -> None:
     assert kind_of({"pipeline": {}}).load() is PipelineProblem
     assert kind_of({"workload": {"requests_per_s": 1}}).load() is DeploymentProblem
     assert kind_of({"hardware": [{"chip": "h100"}]}).load() is DeploymentProblem
-    assert kind_of({"deployment": {"tensor_parallel": 1}}) is ARCHITECTURE
-    assert kind_of("text") is ARCHITECTURE
-    assert len({kind.model for kind in KINDS}) == len(KINDS)
+    assert kind_of({"deployment": {"tensor_parallel": 1}}) is kinds()["architecture"]
+    assert kind_of("text") is kinds()["architecture"]
+    assert len({kind.load() for kind in kinds().values()}) == len(kinds())
 
 
 DEPLOYMENTS = (
@@ -308,15 +309,15 @@ def test_wrong_fleets_and_pipelines(
 
 def test_every_shipped_problem_loads() -> None:
     for name in catalog.problem_files():
-        assert catalog.problem(name).name == name
+        assert problems.load(name).name == name
 
 
 def test_an_undecided_question_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that stops is not an engine that found no plan."""
-    from optimizer.studies import deploy_explain
-    from optimizer.studies.deploy_columns import all_bounds, prepare
+    from optimizer.questions.deployment import explain as deploy_explain
+    from optimizer.questions.deployment.columns import all_bounds, prepare
 
-    problem = catalog.problem("llama-70b-chat", {"constraints.ttft_ms_max": 5.0})
+    problem = problems.load("llama-70b-chat", {"constraints.ttft_ms_max": 5.0})
     columns = prepare(problem)
     bounds = all_bounds(problem, columns.supplies)
     assert deploy_explain.explain_deployment(problem, columns, bounds, prepare) is not None

@@ -17,13 +17,13 @@ import pytest
 from pydantic import BaseModel
 
 from optimizer import Problem, solve
-from optimizer.columns.space import resolve
 from optimizer.plugins import plugins
+from optimizer.questions.architecture.problem import ArchitectureSpace, DeploymentSpace, Workload
+from optimizer.questions.architecture.space import resolve
 from optimizer.scope import Scope, holds
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.loading import parse_yaml, validate
-from optimizer.spec.problem import ArchitectureSpace, DeploymentSpace, Workload
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

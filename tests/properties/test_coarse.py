@@ -9,16 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_optimum import problems
 
-from optimizer.columns import coarse as coarse_module
-from optimizer.columns import space as space_module
-from optimizer.columns.coarse import CoarseBounds
-from optimizer.columns.compiled import Compiler, symbol
-from optimizer.columns.floors import Floors
-from optimizer.columns.space import resolve
-from optimizer.solver import queue as queue_module
-from optimizer.solver.early import coarse, ends, spread
-from optimizer.solver.oracle import brute_force
-from optimizer.solver.queue import SliceQueue
+from optimizer.questions.architecture import coarse as coarse_module
+from optimizer.questions.architecture import queue as queue_module
+from optimizer.questions.architecture import space as space_module
+from optimizer.questions.architecture.coarse import CoarseBounds
+from optimizer.questions.architecture.compiled import Compiler, symbol
+from optimizer.questions.architecture.early import coarse, ends, spread
+from optimizer.questions.architecture.floors import Floors
+from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.queue import SliceQueue
+from optimizer.questions.architecture.space import resolve
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

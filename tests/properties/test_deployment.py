@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from packing_oracle import brute_force
 
-from optimizer.check_deployment import DeploymentCheck
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import FORMATS, Replicas
 from optimizer.columns.supply import Supply
-from optimizer.solver.deployment import Packed, optimum
+from optimizer.questions.deployment.check import DeploymentCheck
+from optimizer.questions.deployment.programme import Packed, optimum
 
 CHIPS = ("red", "blue")
 MOST = 4

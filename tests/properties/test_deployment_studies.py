@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optimizer import explain, frontier, perturb
-from optimizer.spec.deployment import DeploymentProblem
-from optimizer.studies.deployment_question import DeploymentQuestion
-from optimizer.studies.steps import steps_of, whole_steps
+from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.deployment.question import DeploymentQuestion
+from optimizer.search.steps import steps_of, whole_steps
 
 HEADER = "mode,chip,chips,tp,requests_per_s,ttft_ms,tpot_ms,kv_dtype"
 SLOW = "aggregated,red,1,1,0.5,600.0,60.0,bf16"

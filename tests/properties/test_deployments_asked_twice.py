@@ -13,11 +13,11 @@ from packing_oracle import brute_force
 
 from optimizer import solve
 from optimizer.errors import InputError
-from optimizer.spec.deployment import DeploymentProblem
+from optimizer.questions.deployment.columns import all_bounds, prepare
+from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.deployment.question import DeploymentQuestion
+from optimizer.questions.question import Ask
 from optimizer.spec.studies import Aim
-from optimizer.studies.deploy_columns import all_bounds, prepare
-from optimizer.studies.deployment_question import DeploymentQuestion
-from optimizer.studies.question import Ask
 
 MODELS = ("Qwen/Qwen3-30B-A3B", "meta-llama/Llama-3.1-8B", "openai/gpt-oss-20b")
 MOST_ROWS, N = 4, 12

@@ -12,10 +12,10 @@ from test_deployment import compare
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InputError
-from optimizer.solver.deployment import optimum
-from optimizer.spec.deployment import DeploymentProblem
-from optimizer.studies.deploy_columns import all_bounds, offered_by, prepare
-from optimizer.studies.least_deployment import least_total, weights_gib
+from optimizer.questions.deployment.columns import all_bounds, offered_by, prepare
+from optimizer.questions.deployment.least import least_total, weights_gib
+from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.deployment.programme import optimum
 
 
 def mixed(problem: DeploymentProblem, rows: tuple[int, ...]) -> str:

@@ -5,10 +5,10 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 
 from optimizer import enumerate_plans
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
-from optimizer.solver.oracle import all_values
-from optimizer.spec.problem import Problem
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.oracle import all_values
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.architecture.space import resolve
 
 WITHIN = 0.02
 

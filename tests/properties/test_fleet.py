@@ -17,14 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_deployment import instances
 
-from optimizer.check_fleet import FleetCheck
 from optimizer.columns.deployment import DeploymentColumns
-from optimizer.columns.fleet import FleetColumns, Item, items_of
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
-from optimizer.solver.deployment import optimum
-from optimizer.solver.fleet import FleetPlan, plan_fleet
-from optimizer.solver.shares import carried, carried_in_floats
+from optimizer.questions.deployment.programme import optimum
+from optimizer.questions.fleet.check import FleetCheck
+from optimizer.questions.fleet.columns import FleetColumns, Item, items_of
+from optimizer.questions.fleet.programme import FleetPlan, plan_fleet
+from optimizer.questions.fleet.shares import carried, carried_in_floats
 
 SETTINGS = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 SETUP = {

@@ -3,7 +3,7 @@
 Services have replicas of their own, so two copies of one cost twice what one does, and no less than one of
 double traffic, which may fill replicas that each copy leaves half empty; with pools that halve evenly they
 are equal. Requests of one size named twice, half of them each, are one bucket. A fleet of one service is the
-deployment. Each answer is also looked at again (studies/fleet_witness.py), so that no true one is refused.
+deployment. Each answer is also looked at again (questions/fleet/witness.py), so that no true one is refused.
 """
 
 from typing import Any
@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optimizer.errors import InputError
-from optimizer.spec.deployment import DeploymentProblem
-from optimizer.spec.fleet import FleetProblem
+from optimizer.questions.deployment import solve as deploy
+from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.fleet import solve as fleet
+from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.spec.fleet_plan import FleetResult
-from optimizer.studies import deploy, fleet
 
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 HEAD = "mode,chip,chips,requests_per_s,ttft_ms,tpot_ms,batch,size"

@@ -6,12 +6,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_optimum import problems
 
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
 from optimizer.metrics import sign
-from optimizer.solver.oracle import all_values
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.oracle import all_values
+from optimizer.questions.architecture.space import resolve
+from optimizer.search.steps import steps_of
 from optimizer.studies.frontier import frontier
-from optimizer.studies.steps import steps_of
 
 METRICS = ("loss", "memory_gib", "n_params", "output_tokens_per_s", "tpot_ms", "ttft_ms")
 

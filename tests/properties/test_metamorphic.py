@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 
 import optimizer
 from optimizer import catalog
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
-from optimizer.solver.search import Search
-from optimizer.spec.problem import Problem
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.moves import can_be_dropped
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.space import resolve
+from optimizer.questions.question import Ask
 from optimizer.studies.asking import Questions, text_of
-from optimizer.studies.moves import can_be_dropped
-from optimizer.studies.question import Ask
 
 SETTINGS = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 REL = 1e-9

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optimizer.check import check
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
-from optimizer.solver.oracle import brute_force
-from optimizer.solver.search import Search
-from optimizer.spec.problem import Problem
+from optimizer.anatomy.check import check
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.space import resolve
 
 
 def problems():

@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_optimum import problems
 
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
-from optimizer.solver.oracle import brute_force
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.moves import can_be_dropped, is_tighter, moves_of
+from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.space import resolve
+from optimizer.questions.question import Ask
 from optimizer.studies.asking import Questions, text_of
-from optimizer.studies.moves import can_be_dropped, is_tighter, moves_of
 from optimizer.studies.perturb import Variation, perturb
-from optimizer.studies.question import Ask
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

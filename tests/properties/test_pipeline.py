@@ -14,19 +14,20 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from optimizer import catalog
-from optimizer.check_pipeline import PipelineCheck
 from optimizer.columns.replica_costs import replica_columns
-from optimizer.columns.stages import StagePrices, setups_of
 from optimizer.columns.supply import supplies
 from optimizer.errors import InputError
+from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.deployment.solve import solve as deploy
+from optimizer.questions.options import Options
+from optimizer.questions.pipeline.check import PipelineCheck
+from optimizer.questions.pipeline.columns import StagePrices, setups_of
+from optimizer.questions.pipeline.problem import PipelineProblem
+from optimizer.questions.pipeline.search import Found, StageSearch, evenly
+from optimizer.questions.pipeline.solve import solve
 from optimizer.solver.engine import SolveSettings
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.deployment import DeploymentProblem, Offer, ReplicaSpace, Traffic
-from optimizer.spec.pipeline import PipelineProblem
-from optimizer.studies.deploy import solve as deploy
-from optimizer.studies.solve import Options
-from optimizer.studies.stage_search import Found, StageSearch, evenly
-from optimizer.studies.stages import solve
+from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
 from optimizer.watch import UNWATCHED, Watch
 
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from optimizer import catalog
-from optimizer.check_placement import blocks_of, nodes_for
+from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replica_costs import Setup, frame_of, replica_columns
 from optimizer.columns.supply import Supply
@@ -33,7 +33,7 @@ from optimizer.cost.placement import (
     written,
 )
 from optimizer.errors import InputError
-from optimizer.solver.deployment import optimum
+from optimizer.questions.deployment.programme import optimum
 from optimizer.spec.deployment import ReplicaSpace, Traffic
 
 MODEL = catalog.model("Qwen/Qwen3-30B-A3B")

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import samples
 from hypothesis import HealthCheck, given, settings
-from test_optimum import problems
+from test_optimum import problems as drawn_problems
 
-from optimizer import catalog
-from optimizer.columns import shapes as module
-from optimizer.columns.compiled import Compiler
-from optimizer.columns.shapes import shapes
-from optimizer.columns.space import resolve
 from optimizer.cost.quantities import QUANTITIES
+from optimizer.questions import problems
+from optimizer.questions.architecture import shapes as module
+from optimizer.questions.architecture.compiled import Compiler
+from optimizer.questions.architecture.shapes import shapes
+from optimizer.questions.architecture.space import resolve
 
 
 def same_at_every_width(space) -> None:
@@ -49,7 +49,7 @@ def one_width(space, frame, rules, found, i) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(problems())
+@given(drawn_problems())
 def test_all_widths_at_once(problem) -> None:
     same_at_every_width(resolve(problem))
     with pytest.MonkeyPatch.context() as patch:
@@ -59,7 +59,7 @@ def test_all_widths_at_once(problem) -> None:
 
 def test_in_runs_of_widths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CELLS", 20_000)
-    space = resolve(catalog.problem("infeasible-7b-tpot"))
+    space = resolve(problems.load("infeasible-7b-tpot"))
     assert len(list(module._runs(space, next(space.settings())))) > 10
     same_at_every_width(replace(space, ffn=space.ffn.take(slice(0, 1000, 7))))
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optimizer.spec.training_problem import TrainingProblem
-from optimizer.studies import train_solve
+from optimizer.questions.training import solve as train_solve
+from optimizer.questions.training.problem import TrainingProblem
 
 QUICK = settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MODELS = ["Qwen/Qwen2.5-0.5B", "Qwen/Qwen3-30B-A3B", "state-spaces/mamba2-2.7b", "google/gemma-2-2b"]
@@ -130,7 +130,7 @@ def test_chips_without_a_network_are_used_up_to_their_domain(chips) -> None:
 
 def test_a_limit_of_time_keeps_a_plan_and_a_bound_of_a_lattice_too_wide_to_list() -> None:
     """405B on 16,384 chips with a batch of many divisors: a billion settings and more."""
-    from optimizer.studies.solve import Options
+    from optimizer.questions.options import Options
 
     asked = {
         "name": "wide",

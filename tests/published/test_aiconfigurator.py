@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.studies.deploy_columns import prepare
+from optimizer.questions.deployment.columns import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))

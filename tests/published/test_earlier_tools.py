@@ -12,10 +12,9 @@ import pytest
 import samples
 
 from optimizer import catalog, solve
+from optimizer.anatomy.check import check
 from optimizer.blocks import embedding, gqa
 from optimizer.blocks.operators import Gemm, PrefillAttention, Step
-from optimizer.check import check
-from optimizer.columns.space import resolve
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import (
@@ -25,10 +24,12 @@ from optimizer.cost.quantities import (
 )
 from optimizer.metrics import evaluate
 from optimizer.plugins import plugins
+from optimizer.questions import problems
+from optimizer.questions.architecture.explain import find_plan
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.architecture.space import resolve
 from optimizer.scope import Scope, holds
 from optimizer.spec.architecture import GroupedQueryAttention
-from optimizer.spec.problem import Problem
-from optimizer.studies.explain import find_plan
 
 LLAMA_70B = "meta-llama/Llama-3.3-70B-Instruct"
 
@@ -241,7 +242,7 @@ def verify_relaxations(problem: Problem, conflict) -> None:
 
 def test_a13_a_bound_on_latency_that_nothing_meets() -> None:
     """AC answers 'Optimal', 5.8 ms, to tpot_ms <= 0.1."""
-    asked = catalog.problem("infeasible-7b-tpot")
+    asked = problems.load("infeasible-7b-tpot")
     result = solve(asked)
     assert result.status == "infeasible"
     assert result.architecture is None
@@ -251,7 +252,7 @@ def test_a13_a_bound_on_latency_that_nothing_meets() -> None:
 
 def test_a14_seventy_billion_in_bf16_on_one_h100() -> None:
     """AC answers with a design of 157.5 GB on 80 GB."""
-    asked = catalog.problem("infeasible-70b-one-h100")
+    asked = problems.load("infeasible-70b-one-h100")
     result = solve(asked)
     assert result.status == "infeasible"
     assert set(result.conflict.constraints) == {"memory_capacity", "parameter_window"}

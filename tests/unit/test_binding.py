@@ -7,19 +7,20 @@ import samples
 
 from optimizer import catalog
 from optimizer import solve as front_door
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
-from optimizer.solver import near_ties as near_ties_module
-from optimizer.solver.near_ties import GROUPS, WIDTHS
-from optimizer.solver.oracle import brute_force
-from optimizer.spec.kinds import kind_of_problem
-from optimizer.studies.architecture_question import ArchitectureQuestion
-from optimizer.studies.binding import UNLIMITED, gain_of, what_binds
-from optimizer.studies.deployment_question import DeploymentQuestion
+from optimizer.questions import problems
+from optimizer.questions.architecture import near_ties as near_ties_module
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.moves import can_be_dropped
+from optimizer.questions.architecture.near_ties import GROUPS, WIDTHS
+from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.question import ArchitectureQuestion
+from optimizer.questions.architecture.solve import solve
+from optimizer.questions.architecture.space import resolve
+from optimizer.questions.deployment.question import DeploymentQuestion
+from optimizer.questions.kinds import kind_of_problem
+from optimizer.search.binding import UNLIMITED, gain_of, what_binds
 from optimizer.studies.enumerate import enumerate_plans
-from optimizer.studies.moves import can_be_dropped
 from optimizer.studies.perturb import _Perturb, perturb
-from optimizer.studies.solve import solve
 from optimizer.watch import Watch
 
 WIDE: dict[str, Any] = {
@@ -106,7 +107,7 @@ def test_a_rule_on_shapes_has_no_limit_and_a_bound_has_its_own() -> None:
     assert bound.unit == "GiB"
 
 
-PROBLEMS = {name: catalog.problem(name) for name in catalog.problem_files()}
+PROBLEMS = {name: problems.load(name) for name in catalog.problem_files()}
 SLOW = {
     "deepseek-v3-gb200-disaggregated": "12 s of processor for what the H200 asks as well",
     "llama-70b-cheapest-mix": "8 s; two unlike chips are in llama-70b-b200-prefill-h200-decode too",
@@ -148,7 +149,7 @@ def test_a_limit_without_which_nothing_limits_the_traffic_binds_without_a_number
     """Stock is the only limit on the most traffic: without it there is no most, and no gain to name."""
     most = {"minimize": None, "maximize": "requests_per_s", "workload.requests_per_s": None}
     stock = {"hardware": [{"chip": "nvidia-h100-sxm", "max_count": 16}]}
-    problem = catalog.problem("llama-70b-chat", most | stock)
+    problem = problems.load("llama-70b-chat", most | stock)
     rows = {row.constraint: row.gain for row in front_door(problem).binding}
     assert rows["inventory:nvidia-h100-sxm"] is None
     found = {row.constraint: row for row in perturb(problem).bearings}
@@ -214,6 +215,6 @@ def test_a_count_cut_short_says_that_there_may_be_more(monkeypatch) -> None:
 
 def test_dense_8b_has_a_plan_with_heads_of_128_as_good() -> None:
     """The review's case: 72 heads of 64 where heads of 128 cost 0.1 %."""
-    ties = solve(catalog.problem("dense-8b-b200")).near_ties
+    ties = solve(problems.load("dense-8b-b200")).near_ties
     assert ties.conventional.architecture.d_head == 128
     assert ties.plans > 1

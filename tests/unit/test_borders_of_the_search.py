@@ -12,14 +12,14 @@ import pytest
 import samples
 
 from optimizer import frontier
-from optimizer.columns.bounds import depth_bounds
-from optimizer.columns.compiled import Compiler, symbol
-from optimizer.columns.space import Space, resolve
-from optimizer.columns.table import frame_table
-from optimizer.solver.listing import best_plans
-from optimizer.solver.oracle import metric_of, quantities_in_use, slice_plans
-from optimizer.solver.queue import SliceQueue
-from optimizer.solver.search import Search, tile_efficiency
+from optimizer.questions.architecture.bounds import depth_bounds
+from optimizer.questions.architecture.compiled import Compiler, symbol
+from optimizer.questions.architecture.listing import best_plans
+from optimizer.questions.architecture.oracle import metric_of, quantities_in_use, slice_plans
+from optimizer.questions.architecture.queue import SliceQueue
+from optimizer.questions.architecture.search import Search, tile_efficiency
+from optimizer.questions.architecture.space import Space, resolve
+from optimizer.questions.architecture.table import frame_table
 
 FEW_REQUESTS = {"minimize": "chips", "workload": samples.PROBLEM["workload"] | {"requests_per_s": 0.01}}
 """One chip does, whatever the plan: all plans are equal."""
@@ -137,7 +137,8 @@ def test_among_equal_plans_of_a_slice_tiles_decide_and_then_size() -> None:
 
 def test_equal_tiles_are_decided_by_the_smaller_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "optimizer.solver.search.tile_efficiency", lambda frame, a, f: np.zeros(np.shape(a.n_heads))
+        "optimizer.questions.architecture.search.tile_efficiency",
+        lambda frame, a, f: np.zeros(np.shape(a.n_heads)),
     )
     space = resolve(samples.problem(**FEW_REQUESTS))
     search = Search(space, space.rules, symbol("chips"), 1)

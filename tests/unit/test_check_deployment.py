@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import samples
 
-from optimizer.check_deployment import DeploymentCheck
-from optimizer.check_placement import nodes_for
+from optimizer.anatomy.placement import nodes_for
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
+from optimizer.questions.deployment.check import DeploymentCheck
 
 ROW: dict[str, Any] = {
     "mode": "aggregated",

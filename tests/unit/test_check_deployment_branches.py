@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import samples
 
-from optimizer.check_deployment import DeploymentCheck
-from optimizer.check_prices import Prices
 from optimizer.columns.deployment import PricedBy
 from optimizer.columns.replica_costs import replica_columns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.separated_costs import separated_columns
 from optimizer.columns.supply import Supply
+from optimizer.questions.deployment.check import DeploymentCheck
+from optimizer.questions.deployment.check_prices import Prices
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.deployment import ReplicaSpace, Traffic
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.check_fleet import FleetCheck
-from optimizer.columns.fleet import FleetColumns, Item
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
+from optimizer.questions.fleet.check import FleetCheck
+from optimizer.questions.fleet.columns import FleetColumns, Item
 
 ROW = {
     "tensor_parallel": 2,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import samples
 
-from optimizer.check_fleet import FleetCheck
-from optimizer.columns.fleet import FleetColumns, Item
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
+from optimizer.questions.fleet.check import FleetCheck
+from optimizer.questions.fleet.columns import FleetColumns, Item
 
 RED = Supply("red", None, 2.0, 700.0, 8, 80.0, None)
 BLUE = Supply("blue", None, 3.0, 500.0, 4, 40.0, None)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from optimizer import catalog
-from optimizer.check_pipeline import PipelineCheck
-from optimizer.columns.stages import StagePrices, setups_of
 from optimizer.columns.supply import supplies
+from optimizer.questions.pipeline.check import PipelineCheck
+from optimizer.questions.pipeline.columns import StagePrices, setups_of
+from optimizer.questions.pipeline.problem import PipelineProblem
+from optimizer.questions.pipeline.search import Found, evenly
 from optimizer.spec.deployment import Offer
-from optimizer.spec.pipeline import PipelineProblem
-from optimizer.studies.stage_search import Found, evenly
 
 H100, A100 = catalog.chip("nvidia-h100-sxm"), catalog.chip("nvidia-a100-80-sxm")
 STAGES = ((H100, 2), (H100, 2), (A100, 4))

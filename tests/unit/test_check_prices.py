@@ -11,12 +11,12 @@ import pytest
 import samples
 
 from optimizer import catalog
-from optimizer.check_deployment import DeploymentCheck
-from optimizer.check_prices import Prices
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.supply import Supply
-from optimizer.spec.deployment import DeploymentProblem
-from optimizer.studies.deploy_columns import prepare
+from optimizer.questions.deployment.check import DeploymentCheck
+from optimizer.questions.deployment.check_prices import Prices
+from optimizer.questions.deployment.columns import prepare
+from optimizer.questions.deployment.problem import DeploymentProblem
 
 FIGURES = (
     "chips",

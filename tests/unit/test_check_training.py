@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from optimizer import catalog
-from optimizer.check_training import check_training
 from optimizer.cost.collectives import reduce_scatter_s
 from optimizer.cost.training import messages
 from optimizer.cost.training.job import job
 from optimizer.cost.training.layout import layout_of
 from optimizer.cost.training.links import exchange_s
 from optimizer.cost.training.memory import expert_group, rank_parameters, training_memory
-from optimizer.solver.training import Counts, Lattice, Limits, search
+from optimizer.questions.training.check import check_training
+from optimizer.questions.training.problem import TrainingProblem
+from optimizer.questions.training.search import Counts, Lattice, Limits, search
 from optimizer.spec.training import TrainingSetup
-from optimizer.spec.training_problem import TrainingProblem
 
 LLAMA = catalog.model("meta-llama/Llama-3.1-8B")
 MIXTURE = catalog.model("Qwen/Qwen3-30B-A3B")

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import samples
 
-from optimizer.columns import table as tables
-from optimizer.columns.compiled import Compiler, FrameRules, pair_mask, pick, symbol
-from optimizer.columns.space import Space, resolve
-from optimizer.columns.table import frame_table, priced
 from optimizer.cost.frame import Slice
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.plugins import plugins
+from optimizer.questions.architecture import table as tables
+from optimizer.questions.architecture.compiled import Compiler, FrameRules, pair_mask, pick, symbol
+from optimizer.questions.architecture.space import Space, resolve
+from optimizer.questions.architecture.table import frame_table, priced
 from optimizer.scope import AnyOf, Bound, Relation, Scope
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ortools.sat.python import cp_model
 
-from optimizer.solver import cp_sat, engine, milp, model
-from optimizer.studies.solve import solve
+from optimizer.questions.architecture import model
+from optimizer.questions.architecture.solve import solve
+from optimizer.solver import cp_sat, engine, milp
 
 
 def both(build: Any) -> tuple[str, str]:

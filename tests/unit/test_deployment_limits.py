@@ -17,15 +17,17 @@ from rich.console import Console
 from optimizer import Variation, explain, frontier, perturb
 from optimizer.columns import replica_costs, separated_costs
 from optimizer.columns.replica_costs import UNPRICED
-from optimizer.report.deploy import report
-from optimizer.solver import deployment
+from optimizer.questions.deployment import programme as deployment
+from optimizer.questions.deployment import solve as deploy
+from optimizer.questions.deployment.columns import offered_by, prepare
+from optimizer.questions.deployment.least import least_chips, weights_gib
+from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.fleet import pricing as fleet_columns
+from optimizer.questions.fleet import solve as fleet
+from optimizer.questions.fleet.problem import FleetProblem
+from optimizer.questions.options import Options
+from optimizer.report.deployment import report
 from optimizer.solver.milp import Milp, Proved
-from optimizer.spec.deployment import DeploymentProblem
-from optimizer.spec.fleet import FleetProblem
-from optimizer.studies import deploy, fleet, fleet_columns
-from optimizer.studies.deploy_columns import offered_by, prepare
-from optimizer.studies.least_deployment import least_chips, weights_gib
-from optimizer.studies.solve import Options
 from optimizer.watch import Stopped, Watch
 
 PROBLEM: dict[str, Any] = {
@@ -213,8 +215,8 @@ def test_no_question_is_put_once_the_watch_is_over(name: str, monkeypatch: pytes
         asked_so_far.append(None)
         return deployment.optimum(*question, **more)
 
-    for module in ("deployment_search", "deploy_explain", "deployment_question"):
-        monkeypatch.setattr(f"optimizer.studies.{module}.optimum", counted)
+    for module in ("search", "explain", "question"):
+        monkeypatch.setattr(f"optimizer.questions.deployment.{module}.optimum", counted)
     for questions in (1, 2, 4, 7, 11):
         asked_so_far.clear()
         found = STUDIES[name](Options(cancelled=lambda n=questions: len(asked_so_far) >= n))

@@ -16,8 +16,8 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError, Unlimited
-from optimizer.solver import deployment
-from optimizer.solver.deployment import _Model, _status, optimum
+from optimizer.questions.deployment import programme as deployment
+from optimizer.questions.deployment.programme import _Model, _status, optimum
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.milp import Proved
 

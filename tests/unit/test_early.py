@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import samples
 
-from optimizer.columns.space import Space, resolve
-from optimizer.solver.early import coarse, ends, spread
+from optimizer.questions.architecture.early import coarse, ends, spread
+from optimizer.questions.architecture.space import Space, resolve
 
 CHIPS = ["nvidia-h100-sxm", "nvidia-a100-80-sxm", "nvidia-b200-sxm", "nvidia-l40s", "amd-mi300x"]
 WIDE: dict[str, Any] = {

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import slices
 
-from optimizer.columns.space import Kinds
 from optimizer.errors import InternalMismatch
+from optimizer.questions.architecture import equals
+from optimizer.questions.architecture.equals import Aim, chosen_among_equals
+from optimizer.questions.architecture.oracle import slice_plans
+from optimizer.questions.architecture.space import Kinds
 from optimizer.scope import Symbol
-from optimizer.solver import equals
-from optimizer.solver.equals import Aim, chosen_among_equals
-from optimizer.solver.oracle import slice_plans
 from optimizer.watch import UNWATCHED
 
 TIME = Symbol("time", "t", True, lambda at, q: q)

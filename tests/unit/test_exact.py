@@ -10,8 +10,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from optimizer.solver import exact
-from optimizer.solver.exact import Solved, _entering, maximise
+from optimizer.questions.fleet import exact
+from optimizer.questions.fleet.exact import Solved, _entering, maximise
 from optimizer.watch import Stopped, Watch
 
 Rows = list[list[int]]

@@ -8,11 +8,11 @@ import drawn
 import pytest
 
 import optimizer
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
-from optimizer.solver.oracle import brute_force
-from optimizer.solver.search import Search
-from optimizer.spec.problem import Problem
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.space import resolve
 
 OFF = dict.fromkeys(["aspect_ratio", "ffn_ratio", "attention_ratio", "kv_sharing"], False)
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optimizer.columns.fleet import FleetColumns, Item
 from optimizer.columns.replicas import FORMATS, Replicas
 from optimizer.columns.supply import Supply
-from optimizer.solver.fleet import plan_fleet
-from optimizer.solver.stages import Split, _nothing_faster, slowest_stage
+from optimizer.questions.fleet.columns import FleetColumns, Item
+from optimizer.questions.fleet.programme import plan_fleet
+from optimizer.questions.pipeline.programme import Split, _nothing_faster, slowest_stage
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 

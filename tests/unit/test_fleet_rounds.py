@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from test_fleet_rows import columns, item
 
-from optimizer.solver import fleet as fleet_module
+from optimizer.questions.fleet import programme as fleet_module
+from optimizer.questions.fleet.programme import FleetPlan, _Fleet, _Rounds, _together, plan_fleet
 from optimizer.solver.engine import SolveSettings
-from optimizer.solver.fleet import FleetPlan, _Fleet, _Rounds, _together, plan_fleet
 from optimizer.solver.milp import Proved
 from optimizer.watch import Progress, Stopped, Watch
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.columns.fleet import FleetColumns, Item
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
-from optimizer.solver import fleet as fleet_module
-from optimizer.solver.fleet import _Fleet, _tuned, plan_fleet
+from optimizer.questions.fleet import programme as fleet_module
+from optimizer.questions.fleet.columns import FleetColumns, Item
+from optimizer.questions.fleet.programme import _Fleet, _tuned, plan_fleet
+from optimizer.questions.fleet.shares import Worth
 from optimizer.solver.nodes import Part
-from optimizer.solver.shares import Worth
 from optimizer.watch import UNWATCHED
 
 SETUP: dict[str, Any] = {

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from optimizer.columns import fleet as columns
-from optimizer.columns.fleet import Item
 from optimizer.errors import InternalMismatch
+from optimizer.questions.fleet import columns
+from optimizer.questions.fleet import programme as solver
+from optimizer.questions.fleet import witness as fleet_witness
+from optimizer.questions.fleet.columns import Item
+from optimizer.questions.fleet.problem import FleetProblem
+from optimizer.questions.fleet.shares import Worth
+from optimizer.questions.fleet.solve import solve
+from optimizer.questions.options import Options
 from optimizer.report.fleet import report
-from optimizer.solver import fleet as solver
 from optimizer.solver.milp import Milp, Proved, prove
-from optimizer.solver.shares import Worth
-from optimizer.spec.fleet import FleetProblem
 from optimizer.spec.fleet_plan import FleetResult
-from optimizer.studies import fleet_witness
-from optimizer.studies.fleet import solve
-from optimizer.studies.solve import Options
 
 TABLE = """mode,chip,chips,requests_per_s,ttft_ms,tpot_ms,kv_dtype,size
 agg,nvidia-h100-sxm,1,1.0,100,10,bf16,short
@@ -151,7 +151,7 @@ def test_less_traffic_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) 
     def on_six(found: Any, goal: Any, bounds: Mapping[str, float], *more: Any) -> Any:
         return real(found, goal, {**bounds, "inventory:nvidia-h100-sxm": 6.0}, *more)
 
-    monkeypatch.setattr("optimizer.studies.fleet.plan_fleet", on_six)
+    monkeypatch.setattr("optimizer.questions.fleet.solve.plan_fleet", on_six)
     with pytest.raises(InternalMismatch, match="none is better"):
         solve(most(12))
 

@@ -17,9 +17,9 @@ import samples
 import yaml
 
 from optimizer import InputError, Options
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.report.json import to_json
-from optimizer.spec.deployment import DeploymentProblem
-from optimizer.spec.problem import Problem
 from optimizer.studies import journal as journal_module
 from optimizer.studies.asking import Questions
 from optimizer.studies.frontier import frontier

@@ -15,9 +15,10 @@ import samples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optimizer import InputError, catalog
+from optimizer import InputError
+from optimizer.questions import problems
+from optimizer.questions.architecture.problem import ArchitectureSpace, Problem
 from optimizer.spec.loading import MAX_BYTES, parse_yaml, read_yaml, validate
-from optimizer.spec.problem import ArchitectureSpace, Problem
 
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(20)
@@ -77,7 +78,7 @@ def test_deep_nesting(text: str) -> None:
     code = (
         "from optimizer.errors import InputError\n"
         "from optimizer.spec.loading import parse_yaml, validate\n"
-        "from optimizer.spec.problem import Problem\n"
+        "from optimizer.questions.architecture.problem import Problem\n"
         "try:\n"
         f"    validate(Problem, parse_yaml({DEEP[text]}, 'file.yaml'), 'file.yaml')\n"
         "except InputError as error:\n"
@@ -141,12 +142,12 @@ def test_binary_file(tmp_path: Path) -> None:
 def test_a_path_that_no_file_system_has() -> None:
     for name in ("/" + "x" * 5_000 + ".yaml", "./nul\x00byte.yaml"):
         with pytest.raises(InputError):
-            catalog.problem(name)
+            problems.load(name)
 
 
 def test_home_of_nobody() -> None:
     with pytest.raises(InputError):
-        catalog.problem("~nosuchuser/problem.yaml")
+        problems.load("~nosuchuser/problem.yaml")
 
 
 @pytest.mark.parametrize("data", [None, [], "text", 3, [1, 2]])

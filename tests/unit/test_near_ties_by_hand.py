@@ -13,11 +13,11 @@ import pytest
 import samples
 
 from optimizer import catalog
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import Space, resolve
-from optimizer.solver import near_ties as module
-from optimizer.solver.listing import best_plans
-from optimizer.solver.near_ties import near_ties, oddities, oddity_of
+from optimizer.questions.architecture import near_ties as module
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.listing import best_plans
+from optimizer.questions.architecture.near_ties import near_ties, oddities, oddity_of
+from optimizer.questions.architecture.space import Space, resolve
 from optimizer.spec.architecture import GroupedQueryAttention
 from optimizer.watch import UNWATCHED, Watch
 

@@ -16,14 +16,14 @@ import pytest
 import samples
 from sentences import SENTENCES
 
-from optimizer.columns.compiled import Compiler, symbol
-from optimizer.columns.space import Space, resolve
 from optimizer.cost.frame import Frame
 from optimizer.metrics import evaluate
-from optimizer.solver.listing import best_plans
-from optimizer.solver.oracle import all_values, brute_force
-from optimizer.solver.queue import SliceQueue
-from optimizer.solver.search import Search
+from optimizer.questions.architecture.compiled import Compiler, symbol
+from optimizer.questions.architecture.listing import best_plans
+from optimizer.questions.architecture.oracle import all_values, brute_force
+from optimizer.questions.architecture.queue import SliceQueue
+from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.space import Space, resolve
 
 METRICS = ("tpot_ms", "ttft_ms", "output_tokens_per_s", "n_params", "loss", "memory_gib", "train_usd")
 VALUES: dict[str, list[Any]] = {

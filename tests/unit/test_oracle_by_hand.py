@@ -12,11 +12,9 @@ import pytest
 import samples
 import slices
 
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
-from optimizer.scope import AllOf, AnyOf, Bound, Symbol
-from optimizer.solver import oracle as module
-from optimizer.solver.oracle import (
+from optimizer.questions.architecture import oracle as module
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.oracle import (
     all_values,
     blocks,
     brute_force,
@@ -25,6 +23,8 @@ from optimizer.solver.oracle import (
     quantities_in_use,
     slice_plans,
 )
+from optimizer.questions.architecture.space import resolve
+from optimizer.scope import AllOf, AnyOf, Bound, Symbol
 from optimizer.watch import Stopped, Watch
 
 INF = np.inf

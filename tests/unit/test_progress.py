@@ -7,12 +7,12 @@ import pytest
 import samples
 
 from optimizer import Options, Variation, enumerate_plans, explain, frontier, perturb, solve, sweep
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
 from optimizer.commands._output import sentence
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.listing import Unfinished, best_plans
+from optimizer.questions.architecture.space import resolve
+from optimizer.report.architecture import report
 from optimizer.report.enumerate import report as enumeration
-from optimizer.report.solve import report
-from optimizer.solver.listing import Unfinished, best_plans
 from optimizer.watch import Progress, Watch
 
 NAMES, STEPS = ("tpot_ms", "loss"), {"loss": 2e-5}

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimizer import InputError, catalog
-from optimizer.columns.space import resolve
+from optimizer import InputError
+from optimizer.questions import problems
+from optimizer.questions.architecture.space import resolve
+from optimizer.questions.kinds import kinds
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, System
 from optimizer.spec.engine import Engine
-from optimizer.spec.kinds import KINDS
 from optimizer.spec.quantity import EXAMPLES, UNITS, parse_count, parse_quantity, parse_time
 from optimizer.spec.training import TrainingSetup
 
@@ -183,7 +184,7 @@ def test_fields_of_counts_and_times_take_suffixes_and_others_show_the_spelling()
         "constraints.n_params_max": "8B",
         "deployment.host_ms": "300us",
     }
-    problem = catalog.problem("dense-8b-b200", changed)
+    problem = problems.load("dense-8b-b200", changed)
     assert problem.workload.input_tokens == 63_000
     assert problem.deployment.host_ms == 0.3
     values = resolve(problem).rules.values
@@ -198,7 +199,7 @@ def test_fields_of_counts_and_times_take_suffixes_and_others_show_the_spelling()
         ("architecture.gated_ffn", 1, "boolean"),
     ):
         with pytest.raises(InputError) as error:
-            catalog.problem("dense-8b-b200", {key: value})
+            problems.load("dense-8b-b200", {key: value})
         assert shown in str(error.value)
 
 
@@ -216,15 +217,15 @@ def test_fields_of_counts_and_times_take_suffixes_and_others_show_the_spelling()
     ],
 )
 def test_a_bound_is_a_number_that_plans_can_keep_or_miss(name: str, value: object, shown: str) -> None:
-    problem = catalog.problem("dense-8b-b200", {f"constraints.{name}": value})
+    problem = problems.load("dense-8b-b200", {f"constraints.{name}": value})
     with pytest.raises(InputError, match=shown):
         resolve(problem)
 
 
 def test_no_number_of_a_file_is_read_from_text_or_from_a_switch() -> None:
     """Every number and switch of every model that reads a file is strict, keys of mappings apart."""
-    kinds = [kind.load() for kind in KINDS]
-    for model in (*kinds, Chip, System, Engine, Architecture, TrainingSetup):
+    models = [kind.load() for kind in kinds().values()]
+    for model in (*models, Chip, System, Engine, Architecture, TrainingSetup):
         stack: list[Any] = [model.__pydantic_core_schema__]
         while stack:
             node = stack.pop()

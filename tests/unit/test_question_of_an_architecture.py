@@ -3,8 +3,8 @@
 import pytest
 import samples
 
-from optimizer.studies.architecture_question import ArchitectureQuestion
-from optimizer.studies.question import Ask
+from optimizer.questions.architecture.question import ArchitectureQuestion
+from optimizer.questions.question import Ask
 
 
 @pytest.mark.parametrize("batch", [None, [16], [16, 32]])

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import samples
 
-from optimizer.columns import space as space_module
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import Space, resolve
 from optimizer.errors import InternalMismatch
-from optimizer.solver import queue as module
-from optimizer.solver.oracle import slice_plans
-from optimizer.solver.queue import SliceQueue, _Cell, _edge, _Entry, is_below
+from optimizer.questions.architecture import queue as module
+from optimizer.questions.architecture import space as space_module
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.oracle import slice_plans
+from optimizer.questions.architecture.queue import SliceQueue, _Cell, _edge, _Entry, is_below
+from optimizer.questions.architecture.space import Space, resolve
 from optimizer.watch import Stopped, Watch
 
 INF = np.inf
@@ -368,7 +368,7 @@ def test_a_frame_that_the_rules_leave_nothing_of_has_no_columns(
 
 
 def test_columns_of_many_depths_come_in_runs(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optimizer.columns.table._CELLS", 1)
+    monkeypatch.setattr("optimizer.questions.architecture.table._CELLS", 1)
     own = queue(space)
     assert [table.depths.tolist() for table, _ in own.priced(3)] == [[16], [20]]
     found = own._price(_Entry(0.0, 3, 0), INF)

@@ -10,7 +10,10 @@ from rich.console import Console
 
 from optimizer import catalog, load_problem
 from optimizer import solve as front_door
-from optimizer.report import catalogues, deploy, frontier, perturb, solve, sweep
+from optimizer.questions import problems
+from optimizer.report import architecture as solve
+from optimizer.report import catalogues, frontier, perturb, sweep
+from optimizer.report import deployment as deploy
 from optimizer.report.fitting import new_table
 from optimizer.studies import frontier as frontiers
 from optimizer.studies import perturb as perturbing
@@ -33,7 +36,7 @@ def flat(what: Any) -> str:
 
 @pytest.fixture(scope="module")
 def chat():
-    return front_door(catalog.problem("llama-70b-mi300x"))
+    return front_door(problems.load("llama-70b-mi300x"))
 
 
 def test_an_unmeasured_chip_is_said_beside_the_headline(chat) -> None:
@@ -44,7 +47,7 @@ def test_an_unmeasured_chip_is_said_beside_the_headline(chat) -> None:
 
 
 def test_a_measured_chip_and_one_that_is_not_used_need_no_caution() -> None:
-    result = front_door(catalog.problem("llama-70b-cheapest-mix"))
+    result = front_door(problems.load("llama-70b-cheapest-mix"))
     assert "amd-mi300x" not in [pool.chip for pool in result.deployment.pools]
     said = {row.name: row for row in result.assumptions}
     assert "assumed" in said["amd-mi300x efficiency"].value
@@ -169,7 +172,7 @@ def test_a_deployment_says_how_much_there_is_to_spare(chat) -> None:
 
 @pytest.mark.parametrize("name", ["dense-1b-b200", "llama-70b-chat", "llama-70b-training-deadline"])
 def test_answers_print_in_a_line_and_as_tables(name) -> None:
-    result = front_door(catalog.problem(name))
+    result = front_door(problems.load(name))
     assert len(repr(result)) < 200
     assert result.status in repr(result)
     assert "<table>" in result._repr_html_()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimizer.studies.rounding import outward
+from optimizer.search.rounding import outward
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from optimizer import InputError, catalog
 from optimizer.commands._arguments import overrides
+from optimizer.questions.architecture.problem import Problem
 from optimizer.spec.loading import MAX_BYTES, MAX_VALUES, parse_yaml, validate
-from optimizer.spec.problem import Problem
 from optimizer.spec.scalars import decimal
 
 TRAPS = {

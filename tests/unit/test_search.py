@@ -13,18 +13,19 @@ import numpy as np
 import pytest
 import samples
 
-import optimizer.solver.queue as queue_module
-import optimizer.solver.search as search_module
+import optimizer.questions.architecture.queue as queue_module
+import optimizer.questions.architecture.search as search_module
 from optimizer import InputError, InternalMismatch, Options, catalog, solve
-from optimizer.columns.compiled import symbol
-from optimizer.columns.floors import Floors
-from optimizer.columns.space import resolve
 from optimizer.metrics import evaluate
+from optimizer.questions import problems
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.equals import chosen_among_equals
+from optimizer.questions.architecture.floors import Floors
+from optimizer.questions.architecture.model import SliceModel
+from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.space import resolve
 from optimizer.report.json import to_json
 from optimizer.solver.engine import Solve
-from optimizer.solver.equals import chosen_among_equals
-from optimizer.solver.model import SliceModel
-from optimizer.solver.oracle import brute_force
 from optimizer.watch import Stopped
 
 BOUNDED = {"constraints": {"loss_max": 2.22, "memory_gib_max": 7.5}}
@@ -228,7 +229,7 @@ def test_every_catalogue_model_can_be_fixed() -> None:
 
 
 def test_a_limit_of_no_time_gives_no_proof() -> None:
-    result = solve(catalog.problem("dense-8b-b200"), Options(time_limit_s=1e-9))
+    result = solve(problems.load("dense-8b-b200"), Options(time_limit_s=1e-9))
     assert result.status in ("feasible", "unknown")
     assert not result.certificate.confirmed_by
     assert result.conflict is None

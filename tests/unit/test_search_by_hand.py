@@ -14,20 +14,16 @@ import samples
 import slices
 
 from optimizer.blocks.operators import Gemm
-from optimizer.columns.bounds import DepthBounds, depth_bounds
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
-from optimizer.columns.table import FrameTable
 from optimizer.cost.quantisation import gemm_efficiency
 from optimizer.errors import InternalMismatch
-from optimizer.scope import Bound, Symbol
-from optimizer.solver import search as module
-from optimizer.solver.early import Coarse
-from optimizer.solver.engine import Solve
-from optimizer.solver.model import SliceModel
-from optimizer.solver.oracle import SlicePlans, slice_plans
-from optimizer.solver.queue import QueuedSlice
-from optimizer.solver.search import (
+from optimizer.questions.architecture import search as module
+from optimizer.questions.architecture.bounds import DepthBounds, depth_bounds
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.early import Coarse
+from optimizer.questions.architecture.model import SliceModel
+from optimizer.questions.architecture.oracle import SlicePlans, slice_plans
+from optimizer.questions.architecture.queue import QueuedSlice
+from optimizer.questions.architecture.search import (
     Candidate,
     Counts,
     Outcome,
@@ -36,6 +32,10 @@ from optimizer.solver.search import (
     _wanted,
     tile_efficiency,
 )
+from optimizer.questions.architecture.space import resolve
+from optimizer.questions.architecture.table import FrameTable
+from optimizer.scope import Bound, Symbol
+from optimizer.solver.engine import Solve
 from optimizer.watch import Progress, Stopped, Watch
 
 INF = np.inf
@@ -144,7 +144,7 @@ def test_keys_of_pairs_are_of_those_in_the_parameter_window(sense: int) -> None:
 def test_kinds_that_are_left_are_those_of_better_plans(
     pairs_at_once: int, sense: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("optimizer.solver.oracle._PAIRS", pairs_at_once)
+    monkeypatch.setattr("optimizer.questions.architecture.oracle._PAIRS", pairs_at_once)
     monkeypatch.setattr(module, "_KINDS", 1)
     own = table(costs=(7.0, [1.0, 1.0, 4.0, 9.0, 9.0], [10.0, 10.0, 32.0, 32.0]))
     bounds = depth_bounds(own, slices.Q, sense)
@@ -526,7 +526,7 @@ def test_parts_come_first_in_a_wide_space_only(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Search, "_early", lambda self: called.append(True))
     problem = resolve(samples.problem())
     for frames, wide in ((problem.n_frames, False), (problem.n_frames - 1, True)):
-        monkeypatch.setattr("optimizer.columns.space._FRAMES", frames)
+        monkeypatch.setattr("optimizer.questions.architecture.space._FRAMES", frames)
         called.clear()
         Search(problem, problem.rules, symbol("tpot_ms"), 1).run()
         assert bool(called) is wide

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import slices
 
-from optimizer.columns.table import FrameTable
 from optimizer.errors import InternalMismatch
+from optimizer.questions.architecture.search import require_bound
+from optimizer.questions.architecture.table import FrameTable
+from optimizer.questions.architecture.witness import _Look, look_again
 from optimizer.scope import Bound, Symbol
-from optimizer.solver.search import require_bound
-from optimizer.solver.witness import _Look, look_again
 from optimizer.watch import UNWATCHED, Watch
 
 INF = np.inf

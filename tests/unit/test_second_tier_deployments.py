@@ -7,11 +7,11 @@ import pytest
 
 from optimizer import Setup, catalog
 from optimizer.anatomy.second_tier import estimate_two_tier
-from optimizer.check_deployment import DeploymentCheck
 from optimizer.columns.replica_costs import replica_columns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError
+from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
 
 LLAMA, GH200 = "meta-llama/Llama-3.3-70B-Instruct", "nvidia-gh200-96"

@@ -8,7 +8,6 @@ import pytest
 import samples
 
 from optimizer import catalog
-from optimizer.check_deployment import DeploymentCheck
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replica_costs import replica_columns
 from optimizer.columns.replicas import Replicas
@@ -16,7 +15,8 @@ from optimizer.columns.separated_costs import separated_columns
 from optimizer.columns.supply import Supply, supplies
 from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, step_s
 from optimizer.errors import InputError
-from optimizer.solver.deployment import optimum
+from optimizer.questions.deployment.check import DeploymentCheck
+from optimizer.questions.deployment.programme import optimum
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
 
 PLAIN: dict[str, Any] = {

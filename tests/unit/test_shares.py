@@ -11,8 +11,8 @@ from random import Random
 
 import pytest
 
-from optimizer.solver import shares
-from optimizer.solver.shares import Worth, _Programme, _reason, carried, carried_in_floats
+from optimizer.questions.fleet import shares
+from optimizer.questions.fleet.shares import Worth, _Programme, _reason, carried, carried_in_floats
 
 A, P, D = (0, 0), (1, 0), (2, 0)
 PHASES = {A: "aggregated", P: "prefill", D: "decode"}

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from optimizer.check_deployment import DeploymentCheck
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
-from optimizer.solver.deployment import Packed, optimum
+from optimizer.questions.deployment.check import DeploymentCheck
+from optimizer.questions.deployment.programme import Packed, optimum
 
 ROW: dict[str, Any] = {
     "mode": "aggregated", "chip": "red", "tensor_parallel": 1, "pipeline_parallel": 1, "expert_parallel": 1,

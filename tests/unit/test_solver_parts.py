@@ -16,19 +16,21 @@ import numpy as np
 import pytest
 import samples
 
-from optimizer.check_placement import nodes_for
-from optimizer.columns.compiled import symbol
-from optimizer.columns.space import resolve
+from optimizer.anatomy.placement import nodes_for
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
+from optimizer.questions.architecture import listing
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.listing import best_plans
+from optimizer.questions.architecture.oracle import SlicePlans, all_values
+from optimizer.questions.architecture.space import resolve
+from optimizer.questions.deployment import knapsack
 from optimizer.scope import Symbol
-from optimizer.solver import knapsack, listing, milp
+from optimizer.solver import milp
 from optimizer.solver.engine import SolveSettings
-from optimizer.solver.listing import best_plans
 from optimizer.solver.mathopt import Proposal
 from optimizer.solver.milp import Milp, Row, prove
 from optimizer.solver.nodes import Part, _steps, added, pack_nodes
-from optimizer.solver.oracle import SlicePlans, all_values
 
 # Programmes.
 

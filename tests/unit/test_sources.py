@@ -19,8 +19,9 @@ import yaml
 from optimizer import InputError, catalog, load_problem, read_problem, solve
 from optimizer.cli import main
 from optimizer.errors import OddInput
+from optimizer.questions import problems
+from optimizer.questions.kinds import kinds
 from optimizer.references import FIELDS, linked
-from optimizer.spec.kinds import KINDS
 from optimizer.spec.loading import read_yaml
 
 CHIP = samples.CHIP | {"name": "made-up", "usd_per_chip_hour": 2.0}
@@ -173,10 +174,10 @@ def test_a_model_folder_is_beside_the_problem(folder) -> None:
 
 
 def test_what_was_changed_is_said_beside_the_question() -> None:
-    changed = catalog.problem("dense-8b-b200", {"hardware": "h100", "workload.batch": 4})
-    plain = catalog.problem("dense-8b-b200").question
+    changed = problems.load("dense-8b-b200", {"hardware": "h100", "workload.batch": 4})
+    plain = problems.load("dense-8b-b200").question
     assert changed.question == f'{plain} (asked with hardware="h100", workload.batch=4)'
-    assert catalog.problem("dense-8b-b200", {"question": "Mine?"}).question == "Mine?"
+    assert problems.load("dense-8b-b200", {"question": "Mine?"}).question == "Mine?"
 
 
 def test_the_vocabulary_is_the_baselines_where_it_is_not_given() -> None:
@@ -197,7 +198,7 @@ def test_the_vocabulary_is_the_baselines_where_it_is_not_given() -> None:
 def test_every_field_that_names_something_is_linked() -> None:
     """A new field that names a chip, a model, an engine or a table must be in the table of them."""
     named = {"hardware", "architecture", "baseline", "train_model", "engine", "performance_table", "chip"}
-    for kind in KINDS:
+    for kind in kinds().values():
         schema = kind.load().model_json_schema()
         for path, _ in leaves(schema, schema, ()):
             if path[-1] in named and "documents" not in path and path != ("setup", "engine"):
@@ -411,4 +412,4 @@ def test_the_command_says_it_once(tmp_path: Path, capsys) -> None:
 def test_a_shipped_problem_reads_as_a_document() -> None:
     for name, path in catalog.problem_files().items():
         read = read_problem(read_yaml(path))
-        assert read.model_copy(update={"documents": catalog.problem(name).documents}) == catalog.problem(name)
+        assert read.model_copy(update={"documents": problems.load(name).documents}) == problems.load(name)

@@ -9,9 +9,9 @@ import pytest
 import samples
 
 from optimizer import catalog
-from optimizer.columns import space as spaces
-from optimizer.columns.space import Space, resolve
 from optimizer.errors import InputError
+from optimizer.questions.architecture import space as spaces
+from optimizer.questions.architecture.space import Space, resolve
 
 LATTICE: dict[str, Any] = samples.SPACE | {
     "d_model": [1024, 2048], "n_layers": [8, 16, 20], "d_head": [64, 128], "tied_embeddings": True,

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from optimizer.solver.stages import Split, _nothing_faster, slowest_stage
+from optimizer.questions.pipeline.programme import Split, _nothing_faster, slowest_stage
 
 UNLIMITED = [99, 99]
 

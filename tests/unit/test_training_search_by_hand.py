@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from optimizer import catalog
-from optimizer.columns.training_lattice import Domains
 from optimizer.cost.training.flops import forward_flops
 from optimizer.errors import InternalMismatch
-from optimizer.solver import training as module
-from optimizer.solver.training import (
+from optimizer.questions.training import search as module
+from optimizer.questions.training.lattice import Domains
+from optimizer.questions.training.problem import TrainingProblem
+from optimizer.questions.training.search import (
     Cell,
     Counts,
     Found,
@@ -28,7 +29,6 @@ from optimizer.solver.training import (
     witness,
 )
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.training_problem import TrainingProblem
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 
 INF = np.inf

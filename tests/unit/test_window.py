@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.columns.window import Grid, intervals, largest, lowest, meets, tolerance
 from optimizer.cost.frame import Slice
+from optimizer.questions.architecture.window import Grid, intervals, largest, lowest, meets, tolerance
 from optimizer.scope import Bound, Symbol
 
 INF = np.inf

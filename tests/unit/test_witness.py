@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import samples
 
-import optimizer.solver.queue as queue_module
-from optimizer import InternalMismatch, catalog, frontier, solve
-from optimizer.columns.floors import Floors
-from optimizer.columns.space import resolve
-from optimizer.solver import witness
+import optimizer.questions.architecture.queue as queue_module
+from optimizer import InternalMismatch, frontier, solve
+from optimizer.questions import problems
+from optimizer.questions.architecture import witness
+from optimizer.questions.architecture.floors import Floors
+from optimizer.questions.architecture.space import resolve
 
 BATCHES = {"deployment": {"batch": {"min": 1, "max": 140}}}
 NO_PLAN = {"constraints": {"tpot_ms_max": 1e-3}}
@@ -52,7 +53,7 @@ def spoil_columns(monkeypatch: pytest.MonkeyPatch, factor: float, width: int) ->
 @pytest.fixture(scope="module")
 def width() -> int:
     """The optimum's, of the shipped 8B problem."""
-    return solve(catalog.problem("dense-8b-b200")).architecture.d_model
+    return solve(problems.load("dense-8b-b200")).architecture.d_model
 
 
 @pytest.mark.parametrize("factor", [1.22, 1.05, np.inf])
@@ -61,7 +62,7 @@ def test_floors_too_high_at_the_optimums_width(
 ) -> None:
     spoil_floors(monkeypatch, factor, [width])
     with pytest.raises(InternalMismatch, match="no answer is given"):
-        solve(catalog.problem("dense-8b-b200"))
+        solve(problems.load("dense-8b-b200"))
 
 
 @pytest.mark.parametrize("factor", [1.22, np.inf])
@@ -70,15 +71,15 @@ def test_bounds_of_slices_too_high_at_the_optimums_width(
 ) -> None:
     spoil_columns(monkeypatch, factor, width)
     with pytest.raises(InternalMismatch, match="no answer is given"):
-        solve(catalog.problem("dense-8b-b200"))
+        solve(problems.load("dense-8b-b200"))
 
 
 def test_floors_too_high_elsewhere(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """The answer would be right; the bound that stands for a proof is not."""
-    others = [w for w in catalog.problem("dense-8b-b200").architecture.d_model if w > width]
+    others = [w for w in problems.load("dense-8b-b200").architecture.d_model if w > width]
     spoil_floors(monkeypatch, 3.0, others)
     with pytest.raises(InternalMismatch, match="its floor"):
-        solve(catalog.problem("dense-8b-b200"))
+        solve(problems.load("dense-8b-b200"))
 
 
 def test_a_floor_above_a_plan_of_an_opened_frame(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,14 +98,14 @@ def test_floors_too_high_in_a_study_of_many(monkeypatch: pytest.MonkeyPatch) -> 
 def test_floors_that_call_everything_empty(monkeypatch: pytest.MonkeyPatch, problem: Any) -> None:
     """Also with more frames than are all priced again."""
     spoil_floors(monkeypatch, np.inf)
-    monkeypatch.setattr("optimizer.solver.search.coarse", lambda space: ())
-    monkeypatch.setattr("optimizer.studies.solve.FEW_WITHOUT_PLAN", 100)
+    monkeypatch.setattr("optimizer.questions.architecture.search.coarse", lambda space: ())
+    monkeypatch.setattr("optimizer.questions.architecture.solve.FEW_WITHOUT_PLAN", 100)
     with pytest.raises(InternalMismatch, match="without them"):
         solve(problem)
 
 
 def test_the_certificate_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optimizer.studies.solve.FEW_WITHOUT_PLAN", 100)
+    monkeypatch.setattr("optimizer.questions.architecture.solve.FEW_WITHOUT_PLAN", 100)
     few = solve(samples.problem()).certificate
     assert few.witnesses.all_frames
     assert few.witnesses.frames_priced == few.witnesses.frames_left_out <= few.frames
@@ -126,4 +127,4 @@ def test_the_sample_follows_from_the_seed() -> None:
 
 def test_a_wide_space_is_one_that_takes_long_to_bound() -> None:
     assert resolve(samples.problem(**WIDE)).wide
-    assert not resolve(catalog.problem("dense-8b-b200")).wide
+    assert not resolve(problems.load("dense-8b-b200")).wide

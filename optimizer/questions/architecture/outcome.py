@@ -1,0 +1,118 @@
+"""From a search's outcome to the parts of a result: the plan, its baseline, what the lattice assumes."""
+
+from optimizer.anatomy.check import check
+from optimizer.anatomy.replica import deployment
+from optimizer.columns.rules import baseline_frame, lattice_only, split_bound
+from optimizer.cost.frame import Frame
+from optimizer.cost.quantities import (
+    QUANTITIES,
+)
+from optimizer.errors import InternalMismatch
+from optimizer.metrics import metric
+from optimizer.questions.architecture.search import Candidate
+from optimizer.questions.architecture.space import TAKEN_FROM_BASELINE, Space
+from optimizer.spec.architecture import Architecture, DenseFeedForward, GroupedQueryAttention
+from optimizer.spec.plan import (
+    Assumption,
+    Baseline,
+    DenseDimensions,
+    Plan,
+)
+
+_SAME = 1e-9
+
+
+def architecture_of(space: Space, best: Candidate) -> Architecture:
+    """The architecture a candidate stands for."""
+    attention, ffn = space.attention.take(best.attention), space.ffn.take(best.ffn)
+    return space.architecture_of(best.frame, best.n_layers, attention, ffn)
+
+
+def plan_of(space: Space, best: Candidate) -> Plan:
+    """A candidate as a plan, recomputed and checked by `check`; a plan that fails is no answer."""
+    architecture = architecture_of(space, best)
+    checked = check(best.frame, architecture, space.rules)
+    if checked.broken:
+        raise InternalMismatch(
+            f"the plan found breaks {', '.join(checked.broken)} when recomputed; no answer is given"
+        )
+    value = best.sense * best.key
+    if abs(checked.metrics[best.metric] - value) > _SAME * abs(value):
+        raise InternalMismatch(
+            f"the search found {best.metric} {value:.9g}, the cost model "
+            f"{checked.metrics[best.metric]:.9g} for the same plan; no answer is given"
+        )
+    dims = dimensions(best.frame, architecture)
+    return Plan(architecture=dims, deployment=deployment(best.frame), metrics=checked.metrics)
+
+
+def dimensions(frame: Frame, architecture: Architecture) -> DenseDimensions:
+    """The dimensions of an architecture of the dense family with one kind of layer."""
+    mixer, ffn = architecture.first.mixer, architecture.first.ffn
+    if not isinstance(mixer, GroupedQueryAttention) or not isinstance(ffn, DenseFeedForward):
+        raise TypeError(f"{architecture.name} is not of the dense family")
+    n_params = round(QUANTITIES["n_params"].total(frame, architecture))
+    return DenseDimensions(
+        n_layers=architecture.n_layers,
+        d_model=architecture.d_model,
+        n_heads=mixer.n_heads,
+        n_kv_heads=mixer.n_kv_heads,
+        d_head=mixer.d_head,
+        d_ff=ffn.d_ff,
+        vocab_size=architecture.vocab_size,
+        tied_embeddings=architecture.tied_embeddings,
+        n_params=n_params,
+        n_active_params=n_params,
+    )
+
+
+def baseline_of(space: Space, frame: Frame, metrics: dict[str, float]) -> Baseline | None:
+    """The baseline in the plan's place: same chip, split, formats and traffic."""
+    model = space.baseline
+    if model is None:
+        return None
+    own = baseline_frame(frame, model)
+    shaping = [] if model.plain else [name for name in space.rules.values if lattice_only(name)]
+    checked = check(own, model, space.rules.without(*shaping))
+    return Baseline(
+        name=model.name,
+        dimensions=dimensions(own, model) if model.plain else None,
+        metrics=checked.metrics,
+        difference={
+            name: metrics[name] - value for name, value in checked.metrics.items() if name in metrics
+        },
+        keeps_constraints=not checked.broken,
+        breaks=checked.broken,
+    )
+
+
+def vocabulary_of(space: Space) -> tuple[Assumption, ...]:
+    """The vocabulary, where the problem leaves it out: its baseline's, or the default."""
+    asked = space.problem.architecture
+    if isinstance(asked, str) or not set(TAKEN_FROM_BASELINE) - asked.model_fields_set:
+        return ()
+    own = space.architecture
+    tied = "one table for both ends" if own.tied_embeddings else "a table for each end"
+    source = f"the baseline's, {space.baseline.name}" if space.baseline else "default of archsat"
+    return (Assumption(name="vocabulary", value=f"{own.vocab_size} tokens, {tied}", source=source),)
+
+
+def unseen_by_the_loss(space: Space) -> tuple[Assumption, ...]:
+    """The free dimensions that the loss proxy cannot see, where the loss decides anything."""
+    asked = {name for name, _ in space.problem.objectives} | {split_bound(r)[0] for r in space.rules.values}
+    free = [n for n in ("n_heads", "n_kv_heads", "d_head", "d_ff") if len(getattr(space.architecture, n)) > 1]
+    if "loss" not in asked or not free:
+        return ()
+    return (
+        Assumption(
+            name="loss proxy",
+            value=f"does not see {', '.join(free)} but by their parameters: speed and rules chose them",
+            source="docs/quality.md",
+            caveat=True,
+        ),
+    )
+
+
+def unit(name: str) -> str:
+    """Unit of a metric."""
+    return str(metric(name).UNIT)

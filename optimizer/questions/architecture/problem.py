@@ -1,0 +1,116 @@
+"""A problem file: what is free, what is fixed, what must hold, what is wanted."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
+
+from optimizer.spec.base import Strict
+from optimizer.spec.documents import Documents
+from optimizer.spec.domains import Domain, HostMs, Positive, Range, choices
+from optimizer.spec.dtypes import KvDtype, WeightDtype
+from optimizer.spec.engine import EngineName
+from optimizer.spec.quantity import Count, Tokens, TrainingTokens
+from optimizer.spec.training import TrainingSection
+from optimizer.spec.values import RequestsPerS
+
+
+class ArchitectureSpace(Strict):
+    """The lattice of a family: every dimension left out has the domain given here."""
+
+    family: Literal["dense"] = "dense"
+    n_params: Count | None = None
+    n_params_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    vocab_size: Positive = 128256
+    tied_embeddings: StrictBool = False
+    d_model: Domain = Range(min=512, max=16384, multiple_of=64).values()
+    n_layers: Domain = Range(min=4, max=160).values()
+    n_heads: Domain = Range(min=1, max=256).values()
+    n_kv_heads: Domain = Range(min=1, max=64).values()
+    d_head: Domain = (64, 128, 256)
+    d_ff: Domain = Range(min=1024, max=65536, multiple_of=64).values()
+    gated_ffn: StrictBool = True
+    ffn_bias: StrictBool = False
+    qkv_bias: StrictBool = False
+    output_bias: StrictBool = False
+    qk_norm: StrictBool = False
+    n_norms: Annotated[int, Field(ge=0, le=8)] = 2
+    norm_bias: StrictBool = False
+    position_embeddings: Annotated[int, Field(ge=0, le=10**7)] = 0
+    attention_window: Positive | None = None
+
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """The least and the most parameters; None if no number is asked for."""
+        if self.n_params is None:
+            return None
+        return self.n_params * (1 - self.n_params_tolerance), self.n_params * (1 + self.n_params_tolerance)
+
+
+def _architecture_kind(value: Any) -> str:
+    return "a model" if isinstance(value, str) else "a lattice"
+
+
+AnyArchitecture = Annotated[
+    Annotated[ArchitectureSpace, Tag("a lattice")] | Annotated[str, Tag("a model")],
+    Discriminator(_architecture_kind),
+]
+
+
+class DeploymentSpace(Strict):
+    """How a replica may run. Every field takes one value or a list to choose from."""
+
+    tensor_parallel: Domain = (1,)
+    weight_dtype: choices(WeightDtype) = ("bf16",)  # type: ignore[valid-type]
+    kv_dtype: choices(KvDtype) = ("bf16",)  # type: ignore[valid-type]
+    batch: Domain | None = None
+    engine: EngineName = "trtllm"
+    """An engine profile: one that ships, or a file of yours."""
+    host_ms: HostMs | None = None
+    """In place of the engine's own."""
+    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
+
+
+class Workload(Strict):
+    """The traffic a replica serves."""
+
+    input_tokens: Tokens
+    output_tokens: Tokens
+    batch: Positive = 1
+    """Sequences decoded together on a replica, where the deployment does not choose it."""
+    requests_per_s: RequestsPerS | None = None
+    """Traffic to serve with as many replicas as it takes: what chips, usd_per_hour and power_w are about."""
+
+
+class Problem(Strict):
+    """One question."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    question: str = ""
+    documents: Documents = Documents()
+    architecture: AnyArchitecture
+    hardware: choices(str)  # type: ignore[valid-type]
+    deployment: DeploymentSpace = DeploymentSpace()
+    workload: Workload
+    training_tokens: TrainingTokens = 15 * 10**12
+    training: TrainingSection | None = None
+    baseline: str | None = None
+    minimize: choices(str) | None = None  # type: ignore[valid-type]
+    maximize: choices(str) | None = None  # type: ignore[valid-type]
+    constraints: dict[str, Any] = {}
+    near_ties: Annotated[float, Field(ge=0, le=0.1)] = 0.0025
+    """Plans whose first objective is within this share of the optimum are as good to the cost model."""
+    prefer: Literal["conventional"] | None = None
+    """Which of the near-ties is the answer; without it the optimum itself."""
+
+    @model_validator(mode="after")
+    def _one_objective(self) -> "Problem":
+        if (self.minimize is None) == (self.maximize is None):
+            raise ValueError("give either minimize or maximize, with one metric or a list of them")
+        return self
+
+    @property
+    def objectives(self) -> tuple[tuple[str, int], ...]:
+        """(metric, +1 to minimise or -1 to maximise), the most important first."""
+        if self.minimize is not None:
+            return tuple((name, 1) for name in self.minimize)
+        return tuple((name, -1) for name in self.maximize or ())

@@ -1,0 +1,383 @@
+"""The space of a problem: frames x depths x attention kinds x feed-forward kinds, and the rules on it.
+
+A frame fixes what all layers share. A slice is a frame at one depth; inside a slice a plan is one
+attention kind and one feed-forward kind, and every additive quantity is linear in that choice.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from optimizer import catalog
+from optimizer.columns.rules import Reference, Rules, resolve_rules
+from optimizer.cost.collectives import connected, group_of
+from optimizer.cost.frame import Frame
+from optimizer.cost.training.quantity import TrainingRun
+from optimizer.errors import InputError
+from optimizer.questions.architecture.kept import Kept
+from optimizer.questions.architecture.problem import ArchitectureSpace, DeploymentSpace, Problem
+from optimizer.spec.architecture import Architecture, Block, DenseFeedForward
+from optimizer.spec.architecture import GroupedQueryAttention as Gqa
+from optimizer.spec.chip import Chip
+from optimizer.spec.engine import Engine
+from optimizer.spec.training import TrainingSetup
+
+_FRAMES, _KINDS_IN_WIDTHS = 20_000, 2**23
+_PART_KINDS, _PART_CELLS = 2**24, 2**17
+"""Kinds (times widths) and cells (widths x depths) bounded at once at most."""
+_MASKS_KEPT, _CELLS_KEPT, _KINDS_KEPT = 2**27, 2**23, 2**24
+"""Room for what is kept between searches: bytes of masks, cells of 20 to 30 bytes, prices of 8 bytes."""
+MOST_KINDS = 2**21
+"""Kinds of attention that a lattice may have; each takes a hundred bytes or so in every frame at hand."""
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Layer kinds as arrays of equal length; flags hold for all of them."""
+
+    def take(self, rows: Any) -> Any:
+        """The kinds of these rows (an index array, a mask, or one index)."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: a[rows] for name, a in arrays.items() if isinstance(a, np.ndarray)})
+
+    def __len__(self) -> int:
+        return next(len(v) for v in vars(self).values() if isinstance(v, np.ndarray))
+
+
+@dataclass(frozen=True)
+class AttentionKinds(Kinds):
+    """Kinds of attention: n_heads, n_kv_heads, d_head of shape (A,)."""
+
+    n_heads: Any
+    n_kv_heads: Any
+    d_head: Any
+    attention_window: int | None
+    qkv_bias: bool
+    output_bias: bool
+    qk_norm: bool
+    kind: str = "gqa"
+
+
+@dataclass(frozen=True)
+class FfnKinds(Kinds):
+    """Kinds of feed-forward network: d_ff of shape (F,), ascending."""
+
+    d_ff: Any
+    gated_ffn: bool
+    ffn_bias: bool
+    kind: str = "dense_ffn"
+
+
+@dataclass(frozen=True)
+class Space:
+    """Everything a study needs of a problem, resolved against the catalogue."""
+
+    problem: Problem
+    architecture: ArchitectureSpace
+    chips: tuple[Chip, ...]
+    baseline: Architecture | None
+    engine: Engine
+    depths: np.ndarray
+    attention: AttentionKinds
+    ffn: FfnKinds
+    rules: Rules
+    training: TrainingRun | None = None
+    memo: dict[str, dict[Any, Any]] = field(
+        default_factory=lambda: _memo(), init=False, compare=False, repr=False
+    )
+    """What searches over this space have worked out about its dimensions, for the next search. It belongs to
+    the space, so to whoever resolved it: one thread at a time."""
+
+    def settings(self) -> Iterator[Frame]:
+        """All settings, in a fixed order."""
+        return map(self.setting, range(self.n_settings))
+
+    def setting(self, number: int) -> Frame:
+        """Frames with all values of d_model at once, as an array: one per chip, split, format and batch."""
+        p, a = self.problem, self.architecture
+        family, batch = divmod(number, len(self.batches))
+        chip, t, weight, kv = self._families[family]
+        return Frame(
+            chip=chip,
+            tensor_parallel=t,
+            batch=self.batches[batch],
+            weight_dtype=weight,
+            kv_dtype=kv,
+            d_model=self._widths,
+            vocab_size=a.vocab_size,
+            tied_embeddings=a.tied_embeddings,
+            input_tokens=p.workload.input_tokens,
+            output_tokens=p.workload.output_tokens,
+            training_tokens=float(p.training_tokens),
+            engine=self.engine,
+            requests_per_s=p.workload.requests_per_s,
+            position_embeddings=a.position_embeddings,
+            n_norms=a.n_norms,
+            norm_bias=a.norm_bias,
+            training=self.training,
+        )
+
+    def frame(self, number: int) -> Frame:
+        """One frame, by its place among all."""
+        setting, width = divmod(number, len(self.architecture.d_model))
+        return replace(self.setting(setting), d_model=self.architecture.d_model[width])
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames, in a fixed order."""
+        for setting in self.settings():
+            for d_model in self.architecture.d_model:
+                yield replace(setting, d_model=d_model)
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Batches to choose from: they vary fastest among the settings."""
+        return self.problem.deployment.batch or (self.problem.workload.batch,)
+
+    @cached_property
+    def _families(self) -> list[tuple[Chip, int, str, str]]:
+        d = self.problem.deployment
+        return list(product(self.chips, d.tensor_parallel, d.weight_dtype, d.kv_dtype))
+
+    @cached_property
+    def _widths(self) -> np.ndarray:
+        return np.array(self.architecture.d_model, dtype=float)
+
+    @property
+    def n_settings(self) -> int:
+        """Chips, splits, formats and batches together."""
+        return len(self._families) * len(self.batches)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the space."""
+        return self.n_settings * len(self.architecture.d_model)
+
+    @property
+    def lattice_points(self) -> int:
+        """Points before any rule: the product of all domains."""
+        a = self.architecture
+        domains = (a.n_heads, a.n_kv_heads, a.d_head, a.d_ff, a.n_layers)
+        return self.n_frames * prod(len(domain) for domain in domains)
+
+    def restricted(self, fixed: Mapping[str, Any]) -> "Space":
+        """The space with some dimensions, deployment choices or the chip ('hardware') held at one value."""
+        lattice = {n: (v,) for n, v in fixed.items() if n in ArchitectureSpace.model_fields}
+        split = {n: (v,) for n, v in fixed.items() if n in DeploymentSpace.model_fields}
+        update = {"deployment": self.problem.deployment.model_copy(update=split)}
+        attention, ffn = self.attention, self.ffn
+        for dimension in ("n_heads", "n_kv_heads", "d_head"):
+            if dimension in fixed:
+                attention = attention.take(getattr(attention, dimension) == fixed[dimension])
+        if "d_ff" in fixed:
+            ffn = ffn.take(ffn.d_ff == fixed["d_ff"])
+        return replace(
+            self,
+            problem=self.problem.model_copy(update=update),
+            architecture=self.architecture.model_copy(update=lattice),
+            chips=tuple(c for c in self.chips if c.name == fixed.get("hardware", c.name)),
+            depths=np.array(lattice.get("n_layers", self.architecture.n_layers), dtype=np.int64),
+            attention=attention,
+            ffn=ffn,
+        )
+
+    @property
+    def wide(self) -> bool:
+        """Whether bounding all its frames takes more than a moment."""
+        kinds = len(self.attention) + len(self.ffn)
+        return self.n_frames > _FRAMES or kinds * len(self.architecture.d_model) > _KINDS_IN_WIDTHS
+
+    def parts(self) -> list[tuple[range, "Space"]]:
+        """The space in runs of widths, each small enough to bound at once. A narrow space is one part."""
+        n = len(self.architecture.d_model)
+        kinds = len(self.attention) + len(self.ffn)
+        most = min(_PART_KINDS // max(1, kinds), _PART_CELLS // max(1, len(self.depths)))
+        if n <= most:
+            return [(range(n), self)]
+        if "parts of widths" not in self.memo:
+            runs = [range(i, min(n, i + max(1, most))) for i in range(0, n, max(1, most))]
+            spaces = {run: self._at_widths(run, len(runs)) for run in runs}
+            self.memo["parts of widths"] = spaces
+        return list(self.memo["parts of widths"].items())
+
+    def _at_widths(self, run: range, n: int) -> "Space":
+        """The space at some widths, as one of so many that share the memory for what they learn."""
+        widths = self.architecture.d_model[run.start : run.stop]
+        part = replace(self, architecture=self.architecture.model_copy(update={"d_model": widths}))
+        part.memo.update(_memo(n))
+        return part
+
+    def architecture_of(self, frame: Frame, n_layers: int, a: AttentionKinds, f: FfnKinds) -> Architecture:
+        """The architecture of one attention kind and one feed-forward kind (0-d arrays)."""
+        gqa = Gqa(
+            n_heads=int(a.n_heads),
+            n_kv_heads=int(a.n_kv_heads),
+            d_head=int(a.d_head),
+            attention_window=a.attention_window,
+            qkv_bias=a.qkv_bias,
+            output_bias=a.output_bias,
+            qk_norm=a.qk_norm,
+        )
+        ffn = DenseFeedForward(d_ff=int(f.d_ff), gated_ffn=f.gated_ffn, ffn_bias=f.ffn_bias)
+        block = Block(mixer=gqa, ffn=ffn, n_norms=frame.n_norms, norm_bias=frame.norm_bias)
+        return Architecture(
+            name=self.problem.name,
+            d_model=frame.d_model,
+            vocab_size=frame.vocab_size,
+            tied_embeddings=frame.tied_embeddings,
+            position_embeddings=frame.position_embeddings,
+            layers=({"block": block, "count": n_layers},),
+        )
+
+
+def _memo(n: int = 1) -> dict[str, dict[Any, Any]]:
+    """Empty stores, of which n spaces share the memory."""
+    return {
+        "parts": Kept(_MASKS_KEPT, lambda found: sum(part.mask.size for part in found.static)),
+        "touched": {},
+        "masks": Kept(_MASKS_KEPT, lambda found: sum(8 * rows.size for rows in found[:3])),
+        "shapes": Kept(_CELLS_KEPT // n, lambda found: int(found.low.size)),
+        "windows": Kept(_CELLS_KEPT // n, lambda found: int(found.low.size)),
+        "grids": {},
+        "halves": {},
+        "coarse": Kept(_KINDS_KEPT // n, lambda keys: int(keys.size)),
+        "tables": Kept(_KINDS_KEPT, lambda table: table.size),
+    }
+
+
+def resolve(problem: Problem) -> Space:
+    """Resolve names, domains and rules; InputError for what the catalogue or the files do not know."""
+    chips = tuple(catalog.chip(name, problem.documents) for name in dict.fromkeys(problem.hardware))
+    names = [chip.name for chip in chips]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"hardware: the chip {name} is named twice; each may be given once")
+    baseline = catalog.model(problem.baseline, problem.documents) if problem.baseline else None
+    fixed = isinstance(problem.architecture, str)
+    free = (
+        _fixed(catalog.model(problem.architecture, problem.documents))
+        if isinstance(problem.architecture, str)
+        else _with_vocabulary(problem.architecture, baseline)
+    )
+    rules = resolve_rules(problem.constraints, free.window, Reference(baseline), published=fixed)
+    attention = _attention_kinds(free, "gqa_divisibility" in rules.values)
+    ffn = FfnKinds(np.array(free.d_ff, dtype=np.int64), free.gated_ffn, free.ffn_bias)
+    if "scaleup_domain" not in rules.values:
+        _check_network(chips, problem.deployment.tensor_parallel)
+    return Space(
+        problem=problem,
+        architecture=free,
+        chips=chips,
+        baseline=baseline,
+        engine=_engine(problem),
+        depths=np.array(free.n_layers, dtype=np.int64),
+        attention=attention,
+        ffn=ffn,
+        rules=rules,
+        training=_training(problem, chips),
+    )
+
+
+def _attention_kinds(free: ArchitectureSpace, grouped: bool) -> AttentionKinds:
+    """All kinds of attention, those with equal groups only where a rule asks for them and any has.
+
+    Nine in ten kinds are unequal groups, which no cost is defined for.
+    """
+    pairs = len(free.n_heads) * len(free.n_kv_heads)
+    if pairs > MOST_KINDS:
+        raise _too_many("attention kinds", len(free.d_head) * pairs, "n_heads, n_kv_heads or d_head")
+    n_heads, n_kv_heads = (a.ravel() for a in np.meshgrid(free.n_heads, free.n_kv_heads, indexing="ij"))
+    equal = n_heads % n_kv_heads == 0
+    if grouped and equal.any():
+        n_heads, n_kv_heads = n_heads[equal], n_kv_heads[equal]
+    if len(free.d_head) * len(n_heads) > MOST_KINDS:
+        raise _too_many("attention kinds", len(free.d_head) * len(n_heads), "n_heads, n_kv_heads or d_head")
+    return AttentionKinds(
+        n_heads=np.tile(n_heads, len(free.d_head)),
+        n_kv_heads=np.tile(n_kv_heads, len(free.d_head)),
+        d_head=np.repeat(np.array(free.d_head, dtype=np.int64), len(n_heads)),
+        attention_window=free.attention_window,
+        qkv_bias=free.qkv_bias,
+        output_bias=free.output_bias,
+        qk_norm=free.qk_norm,
+    )
+
+
+TAKEN_FROM_BASELINE = ("vocab_size", "tied_embeddings")
+"""What a lattice that does not say so has of the model it is compared with: the same tokens, tied alike."""
+
+
+def _with_vocabulary(free: ArchitectureSpace, baseline: Architecture | None) -> ArchitectureSpace:
+    """The lattice with its baseline's vocabulary, where it does not name its own."""
+    if baseline is None:
+        return free
+    missing = [name for name in TAKEN_FROM_BASELINE if name not in free.model_fields_set]
+    return free.model_copy(update={name: getattr(baseline, name) for name in missing})
+
+
+def _too_many(what: str, n: int, names: str) -> InputError:
+    return InputError(
+        f"architecture: the lattice has {n:,} {what}, which do not fit in memory; at most {MOST_KINDS:,} are "
+        f"accepted: narrow {names}, or raise a multiple_of"
+    )
+
+
+def _training(problem: Problem, chips: tuple[Chip, ...]) -> TrainingRun | None:
+    """How the architectures are trained, where the problem says so."""
+    section = problem.training
+    if section is None:
+        return None
+    t = section.tensor_parallel
+    if any(split % t for split in problem.deployment.tensor_parallel):
+        raise InputError(
+            f"training.tensor_parallel: {t} must divide every deployment.tensor_parallel, whose rules keep "
+            "the heads and widths divisible"
+        )
+    if section.global_batch % (section.microbatch * section.data_parallel):
+        raise InputError("training.global_batch: must be a multiple of microbatch x data_parallel")
+    fields = section.model_dump(exclude={"hardware"})
+    chip = catalog.chip(section.hardware, problem.documents) if section.hardware else chips[0]
+    return TrainingRun(TrainingSetup(**fields), chip)
+
+
+def _engine(problem: Problem) -> Engine:
+    d = problem.deployment
+    return catalog.engine(d.engine, problem.documents, host_ms=d.host_ms, reserve_gib=d.reserve_gib)
+
+
+def _check_network(chips: tuple[Chip, ...], splits: tuple[int, ...]) -> None:
+    """Without the rule that keeps a group in its domain, its chips need a network to reach each other."""
+    for chip, t in product(chips, splits):
+        if not connected(group_of(t, chip), chip):
+            raise InputError(
+                f"deployment.tensor_parallel: {t} chips of {chip.name} leave its domain of "
+                f"{chip.scaleup.domain}, and the chip has no scaleout_bandwidth; leave scaleup_domain on"
+            )
+
+
+def _fixed(model: Architecture) -> ArchitectureSpace:
+    """The one-point lattice of a published model."""
+    if not model.plain:
+        raise InputError(
+            f"{model.name}: a fixed architecture of the dense family, with one kind of layer, is accepted; "
+            "`archsat estimate` costs any model"
+        )
+    block = model.first
+    a, f = block.mixer, block.ffn
+    return ArchitectureSpace.model_validate(
+        {
+            "vocab_size": model.vocab_size,
+            "tied_embeddings": model.tied_embeddings,
+            "d_model": model.d_model,
+            "n_layers": model.n_layers,
+            "position_embeddings": model.position_embeddings,
+            "n_norms": block.n_norms,
+            "norm_bias": block.norm_bias,
+            **a.model_dump(exclude={"kind"}),
+            **f.model_dump(exclude={"kind"}),
+        }
+    )

@@ -1,0 +1,1 @@
+"""Which chips, set up how? Replicas of one model for one kind of traffic."""

@@ -1,0 +1,203 @@
+"""The independent check of a deployment: every total, latency and limit again, in fractions, from the rows.
+
+It shares no code with `solver`: rates are the decimals of the table, replicas are placed node by node, and
+the load of each replica is worked out from the traffic. What the cost model said of a row is asked again
+(`check_prices`). A plan that fails is no answer.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+from optimizer.anatomy.placement import blocks_of, nodes_for
+from optimizer.columns.deployment import PricedBy
+from optimizer.columns.replicas import Replicas
+from optimizer.columns.supply import Supply
+from optimizer.questions.deployment.check_prices import Prices
+
+_NOISE = Fraction(1, 10**9)
+_LATENCY = {"ttft_ms": "decode", "tpot_ms": "prefill"}
+"""Each latency, and the mode that has none."""
+
+
+@dataclass(frozen=True)
+class DeploymentCheck:
+    """Recomputes one plan: replicas by row, the chips on offer, factors and traffic."""
+
+    replicas: Replicas
+    supplies: tuple[Supply, ...]
+    counts: Mapping[int, int]
+    factors: Mapping[str, float]
+    demand: float | None
+    utilisation_max: float = 1.0
+    percentile: float | None = None
+    given: Mapping[int, float] | None = None
+    """With a percentile: the requests per second the plan gives each replica of a row at most."""
+    same: bool = False
+    """Whether all replicas of a phase are set up alike."""
+    priced_by: PricedBy | None = None
+    """What the cost model priced the rows for; None where a table states their figures."""
+
+    @cached_property
+    def rows(self) -> dict[int, dict[str, Any]]:
+        """The rows in use."""
+        return {index: self.replicas.row(index) for index in self.counts}
+
+    def rate(self, index: int) -> Fraction:
+        """Requests per second of one replica as its row states it."""
+        return _exact(self.rows[index]["requests_per_s"])
+
+    def planned_rate(self, index: int) -> Fraction:
+        """Requests per second one replica is planned with: factors applied, and what the queue allows."""
+        share = _exact(self.factors.get(self.rows[index]["mode"], 1.0)) * _exact(self.utilisation_max)
+        stated = self.rate(index) * share
+        return stated if self.given is None else min(stated, _exact(self.given[index]))
+
+    def planned(self, mode: str) -> Fraction:
+        """Rate a pool is planned with."""
+        mine = (i for i, row in self.rows.items() if row["mode"] == mode)
+        return sum((self.counts[i] * self.planned_rate(i) for i in mine), Fraction(0))
+
+    @cached_property
+    def served(self) -> Fraction:
+        """Requests per second the plan can serve."""
+        return self.planned("aggregated") + min(self.planned("prefill"), self.planned("decode"))
+
+    def load(self, mode: str) -> Fraction:
+        """Requests per second a pool gets when the traffic is spread evenly."""
+        if not self.served:
+            return Fraction(0)
+        want = self.served if self.demand is None else _exact(self.demand)
+        through = min(self.planned("prefill"), self.planned("decode"))
+        own = self.planned("aggregated") if mode == "aggregated" else through
+        return own * min(Fraction(1), want / self.served)
+
+    def utilisation(self, mode: str) -> float:
+        """Load of a pool over the rate its rows state."""
+        stated = sum((self.counts[i] * self.rate(i) for i in self.rows if self.rows[i]["mode"] == mode), 0)
+        return float(self.load(mode) / stated) if stated else 0.0
+
+    def chips(self, chip: str | None = None) -> int:
+        """Chips in use, of one kind or all: attention and all else, and experts that lie apart."""
+        return sum(
+            n * self.rows[i][count]
+            for i, n in self.counts.items()
+            for kind, count in (("chip", "chips"), ("expert_chip", "expert_chips"))
+            if chip in (None, self.rows[i][kind])
+        )
+
+    def nodes(self, supply: Supply) -> list[int] | None:
+        """Chips used in each node of one kind; None where nodes are unknown, or do not hold the plan."""
+        if supply.node is None:
+            return None
+        blocks: Counter[int] = Counter()
+        for i, n in self.counts.items():
+            if self.rows[i]["chip"] == supply.name:
+                blocks.update({size: n * k for size, k in blocks_of(self.rows[i]["domains"]).items()})
+            if self.rows[i]["expert_chip"] == supply.name:
+                blocks[1] += n * self.rows[i]["expert_chips"]
+        domain = min(supply.node, supply.chip.scaleup.domain) if supply.chip else supply.node
+        return nodes_for(blocks, supply.node, domain, supply.count)
+
+    def totals(self) -> dict[str, float]:
+        """Metrics of the plan; what lacks a price or a power is left out."""
+        used = [(s, n) for s in self.supplies if (n := self.chips(s.name))]
+        found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(self.served)}
+        for name in ("usd_per_hour", "power_w"):
+            each = [getattr(s, name) for s, _ in used]
+            if None not in each:
+                total = sum(n * _exact(v) for (_, n), v in zip(used, each, strict=True))
+                found[name] = float(total)
+        placed = [self.nodes(s) for s, _ in used]
+        if None not in placed:
+            found["nodes"] = sum(len(nodes) for nodes in placed if nodes is not None)
+        for name, without in _LATENCY.items():
+            values = [row[name] for row in self.rows.values() if row["mode"] != without]
+            if values:
+                found[name] = max(values)
+        return found
+
+    def broken(self, bounds: Mapping[str, float]) -> list[str]:
+        """The names of the bounds this plan breaks."""
+        totals = self.totals()
+        unknown = math.inf if self.counts else 0.0
+        found = [
+            f"{name}_max"
+            for name in ("ttft_ms", "tpot_ms", "chips", "nodes", "usd_per_hour", "power_w")
+            if _above(totals.get(name, 0.0 if name in _LATENCY else unknown), bounds.get(f"{name}_max"))
+        ]
+        found += [f"inventory:{s.name}" for s in self.supplies if not self._in_stock(s)]
+        if self.demand is not None and self.served * (1 + _NOISE) < _exact(self.demand):
+            found.append("requests_per_s")
+        if "memory_capacity" in bounds and not all(map(self._fits(bounds), self.rows.values())):
+            found.append("memory_capacity")
+        if not all(map(self._spills, self.rows.values())):
+            found.append("second_tier")
+        if self.percentile is not None and "ttft_ms_max" in bounds and not self._in_time(bounds):
+            found.append("percentile")
+        if self.same and not self._one_setup():
+            found.append("mix")
+        if self.priced_by is not None:
+            prices = Prices(self.priced_by, self.supplies)
+            found += ["prices"] if any(map(prices.differs, self.rows.values())) else []
+        return [*found, *self._unmatched()]
+
+    def _one_setup(self) -> bool:
+        """Whether each request meets one row, or one for its prefill and one for the rest."""
+        modes = sorted(row["mode"] for row in self.rows.values())
+        return modes in ([], ["aggregated"], ["prefill"], ["decode"], ["decode", "prefill"])
+
+    def _in_stock(self, s: Supply) -> bool:
+        if s.count is not None and self.chips(s.name) > s.count:
+            return False
+        return s.node is None or self.nodes(s) is not None
+
+    def _fits(self, bounds: Mapping[str, float]) -> Any:
+        usable = {s.name: s.usable_gib or math.inf for s in self.supplies} | {"": math.inf}
+        sides = (("chip", "memory_gib"), ("expert_chip", "expert_memory_gib"))
+        return lambda row: (
+            not any(_above(row[held], bounds["memory_capacity"] * usable[row[kind]]) for kind, held in sides)
+        )
+
+    def _spills(self, row: Mapping[str, Any]) -> bool:
+        """Whether the chip's second tier has room for what a row puts there."""
+        chip = next((s.chip for s in self.supplies if s.name == row["chip"]), None)
+        tier = chip.second_tier if chip else None
+        return not row["second_tier_gib"] or bool(
+            tier and row["second_tier_gib"] * 2**30 <= tier.capacity * (1 + 1e-9)
+        )
+
+    def _in_time(self, bounds: Mapping[str, float]) -> bool:
+        """The percentile's wait of an M/M/1 queue at the load each replica gets."""
+        late = 1 - (self.percentile or 0) / 100
+        for i, row in self.rows.items():
+            if row["mode"] == "decode":
+                continue
+            service = max(row["requests_per_s"], 1e3 / row["ttft_ms"])
+            pool = self.planned(row["mode"])
+            rho = float(self.planned_rate(i) * self.load(row["mode"]) / pool) / service
+            if rho >= 1:
+                return False
+            if rho > late:
+                wait_ms = 1e3 * math.log(rho / late) / ((1 - rho) * service)
+                if _above(row["ttft_ms"] + wait_ms, bounds["ttft_ms_max"]):
+                    return False
+        return True
+
+    def _unmatched(self) -> list[str]:
+        """A pool without its counterpart, or caches that the decode pool cannot read."""
+        formats = {r["kv_dtype"] for r in self.rows.values() if r["mode"] in ("prefill", "decode")}
+        return ["kv_dtype"] if len(formats) > 1 else []
+
+
+def _exact(value: float) -> Fraction:
+    """A number as its shortest decimal, as a table or a problem file writes it."""
+    return Fraction(repr(float(value)))
+
+
+def _above(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit + abs(limit) * 1e-9

@@ -1,0 +1,159 @@
+"""A replica's figures a second time, for the checkers: from what its row says, and the cost model alone.
+
+The row's split, formats, batch and domains are taken at their word; rate, latencies and memory are not. A row
+that says less of how its chips lie than prices need is right if some placement in its blocks has its figures.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from optimizer import catalog
+from optimizer.anatomy.placement import blocks_of
+from optimizer.columns.deployment import PricedBy
+from optimizer.columns.replica_costs import NETWORK
+from optimizer.columns.supply import Supply
+from optimizer.cost import memory, serving
+from optimizer.cost.disaggregation import cache_on_a_chip
+from optimizer.cost.frame import Frame
+from optimizer.cost.memory_parts import memory_parts
+from optimizer.cost.overflow import placement, streamed_s
+from optimizer.cost.quantities import QUANTITIES
+from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, step_s
+from optimizer.errors import InputError
+from optimizer.spec.chip import Chip
+
+_SAME = 1e-9
+_FIGURES = (
+    "chips",
+    "requests_per_s",
+    "ttft_ms",
+    "tpot_ms",
+    "memory_gib",
+    "expert_memory_gib",
+    "second_tier_gib",
+)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The cost model, for the rows of one deployment."""
+
+    by: PricedBy
+    supplies: Sequence[Supply]
+
+    def differs(self, row: Mapping[str, Any]) -> bool:
+        """Whether the cost model, asked again, gives a row other figures than it has."""
+        frames = list(self._frames(row))
+        return not any(_equal(row, self._figures(row, frame)) for frame in frames)
+
+    def _chip(self, name: str) -> Chip | None:
+        return next((s.chip for s in self.supplies if s.name == name), None)
+
+    def _frames(self, row: Mapping[str, Any]) -> Iterator[Frame]:
+        """The frame of a row in each of the ways its chips may lie in its blocks; none if there is no way."""
+        supply = next(s for s in self.supplies if s.name == row["chip"])
+        if (chip := supply.chip) is None:
+            return
+        domain = min(supply.node or chip.scaleup.domain, chip.scaleup.domain)
+        ways = [(1, 1)] if row["expert_chips"] else _lying(row, domain)  # apart, ranks exchange nothing
+        for ranks, runs in ways:
+            yield replace(self._frame(row, chip), ranks_together=ranks, stage_runs=runs)
+
+    def _frame(self, row: Mapping[str, Any], chip: Chip) -> Frame:
+        a, space, traffic = self.by.architecture, self.by.space, self.by.traffic
+        prompts = row["batch"] // (row["data_parallel"] * row["pipeline_parallel"])
+        return Frame(
+            chip=chip,
+            tensor_parallel=row["tensor_parallel"],
+            pipeline_parallel=row["pipeline_parallel"],
+            data_parallel=row["data_parallel"],
+            expert_parallel=1 if row["expert_chips"] else row["expert_parallel"],
+            batch=row["batch"],
+            prefill_batch=prompts if row["mode"] == "prefill" else 1,
+            weight_dtype=row["weight_dtype"],
+            kv_dtype=row["kv_dtype"],
+            expert_dtype=a.expert_dtype if a.expert_dtype and row["weight_dtype"] == "bf16" else "",
+            d_model=a.d_model,
+            vocab_size=a.vocab_size,
+            tied_embeddings=a.tied_embeddings,
+            position_embeddings=a.position_embeddings,
+            n_norms=a.first.n_norms,
+            norm_bias=a.first.norm_bias,
+            input_tokens=traffic.input_tokens,
+            output_tokens=traffic.output_tokens,
+            prefix_tokens=traffic.prefix_tokens,
+            training_tokens=0.0,
+            engine=catalog.engine(space.engine, host_ms=space.host_ms, reserve_gib=space.reserve_gib),
+            draft_tokens=space.draft_tokens,
+            draft_acceptance=space.draft_acceptance,
+            draft_cost=space.draft_cost,
+        )
+
+    def _figures(self, row: Mapping[str, Any], frame: Frame) -> dict[str, float]:
+        """What the cost model says of a row; a figure that is not named is 0."""
+        if row["expert_chips"]:
+            return self._apart(row, frame)
+        a, least, slow = self.by.architecture, dict[str, Any](), 0.0
+        held = QUANTITIES["memory_bytes"].total(frame, a) / memory.GIB
+        if row["second_tier_gib"]:
+            tier = frame.chip.second_tier
+            if tier is None:
+                return {}
+            parts = {name: float(value) for name, value in memory_parts(frame, a).items()}
+            try:
+                placed = placement(frame, a, tier, parts, self.by.memory_share)
+            except InputError:  # the two tiers do not hold it
+                return {}
+            slow, least = placed.slow_bytes / memory.GIB, dict(streamed_s(frame, tier, parts, placed))
+            held = sum(parts.values()) + placed.buffer_bytes / memory.GIB - slow
+        how = {"aggregated": serving.aggregated, "prefill": serving.prefill, "decode": serving.decode}
+        served = how[row["mode"]](frame, a, least)
+        ttft = served.ttft_s
+        if row["mode"] == "prefill":
+            ttft = (ttft + cache_on_a_chip(frame, a) / self._network()) * self.by.space.prefill_ttft_factor
+        return {
+            "chips": frame.n_chips,
+            "requests_per_s": served.requests_per_s,
+            "ttft_ms": 1e3 * ttft,
+            "tpot_ms": 1e3 * served.tpot_s,
+            "memory_gib": held,
+            "second_tier_gib": slow,
+        }
+
+    def _apart(self, row: Mapping[str, Any], frame: Frame) -> dict[str, float]:
+        a, chip, n = self.by.architecture, self._chip(row["expert_chip"]), row["expert_chips"]
+        if chip is None:
+            return {}
+        both = Separated(frame, chip, n, row["expert_parallel"], row["microbatches"])
+        tpot = step_s(both, a) / frame.tokens_per_step
+        return {
+            "chips": frame.n_chips,
+            "requests_per_s": frame.batch / tpot / frame.output_tokens,
+            "tpot_ms": 1e3 * tpot,
+            "memory_gib": attention_chip_gib(both, a),
+            "expert_memory_gib": expert_chip_gib(both, a),
+        }
+
+    def _network(self) -> float:
+        """Bytes a second of the slowest network on offer."""
+        return min((s.chip and s.chip.scaleout_bandwidth) or NETWORK for s in self.supplies)
+
+
+def _equal(row: Mapping[str, Any], figures: Mapping[str, float]) -> bool:
+    return all(abs(row[name] - float(figures.get(name, 0.0))) <= _SAME * abs(row[name]) for name in _FIGURES)
+
+
+def _lying(row: Mapping[str, Any], domain: int) -> Iterator[tuple[int, int]]:
+    """Attention ranks together and runs of stages of each placement that has a row's blocks."""
+    blocks = blocks_of(row["domains"])
+    t, d, p = row["tensor_parallel"], row["data_parallel"], row["pipeline_parallel"]
+    if max(blocks) > domain:
+        return
+    part = max(n for n in range(1, t + 1) if t % n == 0 and n <= domain)
+    for ranks in (n for n in range(1, d + 1) if d % n == 0):
+        sets = t // part * d // ranks
+        runs = {size // (part * ranks): n // sets for size, n in blocks.items()}
+        whole = all(size % (part * ranks) == 0 and n % sets == 0 for size, n in blocks.items())
+        if whole and sum(stages * n for stages, n in runs.items()) == p:
+            yield ranks, sum(runs.values())

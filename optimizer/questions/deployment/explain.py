@@ -1,0 +1,242 @@
+"""Why no deployment will do: a smallest conflict of named bounds, and the nearest value of each that would.
+
+Each relaxation is the optimum of one quantity, or the nearest value of a latency or memory bound at which
+some configuration returns, and is verified by solving again with it, rounded outwards.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.replicas import Replicas
+from optimizer.errors import InputError
+from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.deployment.programme import Packed, optimum
+from optimizer.search.conflict import smallest_conflict
+from optimizer.search.rounding import outward
+from optimizer.spec.plan import TOGETHER, Conflict, Relaxation
+from optimizer.watch import UNWATCHED, Stopped, Watch
+
+_WIDER: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("weight_dtype", {"weight_dtype": ("fp8",)}),
+    ("kv_dtype", {"kv_dtype": ("fp8",)}),
+    ("pipeline_parallel", {"pipeline_parallel": (1, 2, 3, 4, 8)}),
+    ("mode", {"mode": ("aggregated", "disaggregated")}),
+    ("second_tier", {"second_tier": (False, True)}),
+)
+"""Choices of a deployment that are tried when a problem leaves them out."""
+
+Bounds = Mapping[str, float]
+Prepare = Callable[[DeploymentProblem, None, Watch], DeploymentColumns]
+
+
+def explain_deployment(
+    problem: DeploymentProblem,
+    columns: DeploymentColumns,
+    bounds: Bounds,
+    prepare: Prepare,
+    watch: Watch = UNWATCHED,
+) -> Conflict | None:
+    """The smallest conflict of an infeasible deployment, and verified changes that would do.
+
+    None if a question on the way stays undecided: what is not proven to conflict is not shown as if it were.
+    """
+    search = _Explanation(columns, bounds, watch)
+    try:
+        names = search.smallest()
+        if not names:
+            raise InputError(
+                "deployment.mode: no whole replica: a prefill and a decode configuration are needed"
+            )
+        changes = [search.relax(name) for name in names]
+        if all(change.to is None for change in changes):
+            names, changes = search.together(names)
+        changes += list(_wider(problem, bounds, prepare, watch))
+    except Stopped:
+        return None
+    return Conflict(constraints=tuple(names), relaxations=tuple(changes))
+
+
+def single_changes(
+    problem: DeploymentProblem,
+    columns: DeploymentColumns,
+    bounds: Bounds,
+    names: Sequence[str],
+    prepare: Prepare,
+    watch: Watch = UNWATCHED,
+) -> tuple[Relaxation, ...]:
+    """The nearest change of each bound named, all others kept, and choices left out that would do."""
+    search = _Explanation(columns, bounds, watch)
+    return (*map(search.relax, names), *_wider(problem, bounds, prepare, watch))
+
+
+@dataclass
+class _Explanation:
+    columns: DeploymentColumns
+    bounds: Bounds
+    watch: Watch
+
+    def smallest(self) -> list[str]:
+        """A smallest set of bounds that leaves no plan."""
+        return smallest_conflict(list(self.bounds), lambda names: self.feasible(self._only(names)))
+
+    def _only(self, names: Any) -> dict[str, float]:
+        return {name: value for name, value in self.bounds.items() if name in names}
+
+    def feasible(self, bounds: Bounds) -> bool:
+        """Whether a plan exists under these bounds. Raises Stopped."""
+        self.watch.check()
+        if "requests_per_s" not in bounds:
+            return self._serves_anything(bounds)
+        quick = optimum(self.columns, (("chips", 1),), bounds, watch=self.watch, confirm=False)
+        return bool(quick.counts or self._best("chips", 1, bounds).counts)
+
+    def _serves_anything(self, bounds: Bounds) -> bool:
+        """Without a demand a plan is one replica, or a pair."""
+        return bool(self._best("chips", 1, {**bounds, "requests_per_s": 1e-8}).counts)
+
+    def _best(self, name: str, sense: int, bounds: Bounds) -> Packed:
+        """The optimum of one quantity. Raises Stopped if it is not even decided whether there is a plan."""
+        self.watch.check()
+        found = optimum(self.columns, ((name, sense),), bounds, watch=self.watch)
+        if found.status == "unknown":
+            raise Stopped
+        return found
+
+    def relax(self, name: str) -> Relaxation:
+        """The nearest change of one bound, all others kept, that leaves a plan."""
+        others = {key: value for key, value in self.bounds.items() if key != name}
+        to = self._nearest(name, others)
+        if to is not None and not self.feasible({**others, name: to}):
+            to = None
+        words = "no change of it alone is enough" if to is None else sentence(name, to)
+        return Relaxation(constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=_unit(name))
+
+    def together(self, names: list[str]) -> tuple[list[str], list[Relaxation]]:
+        """Several conflicts at once: a bound of each must give way, and these values do so together."""
+        lifted, kept = list(names), dict(self.bounds)
+        while True:
+            kept = {key: value for key, value in self.bounds.items() if key not in lifted}
+            if self.feasible(kept):
+                break
+            lifted += smallest_conflict(list(kept), lambda some: self.feasible(self._only(some)))
+        changes = []
+        for name in lifted:
+            to = self._nearest(name, kept)
+            to = self.bounds[name] if to is None else _looser(name, self.bounds[name], to)
+            kept[name] = to
+            words = sentence(name, to) + TOGETHER
+            change = Relaxation(
+                constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=_unit(name)
+            )
+            changes += [change] if to != self.bounds[name] else []
+        return [change.constraint for change in changes], changes
+
+    def _nearest(self, name: str, others: dict[str, float]) -> float | None:
+        if name == "requests_per_s":
+            return self._most_traffic(others)
+        if name == "utilisation_max":
+            most = self._most_traffic({k: v for k, v in others.items() if k != "requests_per_s"})
+            return outward(others["requests_per_s"] / most, 1) if most else None
+        if name in ("ttft_ms_max", "tpot_ms_max", "memory_capacity"):
+            return self._nearest_of_rows(name, others)
+        quantity = name if name.startswith("inventory:") else name.removesuffix("_max")
+        return self._least(quantity, others)
+
+    def _most_traffic(self, others: dict[str, float]) -> float | None:
+        rest = {key: value for key, value in others.items() if key != "requests_per_s"}
+        try:
+            found = self._best("requests_per_s", -1, rest)
+        except InputError:
+            return None
+        return outward(found.served, -1) if found.counts else None
+
+    def _least(self, quantity: str, others: dict[str, float]) -> float | None:
+        wanted = others if "requests_per_s" in others else {**others, "requests_per_s": 1e-8}
+        found = self._best(quantity, 1, wanted)
+        if not found.counts:
+            return None
+        value = found.values[quantity]
+        return value if quantity not in ("usd_per_hour", "power_w") else outward(value, 1)
+
+    def _nearest_of_rows(self, name: str, others: dict[str, float]) -> float | None:
+        """The least value at which a row returns that makes a plan: by halving the sorted values."""
+        r = self.columns.replicas
+        values = {
+            "ttft_ms_max": r.ttft_ms[r.mode != "decode"],
+            "tpot_ms_max": r.tpot_ms[r.mode != "prefill"],
+            "memory_capacity": self.columns.memory_share(),
+        }[name]
+        if self.feasible({**others, name: self.bounds[name]}):
+            return self.bounds[name]
+        steps = np.unique(values[values > self.bounds[name]])
+        if self.columns.percentile is not None and name == "ttft_ms_max" and len(steps):
+            steps = np.unique(np.concatenate([steps, self.bounds[name] * np.geomspace(1.01, 100, 200)]))
+        low, high = 0, len(steps)
+        while low < high:
+            middle = (low + high) // 2
+            if self.feasible({**others, name: float(steps[middle])}):
+                high = middle
+            else:
+                low = middle + 1
+        return outward(float(steps[low]), 1) if low < len(steps) else None
+
+
+def _wider(
+    problem: DeploymentProblem,
+    bounds: Bounds,
+    prepare: Prepare,
+    watch: Watch,
+) -> Iterator[Relaxation]:
+    """Choices the problem leaves out that would do with every bound kept, priced by the cost model."""
+    if problem.performance_table is not None:
+        return
+    for field, change in _WIDER:
+        now = getattr(problem.deployment, field)
+        space = problem.deployment.model_copy(update=change)
+        if set(change[field]) <= set(now):
+            continue
+        try:
+            other = prepare(problem.model_copy(update={"deployment": space}), None, watch)
+        except InputError:
+            continue
+        found = optimum(other, (("chips", 1),), bounds, watch=watch)
+        if found.status == "unknown":
+            raise Stopped  # nobody knows whether it would do
+        if found.counts:
+            to = ", ".join(sorted({_value(other.replicas, field, i) for i in found.counts}))
+            words = f"{field} {to} would do"
+            yield Relaxation(
+                constraint=f"deployment.{field}", sentence=words, from_=list(now), to=to, unit=""
+            )
+
+
+def _value(replicas: Replicas, field: str, row: int) -> str:
+    """What a row has of a choice, as a problem file writes it."""
+    if field == "second_tier":
+        return "true" if replicas.second_tier_gib[row] else "false"
+    return str(getattr(replicas, field)[row])
+
+
+def _looser(name: str, now: float, needed: float) -> float:
+    """The bound that is needed, or the present one if that already does."""
+    return min(now, needed) if name == "requests_per_s" else max(now, needed)
+
+
+def sentence(name: str, to: float) -> str:
+    """A relaxation in words."""
+    if name == "requests_per_s":
+        return f"{to:g} requests/s would do"
+    if name.startswith("inventory:"):
+        return f"{to:g} chips of {name.partition(':')[2]} would do"
+    if name == "memory_capacity":
+        return f"{to:g} times the usable memory would do"
+    return f"{name.removesuffix('_max')} at most {to:g} {_unit(name)}".strip() + " would do"
+
+
+def _unit(name: str) -> str:
+    units = {"ttft_ms_max": "ms", "tpot_ms_max": "ms", "usd_per_hour_max": "USD/h", "power_w_max": "W"}
+    return units.get(name, "chips" if name.startswith(("inventory:", "chips")) else "")

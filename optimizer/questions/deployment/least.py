@@ -1,0 +1,59 @@
+"""The least that any plan of a deployment takes, known before a configuration is priced.
+
+A plan has one replica at least, or a pair of them where prefill and decode lie apart. A replica lies on as
+many chips as its smallest split, and on as many as hold the weights once: parts that several chips hold only
+add to that. The weights are those that the memory of every replica is priced with.
+"""
+
+import math
+from collections.abc import Sequence
+
+from optimizer import catalog
+from optimizer.columns.replica_costs import Setup, frame_of
+from optimizer.columns.supply import Supply
+from optimizer.cost.memory_parts import memory_parts
+from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.solver.totals import SCALE, each_of
+
+
+def least_total(problem: DeploymentProblem, offered: Sequence[Supply], name: str) -> float | None:
+    """A total that no plan is below, in its unit; None where nothing is known without a price."""
+    if problem.performance_table is not None or name not in ("chips", "nodes", "usd_per_hour", "power_w"):
+        return None
+    chips = least_chips(problem, offered)
+    if name == "nodes":
+        nodes = [s.node for s in offered if s.node is not None]
+        return float(-(-chips // max(nodes))) if len(nodes) == len(offered) else 1.0
+    if name != "chips" and any(getattr(s, name) is None for s in offered):
+        return None
+    return chips * min(each_of(s, name) for s in offered) / SCALE[name]
+
+
+def highest(*bounds: float | None) -> float | None:
+    """The highest of the bounds on a total that are known."""
+    return max((bound for bound in bounds if bound is not None), default=None)
+
+
+def least_chips(problem: DeploymentProblem, offered: Sequence[Supply]) -> int:
+    """Chips that no plan is below: of its smallest replica, or of two."""
+    space = problem.deployment
+    one = min(space.tensor_parallel) * min(space.pipeline_parallel) * min(space.data_parallel)
+    usable = [s.usable_gib for s in offered if s.usable_gib is not None]
+    if True not in space.second_tier and len(usable) == len(offered):
+        room = max(usable) * problem.constraints.memory_capacity
+        one = max(one, math.ceil(weights_gib(problem, offered[0]) / room - _NOISE))
+    return one if "aggregated" in space.mode else 2 * one
+
+
+_NOISE = 1e-9
+
+
+def weights_gib(problem: DeploymentProblem, supply: Supply) -> float:
+    """GiB of the weights once, in the smallest format that is asked for."""
+    if supply.chip is None:
+        return 0.0
+    model = catalog.model(problem.architecture or "", problem.documents)
+    space = problem.deployment
+    setups = [Setup(supply, supply.chip, 1, 1, 1, 1, w, space.kv_dtype[0]) for w in space.weight_dtype]
+    frames = [frame_of(model, setup, space, problem.workload, 1) for setup in setups]
+    return min(float(memory_parts(frame, model)["weights"]) for frame in frames)

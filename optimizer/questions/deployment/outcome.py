@@ -1,0 +1,116 @@
+"""A plan of replicas as people read it: checked, with its pools and totals."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from optimizer.columns.deployment import DeploymentColumns
+from optimizer.errors import InternalMismatch
+from optimizer.questions.deployment.check import DeploymentCheck
+from optimizer.questions.deployment.programme import Packed
+from optimizer.solver.totals import SCALE
+from optimizer.spec.deployment_plan import DeploymentPlan, Pools, ReplicaPool
+
+_SAME = 1e-9
+_ORDER = {"aggregated": 0, "prefill": 1, "decode": 2}
+
+
+@dataclass(frozen=True)
+class DeploymentOutcome:
+    """Replica counts under the bounds they were found for; `columns.demand` is the traffic they carry."""
+
+    columns: DeploymentColumns
+    bounds: Mapping[str, float]
+    counts: Mapping[int, int]
+    output_tokens: int
+
+    @cached_property
+    def check(self) -> DeploymentCheck:
+        """The independent computation of the plan."""
+        c = self.columns
+        given = None
+        if c.percentile is not None:
+            rates = c.rates(self.bounds)
+            given = {i: float(rates[i]) for i in self.counts}
+        return DeploymentCheck(
+            replicas=c.replicas,
+            supplies=c.supplies,
+            counts=self.counts,
+            factors=c.factors,
+            demand=c.demand,
+            utilisation_max=self.bounds.get("utilisation_max", 1.0),
+            percentile=c.percentile,
+            given=given,
+            same=c.same,
+            priced_by=c.priced_by,
+        )
+
+    def require(self, plan: Packed) -> None:
+        """InternalMismatch unless the plan holds and has the value the solver claims."""
+        broken = self.check.broken(self.bounds)
+        if broken:
+            raise InternalMismatch(f"the plan found breaks {', '.join(broken)} when recomputed")
+        totals = self.check.totals()
+        floored = sum(self.counts.values()) / SCALE["requests_per_s"]
+        for name, value in plan.values.items():
+            if abs(totals[name] - value) > _SAME * max(1.0, abs(value)) + floored:
+                raise InternalMismatch(f"{name}: the solver says {value:.9g}, the check {totals[name]:.9g}")
+
+    def pools(self) -> tuple[ReplicaPool, ...]:
+        """The pools, prefill before decode, the largest first."""
+        rows = sorted(self.check.rows, key=lambda i: (_ORDER[self.check.rows[i]["mode"]], -self.counts[i]))
+        return tuple(self._pool(i) for i in rows)
+
+    def _pool(self, index: int) -> ReplicaPool:
+        row, n = self.check.rows[index], self.counts[index]
+        supply = next(s for s in self.columns.supplies if s.name == row["chip"])
+        chips = [(supply, n * row["chips"])]
+        chips += [(s, n * row["expert_chips"]) for s in self.columns.supplies if s.name == row["expert_chip"]]
+        return ReplicaPool(
+            phase=row["mode"],
+            chip=row["chip"],
+            replicas=n,
+            **{f"{d}_parallel": row[f"{d}_parallel"] for d in ("tensor", "pipeline", "expert", "data")},
+            batch=row["batch"],
+            weight_dtype=row["weight_dtype"],
+            kv_dtype=row["kv_dtype"],
+            chips=chips[0][1],
+            expert_chip=row["expert_chip"] or None,
+            expert_chips=n * row["expert_chips"],
+            microbatches=row["microbatches"],
+            domains=row["domains"],
+            requests_per_s=n * row["requests_per_s"],
+            utilisation=self.check.utilisation(row["mode"]),
+            ttft_ms=row["ttft_ms"] or None,
+            tpot_ms=row["tpot_ms"] or None,
+            memory_gib=row["memory_gib"] or None,
+            hbm_usable_gib=supply.usable_gib,
+            expert_memory_gib=row["expert_memory_gib"] or None,
+            second_tier_gib=row["second_tier_gib"] or None,
+            usd_per_hour=_added((count, s.usd_per_hour) for s, count in chips),
+            power_w=_added((count, s.power_w) for s, count in chips),
+            source=row["label"],
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """Totals of the plan."""
+        found = self.check.totals()
+        served = found["requests_per_s"]
+        carried = min(served, self.columns.demand or served)
+        tokens = carried * self.output_tokens
+        found |= {"output_tokens_per_s": tokens, "utilisation": carried / served if served else 0.0}
+        if "usd_per_hour" in found and tokens:
+            found["usd_per_million_tokens"] = found["usd_per_hour"] / 3600 / tokens * 1e6
+        return found
+
+    def plan(self, architecture: str | None) -> DeploymentPlan:
+        """As a point of a study."""
+        return DeploymentPlan(
+            architecture=architecture, deployment=Pools(pools=self.pools()), metrics=self.metrics()
+        )
+
+
+def _added(each: Iterable[tuple[int, float | None]]) -> float | None:
+    """A total over kinds of chips; None where one of them is unknown."""
+    known = [(count, value) for count, value in each if value is not None or count]
+    return None if any(v is None for _, v in known) else sum(n * (v or 0.0) for n, v in known)

@@ -1,0 +1,59 @@
+"""A deployment question: how many chips, of which kind, set up how, for this traffic within these limits."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from optimizer.spec.base import Strict
+from optimizer.spec.deployment import MAXIMIZE, MINIMIZE, Bounds, Offers, ReplicaSpace, Traffic
+from optimizer.spec.documents import Documents
+from optimizer.spec.domains import choices
+
+
+class DeploymentProblem(Strict):
+    """One question about a fixed model and its traffic."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    question: str = ""
+    documents: Documents = Documents()
+    architecture: str | None = None
+    hardware: Offers
+    deployment: ReplicaSpace = ReplicaSpace()
+    workload: Traffic
+    performance_table: choices(str) | None = None  # type: ignore[valid-type]
+    """CSV files of replica configurations, used instead of the cost model."""
+    performance_table_rows: dict[str, str | int | float] = {}
+    """Only rows that have these values in these columns."""
+    minimize: choices(Literal["chips", "nodes", "usd_per_hour", "power_w"]) | None = None  # type: ignore[valid-type]
+    maximize: Literal["requests_per_s", "output_tokens_per_s"] | None = None
+    constraints: Bounds = Bounds()
+
+    @model_validator(mode="after")
+    def _askable(self) -> "DeploymentProblem":
+        if (self.minimize is None) == (self.maximize is None):
+            raise ValueError(
+                f"give either minimize ({', '.join(MINIMIZE)}, or a list) or maximize ({', '.join(MAXIMIZE)})"
+            )
+        if self.minimize is not None and self.demand is None:
+            raise ValueError("workload.requests_per_s: give the traffic that must be served")
+        if self.architecture is None and self.performance_table is None:
+            raise ValueError("give architecture (a model's name), or performance_table")
+        if self.workload.percentile is not None and self.constraints.ttft_ms_max is None:
+            raise ValueError("workload.percentile: needs constraints.ttft_ms_max, which it is about")
+        named = [offer.chip for offer in self.hardware]
+        if len(set(named)) < len(named):
+            raise ValueError("hardware: the same chip is listed twice; give it one max_count")
+        return self
+
+    @property
+    def demand(self) -> float | None:
+        """Requests per second that must be served."""
+        rates = [r for r in (self.workload.requests_per_s, self.constraints.requests_per_s_min) if r]
+        return max(rates) if rates else None
+
+    @property
+    def objectives(self) -> tuple[tuple[str, int], ...]:
+        """(quantity, +1 to minimise or -1 to maximise), the most important first."""
+        if self.minimize is not None:
+            return tuple((name, 1) for name in self.minimize)
+        return (("requests_per_s", -1),)

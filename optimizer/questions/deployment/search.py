@@ -1,0 +1,134 @@
+"""Optima of a deployment in several metrics in turn, a latency among them.
+
+Totals are objectives of the integer programme. A latency is the worst of a plan's configurations, so only
+a configuration's own value can be least, and a higher bound never takes a plan away: the least value at
+which a plan is left is found by halving, and the next smaller one is proven to leave none.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from optimizer.columns.deployment import DeploymentColumns
+from optimizer.errors import InternalMismatch
+from optimizer.questions.deployment.programme import Packed, optimum
+from optimizer.search.steps import at_most, whole_steps
+from optimizer.spec.studies import Aim
+from optimizer.watch import UNWATCHED, Stopped, Watch
+
+LATENCIES = {"ttft_ms": "decode", "tpot_ms": "prefill"}
+"""Each latency, and the mode that has none."""
+
+
+class DeploymentSearch:
+    """Bounds of one re-solve, narrowed as aims are reached."""
+
+    def __init__(
+        self,
+        columns: DeploymentColumns,
+        bounds: Mapping[str, float],
+        output_tokens: int,
+        watch: Watch = UNWATCHED,
+    ) -> None:
+        self.columns, self.bounds, self.watch = columns, dict(bounds), watch
+        self.output_tokens = output_tokens
+        self.solves = 0
+
+    def lexicographic(self, aims: tuple[Aim, ...]) -> Packed | None:
+        """The best plan in the first aim, of those in the second, and so on; None if there is no plan.
+
+        The first is held at its optimum, a later one at its step; equals are settled as `solve` does.
+        """
+        plan: Packed | None = None
+        for number, aim in enumerate(aims):
+            last = number == len(aims) - 1
+            plan = self._reached(aim, exactly=number == 0 or last)
+            if plan is None:
+                return None
+        return None if plan is None else self.settled(plan)
+
+    def settled(self, plan: Packed) -> Packed:
+        """Among equals the plan with fewest chips, and of those the one that serves the most."""
+        fewest = self.least("chips", 1, confirm=False)
+        if fewest.counts:
+            plan = fewest
+            self.hold("chips", fewest.values["chips"])
+        served = self.least("requests_per_s", -1, confirm=False)
+        return served if served.counts else plan
+
+    def any_plan(self) -> Packed | None:
+        """Any plan within the bounds; None is proven. Raises Stopped."""
+        quick = self._asked("chips", 1, confirm=False)
+        found = quick if quick.counts else self.least("chips", 1)
+        return found if found.counts else None
+
+    def hold(self, metric: str, limit: float) -> None:
+        """Allow only plans at least as good as this in a metric."""
+        if metric == "output_tokens_per_s":
+            metric, limit = "requests_per_s", limit / self.output_tokens
+        if metric == "requests_per_s":
+            self.bounds[metric] = max(limit, self.bounds.get(metric, limit))
+        else:
+            self.bounds[f"{metric}_max"] = min(limit, self.bounds.get(f"{metric}_max", limit))
+
+    def least(self, name: str, sense: int, confirm: bool = True) -> Packed:
+        """One question to the solver; confirmed, its answer is proven. Raises Stopped."""
+        found = self._asked(name, sense, confirm)
+        if found.status in ("optimal", "infeasible"):
+            return found
+        if self.watch.over or not self.columns.complete:
+            raise Stopped  # a plan that is not settled would make a resumed study end otherwise
+        if confirm:
+            raise InternalMismatch(f"{name}: the optimum could not be confirmed ({found.status})")
+        return found
+
+    def _asked(self, name: str, sense: int, confirm: bool) -> Packed:
+        self.watch.check()  # each question sorts all configurations
+        found = optimum(self.columns, ((name, sense),), self.bounds, watch=self.watch, confirm=confirm)
+        self.solves += found.solves
+        return found
+
+    def _reached(self, aim: Aim, exactly: bool) -> Packed | None:
+        """The optimum of one aim, which is then held."""
+        if aim.metric in LATENCIES:
+            return self._least_latency(aim, exactly)
+        linear = "requests_per_s" if aim.metric in ("requests_per_s", "output_tokens_per_s") else aim.metric
+        found = self.least(linear, aim.sign)
+        if not found.counts:
+            return None
+        value = found.values[linear]
+        if exactly:
+            self.hold(linear, value)
+        else:
+            scale = self.output_tokens if aim.metric == "output_tokens_per_s" else 1
+            self.hold(aim.metric, at_most(aim, whole_steps(aim, value * scale)))
+        return found
+
+    def _least_latency(self, aim: Aim, exactly: bool) -> Packed | None:
+        """The least of the configurations' values at which a plan is left."""
+        given = dict(self.bounds)
+        found = self.any_plan()
+        if found is None:
+            return None
+        values = self._values(aim.metric)
+        low, high = 0, len(values) - 1
+        while low < high:
+            middle = (low + high) // 2
+            self.bounds = given | {f"{aim.metric}_max": float(values[middle])}
+            trial = self.any_plan()
+            if trial is None:
+                low = middle + 1
+            else:
+                high, found = middle, trial
+        self.bounds = given
+        if len(values):
+            value = float(values[high])
+            self.hold(aim.metric, value if exactly else at_most(aim, whole_steps(aim, value)))
+        return found
+
+    def _values(self, metric: str) -> Any:
+        """Distinct values of the configurations that the bounds on one replica leave, ascending."""
+        rows = self.columns.within(self.bounds, prune=False).rows
+        own = rows[self.columns.replicas.mode[rows] != LATENCIES[metric]]
+        return np.unique(getattr(self.columns.replicas, metric)[own])

@@ -1,0 +1,1 @@
+"""Which chips for several services, each with traffic of several sizes?"""

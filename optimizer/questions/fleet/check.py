@@ -1,0 +1,146 @@
+"""The independent check of a fleet: every bucket served, no replica overloaded, chips in stock and in nodes.
+
+It shares no code with `solver`: shares of traffic and rates are added as fractions of the figures as stated,
+groups are placed one by one. A plan that fails is no answer.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from optimizer.anatomy.placement import blocks_of, nodes_for
+from optimizer.columns.supply import Supply
+from optimizer.questions.fleet.columns import FleetColumns
+
+_NOISE = Fraction(1, 10**8)
+_LIMIT_NOISE = 1e-9
+PHASES = ("aggregated", "prefill", "decode")
+
+
+@dataclass(frozen=True)
+class FleetCheck:
+    """Recomputes one plan: replicas of each (item, setup), share of each (item, setup, bucket)."""
+
+    columns: FleetColumns
+    replicas: Mapping[tuple[int, int], int]
+    shares: Mapping[tuple[int, int, int], Fraction]
+    """Of the bucket's traffic."""
+
+    def traffic(self, key: tuple[int, int, int]) -> Fraction:
+        """Requests per second of a bucket that a setup gets."""
+        j, _, b = key
+        return _exact(self.columns.demands[self.columns.items[j].service][b]) * self.shares[key]
+
+    def utilisation(self, j: int, k: int) -> Fraction | None:
+        """Busy share of the replicas of a setup, more than 1 is overload; None where no replica can."""
+        rates, busy = self.columns.items[j].rates, Fraction(0)
+        for key in self.shares:
+            if key[:2] == (j, k) and self.shares[key]:
+                if not (rate := _exact(rates[key[2], k])):
+                    return None
+                busy += self.traffic(key) / rate
+        n = self.replicas.get((j, k), 0)
+        return busy / n if n else None if busy else Fraction(0)
+
+    def served(self, service: int) -> list[Fraction]:
+        """Share of each bucket that is served: by aggregated replicas, or by a prefill and a decode pool."""
+        found = []
+        for b in range(len(self.columns.demands[service])):
+            by = dict.fromkeys(PHASES, Fraction(0))
+            for (j, _, at), share in self.shares.items():
+                if at == b and self.columns.items[j].service == service:
+                    by[self.columns.items[j].phase] += share
+            found.append(by["aggregated"] + min(by["prefill"], by["decode"]))
+        return found
+
+    def chips(self) -> dict[str, int]:
+        """Chips in use by kind."""
+        used: dict[str, int] = {}
+        for (j, k), n in self.replicas.items():
+            setups = self.columns.items[j].setups
+            name = str(setups.chip[k])
+            used[name] = used.get(name, 0) + n * int(setups.chips[k])
+        return used
+
+    def total(self, quantity: str) -> float | None:
+        """Chips, dollars or watts of the fleet; None where a kind in use has no figure."""
+        used, supplies = self.chips(), {s.name: s for s in self.columns.supplies}
+        if quantity == "chips":
+            return float(sum(used.values()))
+        each = [(n, getattr(supplies[name], quantity)) for name, n in used.items()]
+        if any(value is None for _, value in each):
+            return None
+        return float(sum((n * _exact(value) for n, value in each), Fraction(0)))
+
+    def requests_per_s(self) -> float:
+        """Traffic served."""
+        return float(
+            sum(
+                (
+                    _exact(demand) * share
+                    for service, demands in enumerate(self.columns.demands)
+                    for demand, share in zip(demands, self.served(service), strict=True)
+                ),
+                Fraction(0),
+            )
+        )
+
+    def broken(self, bounds: Mapping[str, float], everything: bool) -> list[str]:
+        """Bounds this plan breaks; `everything` if all traffic must be served."""
+        found = []
+        for service, name in enumerate(self.columns.names):
+            served = self.served(service)
+            if any(share > 1 or (everything and share < 1) for share in served):
+                found.append(f"service:{name}")
+            setups = self._setups(service)
+            if self.columns.same[service] and not _alike(setups, served):
+                found.append(f"mix:{name}")
+            if len({cache for phase, _, cache in setups if phase != "aggregated"}) > 1:
+                found.append(f"kv_dtype:{name}")
+        if not all(self._carries(j, k) for j, k, _ in self.shares):
+            found.append("utilisation")
+        used = self.chips()
+        for s in self.columns.supplies:
+            stock = bounds.get(f"inventory:{s.name}")
+            if stock is not None and not self._placed(s, int(stock), used.get(s.name, 0)):
+                found.append(f"inventory:{s.name}")
+        for quantity in ("chips", "usd_per_hour", "power_w"):
+            limit, value = bounds.get(f"{quantity}_max"), self.total(quantity)
+            if limit is not None and (value is None or value > limit + abs(limit) * _LIMIT_NOISE):
+                found.append(f"{quantity}_max")
+        return found
+
+    def _carries(self, j: int, k: int) -> bool:
+        busy = self.utilisation(j, k)
+        return busy is not None and busy <= 1 + _NOISE
+
+    def _setups(self, service: int) -> list[tuple[str, tuple[int, int], str]]:
+        """Phase, key and cache format of the setups in use."""
+        items = self.columns.items
+        return [
+            (items[j].phase, (j, k), str(items[j].setups.kv_dtype[k]))
+            for (j, k), n in self.replicas.items()
+            if n and items[j].service == service
+        ]
+
+    def _placed(self, s: Supply, stock: int, used: int) -> bool:
+        blocks: Counter[int] = Counter()
+        for (j, k), n in self.replicas.items():
+            setups = self.columns.items[j].setups
+            if setups.chip[k] == s.name:
+                blocks.update({size: n * m for size, m in blocks_of(str(setups.domains[k])).items()})
+        if s.node is None:
+            return used <= stock
+        domain = min(s.node, s.chip.scaleup.domain) if s.chip else s.node
+        return used <= stock and nodes_for(blocks, s.node, domain, stock) is not None
+
+
+def _alike(setups: list[tuple[str, tuple[int, int], str]], served: list[Fraction]) -> bool:
+    """One aggregated setup, or one of prefill and one of decode; none where nothing is served."""
+    phases = sorted(phase for phase, _, _ in setups)
+    return phases in (["aggregated"], ["decode", "prefill"]) or (not any(served) and len(phases) < 2)
+
+
+def _exact(number: float) -> Fraction:
+    return Fraction(repr(float(number)))

@@ -1,0 +1,5 @@
+"""Which chips for several services, each with traffic of several sizes?"""
+
+KEYS = ("services",)
+PROBLEM = "problem:FleetProblem"
+QUESTION = "question:FleetQuestion"

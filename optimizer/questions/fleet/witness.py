@@ -1,0 +1,262 @@
+"""A second look at a fleet: is a setup that was left out of use, or a plan that nobody proposed better?
+
+A setup left out must be covered by one that was kept: as few chips of the kind in as small blocks, at least
+its rate on every bucket, the rates taken anew from the priced rows. Plans are made without the programme:
+each service on one setup a phase, alone and beside the rest of the answer; the answer with a replica less,
+one more, or one exchanged. One that the check of answers accepts, in fractions, and that is better than the
+answer says is possible, is an InternalMismatch: a row said that replicas carry less than they do, or an
+engine erred.
+"""
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice, product
+
+import numpy as np
+
+from optimizer.columns.deployment import DeploymentColumns, planned
+from optimizer.cost.placement import lies_within
+from optimizer.errors import InternalMismatch
+from optimizer.questions.fleet.check import FleetCheck
+from optimizer.questions.fleet.columns import Item, setup_fields
+from optimizer.questions.fleet.pricing import PricedFleet
+from optimizer.questions.fleet.problem import FleetProblem
+from optimizer.questions.fleet.programme import FleetPlan
+from optimizer.questions.fleet.shares import Carried, Key, Triple, carried, carried_in_floats
+from optimizer.solver.totals import asked, each_of
+from optimizer.spec.deployment_plan import FleetWitnesses
+from optimizer.watch import UNWATCHED, Stopped, Watch
+
+FEW = 4_000
+"""Setups left out that are all looked at; else as many, drawn by seed."""
+PLANS = 20_000
+"""Plans on one setup a phase, at most, of each service: their cost is two multiplications."""
+CHANGED = 48
+"""Changes of the answer whose traffic is worked out, drawn by seed."""
+
+_EXACTLY = 60
+"""Pools times buckets up to which what they carry is worked out in whole numbers at once."""
+
+Replicas = Mapping[Key, int]
+Shares = Mapping[Triple, Fraction]
+
+
+def look_again(
+    problem: FleetProblem,
+    priced: PricedFleet,
+    bounds: Mapping[str, float],
+    plan: FleetPlan,
+    seed: int = 0,
+    watch: Watch = UNWATCHED,
+) -> FleetWitnesses:
+    """Look for what an answer should have found; less of it if the watch ends it, which the answer says."""
+    look = _Look(problem, priced, bounds, plan, random.Random(seed), watch)
+    try:
+        look.setups()
+        look.plans_of_one_setup()
+        look.changes()
+    except Stopped:
+        pass
+    return FleetWitnesses(
+        setups_left_out=look.left_out, setups_looked_at=look.covered, plans=look.plans, seed=seed
+    )
+
+
+@dataclass
+class _Look:
+    """One second look in the making."""
+
+    problem: FleetProblem
+    priced: PricedFleet
+    bounds: Mapping[str, float]
+    plan: FleetPlan
+    draw: random.Random
+    watch: Watch
+    left_out: int = 0
+    covered: int = 0
+    plans: int = 0
+    demand: list[list[int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.columns = self.priced.columns
+        self.demand = [[asked(rate) for rate in rates] for rates in self.columns.demands]
+        self.name, self.sense = self.problem.goal
+
+    def setups(self) -> None:
+        """Every setup left out is covered by one that was kept, and each of those has its best rates."""
+        for service, own in enumerate(self.problem.services):
+            kept = [item for item in self.columns.items if item.service == service]
+            rates = _best_rates(self.priced.buckets[service], own.constraints.given())
+            known = {_key(item, k) for item in kept for k in range(len(item.setups))}
+            out = sorted(key for key in rates if key not in known)
+            self.left_out += len(out)
+            out = out if len(out) <= FEW else self.draw.sample(out, FEW)
+            for key in (*out, *sorted(known)):
+                self.watch.check()
+                if not any(_covers(item, rates[key], key) for item in kept):
+                    raise InternalMismatch(
+                        f"{own.name}: a setup was left out that none of those kept covers, "
+                        f"{' '.join(map(str, key))}; no answer is given"
+                    )
+                self.covered += key not in known
+
+    def plans_of_one_setup(self) -> None:
+        """Each service on one setup a phase: beside the rest of the answer, or all of them so."""
+        if self.sense < 0:
+            return
+        alone = [list(islice(self._alone(service), PLANS)) for service in range(len(self.columns.names))]
+        if self.plan.replicas:
+            for service, ways in enumerate(alone):
+                rest = {key: n for key, n in self.plan.replicas.items() if self._service(key) != service}
+                shares = {key: x for key, x in self.plan.shares.items() if self._service(key[:2]) != service}
+                for way in ways:
+                    self._try(rest | way, shares | self._whole(way))
+        elif all(alone):
+            first = [sorted(ways, key=self._cost)[0] for ways in alone]
+            drawn = [[self.draw.choice(ways) for ways in alone] for _ in range(CHANGED)]
+            for ways in (first, *drawn):
+                together = {key: n for way in ways for key, n in way.items()}
+                self._try(together, self._whole(together))
+
+    def _alone(self, service: int) -> Iterator[dict[Key, int]]:
+        """As many replicas as one setup takes for all of a service, or one of prefill and one of decode."""
+        by_phase: dict[str, dict[Key, int]] = {"aggregated": {}, "prefill": {}, "decode": {}}
+        for key, rates in self._rates(service).items():
+            if all(rates):
+                busy = sum(
+                    (Fraction(d, r) for d, r in zip(self.demand[service], rates, strict=True)), Fraction(0)
+                )
+                by_phase[self.columns.items[key[0]].phase][key] = math.ceil(busy)
+        for key, n in by_phase["aggregated"].items():
+            yield {key: n}
+        for (p, n), (d, m) in product(by_phase["prefill"].items(), by_phase["decode"].items()):
+            if self._cache(p) == self._cache(d):
+                yield {p: n, d: m}
+
+    def changes(self) -> None:
+        """The answer with a replica less, more or another; what it then carries is worked out anew."""
+        if not self.plan.replicas:
+            return
+        changed = list(self._changed())
+        for replicas, service in self.draw.sample(changed, min(len(changed), CHANGED)):
+            self.watch.check()
+            mine = {key: n for key, n in replicas.items() if n and self._service(key) == service}
+            phases = {key: self.columns.items[key[0]].phase for key in mine}
+            rates = {key: self._rates(service)[key] for key in mine}
+            got = self._carried(service, rates, phases, mine)
+            if self.sense > 0 and got.served < sum(self.demand[service]):
+                self.plans += 1
+                continue
+            shares = {key: x for key, x in self.plan.shares.items() if self._service(key[:2]) != service}
+            shares |= {key: x / self.demand[service][key[2]] for key, x in got.shares.items()}
+            self._try({key: n for key, n in replicas.items() if n}, shares)
+
+    def _carried(
+        self,
+        service: int,
+        rates: Mapping[Key, Sequence[int]],
+        phases: Mapping[Key, str],
+        mine: Replicas,
+    ) -> Carried:
+        """As plans are worked out: in floats first where there is much to add up and all must be carried."""
+        asked_for = self.demand[service], rates, phases, mine, self.watch
+        long = self.sense > 0 and len(mine) * len(self.demand[service]) > _EXACTLY
+        return (carried_in_floats(*asked_for) if long else None) or carried(*asked_for)
+
+    def _changed(self) -> Iterator[tuple[dict[Key, int], int]]:
+        """Changes that would be better, with the service they are of: each pool less one, and exchanged."""
+        answer = dict(self.plan.replicas)
+        for service in range(len(self.columns.names)):
+            pools = [key for key in answer if self._service(key) == service]
+            for key in [*pools, None]:
+                less = answer if key is None else answer | {key: answer[key] - 1}
+                for other in (None, *self._rates(service)):
+                    new = less if other is None else less | {other: less.get(other, 0) + 1}
+                    if new != answer and self._may_be_better(new):
+                        yield new, service
+
+    def _may_be_better(self, replicas: Replicas) -> bool:
+        if self.sense > 0:
+            return self._better(self._cost(replicas))
+        used = FleetCheck(self.columns, replicas, {}).chips()
+        stock = ((s.name, self.bounds.get(f"inventory:{s.name}")) for s in self.columns.supplies)
+        return all(most is None or used.get(name, 0) <= most for name, most in stock)
+
+    def _better(self, value: int) -> bool:
+        """Whether a total, or the traffic of a plan, is better than the answer says is possible."""
+        bound = self.plan.proved.bound
+        if self.plan.proved.status == "infeasible":
+            return True
+        return bound is not None and self.sense * value < bound - (1 if self.sense < 0 else 0)
+
+    def _try(self, replicas: Replicas, shares: Shares) -> None:
+        """Refuse an answer that a plan is better than."""
+        self.plans += 1
+        if self.sense > 0 and not self._better(self._cost(replicas)):
+            return
+        check = FleetCheck(self.columns, replicas, shares)
+        served = math.floor(check.requests_per_s() * 10**8)
+        if self.sense < 0 and not self._better(served):
+            return
+        if not check.broken(self.bounds, everything=self.sense > 0):
+            what = "no fleet is possible" if self.plan.proved.status == "infeasible" else "none is better"
+            raise InternalMismatch(f"the answer says that {what}, but a plan is; no answer is given")
+
+    def _cost(self, replicas: Replicas) -> int:
+        used = FleetCheck(self.columns, replicas, {}).chips()
+        goal = self.name if self.sense > 0 else "chips"
+        return sum(used.get(s.name, 0) * each_of(s, goal) for s in self.columns.supplies if s.name in used)
+
+    def _whole(self, replicas: Replicas) -> dict[Triple, Fraction]:
+        """All of every bucket, for setups that serve theirs alone."""
+        return {
+            (*key, b): Fraction(1) for key in replicas for b in range(len(self.demand[self._service(key)]))
+        }
+
+    def _service(self, key: Sequence[int]) -> int:
+        return self.columns.items[key[0]].service
+
+    def _cache(self, key: Key) -> str:
+        return str(self.columns.items[key[0]].setups.kv_dtype[key[1]])
+
+    def _rates(self, service: int) -> dict[Key, list[int]]:
+        return {
+            (j, k): item.capacity[:, k].tolist()
+            for j, item in enumerate(self.columns.items)
+            if item.service == service
+            for k in range(len(item.setups))
+        }
+
+
+Setup = tuple[object, ...]
+
+
+def _best_rates(buckets: Sequence[DeploymentColumns], bounds: Mapping[str, float]) -> dict[Setup, list[int]]:
+    """The highest rate of every setup on every bucket, in 1e-8 requests/s, of rows that keep the bounds."""
+    found: dict[Setup, list[int]] = {}
+    for b, columns in enumerate(buckets):
+        rows = columns.within(bounds, prune=False).rows
+        names = [getattr(columns.replicas, name)[rows].tolist() for name in setup_fields()]
+        for rate, *key in zip(planned(columns.rates({})[rows]).tolist(), *names, strict=True):
+            own = found.setdefault(tuple(key), [0] * len(buckets))
+            own[b] = max(own[b], rate)
+    return found
+
+
+def _key(item: Item, k: int) -> Setup:
+    return tuple(np.asarray(getattr(item.setups, name))[k].item() for name in setup_fields())
+
+
+def _covers(item: Item, rates: list[int], key: Setup) -> bool:
+    """Whether some setup of an item does all that another one does, on no more."""
+    own = dict(zip(setup_fields(), key, strict=True))
+    r = item.setups
+    if item.phase != own["mode"]:
+        return False
+    may = (r.chip == own["chip"]) & (r.chips <= own["chips"])
+    may &= (item.capacity >= np.array(rates)[:, None]).all(axis=0)
+    may &= True if item.phase == "aggregated" else (r.kv_dtype == own["kv_dtype"])
+    return any(lies_within(str(r.domains[k]), str(own["domains"])) for k in np.flatnonzero(may).tolist())

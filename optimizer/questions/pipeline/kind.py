@@ -1,0 +1,5 @@
+"""Which layers on which of several unlike chips? One replica as a pipeline."""
+
+KEYS = ("pipeline",)
+PROBLEM = "problem:PipelineProblem"
+QUESTION = "question:PipelineQuestion"

@@ -1,0 +1,1 @@
+"""How should a training run be split, or how few chips do?"""

@@ -1,0 +1,5 @@
+"""How should a training run be split, or how few chips do?"""
+
+KEYS = ("train_model",)
+PROBLEM = "problem:TrainingProblem"
+QUESTION = "question:TrainingQuestion"

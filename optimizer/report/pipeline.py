@@ -1,0 +1,66 @@
+"""The report of a solved pipeline for a person at a terminal; good in 80 columns."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from optimizer.questions.pipeline.problem import PipelineResult
+from optimizer.report.deployment import proof
+from optimizer.report.fitting import new_table
+from optimizer.report.numbers import exact, short
+from optimizer.report.parts import (
+    assumptions_part,
+    binding_part,
+    blank_between,
+    conflict_part,
+    headline,
+    titled_lines,
+)
+
+
+def report(result: PipelineResult, verbose: bool = False) -> Group:
+    """The whole report of one result."""
+    return Group(*blank_between(_sections(result, verbose)))
+
+
+def _sections(result: PipelineResult, verbose: bool) -> Iterator[RenderableType]:
+    yield headline(result, "split")
+    if result.stages:
+        yield _stages(result)
+        yield _totals(result)
+        yield binding_part(result, "no bound: the layers and the chips do")
+    if result.conflict:
+        yield conflict_part(result.conflict)
+    yield proof(result)
+    if result.assumptions:
+        yield assumptions_part(result.assumptions, verbose)
+
+
+def _stages(result: PipelineResult) -> Group:
+    table = new_table("stage", "chip", "tp", "layers", "ms", "busy", "GiB")
+    for s, stage in enumerate(result.stages, 1):
+        table.add_row(
+            str(s),
+            stage.chip,
+            str(stage.tensor_parallel),
+            " + ".join(map(str, stage.layers)),
+            short(stage.ms),
+            f"{stage.utilisation:.0%}",
+            f"{stage.memory_gib:.1f}/{stage.hbm_usable_gib:.0f}",
+        )
+    title = f"{result.architecture}, {result.batch} sequences in each stage"
+    return Group(Text(title, style="bold"), table)
+
+
+def _totals(result: PipelineResult) -> Group:
+    m = result.metrics
+    items = [f"{exact(m['output_tokens_per_s'])} tokens/s, {exact(m['requests_per_s'])} requests/s"]
+    items.append(f"tpot_ms {exact(m['tpot_ms'])}, ttft_ms {exact(m['ttft_ms'])}")
+    if "usd_per_hour" in m:
+        cost = f"{short(m['usd_per_million_tokens'])} USD per million output tokens"
+        items.append(f"{short(m['usd_per_hour'])} USD/h, {cost}")
+    if result.equal_split:
+        gain = m["output_tokens_per_s"] / result.equal_split["output_tokens_per_s"] - 1
+        items.append(f"{gain:.1%} more than with equal numbers of layers in each stage")
+    return titled_lines("Totals", items)
