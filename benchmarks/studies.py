@@ -161,7 +161,7 @@ def archc_question() -> str:
     (result, found), wall = timed(run)
     binding = [b.constraint for b in found.bearings if b.binds]
     return (
-        f"{wall}; {result.certificate.lattice_points:.1e} points, {result.status}, loss "
+        f"{wall}; {result.certificate.counts['lattice_points']:.1e} points, {result.status}, loss "
         f"{result.objective.value:.4f}, {len(found.changes)} prices, binding: {', '.join(binding)}"
     )
 

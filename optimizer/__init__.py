@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from optimizer.questions.options import Options
     from optimizer.questions.problems import load as load_problem
     from optimizer.questions.problems import read as read_problem
-    from optimizer.spec.plan import Result
+    from optimizer.spec.answer import Answer
+    from optimizer.spec.answer import Answer as Result
     from optimizer.studies.answer import solve
     from optimizer.studies.conflicts import explain
     from optimizer.studies.enumerate import enumerate_plans
@@ -41,13 +42,15 @@ _WHERE = {
     "sweep": ("optimizer.studies.sweep", "sweep"),
     "Options": ("optimizer.questions.options", "Options"),
     "Problem": ("optimizer.questions.architecture.problem", "Problem"),
-    "Result": ("optimizer.spec.plan", "Result"),
+    "Answer": ("optimizer.spec.answer", "Answer"),
+    "Result": ("optimizer.spec.answer", "Answer"),
     "ArchsatError": ("optimizer.errors", "ArchsatError"),
     "InputError": ("optimizer.errors", "InputError"),
     "InternalMismatch": ("optimizer.errors", "InternalMismatch"),
 }
 
 __all__ = [
+    "Answer",
     "ArchsatError",
     "InputError",
     "InternalMismatch",

@@ -2,8 +2,8 @@
 
 from optimizer.cost.frame import Frame
 from optimizer.cost.quality import NOISE
+from optimizer.spec.answer import Assumption
 from optimizer.spec.chip import Chip
-from optimizer.spec.plan import Assumption
 
 _LAW_RANGE = 16e9
 """Largest model behind the Chinchilla fit."""

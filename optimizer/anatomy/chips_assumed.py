@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from optimizer.anatomy.assumptions import efficiency_of, price_of
 from optimizer.columns.supply import Supply
-from optimizer.spec.plan import Assumption
+from optimizer.spec.answer import Assumption
 
 
 def chips_assumed(

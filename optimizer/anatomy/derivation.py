@@ -22,7 +22,7 @@ from optimizer.cost.roofline import Roofline
 from optimizer.errors import InputError, nearest
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.dtypes import BYTES
-from optimizer.spec.plan import Derivation
+from optimizer.spec.estimate import Derivation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

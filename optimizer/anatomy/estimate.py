@@ -14,11 +14,12 @@ from optimizer.cost.frame import Frame
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import closed_loop
+from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.documents import CATALOGUE
 from optimizer.spec.engine import Engine
-from optimizer.spec.plan import Assumption, Estimate
+from optimizer.spec.estimate import Estimate
 from optimizer.version import VERSION
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import layer_operators, n_chunks, roofline, shared_operators
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.plan import OperatorRow
+from optimizer.spec.estimate import OperatorRow
 
 
 def operator_rows(frame: Frame, architecture: Architecture) -> tuple[OperatorRow, ...]:

@@ -7,6 +7,7 @@ from optimizer.spec.plan import Deployment, Pool
 def deployment(frame: Frame) -> Deployment:
     """One replica of the frame."""
     pool = Pool(
+        phase="aggregated",
         chip=frame.chip.name,
         replicas=1,
         tensor_parallel=frame.tensor_parallel,

@@ -12,10 +12,11 @@ from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.two_tier import Placement, hiding_tokens
 from optimizer.errors import InputError
 from optimizer.metrics import values_of
+from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, SecondTier
 from optimizer.spec.dtypes import BYTES
-from optimizer.spec.plan import Assumption, Estimate, SecondTierUse
+from optimizer.spec.estimate import Estimate, SecondTierUse
 
 _RULE = "memory_capacity"
 

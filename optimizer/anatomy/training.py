@@ -12,9 +12,9 @@ from optimizer.cost.training.limits import (
 )
 from optimizer.cost.training.rates import attention_share, products_share
 from optimizer.cost.training.rules import SENTENCES, facts_of, kept
+from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
-from optimizer.spec.plan import Assumption
 from optimizer.spec.training import TrainingSetup
 from optimizer.spec.training_plan import TrainingEstimate
 from optimizer.version import VERSION

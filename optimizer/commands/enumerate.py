@@ -11,7 +11,7 @@ from optimizer.errors import InputError
 if TYPE_CHECKING:
     from optimizer.questions.architecture.problem import Problem
     from optimizer.questions.options import Options
-    from optimizer.spec.plan import Result
+    from optimizer.spec.answer import Answer
 
 HELP = "all plans near the optimum"
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot and len(distinct) != 2:
         raise InputError("--plot: a heat map needs two dimensions, such as --distinct d_model,n_layers")
 
-    def study(problem: "Problem", options: "Options") -> "Result":
+    def study(problem: "Problem", options: "Options") -> "Answer":
         result = enumerate_plans(problem, arguments.top, arguments.within, options, distinct)
         if arguments.plot and result.plans:
             from optimizer.report.pictures import heatmap

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import mean, median
 from typing import Any, Protocol
 
-from optimizer.spec.plan import Validation, ValidationGroup
+from optimizer.spec.validation import Validation, ValidationGroup
 
 _NEAR = 0.25
 

@@ -10,7 +10,7 @@ from optimizer.errors import InputError
 from optimizer.evidence.scores import validation
 from optimizer.evidence.train_cells import Row, UnreadableRow
 from optimizer.evidence.train_points import TrainingPoint, read_row
-from optimizer.spec.plan import Validation
+from optimizer.spec.validation import Validation
 from optimizer.watch import UNWATCHED, Watch
 
 GROUPS = ("source", "model", "chip", "tier", "precision")

@@ -13,7 +13,7 @@ from optimizer.evidence.scores import validation
 from optimizer.evidence.train_points import training_rows
 from optimizer.evidence.train_validate import validate_training
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.plan import Validation
+from optimizer.spec.validation import Validation
 from optimizer.watch import UNWATCHED, Watch
 
 _FIRST = 2

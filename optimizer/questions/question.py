@@ -8,9 +8,9 @@ studies by one class with these methods and a line in `asking.question_of`.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from optimizer.spec.answer import Conflict
 from optimizer.spec.base import Strict
-from optimizer.spec.plan import Conflict
-from optimizer.spec.studies import Aim, Answer, Work
+from optimizer.spec.studies import Aim, Optimum, Work
 from optimizer.watch import UNWATCHED, Watch
 
 
@@ -97,7 +97,7 @@ class Question(Protocol):
         """InputError if no constant has this dotted path."""
         ...
 
-    def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Answer:
+    def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Optimum:
         """The proven optimum. Raises Stopped at the deadline, InputError for what cannot be asked."""
         ...
 

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.metrics import metric
+from optimizer.questions.architecture.answer import ArchitectureAnswer, NearTies
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import count, percent, signed, value_of
 from optimizer.report.parts import (
@@ -19,20 +20,20 @@ from optimizer.report.parts import (
     proof,
     titled_lines,
 )
-from optimizer.spec.plan import DenseDimensions, NearTies, Pool, Result
+from optimizer.spec.plan import DenseDimensions, Plan
 
 _HIDDEN = ("n_active_params", "n_params")
 
 
-def report(result: Result, verbose: bool = False) -> Group:
+def report(result: ArchitectureAnswer, verbose: bool = False) -> Group:
     """The whole report of one result."""
     return Group(*blank_between(_sections(result, verbose)))
 
 
-def _sections(result: Result, verbose: bool) -> Iterator[RenderableType]:
+def _sections(result: ArchitectureAnswer, verbose: bool) -> Iterator[RenderableType]:
     yield headline(result)
-    if result.architecture and result.deployment:
-        yield _plan(result, result.architecture, result.deployment.pools[0])
+    if result.plan:
+        yield _plan(result, result.plan)
         yield _comparison(result)
         yield operators_part(result.operators, "decode", verbose)
         yield operators_part(result.operators, "prefill", verbose)
@@ -48,7 +49,8 @@ def _sections(result: Result, verbose: bool) -> Iterator[RenderableType]:
         yield assumptions_part(result.assumptions, verbose)
 
 
-def _plan(result: Result, a: DenseDimensions, pool: Pool) -> Text:
+def _plan(result: ArchitectureAnswer, plan: Plan) -> Text:
+    a, pool = plan.dimensions, plan.pools[0]
     plural = "s" if pool.chips > 1 else ""
     tiles = f"; {result.tile_efficiency:.1%} of each tile useful" if result.tile_efficiency else ""
     return Text(
@@ -58,11 +60,11 @@ def _plan(result: Result, a: DenseDimensions, pool: Pool) -> Text:
     )
 
 
-def _comparison(result: Result) -> Group:
+def _comparison(result: ArchitectureAnswer) -> Group:
     base = result.baseline
     title = f"Against {base.name}, same chip, split, formats and traffic" if base else "Metrics"
     table = new_table("", "plan", *(["baseline", "difference", ""] if base else []), "unit")
-    own = _dimensions(result.architecture)
+    own = _dimensions(result.plan.dimensions if result.plan else None)
     other = _dimensions(base.dimensions) if base else {}
     rows = [(key, value, other.get(key), "") for key, value in own.items()]
     metrics = result.metrics
@@ -95,7 +97,7 @@ def _dimensions(dims: DenseDimensions | None) -> dict[str, Any]:
     return {k: v for k, v in dims.model_dump().items() if k not in _HIDDEN} if dims else {}
 
 
-def _binding(result: Result) -> Group:
+def _binding(result: ArchitectureAnswer) -> Group:
     around: list[RenderableType] = [binding_part(result, "no rule: the lattice itself")]
     base = result.baseline
     if base and base.breaks:
@@ -103,7 +105,7 @@ def _binding(result: Result) -> Group:
     return Group(*around)
 
 
-def _near_ties(result: Result, ties: NearTies) -> Group:
+def _near_ties(result: ArchitectureAnswer, ties: NearTies) -> Group:
     o, other = result.objective, ties.conventional
     share = f"{ties.within:.2%}"
     if ties.plans == 1:
@@ -116,7 +118,7 @@ def _near_ties(result: Result, ties: NearTies) -> Group:
         value = other.metrics[o.name]
         cost = percent(value - (o.value or 0.0), o.value or 0.0)
         items.append(
-            f"the most conventional: {_shape(other.architecture)}, {o.name} {value_of(o.name, value)} "
+            f"the most conventional: {_shape(other.dimensions)}, {o.name} {value_of(o.name, value)} "
             f"{o.unit} ({cost}); prefer: conventional asks for it"
         )
     return titled_lines("Near-ties", items)

@@ -8,6 +8,8 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from optimizer.questions.deployment.answer import DeploymentAnswer
+from optimizer.questions.fleet.answer import FleetWitnesses
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, short
 from optimizer.report.parts import (
@@ -18,17 +20,18 @@ from optimizer.report.parts import (
     headline,
     titled_lines,
 )
-from optimizer.spec.deployment_plan import DeploymentResult, FleetWitnesses, ReplicaPool
+from optimizer.spec.answer import Witnesses
+from optimizer.spec.plan import Pool
 
 _SHORT = {"tensor": "tp", "pipeline": "pp", "expert": "ep", "data": "dp"}
 
 
-def report(result: DeploymentResult, verbose: bool = False) -> Group:
+def report(result: DeploymentAnswer, verbose: bool = False) -> Group:
     """The whole report of one result."""
     return Group(*blank_between(_sections(result, verbose)))
 
 
-def _sections(result: DeploymentResult, verbose: bool) -> Iterator[RenderableType]:
+def _sections(result: DeploymentAnswer, verbose: bool) -> Iterator[RenderableType]:
     yield headline(result, "deployment")
     if result.deployment:
         yield _pools(result, result.deployment.pools)
@@ -43,7 +46,7 @@ def _sections(result: DeploymentResult, verbose: bool) -> Iterator[RenderableTyp
         yield assumptions_part(result.assumptions, verbose)
 
 
-def _pools(result: DeploymentResult, pools: tuple[ReplicaPool, ...]) -> Group:
+def _pools(result: DeploymentAnswer, pools: tuple[Pool, ...]) -> Group:
     table = new_table("pool", "of", "n", "split", "batch", "formats", "GiB", "TTFT", "TPOT", "used")
     for pool in pools:
         memory = "-" if pool.memory_gib is None else f"{pool.memory_gib:.0f}"
@@ -71,7 +74,7 @@ def _pools(result: DeploymentResult, pools: tuple[ReplicaPool, ...]) -> Group:
     return Group(Text(f"{model}{chips}", style="bold"), table)
 
 
-def _second_row(table: Any, pool: ReplicaPool) -> None:
+def _second_row(table: Any, pool: Pool) -> None:
     """Experts that lie apart, and what waits in slower memory, below the pool they belong to."""
     if pool.expert_chip:
         held = "-" if pool.expert_memory_gib is None else f"{pool.expert_memory_gib:.0f}"
@@ -97,7 +100,7 @@ def split(pool: Any) -> str:
     return " ".join(parts) or "-"
 
 
-def _totals(result: DeploymentResult) -> Group:
+def _totals(result: DeploymentAnswer) -> Group:
     m = result.metrics
     bounds = result.problem.get("constraints", {})
     items = []
@@ -120,7 +123,7 @@ def _totals(result: DeploymentResult) -> Group:
     return titled_lines("Totals", [*items, ", ".join(money)] if money else items)
 
 
-def _to_spare(result: DeploymentResult) -> str:
+def _to_spare(result: DeploymentAnswer) -> str:
     """How far the plan is from each limit, the nearest first: what a drift of the traffic would meet."""
     bounds = result.problem.get("constraints", {})
     left: dict[str, float] = {
@@ -135,7 +138,7 @@ def _to_spare(result: DeploymentResult) -> str:
     return ", ".join(f"{share:.1%} of {name}" for name, share in sorted(left.items(), key=lambda row: row[1]))
 
 
-def _binding(result: DeploymentResult) -> Group:
+def _binding(result: DeploymentAnswer) -> Group:
     part = binding_part(result, "no bound: the traffic and the configurations do")
     more = [Padding(Text(result.next_better), (0, 0, 0, 2))] if result.next_better else []
     return Group(part, *more)
@@ -151,9 +154,9 @@ def grouped(dropped: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _witnesses(seen: FleetWitnesses | None) -> Iterator[str]:
+def _witnesses(seen: Witnesses | None) -> Iterator[str]:
     """What a fleet's programme left out and was looked at all the same."""
-    if seen is None:
+    if not isinstance(seen, FleetWitnesses):
         return
     which = "all" if seen.setups_looked_at == seen.setups_left_out else f"{seen.setups_looked_at}"
     yield (
@@ -165,9 +168,9 @@ def _witnesses(seen: FleetWitnesses | None) -> Iterator[str]:
 def proof(result: Any) -> Group:
     """Why a deployment of any kind can be believed."""
     c = result.certificate
-    dropped = ", ".join(f"{n} by {why}" for why, n in grouped(c.dropped).items())
+    dropped = ", ".join(f"{n} by {why}" for why, n in grouped(c.counts["dropped"]).items())
     o = result.objective
-    items = [f"{c.columns} configurations, {c.columns_solved} left to choose from"]
+    items = [f"{c.counts['columns']} configurations, {c.counts['columns_solved']} left to choose from"]
     if dropped:
         items.append(f"left out: {dropped}")
     if o.value is not None and o.bound is not None:

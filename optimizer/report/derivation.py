@@ -4,7 +4,7 @@ from rich.console import Group
 
 from optimizer.report.numbers import short
 from optimizer.report.parts import titled_lines
-from optimizer.spec.plan import Derivation
+from optimizer.spec.estimate import Derivation
 
 
 def report(d: Derivation) -> Group:

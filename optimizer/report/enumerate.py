@@ -3,10 +3,10 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from optimizer.questions.architecture.answer import ArchitectureAnswer
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import count, value_of
 from optimizer.report.parts import blank_between, conflict_part, headline, proof
-from optimizer.spec.plan import Result
 
 _WHERE = {
     "chip": "chip",
@@ -17,9 +17,9 @@ _WHERE = {
 }
 
 
-def report(result: Result, verbose: bool = False) -> Group:
+def report(result: ArchitectureAnswer, verbose: bool = False) -> Group:
     """The plans of an enumeration, best first; where they run, only if that differs."""
-    pools = [plan.deployment.pools[0] for plan in result.plans]
+    pools = [plan.pools[0] for plan in result.plans]
     differ = [f for f in _WHERE if len({getattr(pool, f) for pool in pools}) > 1]
     names = [_WHERE[f] for f in differ]
     objective = result.objective.name
@@ -27,7 +27,7 @@ def report(result: Result, verbose: bool = False) -> Group:
         "#", objective, "loss", "n_params", "layers", "d_model", "heads", "kv", "d_head", "d_ff", *names
     )
     for i, (plan, pool) in enumerate(zip(result.plans, pools, strict=True), 1):
-        a = plan.architecture
+        a = plan.dimensions
         table.add_row(
             str(i),
             value_of(objective, plan.metrics[objective]),

@@ -7,7 +7,7 @@ from optimizer.metrics import metric
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import short, value_of
 from optimizer.report.parts import assumptions_part, blank_between, operators_part
-from optimizer.spec.plan import Estimate
+from optimizer.spec.estimate import Estimate
 
 _DEGREES = ("tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel")
 _SERVED = {

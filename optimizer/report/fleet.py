@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from optimizer.questions.fleet.answer import FleetAnswer
 from optimizer.report.deployment import proof, split
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, short
@@ -16,17 +17,17 @@ from optimizer.report.parts import (
     headline,
     titled_lines,
 )
-from optimizer.spec.fleet_plan import FleetResult, ServicePool
+from optimizer.spec.plan import Pool
 
 _SHOWN = 30
 
 
-def report(result: FleetResult, verbose: bool = False) -> Group:
+def report(result: FleetAnswer, verbose: bool = False) -> Group:
     """The whole report of one result."""
     return Group(*blank_between(_sections(result, verbose)))
 
 
-def _sections(result: FleetResult, verbose: bool) -> Iterator[RenderableType]:
+def _sections(result: FleetAnswer, verbose: bool) -> Iterator[RenderableType]:
     yield headline(result, "fleet")
     if result.deployment:
         yield _pools(result, result.deployment.pools, verbose)
@@ -39,7 +40,7 @@ def _sections(result: FleetResult, verbose: bool) -> Iterator[RenderableType]:
         yield assumptions_part(result.assumptions, verbose)
 
 
-def _pools(result: FleetResult, pools: tuple[ServicePool, ...], verbose: bool) -> Group:
+def _pools(result: FleetAnswer, pools: tuple[Pool, ...], verbose: bool) -> Group:
     table = new_table("service", "phase", "of", "n", "split", "formats", "req/s", "used")
     shown = pools if verbose else pools[:_SHOWN]
     for pool in shown:
@@ -59,7 +60,7 @@ def _pools(result: FleetResult, pools: tuple[ServicePool, ...], verbose: bool) -
     return Group(Text(chips, style="bold"), table, *more)
 
 
-def _totals(result: FleetResult) -> Group:
+def _totals(result: FleetAnswer) -> Group:
     m = result.metrics
     items = [f"{exact(m['requests_per_s'])} of {exact(m['requests_per_s_asked'])} requests/s served"]
     money = [f"{short(m['usd_per_hour'])} USD/h"] if "usd_per_hour" in m else []

@@ -12,7 +12,6 @@ from optimizer.report.numbers import short, signed, value_of
 from optimizer.report.parts import blank_between, conflict_part, titled_lines
 from optimizer.report.plans import names_of
 from optimizer.report.replicas import POOLS
-from optimizer.spec.deployment_plan import DeploymentPlan
 from optimizer.spec.studies import Aim, Frontier, Placed
 
 SHOWN = 40
@@ -166,7 +165,7 @@ def _better(aim: Aim, row: Placed) -> str:
 def _proof(found: Frontier) -> list[str]:
     first, *later = found.objectives
     exact = ", ".join(f"{aim.metric} at {aim.step:g} {aim.unit}" for aim in later)
-    deployed = any(isinstance(plan, DeploymentPlan) for plan in found.points)
+    deployed = not all(plan.designed for plan in found.points)
     what = (
         f"{found.lattice_points} configurations" if deployed else f"{found.lattice_points:.2e} lattice points"
     )

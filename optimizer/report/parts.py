@@ -7,18 +7,11 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from optimizer.questions.architecture.answer import ArchitectureAnswer, FrameWitnesses
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, percent, short, signed, value_of
-from optimizer.spec.plan import (
-    TOGETHER,
-    Assumption,
-    Binding,
-    Conflict,
-    Objective,
-    OperatorRow,
-    Result,
-    Witnesses,
-)
+from optimizer.spec.answer import TOGETHER, Assumption, Binding, Conflict, Objective, Witnesses
+from optimizer.spec.estimate import OperatorRow
 
 _STYLE = {
     "optimal": "bold green",
@@ -145,13 +138,14 @@ def conflict_part(conflict: Conflict) -> Group:
     return Group(titled_lines("The conflict", [f"{names}: {how}"]), titled_lines(title, changes))
 
 
-def proof(result: Result) -> Group:
+def proof(result: ArchitectureAnswer) -> Group:
     """What the certificate of an answer counts, and what confirmed it."""
     c = result.certificate
+    n = c.counts
     items = [
-        f"{c.lattice_points:.2e} lattice points in {c.frames} frames; {c.slices} slices priced, "
-        f"{c.slices_solved} solved ({c.columns} columns)",
-        f"{c.engine} {c.engine_version}, seed {c.seed}: {c.solves} solves, {c.band} more plans in the "
+        f"{n['lattice_points']:.2e} lattice points in {n['frames']} frames; {n['slices']} slices priced, "
+        f"{n['slices_solved']} solved ({n['columns']} columns)",
+        f"{c.engine} {c.engine_version}, seed {c.seed}: {c.solves} solves, {n['band']} more plans in the "
         "rounding band",
         *(f"confirmed by {line}" for line in c.confirmed_by),
         *_witnesses(c.witnesses),
@@ -163,7 +157,7 @@ def proof(result: Result) -> Group:
 
 def _witnesses(seen: Witnesses | None) -> Iterator[str]:
     """What bounds left out and was looked at all the same."""
-    if seen is None:
+    if not isinstance(seen, FrameWitnesses):
         return
     which = "all" if seen.all_frames else f"a sample of {seen.frames_priced}"
     yield (

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from optimizer.questions.pipeline.problem import PipelineResult
+from optimizer.questions.pipeline.answer import PipelineAnswer
 from optimizer.report.deployment import proof
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, short
@@ -19,12 +19,12 @@ from optimizer.report.parts import (
 )
 
 
-def report(result: PipelineResult, verbose: bool = False) -> Group:
+def report(result: PipelineAnswer, verbose: bool = False) -> Group:
     """The whole report of one result."""
     return Group(*blank_between(_sections(result, verbose)))
 
 
-def _sections(result: PipelineResult, verbose: bool) -> Iterator[RenderableType]:
+def _sections(result: PipelineAnswer, verbose: bool) -> Iterator[RenderableType]:
     yield headline(result, "split")
     if result.stages:
         yield _stages(result)
@@ -37,7 +37,7 @@ def _sections(result: PipelineResult, verbose: bool) -> Iterator[RenderableType]
         yield assumptions_part(result.assumptions, verbose)
 
 
-def _stages(result: PipelineResult) -> Group:
+def _stages(result: PipelineAnswer) -> Group:
     table = new_table("stage", "chip", "tp", "layers", "ms", "busy", "GiB")
     for s, stage in enumerate(result.stages, 1):
         table.add_row(
@@ -45,7 +45,7 @@ def _stages(result: PipelineResult) -> Group:
             stage.chip,
             str(stage.tensor_parallel),
             " + ".join(map(str, stage.layers)),
-            short(stage.ms),
+            short(stage.ms or 0.0),
             f"{stage.utilisation:.0%}",
             f"{stage.memory_gib:.1f}/{stage.hbm_usable_gib:.0f}",
         )
@@ -53,7 +53,7 @@ def _stages(result: PipelineResult) -> Group:
     return Group(Text(title, style="bold"), table)
 
 
-def _totals(result: PipelineResult) -> Group:
+def _totals(result: PipelineAnswer) -> Group:
     m = result.metrics
     items = [f"{exact(m['output_tokens_per_s'])} tokens/s, {exact(m['requests_per_s'])} requests/s"]
     items.append(f"tpot_ms {exact(m['tpot_ms'])}, ttft_ms {exact(m['ttft_ms'])}")

@@ -4,21 +4,19 @@ from collections.abc import Callable
 
 from optimizer.report.numbers import count
 from optimizer.report.replicas import replicas_of
-from optimizer.spec.deployment_plan import DeploymentPlan
 from optimizer.spec.plan import Plan
-from optimizer.spec.studies import AnyPlan
 
 
 def _dimension(name: str) -> Callable[[Plan], str]:
-    return lambda plan: str(getattr(plan.architecture, name))
+    return lambda plan: str(getattr(plan.dimensions, name))
 
 
 def _split(name: str) -> Callable[[Plan], str]:
-    return lambda plan: str(getattr(plan.deployment.pools[0], name))
+    return lambda plan: str(getattr(plan.pools[0], name))
 
 
 _WHERE: dict[str, Callable[[Plan], str]] = {
-    "params": lambda plan: count(plan.architecture.n_params),
+    "params": lambda plan: count(plan.dimensions.n_params),
     "layers": _dimension("n_layers"),
     "d_model": _dimension("d_model"),
     "heads": _dimension("n_heads"),
@@ -33,8 +31,8 @@ _WHERE: dict[str, Callable[[Plan], str]] = {
 }
 
 
-def names_of(plan: AnyPlan) -> dict[str, str]:
+def names_of(plan: Plan) -> dict[str, str]:
     """A plan's dimensions and deployment, as text, for a table or a hover."""
-    if isinstance(plan, DeploymentPlan):
+    if not plan.designed:
         return replicas_of(plan)
     return {name: read(plan) for name, read in _WHERE.items()}

@@ -1,18 +1,18 @@
 """A plan of replicas in a few words, for a row of a table or a hover."""
 
 from optimizer.report.deployment import split
-from optimizer.spec.deployment_plan import DeploymentPlan, ReplicaPool
+from optimizer.spec.plan import Plan, Pool
 
 POOLS = "pools (P prefill, D decode)"
 _PHASE = {"aggregated": "", "prefill": "P ", "decode": "D "}
 
 
-def replicas_of(plan: DeploymentPlan) -> dict[str, str]:
+def replicas_of(plan: Plan) -> dict[str, str]:
     """Its pools, each as how many replicas of how many chips of which kind."""
-    return {POOLS: "\n".join(map(_pool, plan.deployment.pools))}
+    return {POOLS: "\n".join(map(_pool, plan.pools))}
 
 
-def _pool(pool: ReplicaPool) -> str:
+def _pool(pool: Pool) -> str:
     chip = pool.chip.partition("-")[2] or pool.chip
     degrees = split(pool)
     parts = [f"{_PHASE[pool.phase]}{pool.replicas} x {chip}", "" if degrees == "-" else degrees]

@@ -3,7 +3,7 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from optimizer.questions.training.problem import TrainingResult
+from optimizer.questions.training.answer import TrainingAnswer
 from optimizer.report import train_estimate
 from optimizer.report.numbers import short
 from optimizer.report.parts import (
@@ -16,7 +16,7 @@ from optimizer.report.parts import (
 )
 
 
-def report(result: TrainingResult, verbose: bool = False) -> Group:
+def report(result: TrainingAnswer, verbose: bool = False) -> Group:
     """The whole report of one result."""
     parts: list[RenderableType] = [headline(result)]
     if result.estimate:
@@ -30,7 +30,7 @@ def report(result: TrainingResult, verbose: bool = False) -> Group:
     return Group(*blank_between(iter(parts)))
 
 
-def _setup(result: TrainingResult) -> str:
+def _setup(result: TrainingAnswer) -> str:
     if result.estimate is None:
         return ""
     e, s = result.estimate, result.estimate.setup
@@ -48,13 +48,15 @@ def _setup(result: TrainingResult) -> str:
     )
 
 
-def _proof(result: TrainingResult) -> Group:
+def _proof(result: TrainingAnswer) -> Group:
     c = result.certificate
+    n = c.counts
     items = [
-        f"{c.settings:,} settings in {c.splits:,} splits (degrees and microbatch), in {c.cells_opened:,} of "
-        f"{c.cells:,} cells; the others cannot win at their best",
-        f"{c.splits_without_memory:,} splits need too much memory at their least, {c.splits_by_bound:,} "
-        f"cannot win at their best, {c.splits_priced:,} priced in full ({c.settings_priced:,} settings)",
+        f"{n['settings']:,} settings in {n['splits']:,} splits (degrees and microbatch), in "
+        f"{n['cells_opened']:,} of {n['cells']:,} cells; the others cannot win at their best",
+        f"{n['splits_without_memory']:,} splits need too much memory at their least, "
+        f"{n['splits_by_bound']:,} cannot win at their best, {n['splits_priced']:,} priced in full "
+        f"({n['settings_priced']:,} settings)",
         *(f"confirmed by {line}" for line in c.confirmed_by),
         f"checker: {c.checker}",
         f"{short(result.wall_s)} s, archsat {result.version}",

@@ -5,7 +5,7 @@ from rich.text import Text
 
 from optimizer.report.fitting import new_table
 from optimizer.report.parts import blank_between, titled_lines
-from optimizer.spec.plan import Validation
+from optimizer.spec.validation import Validation
 
 
 def report(validation: Validation) -> Group:

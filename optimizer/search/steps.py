@@ -2,12 +2,13 @@
 
 from math import ceil
 
-from optimizer.spec.studies import Aim, AnyPlan
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Aim
 
 _ON_A_STEP = 1e-9
 
 
-def steps_of(aims: tuple[Aim, ...], plan: AnyPlan) -> tuple[float, ...]:
+def steps_of(aims: tuple[Aim, ...], plan: Plan) -> tuple[float, ...]:
     """A plan's metrics in steps, better is lower, rounded to the worse side."""
     return tuple(whole_steps(a, plan.metrics[a.metric]) for a in aims)
 

@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from optimizer.errors import nearest
 
@@ -50,3 +57,12 @@ class Strict(BaseModel):
                     hint = nearest(str(key), known) or f" Accepted: {', '.join(known)}."
                     raise ValueError(f"unknown field '{str(key)[:64]}'.{hint}")
         return data
+
+
+class Said(Strict):
+    """A model that shows the fields it was given, and no others: what it has not it does not mention."""
+
+    @model_serializer(mode="wrap")
+    def _as_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        shown: dict[str, Any] = handler(self)
+        return {name: value for name, value in shown.items() if name in self.model_fields_set}

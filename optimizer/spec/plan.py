@@ -1,37 +1,9 @@
-"""The answer: a result that prints as the JSON of the interface, key by key."""
+"""A plan of any kind of problem: what runs, on what, set up how, and what it reaches."""
 
-from math import isfinite
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from optimizer.spec.base import Strict
-from optimizer.spec.shown import Solved
-
-Status = Literal["optimal", "feasible", "infeasible", "unknown"]
-
-
-class Objective(Strict):
-    """What was optimised, what was reached and what was proven."""
-
-    name: str
-    sense: Literal["min", "max"]
-    value: float | None
-    unit: str
-    bound: float | None
-    gap: float | None
-
-    @classmethod
-    def of(cls, name: str, unit: str, sense: int, value: float | None, bound: float | None) -> "Objective":
-        """The gap is what lies between value and bound, as a share of the value; `sense` is +1 to minimise.
-
-        A bound that is infinite is none.
-        """
-        finite = bound if bound is not None and isfinite(bound) else None
-        gap = abs(value - finite) / abs(value) if value and finite is not None else None
-        return cls(
-            name=name, sense="min" if sense > 0 else "max", value=value, unit=unit, bound=finite, gap=gap
-        )
+from optimizer.spec.base import Said, Strict
+from optimizer.spec.training import TrainingSetup
 
 
 class DenseDimensions(Strict):
@@ -49,20 +21,63 @@ class DenseDimensions(Strict):
     n_active_params: int
 
 
-class Pool(Strict):
-    """Equal replicas."""
+class Part(Strict):
+    """What a pool serves of one bucket of requests."""
 
-    phase: Literal["aggregated"] = "aggregated"
+    input_tokens: int
+    output_tokens: int
+    requests_per_s: float
+    batch: int
+    ttft_ms: float | None
+    tpot_ms: float | None
+
+
+class Pool(Said):
+    """Equal replicas: of a plan, of a service of a fleet, or one stage of a pipeline.
+
+    It shows the figures that its kind of plan has; those that its phase has not, or nobody stated, are null.
+    """
+
+    service: str = ""
+    phase: Literal["aggregated", "prefill", "decode"] = "aggregated"
     chip: str
-    replicas: int
-    tensor_parallel: int
+    replicas: int = 1
+    tensor_parallel: int = 1
     pipeline_parallel: int = 1
     expert_parallel: int = 1
     data_parallel: int = 1
-    batch: int
-    weight_dtype: str
-    kv_dtype: str
-    chips: int
+    batch: int = 1
+    weight_dtype: str = ""
+    kv_dtype: str = ""
+    layers: tuple[int, ...] = ()
+    """Of a stage: layers of each kind, in the order of the model's groups."""
+    ms: float | None = None
+    """Of a stage: its turn in the steady state."""
+    chips: int = 0
+    """Of the kind `chip`, all replicas together."""
+    expert_chip: str | None = None
+    """The kind that holds the routed experts, where these lie apart."""
+    expert_chips: int = 0
+    microbatches: int = 1
+    domains: str = ""
+    """Chips of one replica in each scale-up domain, as its figures suppose: 8, 4+2, 2x8."""
+    requests_per_s: float = 0.0
+    """Rate of all its replicas as measured or predicted."""
+    utilisation: float = 0.0
+    """Share of that rate in use at the demand; of a stage, its time over the slowest stage's."""
+    ttft_ms: float | None = None
+    tpot_ms: float | None = None
+    memory_gib: float | None = None
+    hbm_usable_gib: float | None = None
+    expert_memory_gib: float | None = None
+    """On each expert chip."""
+    second_tier_gib: float | None = None
+    """Of weights and cache on each chip, waiting in its slower memory."""
+    usd_per_hour: float | None = None
+    power_w: float | None = None
+    source: str = ""
+    parts: tuple[Part, ...] = ()
+    """Of a fleet: what it serves of each size of request."""
 
 
 class Deployment(Strict):
@@ -71,231 +86,31 @@ class Deployment(Strict):
     pools: tuple[Pool, ...]
 
 
-class OperatorRow(Strict):
-    """One operator of one step, summed over the layers that have it."""
+class Plan(Said):
+    """One plan with its metrics. It shows what its kind of problem decides."""
 
-    phase: Literal["decode", "prefill"]
-    operator: str
-    count: int
-    flops: float
-    bytes: float
-    link_bytes: float
-    time_ms: float
-    bound_by: str
-
-
-class Baseline(Strict):
-    """The model compared with, on the plan's own chip, split and workload."""
-
-    name: str
-    dimensions: DenseDimensions | None
+    architecture: DenseDimensions | str | None = None
+    """Dimensions where they were free, else the name of a model."""
+    deployment: Deployment | None = None
+    batch: int | None = None
+    """Of a pipeline: sequences in one stage at a time."""
+    setup: TrainingSetup | None = None
+    """Of a training run."""
     metrics: dict[str, float]
-    difference: dict[str, float]
-    keeps_constraints: bool
-    breaks: tuple[str, ...]
-
-
-class Binding(Strict):
-    """A constraint without which alone the optimum is better."""
-
-    constraint: str
-    bound: float | None
-    """Its limit, the metric's `value` and `unit`; null for a rule that bounds no metric."""
-    value: float | None
-    unit: str | None
-    gain: float | None
-    """The optimum without it less the optimum; null where nothing else limits the objective."""
-
-
-class Relaxation(Strict):
-    """The nearest change of one constraint that makes the rest feasible; `to` is None if none does."""
-
-    constraint: str
-    sentence: str
-    from_: Any = Field(serialization_alias="from")
-    to: Any
-    unit: str
-
-
-TOGETHER = ", together with the other changes"
-"""Ends the sentence of a relaxation that is not enough by itself."""
-
-
-class Conflict(Strict):
-    """A smallest set of constraints that cannot hold together, and what each would have to become."""
-
-    constraints: tuple[str, ...]
-    relaxations: tuple[Relaxation, ...]
-
-
-class Witnesses(Strict):
-    """A second look at what the search left out: bounds held against plans that are there."""
-
-    frames_left_out: int
-    """Frames never opened, on the word of a bound."""
-    frames_priced: int
-    """Of them, priced all the same."""
-    all_frames: bool
-    """Whether those are all; else a sample by the seed."""
-    slices_enumerated: int
-    """Of them and of the frames opened, slices that were not solved, enumerated all the same."""
-    plans: int
-    """Pairs of kinds enumerated in them."""
-    seed: int
-
-
-class Certificate(Strict):
-    """Why the answer can be believed."""
-
-    lattice_points: int
-    frames: int
-    frames_solved: int
-    slices: int
-    slices_solved: int
-    columns: int
-    engine: str
-    engine_version: str
-    solves: int
-    band: int
-    confirmed_by: tuple[str, ...]
-    checker: str
-    deterministic_time: float
-    seed: int
-    witnesses: Witnesses | None = None
-    tolerance: float = 0.0
-    """The plan shown may be this share worse than the optimum: more than 0 only where a problem prefers
-    another of the plans that are as good to the cost model."""
-
-
-class Assumption(Strict):
-    """A value the answer rests on that the problem did not give."""
-
-    name: str
-    value: str
-    source: str
-    caveat: bool = False
-    """Shown beside the headline: the answer may be far from the truth because of it."""
-
-
-class Plan(Strict):
-    """One architecture and its deployment, with every metric."""
-
-    architecture: DenseDimensions
-    deployment: Deployment
-    metrics: dict[str, float]
-
-
-class NearTies(Strict):
-    """Plans that the cost model cannot tell from the optimum."""
-
-    within: float
-    """Share of the objective's optimum."""
-    plans: int
-    complete: bool
-    """Whether these are all; else there are at least so many."""
-    conventional: Plan
-    """The most conventional of them (docs/studies.md)."""
-
-
-class Derivation(Strict):
-    """One operator's time: formulas, the same with numbers, results, and where the constants come from."""
-
-    operator: str
-    phase: str
-    formulas: dict[str, str]
-    numbers: dict[str, str]
-    values: dict[str, float]
-    terms_us: dict[str, float]
-    bound_by: str
-    sources: dict[str, str]
-
-
-class SecondTierUse(Strict):
-    """What one chip keeps in its slower memory, and what streaming it takes."""
-
-    kind: str
-    slow_share: dict[str, float]
-    memory_gib: float
-    capacity_gib: float
-    streamed_ms_per_step: float
-    """Of a decode step; the step lasts at least this long."""
-    hiding_tokens: float
-    """Tokens in a step from which arithmetic takes as long as streaming all weights."""
-
-
-class Estimate(Strict):
-    """What the cost model says of one model on one replica."""
-
-    status: Literal["feasible", "infeasible"]
-    model: str
-    breaks: tuple[str, ...]
-    """Rules the deployment breaks; then there are no times."""
-    why: dict[str, str] = {}
-    """In words, for degrees of parallelism that the model cannot have."""
-    deployment: Deployment
-    metrics: dict[str, float]
-    served: dict[str, float] = {}
-    """What clients in a closed loop see, if their number was given."""
-    memory_gib: dict[str, float]
-    hbm_usable_gib: float
-    second_tier: SecondTierUse | None = None
-    operators: tuple[OperatorRow, ...]
-    assumptions: tuple[Assumption, ...]
-    version: str
-
-
-class ValidationGroup(Strict):
-    """Errors of one group of points; ratios are predicted over measured."""
-
-    group: str
-    value: str
-    n: int
-    median_ratio: float
-    mean_abs_error: float
-    median_abs_error: float
-    within_25_percent: float
-
-
-class Validation(Strict):
-    """Predicted against measured for a file of points."""
-
-    file: str
-    rows: int
-    """Rows of the file."""
-    rows_read: int
-    """The first of them, all that were looked at: fewer than `rows` if it was interrupted."""
-    scored: int
-    groups: tuple[ValidationGroup, ...]
-    unscored: dict[str, int]
-    """Reason to number of rows."""
 
     @property
-    def complete(self) -> bool:
-        """Whether every row was looked at."""
-        return self.rows_read == self.rows
+    def designed(self) -> bool:
+        """Whether its architecture is given by dimensions, rather than named."""
+        return isinstance(self.architecture, DenseDimensions)
 
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """Its pools; none where nothing is deployed."""
+        return self.deployment.pools if self.deployment else ()
 
-class Result(Solved):
-    """What a study returns; `wall_s` is the only field that differs between two equal runs."""
-
-    status: Status
-    objective: Objective
-    architecture: DenseDimensions | None = None
-    deployment: Deployment | None = None
-    metrics: dict[str, float] = {}
-    tile_efficiency: float | None = None
-    baseline: Baseline | None = None
-    operators: tuple[OperatorRow, ...] = ()
-    binding: tuple[Binding, ...] = ()
-    binding_untried: tuple[str, ...] = ()
-    """Rules that there was no time to drop."""
-    near_ties: NearTies | None = None
-    conflict: Conflict | None = None
-    plans: tuple[Plan, ...] = ()
-    plans_complete: bool = True
-    """Whether the list of plans is all that was asked for; else it is the best of them, in order."""
-    assumptions: tuple[Assumption, ...] = ()
-    certificate: Certificate
-    wall_s: float
-    version: str
-    problem: dict[str, Any]
+    @property
+    def dimensions(self) -> DenseDimensions:
+        """Its dimensions; TypeError where a model is only named."""
+        if not isinstance(self.architecture, DenseDimensions):
+            raise TypeError("the plan is of a model that is named, and has no free dimensions")
+        return self.architecture

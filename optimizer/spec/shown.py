@@ -66,7 +66,7 @@ def plan_row(plan: Any) -> dict[str, Any]:
     row: dict[str, Any] = {}
     if isinstance(plan.architecture, Strict):
         row |= plan.architecture.model_dump()
-    pools = plan.deployment.pools
+    pools = plan.pools
     if len(pools) == 1:
         row |= {name: value for name, value in pools[0].model_dump().items() if name != "phase"}
     else:

@@ -4,13 +4,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from optimizer.spec.answer import Conflict, Relaxation
 from optimizer.spec.base import Strict
-from optimizer.spec.deployment_plan import DeploymentPlan
-from optimizer.spec.plan import Conflict, Plan, Relaxation
+from optimizer.spec.plan import Plan
 from optimizer.spec.shown import Shown, plan_row
-
-AnyPlan = Plan | DeploymentPlan
-"""A plan of a problem of any kind; each has metrics."""
 
 
 class Aim(Strict):
@@ -27,10 +24,10 @@ class Aim(Strict):
         return 1 if self.sense == "min" else -1
 
 
-class Answer(Strict):
+class Optimum(Strict):
     """One re-solve: the proven optimum, or the proof that there is none (`plan` is None)."""
 
-    plan: AnyPlan | None
+    plan: Plan | None
     unlimited: bool = False
     """Nothing limits the first aim, so that no plan is the best."""
     slices: int
@@ -50,7 +47,7 @@ class Work(Strict):
     solves: int = 0
     enumerated: int = 0
 
-    def plus(self, answer: Answer) -> "Work":
+    def plus(self, answer: Optimum) -> "Work":
         """One more answer."""
         return Work(
             asked=self.asked + 1,
@@ -94,7 +91,7 @@ class Frontier(Shown):
     status: FrontierStatus
     objectives: tuple[Aim, ...]
     """The first is exact; plans closer than one step in a later one are counted as one."""
-    points: tuple[AnyPlan, ...]
+    points: tuple[Plan, ...]
     gaps: tuple[Gap, ...]
     placed: tuple[Placed, ...]
     conflict: Conflict | None
@@ -104,7 +101,7 @@ class Frontier(Shown):
     lattice_points: int
     stopped: str = ""
     """What there was no time to prepare when the study was stopped."""
-    at_hand: AnyPlan | None = None
+    at_hand: Plan | None = None
     """Of a study that was stopped before any point: the best plan met, not proven to be on the frontier."""
     version: str
     problem: dict[str, Any]
@@ -174,7 +171,7 @@ class Perturbation(Shown):
     status: Literal["complete", "partial", "infeasible", "unknown"]
     objective: Aim
     value: float | None
-    plan: AnyPlan | None
+    plan: Plan | None
     bearings: tuple[Bearing, ...]
     changes: tuple[Change, ...]
     critical: tuple[Critical, ...]
@@ -183,7 +180,7 @@ class Perturbation(Shown):
     confirmed_by: tuple[str, ...] = ()
     stopped: str = ""
     """What there was no time to prepare when the study was stopped."""
-    at_hand: AnyPlan | None = None
+    at_hand: Plan | None = None
     """Of a study that was stopped before its first optimum: the best plan met, not proven best."""
     version: str
     problem: dict[str, Any]
@@ -210,7 +207,7 @@ class Explanation(Shown):
     complete: bool
     """Whether these are all the minimal conflicts there are."""
     relaxations: tuple[Relaxation, ...]
-    witness: AnyPlan | None
+    witness: Plan | None
     """A plan, where there is one after all."""
     stopped: str = ""
     """What there was no time to prepare when the study was stopped."""
@@ -269,9 +266,9 @@ def _swept(found: Sweep, row: SweepRow, metrics: list[str]) -> dict[str, Any]:
     cells["status"] = row.status
     plan = row.plan
     for name in _DIMENSIONS:
-        cells[f"plan.{name}"] = getattr(plan.architecture, name) if plan else None
+        cells[f"plan.{name}"] = getattr(plan.dimensions, name) if plan else None
     for name in _POOL:
-        cells[f"plan.{name}"] = getattr(plan.deployment.pools[0], name) if plan else None
+        cells[f"plan.{name}"] = getattr(plan.pools[0], name) if plan else None
     cells |= {name: plan.metrics.get(name) if plan else None for name in metrics}
     cells["reason"] = row.reason
     return cells

@@ -2,8 +2,8 @@
 
 from typing import Any, Literal
 
+from optimizer.spec.answer import Assumption
 from optimizer.spec.base import Strict
-from optimizer.spec.plan import Assumption
 from optimizer.spec.training import TrainingSetup
 
 

@@ -11,7 +11,7 @@ from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.question import DeploymentQuestion
 from optimizer.questions.kinds import kind_of
 from optimizer.questions.question import Ask, Question
-from optimizer.spec.studies import Answer
+from optimizer.spec.studies import Optimum
 from optimizer.watch import UNWATCHED, Watch
 
 AnyProblem = Problem | DeploymentProblem
@@ -54,7 +54,7 @@ class Questions:
             known[problem_json] = question_of(model.model_validate_json(problem_json), watch)
         return known[problem_json]
 
-    def ask(self, problem_json: str, asked: Ask, watch: Watch = UNWATCHED) -> Answer:
+    def ask(self, problem_json: str, asked: Ask, watch: Watch = UNWATCHED) -> Optimum:
         """Answer one re-solve; runs in any thread, process or machine."""
         return self.of(problem_json, watch).optimum(asked, watch)
 

@@ -17,7 +17,7 @@ from optimizer.version import VERSION
 from optimizer.watch import Stopped
 
 if TYPE_CHECKING:
-    from optimizer.spec.plan import Relaxation
+    from optimizer.spec.answer import Relaxation
 
 LIMIT = 20
 """Minimal conflicts listed at most, unless said otherwise."""

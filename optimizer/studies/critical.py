@@ -5,7 +5,8 @@ answer says up to where every change tried left the plan as it is.
 """
 
 from optimizer.questions.question import Ask
-from optimizer.spec.studies import Aim, AnyPlan, Critical
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Aim, Critical
 from optimizer.studies.resolves import Resolves
 
 GRID = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -15,7 +16,7 @@ FINE = 0.001
 
 
 def critical_changes(
-    resolves: Resolves, aims: tuple[Aim, ...], base: AnyPlan, paths: list[str]
+    resolves: Resolves, aims: tuple[Aim, ...], base: Plan, paths: list[str]
 ) -> list[Critical]:
     """For each constant, either way."""
     return [
@@ -23,7 +24,7 @@ def critical_changes(
     ]
 
 
-def _critical(resolves: Resolves, aims: tuple[Aim, ...], base: AnyPlan, path: str, way: float) -> Critical:
+def _critical(resolves: Resolves, aims: tuple[Aim, ...], base: Plan, path: str, way: float) -> Critical:
     own = resolves.question.choices(base)
 
     def other(sizes: list[float]) -> list[dict[str, tuple[object, object]] | None]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from optimizer.errors import InputError, nearest
+from optimizer.questions.architecture.answer import ArchitectureAnswer
 from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.listing import Unfinished, best_plans
 from optimizer.questions.architecture.outcome import plan_of
@@ -14,7 +15,6 @@ from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.solve import solve
 from optimizer.questions.architecture.space import resolve
 from optimizer.questions.options import Options
-from optimizer.spec.plan import Result
 
 MOST = 20_000
 """Plans listed at most; a wider band should be narrowed, not printed."""
@@ -31,7 +31,7 @@ def enumerate_plans(
     within: float | None = None,
     options: Options = Options(),
     distinct: Sequence[str] = (),
-) -> Result:
+) -> ArchitectureAnswer:
     """Solve, then list plans, best first: the `top` best, or all within a share of the optimum.
 
     `within` 0.01 means 1 % of the first objective's optimal value. The listing is complete: every slice

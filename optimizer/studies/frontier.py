@@ -17,7 +17,8 @@ from optimizer.errors import InputError
 from optimizer.questions.options import Options
 from optimizer.questions.question import Ask
 from optimizer.search.steps import at_most, steps_of
-from optimizer.spec.studies import AnyPlan, Frontier, FrontierStatus, Gap
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Frontier, FrontierStatus, Gap
 from optimizer.studies.asking import AnyProblem, Questions, text_of
 from optimizer.studies.boxes import NO_FLOOR, Box, Corner, Solved, maximal
 from optimizer.studies.executors import Here
@@ -28,7 +29,7 @@ from optimizer.version import VERSION
 from optimizer.watch import Stopped
 
 if TYPE_CHECKING:
-    from optimizer.spec.plan import Conflict
+    from optimizer.spec.answer import Conflict
 
 PARTS = 16
 """Parts into which the first pass cuts a frontier of two objectives."""
@@ -97,7 +98,7 @@ class _Walk:
         self.aims = tuple(question.aim(name, step=resolution.get(name)) for name in names)
         self.most = points or inf
         self.problem = problem
-        self.points: dict[Corner, AnyPlan] = {}
+        self.points: dict[Corner, Plan] = {}
         self.open: list[Box] = []
         self.solved = Solved()
         self.best_first: float | None = None
@@ -171,7 +172,7 @@ class _Walk:
         """Every open box is a re-solve, and may be split into more."""
         self.resolves.say("frontier", len(self.open) - asked, more=True, points=len(self.points))
 
-    def _answers(self, boxes: list[Box]) -> list[AnyPlan | None]:
+    def _answers(self, boxes: list[Box]) -> list[Plan | None]:
         asks = [Ask(aims=self.aims, bounds=self._bounds(box)) for box in boxes]
         try:
             return [answer.plan for answer in self.resolves.all(asks)]
@@ -185,7 +186,7 @@ class _Walk:
         later = zip(self.aims[1:], box.corner, strict=True)
         return {aim.metric: at_most(aim, steps) for aim, steps in later if isfinite(steps)}
 
-    def _take(self, box: Box, plan: AnyPlan | None) -> None:
+    def _take(self, box: Box, plan: Plan | None) -> None:
         steps = None if plan is None else steps_of(self.aims[1:], plan)
         self.solved.add(box, steps)
         if plan is not None and steps is not None:
@@ -197,7 +198,7 @@ class _Walk:
         if steps is not None and not (len(steps) == 1 and steps[0] <= box.floor):
             self.open += box.split(steps)
 
-    def _sorted(self) -> tuple[AnyPlan, ...]:
+    def _sorted(self) -> tuple[Plan, ...]:
         """Points from the best first objective to the worst."""
         first = self.aims[0]
         order = sorted(self.points.items(), key=lambda p: (first.sign * p[1].metrics[first.metric], p[0]))

@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterator
 
 from optimizer.cost.quality import NOISE
-from optimizer.spec.studies import Aim, AnyPlan
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Aim
 
 _SAME = 1e-12
 
 
-def notes_of(aims: tuple[Aim, ...], points: tuple[AnyPlan, ...]) -> tuple[str, ...]:
+def notes_of(aims: tuple[Aim, ...], points: tuple[Plan, ...]) -> tuple[str, ...]:
     """Objectives that do not trade against each other, and why; losses closer than their noise."""
     if len(points) != 1:
         return tuple(_bands(points)) if any(aim.metric == "loss" for aim in aims) else ()
@@ -20,7 +21,7 @@ def notes_of(aims: tuple[Aim, ...], points: tuple[AnyPlan, ...]) -> tuple[str, .
     )
 
 
-def _bands(points: tuple[AnyPlan, ...]) -> Iterator[str]:
+def _bands(points: tuple[Plan, ...]) -> Iterator[str]:
     """How many bands of the loss's noise the points span."""
     losses = [plan.metrics["loss"] for plan in points]
     if not losses:

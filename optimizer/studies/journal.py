@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from optimizer.errors import InputError
-from optimizer.spec.studies import Answer
+from optimizer.spec.studies import Optimum
 from optimizer.version import VERSION
 
 _FORMAT = 2
@@ -25,7 +25,7 @@ class Journal:
 
     def __init__(self, path: Path | None, study: dict[str, Any]) -> None:
         self.path = path
-        self.answers: dict[str, Answer] = {}
+        self.answers: dict[str, Optimum] = {}
         self.unchecked: set[str] = set()
         """Keys of answers from the file that nobody has looked at yet."""
         self.found = 0
@@ -34,11 +34,11 @@ class Journal:
         if path is not None:
             self._open(path, study)
 
-    def get(self, question: str) -> Answer | None:
+    def get(self, question: str) -> Optimum | None:
         """The answer to a question, if it is known."""
         return self.answers.get(_key(question))
 
-    def check(self, question: str, right: Callable[[Answer], bool]) -> None:
+    def check(self, question: str, right: Callable[[Optimum], bool]) -> None:
         """Look at an answer from the file before its first use; InputError if it is not right."""
         key = _key(question)
         if key in self.unchecked:
@@ -48,7 +48,7 @@ class Journal:
                     f"journal {self.path}: holds an answer with other figures than its plan's; begin anew"
                 )
 
-    def add(self, question: str, answer: Answer) -> None:
+    def add(self, question: str, answer: Optimum) -> None:
         """Keep an answer; on disk when this returns. InputError if it cannot be written."""
         key = _key(question)
         self.answers[key] = answer
@@ -93,7 +93,7 @@ class Journal:
                 item = json.loads(line)
                 if sealed({"key": item["key"], "answer": item["answer"]}) != item:
                     raise ValueError
-                self.answers[item["key"]] = Answer.model_validate(item["answer"])
+                self.answers[item["key"]] = Optimum.model_validate(item["answer"])
             except (ValueError, KeyError, TypeError, RecursionError):
                 if number == len(lines) and not line.endswith(b"\n"):
                     break  # torn by a kill

@@ -14,7 +14,8 @@ from typing import Any
 from optimizer.questions.options import Options
 from optimizer.questions.question import Ask
 from optimizer.search.binding import UNLIMITED, gain_of
-from optimizer.spec.studies import Answer, AnyPlan, Bearing, Change, Critical, Perturbation
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Bearing, Change, Critical, Optimum, Perturbation
 from optimizer.studies.asking import AnyProblem
 from optimizer.studies.critical import critical_changes
 from optimizer.studies.executors import Here
@@ -87,7 +88,7 @@ class _Perturb:
         """Solve, then every change; InputError for a constant that does not exist."""
         critical: list[Critical] = []
         status = "complete"
-        base: AnyPlan | None = None
+        base: Plan | None = None
         try:
             base = self.resolves.one(Ask(aims=self.aims)).plan
             if base is not None:
@@ -124,7 +125,7 @@ class _Perturb:
             problem=self.problem.model_dump(mode="json", exclude_unset=True),
         )
 
-    def _constraints(self, base: AnyPlan) -> list[_Try]:
+    def _constraints(self, base: Plan) -> list[_Try]:
         tries, start = [], self.question.choices(base)
         for name, value in self.question.constraints().items():
             droppable, moves = self.question.neighbours(name, base)
@@ -143,7 +144,7 @@ class _Perturb:
             for v, ask in zip(self.vary, asks, strict=True)
         ]
 
-    def _dimensions(self, base: AnyPlan) -> None:
+    def _dimensions(self, base: Plan) -> None:
         """Each free choice held at the nearest other values: numbers on both sides, others at every one."""
         chosen = self.question.choices(base)
         sides: list[tuple[str, list[Any]]] = []
@@ -165,7 +166,7 @@ class _Perturb:
             done = {(c.name, c.to) for c in changes if c.objective is not None}
             sides = [s for s in sides if len(s[1]) > depth + 1 and (s[0], s[1][depth]) not in done]
 
-    def _solved(self, base: AnyPlan, tries: list[_Try]) -> list[Change]:
+    def _solved(self, base: Plan, tries: list[_Try]) -> list[Change]:
         """Solve with each change; those that were solved are kept when the study is stopped among them."""
         live = [item for item in tries if not self._unchanged(base, item)]
         asks = [item.ask for item in live]
@@ -177,18 +178,18 @@ class _Perturb:
             new = []
             for item, known in plans:
                 if known is not None:
-                    new += self._shown(base, item, known.plan if isinstance(known, Answer) else known)
+                    new += self._shown(base, item, known.plan if isinstance(known, Optimum) else known)
             self.changes += new
         return new
 
-    def _shown(self, base: AnyPlan, item: _Try, plan: AnyPlan | None) -> list[Change]:
+    def _shown(self, base: Plan, item: _Try, plan: Plan | None) -> list[Change]:
         """A change that was solved; none where no time is left to price the old plan with it."""
         try:
             return [self._change(base, item, plan)]
         except Stopped:
             return []
 
-    def _unchanged(self, base: AnyPlan, item: _Try) -> bool:
+    def _unchanged(self, base: Plan, item: _Try) -> bool:
         """Whether a tighter constraint that the plan keeps leaves it optimal, with no solve."""
         return (
             item.kind == "constraint"
@@ -197,7 +198,7 @@ class _Perturb:
             and self.question.keeps(base, item.name, item.new)
         )
 
-    def _change(self, base: AnyPlan, item: _Try, plan: AnyPlan | None) -> Change:
+    def _change(self, base: Plan, item: _Try, plan: Plan | None) -> Change:
         first = self.aims[0].metric
         value = None if plan is None else plan.metrics[first]
         difference = None if value is None else value - base.metrics[first]
@@ -224,10 +225,10 @@ class _Perturb:
             alone_breaks=alone[1],
         )
 
-    def _differences(self, base: AnyPlan, plan: AnyPlan) -> dict[str, tuple[Any, Any]]:
+    def _differences(self, base: Plan, plan: Plan) -> dict[str, tuple[Any, Any]]:
         return differences(self.question.choices(base), self.question.choices(plan))
 
-    def _bearings(self, base: AnyPlan | None, changes: list[Change]) -> list[Bearing]:
+    def _bearings(self, base: Plan | None, changes: list[Change]) -> list[Bearing]:
         """What `solve` calls binding, from the same optima; a rule not dropped has none."""
         aim = self.aims[0]
         dropped = {c.name: c for c in changes if c.kind == "constraint" and c.move == "dropped"}

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from optimizer.questions.question import Question
-from optimizer.spec.studies import Aim, AnyPlan, Placed
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Aim, Placed
 
 _SAME = 1e-9
 
@@ -12,7 +13,7 @@ _SAME = 1e-9
 def place_models(
     question: Question,
     aims: tuple[Aim, ...],
-    points: tuple[AnyPlan, ...],
+    points: tuple[Plan, ...],
     models: Sequence[str],
     complete: bool,
 ) -> tuple[Placed, ...]:
@@ -23,12 +24,12 @@ def place_models(
 
 
 def _placed(
-    question: Question, aims: tuple[Aim, ...], points: tuple[AnyPlan, ...], name: str, complete: bool
+    question: Question, aims: tuple[Aim, ...], points: tuple[Plan, ...], name: str, complete: bool
 ) -> Placed:
     metrics, breaks = question.place(name, points[0])
     own = [aim.sign * metrics[aim.metric] for aim in aims]
 
-    def excess(plan: AnyPlan) -> list[float]:
+    def excess(plan: Plan) -> list[float]:
         """How much worse the point is in each objective, relative."""
         theirs = [aim.sign * plan.metrics[aim.metric] for aim in aims]
         return [(t - o) / abs(o) if o else t - o for t, o in zip(theirs, own, strict=True)]

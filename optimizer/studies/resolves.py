@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.questions.question import Ask, Question
-from optimizer.spec.studies import Answer, Work
+from optimizer.spec.studies import Optimum, Work
 from optimizer.studies.asking import AnyProblem, Questions, text_of
 from optimizer.studies.executors import Here
 from optimizer.studies.journal import Journal, digest
@@ -49,11 +49,11 @@ class Resolves:
         else:
             self.journal = Journal(self.journal_path, identity)
 
-    def all(self, asks: Sequence[Ask]) -> list[Answer]:
+    def all(self, asks: Sequence[Ask]) -> list[Optimum]:
         """Answers in the order asked. Raises Stopped; then those that were done are in the journal."""
         return self.each([(self.text, item) for item in asks])
 
-    def each(self, asks: Sequence[tuple[str, Ask]]) -> list[Answer]:
+    def each(self, asks: Sequence[tuple[str, Ask]]) -> list[Optimum]:
         """The same for several problems, each given as text."""
         if not self.prepared:
             raise Stopped
@@ -73,11 +73,11 @@ class Resolves:
             found.append(answer)
         return found
 
-    def known(self, asks: Sequence[Ask]) -> list[Answer | None]:
+    def known(self, asks: Sequence[Ask]) -> list[Optimum | None]:
         """What is answered already of some re-solves: when a study is stopped in the middle of them."""
         return [self.journal.get(_key(self.text, item)) for item in asks]
 
-    def one(self, item: Ask) -> Answer:
+    def one(self, item: Ask) -> Optimum:
         """One answer."""
         return self.all([item])[0]
 
@@ -100,7 +100,7 @@ class Resolves:
         self.journal.close()
 
     def _run(self, missing: dict[str, tuple[str, Ask]]) -> None:
-        running: dict[Future[Answer], str] = {}
+        running: dict[Future[Optimum], str] = {}
         out = len(missing)
         quiet = replace(self.watch, tell=None)
         self._tell(out)
@@ -123,7 +123,7 @@ class Resolves:
                 future.cancel()
             raise Stopped from None
 
-    def _take(self, future: "Future[Answer]", key: str) -> None:
+    def _take(self, future: "Future[Optimum]", key: str) -> None:
         self.journal.add(key, future.result())
 
 
@@ -131,7 +131,7 @@ def _key(text: str, item: Ask) -> str:
     return f"{text}\n{item.model_dump_json()}"
 
 
-def _right(question: Question, item: Ask, answer: Answer) -> bool:
+def _right(question: Question, item: Ask, answer: Optimum) -> bool:
     """Whether an answer from a journal has the figures of its plan, priced again, and keeps what was asked.
 
     That there is no plan cannot be looked at again so cheaply: the line's checksum stands for it.

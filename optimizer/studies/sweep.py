@@ -12,7 +12,7 @@ from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.options import Options
 from optimizer.questions.question import Ask
 from optimizer.spec.loading import validate
-from optimizer.spec.studies import Answer, Sweep, SweepRow
+from optimizer.spec.studies import Optimum, Sweep, SweepRow
 from optimizer.studies.asking import text_of
 from optimizer.studies.executors import Here
 from optimizer.studies.resolves import Resolves
@@ -104,7 +104,7 @@ def _put(data: dict[str, Any], path: str, value: Any) -> None:
     place[last] = value
 
 
-def _row(at: dict[str, Any], answer: Answer | str) -> SweepRow:
+def _row(at: dict[str, Any], answer: Optimum | str) -> SweepRow:
     if isinstance(answer, str):
         return SweepRow(at=at, status="invalid", plan=None, reason=answer)
     return SweepRow(at=at, status="infeasible" if answer.plan is None else "optimal", plan=answer.plan)

@@ -15,8 +15,8 @@ from optimizer.errors import InputError
 from optimizer.questions.deployment import solve as deploy
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.fleet import solve as fleet
+from optimizer.questions.fleet.answer import FleetAnswer
 from optimizer.questions.fleet.problem import FleetProblem
-from optimizer.spec.fleet_plan import FleetResult
 
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 HEAD = "mode,chip,chips,requests_per_s,ttft_ms,tpot_ms,batch,size"
@@ -77,7 +77,7 @@ def service(rates: list[tuple[str, float]], bounds: dict[str, float]) -> dict[st
     return {"traffic": traffic, "constraints": bounds}
 
 
-def value(found: FleetResult | None) -> float | None:
+def value(found: FleetAnswer | None) -> float | None:
     """The proven optimum; None where there is no plan."""
     if found is None or found.status == "infeasible":
         return None

@@ -342,8 +342,8 @@ def test_the_bounds_are_no_trivial_ones() -> None:
     """Bounds of zero would hold too, and price everything: of Llama's splits a handful is priced."""
     result = train_solve.solve(llama())
     assert result.status == "optimal"
-    assert result.certificate.splits > 1000
-    assert result.certificate.splits_priced < 0.05 * result.certificate.splits
+    assert result.certificate.counts["splits"] > 1000
+    assert result.certificate.counts["splits_priced"] < 0.05 * result.certificate.counts["splits"]
 
 
 def test_more_chips_or_looser_bounds_are_never_worse() -> None:

@@ -105,11 +105,11 @@ def test_a_plan_among_what_is_priced_is_no_optimum() -> None:
         looked.append(found.objective.value)
         assert found.objective.value is None or found.objective.value >= best.objective.value
         assert found.objective.bound is not None and 0 < found.objective.bound <= best.objective.value
-        left = found.certificate.dropped.get(UNPRICED, 0)
+        left = found.certificate.counts["dropped"].get(UNPRICED, 0)
         assert found.stopped == (f"{SETUPS - left} of {SETUPS} setups were priced by then" if left else "")
         assert found.stopped in " ".join(printed(report(found)).split())
         if left:
-            assert (found.certificate.setups, found.certificate.confirmed_by) == (SETUPS, ())
+            assert (found.certificate.counts["setups"], found.certificate.confirmed_by) == (SETUPS, ())
     assert looked[0] is None and looked[-1] is not None
 
 
@@ -123,7 +123,7 @@ def test_no_plan_among_what_is_priced_is_no_proof() -> None:
 
 def test_a_limit_that_is_over_before_the_first_price() -> None:
     found = deploy.solve(asked(maximize="output_tokens_per_s", minimize=None), Options(time_limit_s=0.0))
-    assert (found.status, found.deployment, found.certificate.columns) == ("unknown", None, 0)
+    assert (found.status, found.deployment, found.certificate.counts["columns"]) == ("unknown", None, 0)
     assert (found.objective.name, found.objective.sense) == ("output_tokens_per_s", "max")
     assert found.objective.bound is None  # the best of what has no price is unknown, and it is said
     assert found.stopped == f"0 of {SETUPS} setups were priced by then"
@@ -308,7 +308,7 @@ def test_a_fleet_stops_while_it_is_priced(goal: dict[str, str], monkeypatch: pyt
     """Nothing is priced after the watch is over; what is not proven is not said, and the bound is true."""
     problem = FleetProblem.model_validate(TWO | goal)
     best = fleet.solve(problem)
-    assert (best.status, best.stopped, best.certificate.setups) == ("optimal", "", 2 * 2 * 2 * 3)
+    assert (best.status, best.stopped, best.certificate.counts["setups"]) == ("optimal", "", 2 * 2 * 2 * 3)
     sense = 1 if "minimize" in goal else -1
     for looks in (0, 3, 8, 14, 20):
         watched = Asked(looks, monkeypatch)
@@ -333,8 +333,8 @@ def test_a_part_of_every_bucket_is_a_fleet_but_no_optimum(monkeypatch: pytest.Mo
     assert found.status == "feasible"
     assert found.objective.value >= best.objective.value >= found.objective.bound > 0
     assert found.certificate.confirmed_by == ()
-    left = found.certificate.dropped[UNPRICED]
-    assert 0 < left < found.certificate.setups
+    left = found.certificate.counts["dropped"][UNPRICED]
+    assert 0 < left < found.certificate.counts["setups"]
     assert found.stopped == f"{24 - left} of 24 setups were priced by then"
 
 

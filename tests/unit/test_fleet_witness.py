@@ -17,6 +17,7 @@ from optimizer.errors import InternalMismatch
 from optimizer.questions.fleet import columns
 from optimizer.questions.fleet import programme as solver
 from optimizer.questions.fleet import witness as fleet_witness
+from optimizer.questions.fleet.answer import FleetAnswer
 from optimizer.questions.fleet.columns import Item
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.shares import Worth
@@ -24,7 +25,6 @@ from optimizer.questions.fleet.solve import solve
 from optimizer.questions.options import Options
 from optimizer.report.fleet import report
 from optimizer.solver.milp import Milp, Proved, prove
-from optimizer.spec.fleet_plan import FleetResult
 
 TABLE = """mode,chip,chips,requests_per_s,ttft_ms,tpot_ms,kv_dtype,size
 agg,nvidia-h100-sxm,1,1.0,100,10,bf16,short
@@ -86,7 +86,7 @@ def test_an_answer_says_what_was_looked_at(asked: FleetProblem, status: str) -> 
         assert f"looked at again: all of the {seen.setups_left_out} setups left out" in text_of(found)
 
 
-def text_of(found: FleetResult) -> str:
+def text_of(found: FleetAnswer) -> str:
     out = StringIO()
     Console(file=out, width=80).print(report(found))
     return " ".join(out.getvalue().split())

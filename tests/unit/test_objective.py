@@ -2,7 +2,7 @@
 
 import pytest
 
-from optimizer.spec.plan import Objective
+from optimizer.spec.answer import Objective
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from optimizer.report.chart import bars, scatter
 from optimizer.report.pictures import facets, frontier, heatmap, page, parity, still, style, tornado, write
 from optimizer.report.pictures.scene import Axis, Bars, Cells, Panel, Picture, Region, Scale, Series
 from optimizer.report.words import chip_title, measured_in, plain, title_of
-from optimizer.spec.deployment_plan import DeploymentPlan
+from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, Change, Frontier, Gap, Perturbation, Work
 from optimizer.studies.frontier import frontier as frontier_of
 from optimizer.studies.sweep import sweep
@@ -45,7 +45,7 @@ def pool(chip: str, phase: str = "aggregated", chips: int = 4) -> dict[str, Any]
 def deployed(*points: tuple[float, float, list[dict[str, Any]]], **fields: Any) -> Frontier:
     """A frontier of deployments in chips and tpot_ms, 1,000 tokens/s of output each."""
     plans = [
-        DeploymentPlan.model_validate(
+        Plan.model_validate(
             {
                 "architecture": "m",
                 "deployment": {"pools": pools},

@@ -18,7 +18,7 @@ from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.search import Candidate, Search
 from optimizer.questions.architecture.space import Space, resolve
 from optimizer.search.rounding import outward
-from optimizer.spec.plan import Conflict, Relaxation
+from optimizer.spec.answer import Conflict, Relaxation
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _COUPLING = ("parameter_window", "memory_capacity")

@@ -9,15 +9,12 @@ from optimizer.cost.quantities import (
 )
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import metric
+from optimizer.questions.architecture.answer import Baseline
 from optimizer.questions.architecture.search import Candidate
 from optimizer.questions.architecture.space import TAKEN_FROM_BASELINE, Space
+from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture, DenseFeedForward, GroupedQueryAttention
-from optimizer.spec.plan import (
-    Assumption,
-    Baseline,
-    DenseDimensions,
-    Plan,
-)
+from optimizer.spec.plan import DenseDimensions, Plan
 
 _SAME = 1e-9
 

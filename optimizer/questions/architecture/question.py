@@ -28,9 +28,10 @@ from optimizer.questions.architecture.witness import look_again
 from optimizer.questions.question import Ask
 from optimizer.questions.vary import HARDWARE, has_figure, number_at, scaled_chip, scaled_problem
 from optimizer.solver.engine import engine_version
+from optimizer.spec.answer import Conflict
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.plan import Conflict, Plan
-from optimizer.spec.studies import Aim, Answer, Work
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Aim, Optimum, Work
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 DIMENSIONS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
@@ -138,8 +139,8 @@ class ArchitectureQuestion:
 
     def choices(self, plan: Plan) -> dict[str, Any]:
         """Every dimension and deployment choice of a plan."""
-        pool = plan.deployment.pools[0]
-        found = {name: getattr(plan.architecture, name) for name in DIMENSIONS}
+        pool = plan.pools[0]
+        found = {name: getattr(plan.dimensions, name) for name in DIMENSIONS}
         return found | {"hardware": pool.chip} | {name: getattr(pool, name) for name in DEPLOYMENT}
 
     def alone(self, plan: Plan, name: str, value: Any) -> tuple[dict[str, float] | None, tuple[str, ...]]:
@@ -239,7 +240,7 @@ class ArchitectureQuestion:
             "all metrics and rules of every plan recomputed from the cost model",
         )
 
-    def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Answer:
+    def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Optimum:
         """Search the space under the rules asked for; the plan is recomputed and checked."""
         other = self._changed(asked)
         space, rules = other.space, other.rules_under(asked)
@@ -269,7 +270,7 @@ class ArchitectureQuestion:
             best = equals.chosen_among_equals(search, tuple(later))
         plan = None if best is None else plan_of(_with_rules(space, rules), best)
         counts = outcome.counts
-        return Answer(plan=plan, slices=counts.slices, solves=counts.solves, enumerated=counts.enumerated)
+        return Optimum(plan=plan, slices=counts.slices, solves=counts.solves, enumerated=counts.enumerated)
 
     def beginning(self, asked: Ask, rules: Rules) -> Candidate | None:
         """The plan to begin with, if it is one of this space and keeps the rules; for a question changed."""

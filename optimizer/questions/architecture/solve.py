@@ -10,6 +10,7 @@ from optimizer.cost.frame import Slice
 from optimizer.errors import InputError, InternalMismatch
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
+from optimizer.questions.architecture.answer import ArchitectureAnswer, FrameWitnesses
 from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.explain import explain_conflict
 from optimizer.questions.architecture.outcome import (
@@ -27,14 +28,14 @@ from optimizer.questions.architecture.surroundings import Surroundings, surround
 from optimizer.questions.architecture.witness import FEW, FEW_WITHOUT_PLAN, look_again
 from optimizer.questions.options import Options
 from optimizer.solver.engine import engine_version
-from optimizer.spec.plan import Certificate, Objective, Result, Witnesses
+from optimizer.spec.answer import Objective, Proof
 from optimizer.version import VERSION
 from optimizer.watch import Watch
 
 _SAME = 1e-9
 
 
-def solve(problem: Problem, options: Options = Options()) -> Result:
+def solve(problem: Problem, options: Options = Options()) -> ArchitectureAnswer:
     """Solve a problem to proven optimality, or name the smallest conflict.
 
     A list of objectives is lexicographic: each later one is optimised among the optima of the earlier.
@@ -50,7 +51,7 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
     if outcome.best is None:
         certificate = _certificate(space, total, outcome, options, witnesses)
         conflict = explain_conflict(space, watch) if outcome.finished else None
-        return Result(
+        return ArchitectureAnswer(
             status="infeasible" if outcome.finished else "unknown",
             objective=Objective.of(
                 name, unit(name), sense, None, None if outcome.finished else sense * first_bound
@@ -69,9 +70,10 @@ def solve(problem: Problem, options: Options = Options()) -> Result:
     value = plan.metrics[name]
     architecture = architecture_of(space, best)
     block = architecture.first
-    return Result(
+    return ArchitectureAnswer(
         status="optimal" if outcome.finished else "feasible",
         objective=Objective.of(name, unit(name), sense, value, sense * first_bound),
+        plan=plan,
         architecture=plan.architecture,
         deployment=plan.deployment,
         metrics=plan.metrics,
@@ -118,7 +120,7 @@ def bounded_metric(rule: str) -> str:
 
 def _lexicographic(
     space: Space, options: Options, watch: Watch
-) -> tuple[Outcome, float, Counts, Witnesses | None]:
+) -> tuple[Outcome, float, Counts, FrameWitnesses | None]:
     """The last outcome, the bound on the first objective's key, all counts, the second look at the first."""
     rules, total = space.rules, Counts(frames=space.n_frames)
     last, first_bound, witnesses = None, 0.0, None
@@ -152,8 +154,8 @@ def _at_optimum(name: str, sense: int, edge: float) -> tuple[str, float]:
 
 
 def _certificate(
-    space: Space, counts: Counts, outcome: Outcome, options: Options, witnesses: Witnesses | None
-) -> Certificate:
+    space: Space, counts: Counts, outcome: Outcome, options: Options, witnesses: FrameWitnesses | None
+) -> Proof:
     confirmed = []
     if outcome.finished:
         unsolved = counts.frames - len(counts.frames_solved)
@@ -164,17 +166,19 @@ def _certificate(
             confirmed.append(f"enumeration of all {counts.enumerated} plans of the slices solved, in numpy")
         if outcome.best is None and witnesses is not None and witnesses.all_frames:
             confirmed.append(f"pricing all {space.n_frames} frames, without the floors")
-    return Certificate(
-        lattice_points=space.lattice_points,
-        frames=counts.frames,
-        frames_solved=len(counts.frames_solved),
-        slices=counts.slices,
-        slices_solved=counts.slices_solved,
-        columns=counts.columns,
+    return Proof(
+        counts={
+            "lattice_points": space.lattice_points,
+            "frames": counts.frames,
+            "frames_solved": len(counts.frames_solved),
+            "slices": counts.slices,
+            "slices_solved": counts.slices_solved,
+            "columns": counts.columns,
+            "band": counts.band,
+        },
         engine="OR-Tools CP-SAT",
         engine_version=engine_version(),
         solves=counts.solves,
-        band=counts.band,
         confirmed_by=tuple(confirmed),
         checker="all metrics and rules recomputed from the cost model"
         if outcome.best
@@ -182,4 +186,5 @@ def _certificate(
         deterministic_time=round(counts.deterministic_time, 9),
         seed=options.settings.seed,
         witnesses=witnesses,
+        tolerance=0.0,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from optimizer.columns.rules import split_bound
 from optimizer.plugins import plugins
+from optimizer.questions.architecture.answer import NearTies as Ties
 from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.moves import can_be_dropped
 from optimizer.questions.architecture.near_ties import NearTies, near_ties
@@ -13,7 +14,7 @@ from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.search import Candidate, Outcome, Search
 from optimizer.questions.architecture.space import Space
 from optimizer.search.binding import Bears, what_binds
-from optimizer.spec import plan as answer
+from optimizer.spec.answer import Binding
 from optimizer.watch import Stopped, Watch
 
 
@@ -21,7 +22,7 @@ from optimizer.watch import Stopped, Watch
 class Surroundings:
     """What binds, and the near-ties of the first objective."""
 
-    binding: tuple[answer.Binding, ...] = ()
+    binding: tuple[Binding, ...] = ()
     untried: tuple[str, ...] = ()
     near: NearTies | None = None
 
@@ -29,11 +30,11 @@ class Surroundings:
         """The near-tie that the problem prefers to the optimum, if it prefers one."""
         return self.near.conventional if self.near and problem.prefer == "conventional" else None
 
-    def ties(self, space: Space) -> answer.NearTies | None:
+    def ties(self, space: Space) -> Ties | None:
         """The near-ties as the answer shows them."""
         if self.near is None:
             return None
-        return answer.NearTies(
+        return Ties(
             within=space.problem.near_ties,
             plans=self.near.count,
             complete=self.near.complete,
@@ -75,9 +76,9 @@ def _optimum_without(space: Space, first: Candidate, watch: Watch) -> Callable[[
     return without
 
 
-def _binding(space: Space, first: Candidate, metrics: dict[str, float], row: Bears) -> answer.Binding:
+def _binding(space: Space, first: Candidate, metrics: dict[str, float], row: Bears) -> Binding:
     limit, what = _limit(space, first, metrics, row.rule)
-    return answer.Binding(
+    return Binding(
         constraint=row.rule,
         bound=limit,
         value=None if what is None else metrics[what],

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.errors import InternalMismatch
+from optimizer.questions.architecture.answer import FrameWitnesses
 from optimizer.questions.architecture.oracle import in_parameter_window, slice_plans
 from optimizer.questions.architecture.queue import is_below
 from optimizer.questions.architecture.search import Search, require_bound
 from optimizer.questions.architecture.table import FrameTable
-from optimizer.spec.plan import Witnesses
 from optimizer.watch import Stopped
 
 FEW = 256
@@ -40,7 +40,7 @@ class _Counts:
     plans: int = 0
 
 
-def look_again(search: Search, few: int = FEW, sample: int = SAMPLE, seed: int = 0) -> Witnesses:
+def look_again(search: Search, few: int = FEW, sample: int = SAMPLE, seed: int = 0) -> FrameWitnesses:
     """Check the bounds of a finished search; fewer of them if the watch ends it, which the answer says."""
     look = _Look(search, seed)
     n = search.space.n_frames
@@ -51,7 +51,7 @@ def look_again(search: Search, few: int = FEW, sample: int = SAMPLE, seed: int =
     except Stopped:
         every = False
     c, left_out = look.counts, n - len(search.queue.opened)
-    return Witnesses(
+    return FrameWitnesses(
         frames_left_out=left_out,
         frames_priced=c.frames,
         all_frames=every,

@@ -16,7 +16,7 @@ from optimizer.version import VERSION
 from optimizer.watch import Stopped
 
 if TYPE_CHECKING:
-    from optimizer.spec.plan import Relaxation
+    from optimizer.spec.answer import Relaxation
 
 
 def explain_all(problem: DeploymentProblem, limit: int, options: Options) -> Explanation:

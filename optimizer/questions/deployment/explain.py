@@ -17,7 +17,7 @@ from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.programme import Packed, optimum
 from optimizer.search.conflict import smallest_conflict
 from optimizer.search.rounding import outward
-from optimizer.spec.plan import TOGETHER, Conflict, Relaxation
+from optimizer.spec.answer import TOGETHER, Conflict, Relaxation
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _WIDER: tuple[tuple[str, dict[str, Any]], ...] = (

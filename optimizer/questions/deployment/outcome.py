@@ -9,7 +9,7 @@ from optimizer.errors import InternalMismatch
 from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.questions.deployment.programme import Packed
 from optimizer.solver.totals import SCALE
-from optimizer.spec.deployment_plan import DeploymentPlan, Pools, ReplicaPool
+from optimizer.spec.plan import Deployment, Plan, Pool
 
 _SAME = 1e-9
 _ORDER = {"aggregated": 0, "prefill": 1, "decode": 2}
@@ -56,17 +56,17 @@ class DeploymentOutcome:
             if abs(totals[name] - value) > _SAME * max(1.0, abs(value)) + floored:
                 raise InternalMismatch(f"{name}: the solver says {value:.9g}, the check {totals[name]:.9g}")
 
-    def pools(self) -> tuple[ReplicaPool, ...]:
+    def pools(self) -> tuple[Pool, ...]:
         """The pools, prefill before decode, the largest first."""
         rows = sorted(self.check.rows, key=lambda i: (_ORDER[self.check.rows[i]["mode"]], -self.counts[i]))
         return tuple(self._pool(i) for i in rows)
 
-    def _pool(self, index: int) -> ReplicaPool:
+    def _pool(self, index: int) -> Pool:
         row, n = self.check.rows[index], self.counts[index]
         supply = next(s for s in self.columns.supplies if s.name == row["chip"])
         chips = [(supply, n * row["chips"])]
         chips += [(s, n * row["expert_chips"]) for s in self.columns.supplies if s.name == row["expert_chip"]]
-        return ReplicaPool(
+        return Pool(
             phase=row["mode"],
             chip=row["chip"],
             replicas=n,
@@ -103,10 +103,10 @@ class DeploymentOutcome:
             found["usd_per_million_tokens"] = found["usd_per_hour"] / 3600 / tokens * 1e6
         return found
 
-    def plan(self, architecture: str | None) -> DeploymentPlan:
+    def plan(self, architecture: str | None) -> Plan:
         """As a point of a study."""
-        return DeploymentPlan(
-            architecture=architecture, deployment=Pools(pools=self.pools()), metrics=self.metrics()
+        return Plan(
+            architecture=architecture, deployment=Deployment(pools=self.pools()), metrics=self.metrics()
         )
 
 

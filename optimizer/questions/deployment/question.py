@@ -34,9 +34,9 @@ from optimizer.questions.deployment.solve import ANY_TRAFFIC, UNITS
 from optimizer.questions.deployment.vary import check_constant, varied
 from optimizer.questions.question import Ask
 from optimizer.solver.engine import engine_version
-from optimizer.spec.deployment_plan import DeploymentPlan
-from optimizer.spec.plan import Conflict
-from optimizer.spec.studies import Aim, Answer, Work
+from optimizer.spec.answer import Conflict
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Aim, Optimum, Work
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 TRAFFIC = ("requests_per_s", "output_tokens_per_s")
@@ -122,7 +122,7 @@ class DeploymentQuestion:
             left = setups
         return priced_of(setups, left)
 
-    def at_hand(self, aim: Aim) -> DeploymentPlan | None:
+    def at_hand(self, aim: Aim) -> Plan | None:
         """The best plan found in what time is left among what is priced; not proven best."""
         goal = (aim.metric, 1)
         if aim.metric in TRAFFIC or aim.metric in LATENCIES:
@@ -196,7 +196,7 @@ class DeploymentQuestion:
         """Bounds in force, the demand and the inventories among them."""
         return self.bounds
 
-    def neighbours(self, constraint: str, plan: DeploymentPlan) -> tuple[bool, list[Move]]:
+    def neighbours(self, constraint: str, plan: Plan) -> tuple[bool, list[Move]]:
         """Whether a bound may be switched off, and values near its own."""
         node = next((s.node for s in self.offered if constraint == f"inventory:{s.name}"), None)
         return constraint != "requests_per_s", moves_of(constraint, self.bounds[constraint], node)
@@ -211,24 +211,22 @@ class DeploymentQuestion:
         values = getattr(self.columns.replicas, CHOICES[name])
         return np.array([_MODE[mode] for mode in values.tolist()]) if name == "mode" else values
 
-    def choices(self, plan: DeploymentPlan) -> dict[str, Any]:
+    def choices(self, plan: Plan) -> dict[str, Any]:
         """What a plan chose: one value, or all that its pools have; and how many replicas of each."""
         found: dict[str, Any] = {}
         for name, column in CHOICES.items():
-            own = [_MODE[p.phase] if name == "mode" else getattr(p, column) for p in plan.deployment.pools]
+            own = [_MODE[p.phase] if name == "mode" else getattr(p, column) for p in plan.pools]
             values = sorted(set(own))
             found[name] = values[0] if len(values) == 1 else " and ".join(map(str, values))
-        sizes = [f"{p.replicas} {p.phase} at batch {p.batch}" for p in plan.deployment.pools]
+        sizes = [f"{p.replicas} {p.phase} at batch {p.batch}" for p in plan.pools]
         return found | {"pools": ", ".join(sizes)}
 
-    def alone(
-        self, plan: DeploymentPlan, name: str, value: Any
-    ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+    def alone(self, plan: Plan, name: str, value: Any) -> tuple[dict[str, float] | None, tuple[str, ...]]:
         """The same pools with one choice changed in each; None where a pool has no such configuration."""
         if name == "mode":
             return None, ()
         counts: dict[int, int] = {}
-        for pool in plan.deployment.pools:
+        for pool in plan.pools:
             row = self.row_of(pool, {CHOICES[name]: value})
             if row is None:
                 return None, ()
@@ -237,7 +235,7 @@ class DeploymentQuestion:
         return outcome.metrics(), tuple(outcome.check.broken(self.bounds))
 
     def held(
-        self, plan: DeploymentPlan, scaled: Mapping[str, float], values: Mapping[str, Any] | None = None
+        self, plan: Plan, scaled: Mapping[str, float], values: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
         """The same pools with constants scaled, for other traffic where `values` says so.
 
@@ -245,9 +243,9 @@ class DeploymentQuestion:
         no time.
         """
         other = self._changed(Ask(aims=(), scaled=dict(scaled)))
-        rows = {other.row_of(pool, {}): pool.replicas for pool in plan.deployment.pools}
+        rows = {other.row_of(pool, {}): pool.replicas for pool in plan.pools}
         counts = {row: n for row, n in rows.items() if row is not None}
-        if len(counts) < len(plan.deployment.pools):
+        if len(counts) < len(plan.pools):
             return None, ()
         outcome = other.outcome_of(other.bounds, counts)
         demand = (values or {}).get("requests_per_s", outcome.columns.demand)
@@ -273,7 +271,7 @@ class DeploymentQuestion:
         """Nothing: no model is placed beside a deployment."""
         return ()
 
-    def place(self, name: str, like: DeploymentPlan) -> tuple[dict[str, float], tuple[str, ...]]:
+    def place(self, name: str, like: Plan) -> tuple[dict[str, float], tuple[str, ...]]:
         """Not for deployments."""
         self.beside((name,))
         return {}, ()
@@ -283,9 +281,9 @@ class DeploymentQuestion:
         queued = constraint == "ttft_ms_max" and self.columns.percentile is not None
         return is_tighter(constraint, old, new) and not queued
 
-    def keeps(self, plan: DeploymentPlan, constraint: str, value: Any) -> bool:
+    def keeps(self, plan: Plan, constraint: str, value: Any) -> bool:
         """Whether a plan keeps a bound at another value."""
-        rows = {self.row_of(pool, {}): pool.replicas for pool in plan.deployment.pools}
+        rows = {self.row_of(pool, {}): pool.replicas for pool in plan.pools}
         counts = {row: n for row, n in rows.items() if row is not None}
         stocked = self.stocked({constraint: value})
         return not self.outcome_of(self.bounds, counts, stocked).check.broken({constraint: value})
@@ -317,7 +315,7 @@ class DeploymentQuestion:
             "a check of all totals and limits of every plan in fractions, replicas placed node by node",
         )
 
-    def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Answer:
+    def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Optimum:
         """Each aim in turn, the earlier held: exact in the first, the later in steps until the last."""
         if not asked.any_plan:
             self._all_columns()
@@ -327,7 +325,7 @@ class DeploymentQuestion:
         try:
             found = search.any_plan() if asked.any_plan else search.lexicographic(asked.aims)
         except Unlimited:
-            return Answer(plan=None, unlimited=True, slices=0, solves=search.solves, enumerated=0)
+            return Optimum(plan=None, unlimited=True, slices=0, solves=search.solves, enumerated=0)
         plan = None
         if found is not None and found.counts:
             outcome = other.outcome_of(bounds, found.counts, other.stocked(bounds))
@@ -335,7 +333,7 @@ class DeploymentQuestion:
             demand = asked.values.get("requests_per_s", other.problem.demand)
             carried = replace(outcome, columns=replace(outcome.columns, demand=demand))
             plan = carried.plan(self.problem.architecture)
-        return Answer(plan=plan, slices=0, solves=search.solves, enumerated=0)
+        return Optimum(plan=plan, slices=0, solves=search.solves, enumerated=0)
 
     def search_within(self, bounds: Mapping[str, float], watch: Watch = UNWATCHED) -> DeploymentSearch:
         """A search among the configurations priced for plans within bounds."""

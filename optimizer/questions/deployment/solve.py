@@ -8,6 +8,7 @@ from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replica_costs import UNPRICED
 from optimizer.errors import Unlimited
+from optimizer.questions.deployment.answer import DeploymentAnswer
 from optimizer.questions.deployment.columns import (
     all_bounds,
     offered_by,
@@ -26,8 +27,8 @@ from optimizer.questions.options import Options
 from optimizer.search.binding import UNLIMITED, WhatBinds, what_binds
 from optimizer.solver.engine import engine_version
 from optimizer.solver.totals import SCALE
-from optimizer.spec.deployment_plan import DeploymentCertificate, DeploymentResult, Pools
-from optimizer.spec.plan import Assumption, Binding, Objective
+from optimizer.spec.answer import Assumption, Binding, Objective, Proof
+from optimizer.spec.plan import Deployment
 from optimizer.version import VERSION
 from optimizer.watch import Stopped, Watch
 
@@ -47,7 +48,7 @@ ANY_TRAFFIC = 1e-8
 """Requests per second that a plan for the most traffic must serve: some."""
 
 
-def solve(problem: DeploymentProblem, options: Options = Options()) -> DeploymentResult:
+def solve(problem: DeploymentProblem, options: Options = Options()) -> DeploymentAnswer:
     """Solve a deployment to proven optimality, or name the smallest conflict.
 
     Raises InputError for what cannot be asked, InternalMismatch if an answer fails its own check.
@@ -69,12 +70,12 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     if found.status == "infeasible":
         conflict = explain_deployment(problem, study.columns, study.bounds, prepare, study.watch)
     binds = study.binds(found) if found.status == "optimal" and plan.counts else WhatBinds(())
-    return DeploymentResult(
+    return DeploymentAnswer(
         status=found.status,
         stopped=priced_of(setups_of(problem, offered), columns.dropped.get(UNPRICED, 0)),
         objective=study.objective(found),
         architecture=problem.architecture,
-        deployment=Pools(pools=outcome.pools()) if plan.counts else None,
+        deployment=Deployment(pools=outcome.pools()) if plan.counts else None,
         metrics=outcome.metrics() if plan.counts else {},
         binding=study.binding(plan, binds),
         binding_untried=binds.untried,
@@ -88,12 +89,12 @@ def solve(problem: DeploymentProblem, options: Options = Options()) -> Deploymen
     )
 
 
-def _nothing_priced(problem: DeploymentProblem, options: Options, seconds: float) -> DeploymentResult:
+def _nothing_priced(problem: DeploymentProblem, options: Options, seconds: float) -> DeploymentAnswer:
     """Stopped before the first configuration had a price."""
     name, sense = problem.objectives[0]
     shown, offered = problem.maximize or name, offered_by(problem)
     setups = setups_of(problem, offered)
-    return DeploymentResult(
+    return DeploymentAnswer(
         status="unknown",
         stopped=priced_of(setups, setups),
         objective=Objective.of(shown, UNITS[shown], sense, None, least_total(problem, offered, name)),
@@ -105,17 +106,15 @@ def _nothing_priced(problem: DeploymentProblem, options: Options, seconds: float
         next_better="",
         conflict=None,
         assumptions=(),
-        certificate=DeploymentCertificate(
-            setups=setups,
-            columns=0,
-            columns_solved=0,
-            dropped={UNPRICED: setups},
+        certificate=Proof(
+            counts={"setups": setups, "columns": 0, "columns_solved": 0, "dropped": {UNPRICED: setups}},
             engine="none",
             engine_version=engine_version(),
             solves=0,
             confirmed_by=(),
             checker="no plan to check",
             seed=options.settings.seed,
+            witnesses=None,
         ),
         wall_s=seconds,
         version=VERSION,
@@ -253,13 +252,15 @@ class _Study:
             found.append(("percentile", "an M/M/1 queue in front of each replica", page))
         return tuple(Assumption(name=n, value=v, source=s) for n, v, s in found)
 
-    def certificate(self, found: Packed, plan: Packed) -> DeploymentCertificate:
+    def certificate(self, found: Packed, plan: Packed) -> Proof:
         """Why the answer can be believed."""
-        return DeploymentCertificate(
-            setups=setups_of(self.problem, self.columns.supplies),
-            columns=len(self.columns.replicas),
-            columns_solved=found.columns,
-            dropped=dict(self.columns.dropped) | dict(found.dropped),
+        return Proof(
+            counts={
+                "setups": setups_of(self.problem, self.columns.supplies),
+                "columns": len(self.columns.replicas),
+                "columns_solved": found.columns,
+                "dropped": dict(self.columns.dropped) | dict(found.dropped),
+            },
             engine="HiGHS and CP-SAT through OR-Tools",
             engine_version=engine_version(),
             solves=self.solves,
@@ -268,4 +269,5 @@ class _Study:
             if plan.counts
             else "no plan to check",
             seed=self.options.settings.seed,
+            witnesses=None,
         )

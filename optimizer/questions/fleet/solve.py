@@ -12,6 +12,7 @@ from optimizer.questions.deployment.explain import sentence
 from optimizer.questions.deployment.least import highest
 from optimizer.questions.deployment.programme import UNPROVEN
 from optimizer.questions.deployment.solve import UNITS
+from optimizer.questions.fleet.answer import FleetAnswer, FleetWitnesses
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import items_of
 from optimizer.questions.fleet.pricing import PricedFleet, least_of_fleet, price, setups_of_fleet
@@ -24,14 +25,13 @@ from optimizer.search.conflict import smallest_conflict
 from optimizer.search.rounding import outward
 from optimizer.solver.engine import engine_version
 from optimizer.solver.totals import SCALE
-from optimizer.spec.deployment_plan import DeploymentCertificate, FleetWitnesses
-from optimizer.spec.fleet_plan import FleetDeployment, FleetResult, Part, ServicePool
-from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation
+from optimizer.spec.answer import Assumption, Binding, Conflict, Objective, Proof, Relaxation
+from optimizer.spec.plan import Deployment, Part, Pool
 from optimizer.version import VERSION
 from optimizer.watch import Stopped, Watch
 
 
-def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
+def solve(problem: FleetProblem, options: Options = Options()) -> FleetAnswer:
     """Solve a fleet to proven optimality, or name the smallest conflict.
 
     Raises InputError for what cannot be asked, InternalMismatch if an answer fails its own check.
@@ -48,11 +48,11 @@ def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
     solved = plan.proved.status
     seen = study.look_again(plan)
     binds = study.binds(plan) if solved == "optimal" else WhatBinds(())
-    return FleetResult(
+    return FleetAnswer(
         status=solved,
         stopped=priced_of(setups_of_fleet(problem), study.columns.dropped.get(UNPRICED, 0)),
         objective=study.objective(plan),
-        deployment=FleetDeployment(pools=study.pools(plan)) if plan.replicas else None,
+        deployment=Deployment(pools=study.pools(plan)) if plan.replicas else None,
         chips=study.check(plan).chips(),
         metrics=study.metrics(plan) if plan.replicas else {},
         binding=study.binding(plan, binds),
@@ -66,25 +66,23 @@ def solve(problem: FleetProblem, options: Options = Options()) -> FleetResult:
     )
 
 
-def _nothing_priced(problem: FleetProblem, options: Options, seconds: float) -> FleetResult:
+def _nothing_priced(problem: FleetProblem, options: Options, seconds: float) -> FleetAnswer:
     """Stopped before every bucket had a setup with a price."""
     name, sense = problem.goal
     setups = setups_of_fleet(problem)
-    return FleetResult(
+    return FleetAnswer(
         status="unknown",
         stopped=f"{setups} setups were to be priced, and not every service had one by then",
         objective=Objective.of(name, UNITS[name], sense, None, least_of_fleet(problem)),
-        certificate=DeploymentCertificate(
-            setups=setups,
-            columns=0,
-            columns_solved=0,
-            dropped={},
+        certificate=Proof(
+            counts={"setups": setups, "columns": 0, "columns_solved": 0, "dropped": {}},
             engine="none",
             engine_version=engine_version(),
             solves=0,
             confirmed_by=(),
             checker="no plan to check",
             seed=options.settings.seed,
+            witnesses=None,
         ),
         wall_s=seconds,
         version=VERSION,
@@ -170,17 +168,17 @@ class _FleetStudy:
             bound = _closest(sense, bound, least_of_fleet(self.problem))
         return Objective.of(name, UNITS[name], sense, value, bound)
 
-    def pools(self, plan: FleetPlan) -> tuple[ServicePool, ...]:
+    def pools(self, plan: FleetPlan) -> tuple[Pool, ...]:
         """The pools, service by service."""
         checked = self.check(plan)
         return tuple(self._pool(checked, plan, j, k) for j, k in sorted(plan.replicas))
 
-    def _pool(self, checked: FleetCheck, plan: FleetPlan, j: int, k: int) -> ServicePool:
+    def _pool(self, checked: FleetCheck, plan: FleetPlan, j: int, k: int) -> Pool:
         item, n = self.columns.items[j], plan.replicas[j, k]
         row = item.setups.row(k)
         supply = next(s for s in self.columns.supplies if s.name == row["chip"])
         chips = n * row["chips"]
-        return ServicePool(
+        return Pool(
             service=self.columns.names[item.service],
             phase=row["mode"],
             chip=row["chip"],
@@ -311,13 +309,15 @@ class _FleetStudy:
         how = "traffic is split freely, not in equal parts; leave it out"
         return (Assumption(name="slices", value=how, source="docs/deployments.md"), *chips)
 
-    def certificate(self, plan: FleetPlan, seen: FleetWitnesses | None) -> DeploymentCertificate:
+    def certificate(self, plan: FleetPlan, seen: FleetWitnesses | None) -> Proof:
         """Why the answer can be believed."""
-        return DeploymentCertificate(
-            setups=setups_of_fleet(self.problem),
-            columns=sum(len(c.replicas) for row in self.priced.buckets for c in row),
-            columns_solved=sum(len(item.setups) for item in self.columns.items),
-            dropped=self.columns.dropped,
+        return Proof(
+            counts={
+                "setups": setups_of_fleet(self.problem),
+                "columns": sum(len(c.replicas) for row in self.priced.buckets for c in row),
+                "columns_solved": sum(len(item.setups) for item in self.columns.items),
+                "dropped": self.columns.dropped,
+            },
             engine="HiGHS and CP-SAT through OR-Tools",
             engine_version=engine_version(),
             solves=self.solves,

@@ -20,6 +20,7 @@ import numpy as np
 from optimizer.columns.deployment import DeploymentColumns, planned
 from optimizer.cost.placement import lies_within
 from optimizer.errors import InternalMismatch
+from optimizer.questions.fleet.answer import FleetWitnesses
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import Item, setup_fields
 from optimizer.questions.fleet.pricing import PricedFleet
@@ -27,7 +28,6 @@ from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.programme import FleetPlan
 from optimizer.questions.fleet.shares import Carried, Key, Triple, carried, carried_in_floats
 from optimizer.solver.totals import asked, each_of
-from optimizer.spec.deployment_plan import FleetWitnesses
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 FEW = 4_000

@@ -1,19 +1,16 @@
 """A pipeline question: the layers of one replica over stages on unlike chips, and what it answers."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Milliseconds, Share
-from optimizer.spec.deployment_plan import DeploymentCertificate
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import Domain, HostMs, Positive
 from optimizer.spec.dtypes import KvDtype, WeightDtype
 from optimizer.spec.engine import EngineName
-from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
 from optimizer.spec.quantity import Tokens
-from optimizer.spec.shown import Solved
 
 
 class StageGroup(Strict):
@@ -79,39 +76,3 @@ class PipelineProblem(Strict):
         if (self.maximize, self.minimize) not in ((None, "tpot_ms"), ("output_tokens_per_s", None)):
             raise ValueError("give maximize: output_tokens_per_s, or minimize: tpot_ms")
         return self
-
-
-class Stage(Strict):
-    """One stage of the answer."""
-
-    chip: str
-    tensor_parallel: int
-    layers: tuple[int, ...]
-    """Layers of each kind, in the order of the model's groups."""
-    ms: float
-    utilisation: float
-    """Its time over the slowest stage's."""
-    memory_gib: float
-    hbm_usable_gib: float
-
-
-class PipelineResult(Solved):
-    """What a pipeline study returns; `wall_s` is the only field that differs between two equal runs."""
-
-    status: Status
-    objective: Objective
-    architecture: str
-    stages: tuple[Stage, ...] = ()
-    batch: int | None = None
-    metrics: dict[str, float] = {}
-    equal_split: dict[str, float] = {}
-    """The same stages with equal numbers of layers, for comparison; empty if that does not fit."""
-    binding: tuple[Binding, ...] = ()
-    binding_untried: tuple[str, ...] = ()
-    """Rules that there was no time to drop."""
-    conflict: Conflict | None = None
-    assumptions: tuple[Assumption, ...] = ()
-    certificate: DeploymentCertificate
-    wall_s: float
-    version: str
-    problem: dict[str, Any]

@@ -7,14 +7,15 @@ from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.columns.supply import GIB, Supply, supplies
 from optimizer.errors import InternalMismatch
 from optimizer.questions.options import Options
+from optimizer.questions.pipeline.answer import PipelineAnswer
 from optimizer.questions.pipeline.check import PipelineCheck
-from optimizer.questions.pipeline.problem import PipelineProblem, PipelineResult, Stage
+from optimizer.questions.pipeline.problem import PipelineProblem
 from optimizer.questions.pipeline.search import Found, Outcome, StageSearch, evenly
 from optimizer.search.binding import WhatBinds, what_binds
 from optimizer.solver.engine import engine_version
+from optimizer.spec.answer import Assumption, Binding, Conflict, Objective, Proof, Relaxation
 from optimizer.spec.deployment import Offer
-from optimizer.spec.deployment_plan import DeploymentCertificate
-from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation
+from optimizer.spec.plan import Pool
 from optimizer.version import VERSION
 from optimizer.watch import Stopped
 
@@ -23,7 +24,7 @@ _HALVINGS = 6
 """Steps in which the change of a bound that would do is narrowed down."""
 
 
-def solve(problem: PipelineProblem, options: Options = Options()) -> PipelineResult:
+def solve(problem: PipelineProblem, options: Options = Options()) -> PipelineAnswer:
     """Split the layers to proven optimality, or say what keeps every split from running.
 
     Raises InputError for what cannot be asked, InternalMismatch if an answer fails its own check.
@@ -37,7 +38,7 @@ def solve(problem: PipelineProblem, options: Options = Options()) -> PipelineRes
     status = ("unknown", "infeasible", "feasible", "optimal")[2 * (best is not None) + outcome.proven]
     binds = study.binds(best) if best and status == "optimal" else WhatBinds(())
     conflict = study.explain() if status == "infeasible" else None
-    return PipelineResult(
+    return PipelineAnswer(
         status=status,
         objective=study.objective(outcome),
         architecture=problem.architecture,
@@ -83,10 +84,10 @@ class _Stages:
         if broken := check.broken(self.metrics(found)):
             raise InternalMismatch(f"the split found breaks {', '.join(broken)} when recomputed")
 
-    def stages(self, found: Found) -> tuple[Stage, ...]:
+    def stages(self, found: Found) -> tuple[Pool, ...]:
         """The stages in order."""
         return tuple(
-            Stage(
+            Pool(
                 chip=setup.chip.name,
                 tensor_parallel=setup.tensor_parallel,
                 layers=tuple(row[s] for row in found.counts),
@@ -205,17 +206,20 @@ class _Stages:
         value = 1e3 * (best.tpot_s if name == "tpot_ms_max" else best.ttft_s)
         return value, f"{name.removesuffix('_max')} at most {value:.4g} ms would do"
 
-    def certificate(self, outcome: Outcome) -> DeploymentCertificate:
+    def certificate(self, outcome: Outcome) -> Proof:
         """Why the answer can be believed."""
         search, found, said = self.search, outcome.best, list[str]()
         if found and found.proved:
             rest = search.structures - outcome.opened
             said = [*found.proved.confirmed_by, f"bounds of the other {rest} structures, in numpy"]
             said += [f"{outcome.sampled} of those priced: none beats its bound"] if outcome.sampled else []
-        return DeploymentCertificate(
-            columns=search.structures,
-            columns_solved=outcome.opened,
-            dropped=dict(search.dropped),
+        return Proof(
+            counts={
+                "setups": 0,
+                "columns": search.structures,
+                "columns_solved": outcome.opened,
+                "dropped": dict(search.dropped),
+            },
             engine="HiGHS and CP-SAT through OR-Tools",
             engine_version=engine_version(),
             solves=search.solves,
@@ -224,4 +228,5 @@ class _Stages:
             if found
             else "no plan to check",
             seed=self.options.settings.seed,
+            witnesses=None,
         )

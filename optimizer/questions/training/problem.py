@@ -7,11 +7,8 @@ from pydantic import Field, StrictBool, field_validator, model_validator
 from optimizer.spec.base import Strict
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import Domain, choices
-from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Status
 from optimizer.spec.quantity import Tokens, TrainingTokens, parse_time
-from optimizer.spec.shown import Solved
 from optimizer.spec.training import Degree, Engine, Recompute, Schedule, TrainingDtype
-from optimizer.spec.training_plan import TrainingEstimate
 
 _TIMES = {"step_s": "s", "train_days": "days"}
 
@@ -82,44 +79,3 @@ class TrainingProblem(Strict):
         if (self.minimize is None) == (self.maximize is None):
             raise ValueError("give either minimize or maximize, with one metric")
         return self
-
-
-class TrainingCertificate(Strict):
-    """Why the answer can be believed: how many settings there are, and how each was ruled out."""
-
-    cells: int
-    """Parts of the lattice in which some degrees are held: what is bounded first."""
-    cells_opened: int
-    """Those whose splits were listed and bounded; the others cannot win at their best."""
-    settings: int
-    """Settings of the cells opened that keep every rule of divisibility."""
-    splits: int
-    """Groups of settings that share degrees and microbatch: what is bounded at once."""
-    splits_without_memory: int
-    """Ruled out because even their least memory does not fit."""
-    splits_by_bound: int
-    """Ruled out because even their optimistic time is no better, or breaks a bound."""
-    splits_priced: int
-    settings_priced: int
-    witnesses: int = 0
-    """Splits that bounds ruled out and that were priced all the same; a better one is an internal error."""
-    confirmed_by: tuple[str, ...]
-    checker: str
-
-
-class TrainingResult(Solved):
-    """The best setting, proven, or the smallest conflict."""
-
-    status: Status
-    objective: Objective
-    estimate: TrainingEstimate | None
-    metrics: dict[str, float]
-    binding: tuple[Binding, ...] = ()
-    binding_untried: tuple[str, ...] = ()
-    """Rules that there was no time to drop."""
-    conflict: Conflict | None
-    assumptions: tuple[Assumption, ...]
-    certificate: TrainingCertificate
-    wall_s: float
-    version: str
-    problem: dict[str, Any]

@@ -13,10 +13,11 @@ from optimizer.cost.memory import GIB
 from optimizer.cost.training.rules import SENTENCES
 from optimizer.errors import InputError, InternalMismatch
 from optimizer.questions.options import Options
+from optimizer.questions.training.answer import TrainingAnswer
 from optimizer.questions.training.check import check_training
 from optimizer.questions.training.lattice import setup_of
 from optimizer.questions.training.metrics import TrainingMetric, limits_of, metrics_for, wanted
-from optimizer.questions.training.problem import TrainingCertificate, TrainingProblem, TrainingResult
+from optimizer.questions.training.problem import TrainingProblem
 from optimizer.questions.training.search import (
     Counts,
     Found,
@@ -29,7 +30,7 @@ from optimizer.questions.training.search import (
 from optimizer.search.binding import WhatBinds, what_binds
 from optimizer.search.conflict import smallest_conflict
 from optimizer.search.rounding import outward
-from optimizer.spec.plan import Assumption, Binding, Conflict, Objective, Relaxation, Status
+from optimizer.spec.answer import Assumption, Binding, Conflict, Objective, Proof, Relaxation, Status
 from optimizer.spec.training_plan import TrainingEstimate
 from optimizer.version import VERSION
 from optimizer.watch import Progress, Stopped, Watch
@@ -39,7 +40,7 @@ _MORE_CHIPS = (2, 4, 8)
 """How many times the chips are tried where they are part of a conflict."""
 
 
-def solve(problem: TrainingProblem, options: Options = Options()) -> TrainingResult:
+def solve(problem: TrainingProblem, options: Options = Options()) -> TrainingAnswer:
     """Find the best setting and prove it, or name the smallest conflict and what would do.
 
     Raises InputError for what cannot be asked, InternalMismatch if the answer fails its own check.
@@ -55,7 +56,7 @@ def solve(problem: TrainingProblem, options: Options = Options()) -> TrainingRes
         study.witness(best, counts)
     estimate = study.checked(best) if best else None
     binds = study.binds(best) if best and status == "optimal" else WhatBinds(())
-    return TrainingResult(
+    return TrainingAnswer(
         status=status,
         objective=study.objective(best, counts),
         estimate=estimate,
@@ -271,7 +272,7 @@ class _Study:
         chips = [Assumption(name="setup.reserve_gib", value=f"{reserve:g} GiB a chip", source="a guess")]
         return (*chips, *price_of(self.chip))
 
-    def certificate(self, best: Found | None, counts: Counts) -> TrainingCertificate:
+    def certificate(self, best: Found | None, counts: Counts) -> Proof:
         """The counts of the search."""
         confirmed = [
             f"optimistic bounds of {counts.cells - counts.cells_opened} cells not opened and of the "
@@ -284,16 +285,18 @@ class _Study:
         if counts.settings_priced:
             confirmed.append(f"all {counts.settings_priced} settings of the splits priced, in numpy")
         checked = "step, memory, rules and limits recomputed from the setup alone"
-        return TrainingCertificate(
-            cells=counts.cells,
-            cells_opened=counts.cells_opened,
-            settings=counts.settings,
-            splits=counts.splits,
-            splits_without_memory=counts.without_memory,
-            splits_by_bound=counts.by_bound,
-            splits_priced=counts.priced,
-            settings_priced=counts.settings_priced,
-            witnesses=counts.witnesses,
+        return Proof(
+            counts={
+                "cells": counts.cells,
+                "cells_opened": counts.cells_opened,
+                "settings": counts.settings,
+                "splits": counts.splits,
+                "splits_without_memory": counts.without_memory,
+                "splits_by_bound": counts.by_bound,
+                "splits_priced": counts.priced,
+                "settings_priced": counts.settings_priced,
+                "witnesses": counts.witnesses,
+            },
             confirmed_by=tuple(confirmed),
             checker=checked if best else "no setting to check",
         )

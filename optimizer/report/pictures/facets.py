@@ -98,7 +98,7 @@ def _text(name: str, value: Any) -> str:
 def _hover(found: Sweep, row: SweepRow) -> tuple[str, ...]:
     if row.plan is None:
         return ()
-    a, pool = row.plan.architecture, row.plan.deployment.pools[0]
+    a, pool = row.plan.dimensions, row.plan.pools[0]
     aim = found.objective
     return (
         plain(", ".join(f"{title_of(name)} {_text(name, value)}" for name, value in row.at.items()), 160),

@@ -8,8 +8,8 @@ from optimizer.report.pictures.style import ALIEN, SOFT, looks
 from optimizer.report.pictures.write import save
 from optimizer.report.plans import names_of
 from optimizer.report.words import chip_title, measured_in, plain, scaled, title_of
-from optimizer.spec.deployment_plan import DeploymentPlan
-from optimizer.spec.studies import Aim, AnyPlan, Frontier, Gap
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Aim, Frontier, Gap
 
 _PHASE = {"prefill": "prefill", "decode": "decode", "aggregated": ""}
 GAP = "not searched"
@@ -44,13 +44,13 @@ def picture(found: Frontier) -> Picture:
     )
 
 
-def pools_of(plan: AnyPlan) -> str:
+def pools_of(plan: Plan) -> str:
     """The chips of a plan, by phase where phases differ: what its colour and label stand for."""
-    pools = plan.deployment.pools
-    if not isinstance(plan, DeploymentPlan):
+    pools = plan.pools
+    if plan.designed:
         return chip_title(pools[0].chip)
     chips: dict[str, list[str]] = {}
-    for pool in plan.deployment.pools:
+    for pool in plan.pools:
         kinds = chips.setdefault(_PHASE[pool.phase], [])
         kinds += [chip_title(pool.chip)] if chip_title(pool.chip) not in kinds else []
     named = {phase: " + ".join(sorted(kinds)) for phase, kinds in chips.items()}
@@ -113,11 +113,11 @@ def _serves(found: Frontier) -> bool:
     """Whether users and chips have rates to draw, and these are what the study is about."""
     asked = {aim.metric for aim in found.objectives}
     about = "tpot_ms" in asked and bool(asked & {"output_tokens_per_s", "output_tokens_per_s_per_chip"})
-    deployed = all(isinstance(plan, DeploymentPlan) for plan in found.points)
+    deployed = not any(plan.designed for plan in found.points)
     return bool(found.points) and (deployed or about) and all(map(_served, found.points))
 
 
-def _served(plan: AnyPlan) -> tuple[float, float] | None:
+def _served(plan: Plan) -> tuple[float, float] | None:
     """Tokens a second of one user and of one chip."""
     m = plan.metrics
     rate, chips = m.get("output_tokens_per_s"), m.get("chips")
@@ -212,7 +212,7 @@ def _limits(values: Sequence[float], edges: Iterable[float]) -> tuple[float, flo
     return (low - 0.06 * room, high + 0.06 * room)
 
 
-def _scale(aim: Aim, points: Sequence[AnyPlan]) -> Scale:
+def _scale(aim: Aim, points: Sequence[Plan]) -> Scale:
     values = [_at(aim, plan.metrics) for plan in points]
     return Scale(_label(aim), min(values), max(values), reverse=aim.sense == "min")
 

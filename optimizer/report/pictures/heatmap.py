@@ -2,18 +2,19 @@
 
 from typing import Any
 
+from optimizer.questions.architecture.answer import ArchitectureAnswer
 from optimizer.report.pictures.scene import Axis, Cells, Panel, Picture, Scale, Series
 from optimizer.report.pictures.write import save
 from optimizer.report.words import chip_title, measured_in, plain, scaled, title_of
-from optimizer.spec.plan import Plan, Result
+from optimizer.spec.plan import Plan
 
 
-def draw(result: Result, names: tuple[str, str], plot: str) -> None:
+def draw(result: ArchitectureAnswer, names: tuple[str, str], plot: str) -> None:
     """Write the picture of plans that are distinct in two dimensions."""
     save(picture(result, names), plot)
 
 
-def picture(result: Result, names: tuple[str, str]) -> Picture:
+def picture(result: ArchitectureAnswer, names: tuple[str, str]) -> Picture:
     """A cell for each pair that has a plan, and a star on the optimum; cells without a plan stay empty."""
     aim = result.objective
     factor, unit = scaled(aim.name, aim.unit or "")
@@ -47,10 +48,10 @@ def picture(result: Result, names: tuple[str, str]) -> Picture:
 
 def value_at(plan: Plan, name: str) -> Any:
     """The value of a dimension of the architecture, or of its one pool."""
-    pool = plan.deployment.pools[0]
+    pool = plan.pools[0]
     if name == "hardware":
         return pool.chip
-    return getattr(plan.architecture, name) if hasattr(plan.architecture, name) else getattr(pool, name)
+    return getattr(plan.dimensions, name) if hasattr(plan.architecture, name) else getattr(pool, name)
 
 
 def _text(name: str, value: Any) -> str:

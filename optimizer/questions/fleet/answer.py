@@ -1,0 +1,22 @@
+"""What the answer to a fleet problem shows beside what every answer does."""
+
+from optimizer.spec.answer import Answer, Witnesses
+
+
+class FleetWitnesses(Witnesses):
+    """A second look at a fleet: setups that were left out, and plans that its programme did not propose."""
+
+    setups_left_out: int
+    """Because one that was kept covers them."""
+    setups_looked_at: int
+    """Of them, held against those that were kept once more: all, or a sample by the seed."""
+    plans: int
+    """Plans made otherwise: none is better than the answer says is possible."""
+    seed: int
+
+
+class FleetAnswer(Answer):
+    """The best pools of every service."""
+
+    chips: dict[str, int] = {}
+    """Chips in use by kind."""
