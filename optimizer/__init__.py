@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from optimizer.questions.problems import read as read_problem
     from optimizer.spec.answer import Answer
     from optimizer.spec.answer import Answer as Result
-    from optimizer.studies.answer import solve
-    from optimizer.studies.conflicts import explain
     from optimizer.studies.enumerate import enumerate_plans
+    from optimizer.studies.explain import explain
     from optimizer.studies.frontier import frontier
     from optimizer.studies.perturb import Variation, perturb
+    from optimizer.studies.solve import solve
     from optimizer.studies.sweep import sweep
 
 _WHERE = {
     "load_problem": ("optimizer.questions.problems", "load"),
     "read_problem": ("optimizer.questions.problems", "read"),
-    "solve": ("optimizer.studies.answer", "solve"),
+    "solve": ("optimizer.studies.solve", "solve"),
     "estimate": ("optimizer.anatomy.estimate", "estimate"),
     "Setup": ("optimizer.anatomy.estimate", "Setup"),
     "enumerate_plans": ("optimizer.studies.enumerate", "enumerate_plans"),
     "frontier": ("optimizer.studies.frontier", "frontier"),
     "perturb": ("optimizer.studies.perturb", "perturb"),
     "Variation": ("optimizer.studies.perturb", "Variation"),
-    "explain": ("optimizer.studies.conflicts", "explain"),
+    "explain": ("optimizer.studies.explain", "explain"),
     "sweep": ("optimizer.studies.sweep", "sweep"),
     "Options": ("optimizer.questions.options", "Options"),
     "Problem": ("optimizer.questions.architecture.problem", "Problem"),

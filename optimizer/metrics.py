@@ -18,6 +18,30 @@ def metric(name: str) -> Any:
     return known[name]
 
 
+_STEPS = {
+    "ms": 1e-3,
+    "s": 1e-6,
+    "days": 1e-3,
+    "GiB": 2.0**-10,
+    "parameters": 1e6,
+    "nats": 1e-5,
+    "tokens/s": 0.1,
+    "requests/s": 1e-3,
+    "chips": 1.0,
+    "nodes": 1.0,
+    "USD": 1e-4,
+    "USD/h": 0.01,
+    "W": 1.0,
+}
+"""Resolution by unit: microseconds, MiB, cents, millions of parameters; finer than costs are right."""
+_STEP = 1e-6
+
+
+def step_of(unit: str) -> float:
+    """The step that a metric of a unit is resolved to, where it is not the first objective."""
+    return _STEPS.get(unit, _STEP)
+
+
 def sign(name: str) -> int:
     """+1 where lower is better, -1 where higher is."""
     return 1 if metric(name).BETTER == "lower" else -1

@@ -5,7 +5,7 @@ Bounds can be changed without pricing a column again: `within(bounds)` filters, 
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,12 @@ class DeploymentColumns:
     """Whether every configuration is there; what is proven of some is not proven of all."""
     priced_by: PricedBy | None = None
     """None where a table states the figures."""
+    used: tuple[Any, ...] = ()
+    """Rows, as masks, of each of which a plan has some replica."""
+
+    def only(self, keep: Any) -> "DeploymentColumns":
+        """The columns of some rows, as a mask or as numbers."""
+        return replace(self, replicas=self.replicas.take(keep), used=tuple(mask[keep] for mask in self.used))
 
     def chip_index(self, rows: Any, column: str = "chip") -> Any:
         """Which supply each row uses; of `expert_chip`, the first where a row has none."""
@@ -116,14 +122,15 @@ class DeploymentColumns:
         return Usable(rows, capacity[rows], +dropped)
 
     def _undominated(self, rows: Any, capacity: Any, lying: Any) -> Any:
-        """Rows that no other of the same mode, chips and cache format is as good as.
+        """Rows that no other of the same mode, chips, cache format and `used` sets is as good as.
 
         Such another has fewer or equal chips of each kind, blocks (`lying`) that find room wherever the row's
         blocks do, and at least the rate.
         """
         r = self.replicas
         group = np.zeros(len(rows), dtype=np.int64)
-        for names in (r.mode[rows], r.chip[rows], r.expert_chip[rows], r.kv_dtype[rows]):
+        wanted = [mask[rows] for mask in self.used]
+        for names in (r.mode[rows], r.chip[rows], r.expert_chip[rows], r.kv_dtype[rows], *wanted):
             distinct, codes = _numbered(names)
             group = group * len(distinct) + codes
         apart = r.expert_chips[rows]

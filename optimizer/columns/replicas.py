@@ -4,6 +4,7 @@ Everything nonlinear about a deployment ends in these columns: rate, latencies, 
 then linear in the number of replicas of each row.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -82,6 +83,10 @@ class Replicas:
     def __len__(self) -> int:
         return len(self.mode)
 
+    def fingerprint(self) -> str:
+        """Of all the figures: two tables with the same are the same table."""
+        return "\n".join(map(_fingerprint, vars(self).values()))
+
     def take(self, rows: Any) -> "Replicas":
         """The rows of a mask or of indices."""
         return Replicas(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
@@ -129,3 +134,10 @@ def _groups(row: Mapping[str, Any]) -> str:
 
 def _column(values: list[Any], kind: Any) -> Any:
     return np.array(values, dtype=np.str_ if kind is str else kind)
+
+
+def _fingerprint(column: Any) -> str:
+    """Of a column of any length: a million rows as text would take longer than to price some of them."""
+    values = np.asarray(column)
+    data = repr(values.tolist()).encode() if values.dtype == object else values.tobytes()
+    return f"{values.dtype} {values.shape} {hashlib.sha256(data).hexdigest()}"

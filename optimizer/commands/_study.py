@@ -9,7 +9,6 @@ from optimizer.commands._arguments import natural, overrides, seconds, whole
 from optimizer.commands._once import refuse
 from optimizer.commands._output import check_out, clear_progress, show, tell, watched, write
 from optimizer.commands._signals import interrupts
-from optimizer.errors import InputError
 
 if TYPE_CHECKING:
     from optimizer.questions.options import Options
@@ -38,14 +37,10 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
 
     Without a report the study answers problems of every kind, and the kind names the report.
     """
-    from optimizer.questions import problems
     from optimizer.questions.kinds import kind_of_problem
 
     check_out(arguments.out)
-    if report is None:
-        problem = problems.load(arguments.problem, overrides(arguments.set))
-    else:
-        problem = problem_of(arguments, "architecture")
+    problem = problem_of(arguments)
     kind = kind_of_problem(problem)
     if kind.name == "training":
         refuse(arguments, ("workers", "seed"), "for training, which asks no CP-SAT")
@@ -65,18 +60,11 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
     return EXIT[result.status]
 
 
-def problem_of(arguments: argparse.Namespace, *kinds: str) -> Any:
-    """The problem that was named; InputError unless it is of one of these kinds."""
+def problem_of(arguments: argparse.Namespace) -> Any:
+    """The problem that was named, with its overrides."""
     from optimizer.questions import problems
-    from optimizer.questions.kinds import kind_of_problem
 
-    problem = problems.load(arguments.problem, overrides(arguments.set))
-    if kind_of_problem(problem).name not in kinds:
-        raise InputError(
-            f"{arguments.problem}: this command answers {' and '.join(kinds)} problems; "
-            "archsat solve answers this one"
-        )
-    return problem
+    return problems.load(arguments.problem, overrides(arguments.set))
 
 
 def options_of(arguments: argparse.Namespace) -> "Options":

@@ -20,10 +20,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     from optimizer.report.explain import report
     from optimizer.report.json import to_json
-    from optimizer.studies.conflicts import explain
+    from optimizer.studies.explain import explain
 
     check_out(arguments.out)
-    problem = problem_of(arguments, "architecture", "deployment")
+    problem = problem_of(arguments)
     found = explain(problem, arguments.limit, options_of(arguments))
     clear_progress()
     if arguments.json:

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     from optimizer.studies.frontier import frontier
 
-    problem = problem_of(arguments, "architecture", "deployment")
+    problem = problem_of(arguments)
     with study_context(arguments) as executor:
         found = frontier(
             problem,

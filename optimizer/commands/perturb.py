@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     from optimizer.studies.perturb import perturb
 
-    problem = problem_of(arguments, "architecture", "deployment")
+    problem = problem_of(arguments)
     vary = [_variation(text) for text in arguments.vary]
     with study_context(arguments) as executor:
         found = perturb(problem, vary, executor, journal_path(arguments), options_of(arguments))

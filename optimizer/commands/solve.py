@@ -15,6 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
-    from optimizer.studies.answer import solve
+    from optimizer.studies.solve import solve
 
     return run_study(arguments, solve)

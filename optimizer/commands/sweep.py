@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.studies.sweep import sweep
 
     check_table(arguments.table)
-    problem = problem_of(arguments, "architecture")
+    problem = problem_of(arguments)
     over = dict(_values(text) for text in arguments.over)
     with study_context(arguments) as executor:
         found = sweep(problem, over, executor, journal_path(arguments), options_of(arguments))

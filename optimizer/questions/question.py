@@ -1,17 +1,40 @@
-"""A problem that can be solved again with something changed: what every study of many solves stands on.
+"""A problem that can be asked many things: what every study stands on, whatever the kind.
 
-A study never sees a space, a lattice or a solver. It sees a `Question`: metrics, constraints with their
-values, free choices with their domains, and `optimum`, which proves an answer. A kind of problem joins all
-studies by one class with these methods and a line in `asking.question_of`.
+A study never sees a space, a lattice or a solver. It sees a `Question`: metrics, rules with their values,
+free choices with their domains, and `optimum`, which proves an answer. A kind of problem joins every study
+by one class with the abstract methods below; what follows from them stands here, once.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from optimizer.spec.answer import Conflict
+from pydantic import BaseModel
+
+from optimizer.errors import InputError
+from optimizer.questions.kinds import kind_of_problem
+from optimizer.questions.vocabulary import Priced, Vocabulary
+from optimizer.search.binding import UNLIMITED, Bears
+from optimizer.search.conflict import Names, smallest_conflict
+from optimizer.solver.engine import SolveSettings
+from optimizer.spec.answer import (
+    Answer,
+    Assumption,
+    Binding,
+    Conflict,
+    Objective,
+    Proof,
+    Relaxation,
+    Status,
+)
 from optimizer.spec.base import Strict
+from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, Optimum, Work
-from optimizer.watch import UNWATCHED, Watch
+from optimizer.watch import UNWATCHED, Stopped, Watch
+
+MOST_LISTED = 20_000
+"""Plans listed at most; a wider band should be narrowed, not printed."""
 
 
 class Ask(Strict):
@@ -20,13 +43,13 @@ class Ask(Strict):
     aims: tuple[Aim, ...]
     """The first is optimised; the later ones decide between equals, in whole steps first."""
     bounds: dict[str, float] = {}
-    """Metric to the worst value wanted, beside the problem's own constraints."""
+    """Metric to the worst value wanted, beside the problem's own rules."""
     without: tuple[str, ...] = ()
-    """Constraints switched off."""
+    """Rules switched off."""
     values: dict[str, Any] = {}
-    """Constraints with another value."""
-    fixed: dict[str, Any] = {}
-    """Free choices held at one value."""
+    """Rules with another value."""
+    within: dict[str, tuple[Any, ...]] = {}
+    """Free choices held within some of their values."""
     scaled: dict[str, float] = {}
     """Constants of the problem or its hardware, by dotted path, times a factor."""
     start: dict[str, Any] = {}
@@ -35,105 +58,187 @@ class Ask(Strict):
     """Any plan will do: the question is only whether there is one."""
 
 
-class Question(Protocol):
-    """What studies need of a problem. Plans handed to it are its own."""
+@dataclass(frozen=True)
+class Best:
+    """What `solve` found for the problem as it stands, with what is proven of it."""
 
-    problem: Any
+    status: Status
+    plan: Plan | None
+    value: float | None
+    """Of the first objective, as shown."""
+    bound: float | None
+    """No plan is better than this; None where nothing is known."""
+    optimum: float | None = None
+    """Of the first objective, where the plan shown is not the optimum but as good."""
+    found: Any = None
+    """As the kind's own search left it."""
 
-    def usual(self) -> tuple[str, ...]:
-        """The objectives of a frontier when none are named."""
-        ...
 
-    def metrics(self) -> tuple[str, ...]:
-        """Metrics that every plan has."""
-        ...
+class Question(Vocabulary):
+    """One problem of one kind. Plans handed to it are its own.
 
-    def aim(self, metric: str, sense: int | None = None, step: float | None = None) -> Aim:
-        """A metric with its better direction and its step, unless said otherwise."""
-        ...
+    Methods may raise Stopped when the watch is over, and InputError for what cannot be asked.
+    """
 
-    def own_aims(self) -> tuple[Aim, ...]:
-        """The problem's own objectives, the most important first, in the metrics that `solve` shows."""
-        ...
+    ANSWER: ClassVar[type[Answer]] = Answer
+    """What `solve` returns for this kind."""
 
-    def constraints(self) -> Mapping[str, Any]:
-        """Constraints in force, with their values."""
-        ...
+    # Proofs.
 
-    def neighbours(self, constraint: str, plan: Any) -> tuple[bool, list[tuple[str, Any, float | None]]]:
-        """Whether it may be switched off, and values near its own: (in words, value, change in its unit)."""
-        ...
-
-    def domains(self) -> Mapping[str, tuple[Any, ...]]:
-        """Free choices and their values, ascending where they have an order."""
-        ...
-
-    def choices(self, plan: Any) -> dict[str, Any]:
-        """The value of every free choice in a plan."""
-        ...
-
-    def alone(self, plan: Any, name: str, value: Any) -> tuple[dict[str, float] | None, tuple[str, ...]]:
-        """The plan with one choice changed: its metrics, and the constraints it breaks."""
-        ...
-
-    def held(
-        self, plan: Any, scaled: Mapping[str, float], values: Mapping[str, Any] | None = None
-    ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
-        """The same plan with constants scaled: its metrics (None if it cannot be), and what it breaks.
-
-        `values` are other values of constraints, for where a metric depends on one.
-        """
-        ...
-
-    def tighter(self, constraint: str, old: Any, new: Any) -> bool:
-        """Whether the new value allows no plan that the old one does not."""
-        ...
-
-    def keeps(self, plan: Any, constraint: str, value: Any) -> bool:
-        """Whether a plan keeps a constraint at another value."""
-        ...
-
-    def check_constant(self, path: str) -> None:
-        """InputError if no constant has this dotted path."""
-        ...
-
+    @abstractmethod
     def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Optimum:
-        """The proven optimum. Raises Stopped at the deadline, InputError for what cannot be asked."""
-        ...
+        """The proven optimum. Raises Stopped at the deadline."""
 
-    def beside(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The models to place beside a frontier, by name; InputError for what cannot be placed."""
-        ...
+    @abstractmethod
+    def best(self) -> Best:
+        """The optimum of the problem as it stands, or as far as the watch lets it be known; checked."""
 
-    def unlike(self, name: str) -> tuple[str, ...]:
-        """What a published model has that no plan of the problem has, in words."""
-        ...
+    def settled(self, best: Best) -> Best:
+        """Of the plans as good as the optimum, the one that is shown."""
+        return best
 
-    def place(self, name: str, like: Any) -> tuple[dict[str, float], tuple[str, ...]]:
-        """A published model where `like` runs: its metrics, and the constraints it breaks."""
-        ...
+    def optimum_without(self, rule: str, best: Best) -> float | None:
+        """The optimum of the first objective without a rule; None if it is no better. Raises Stopped."""
+        aim = self.own_aims()[0]
+        found = self.optimum(Ask(aims=(aim,), without=(rule,)), self.watch)
+        if found.unlimited:
+            return -aim.sign * UNLIMITED
+        return None if found.plan is None else found.plan.metrics[aim.metric]
+
+    def kept_by_a_plan(self, names: Names, watch: Watch = UNWATCHED) -> Names | None:
+        """The rules that some plan under these rules keeps; None if there is no such plan."""
+        others = tuple(rule for rule in self.rules() if rule not in names)
+        found = self.optimum(Ask(aims=self.own_aims(), without=others, any_plan=True), watch)
+        if found.plan is None:
+            return None
+        broken = self.priced(found.plan).broken
+        return names | {rule for rule in self.rules() if rule not in broken}
+
+    def relaxation(self, rule: str, watch: Watch = UNWATCHED) -> Relaxation:
+        """The nearest change of one rule, all others kept, that leaves a plan: here, leaving it out."""
+        asked = Ask(aims=self.own_aims(), without=(rule,), any_plan=True)
+        does = self.optimum(asked, watch).plan is not None
+        words = f"leaving {rule} out would do" if does else f"no change of {rule} alone would do"
+        return Relaxation(constraint=rule, sentence=words, from_=self.rules()[rule], to=None, unit="")
+
+    def wider(self, watch: Watch = UNWATCHED) -> Sequence[Relaxation]:
+        """Choices that the problem leaves out and that would do, every rule kept; each tried."""
+        return ()
 
     def conflict(self, watch: Watch = UNWATCHED) -> Conflict | None:
-        """Why there is no plan."""
-        ...
+        """Why there is no plan: a smallest conflict, and what would do; None if stopped before."""
+        rules = list(self.rules())
+        try:
+            names = smallest_conflict(rules, lambda some: self.kept_by_a_plan(some, watch))
+            changes = [*(self.relaxation(name, watch) for name in names), *self.wider(watch)]
+        except Stopped:
+            return None
+        return Conflict(constraints=tuple(names), relaxations=tuple(changes))
 
-    def identity(self) -> str:
-        """All that an answer follows from: the problem, its hardware and models, as text. Raises Stopped."""
-        ...
+    def why_nothing_runs(self) -> str:
+        """Why there is no plan even without any rule, for an error."""
+        return "architecture: no plan can be priced, whatever the rules"
 
-    def unprepared(self) -> str:
-        """What the watch left no time for before the first re-solve, in words; '' if nothing."""
-        ...
+    # What an answer shows.
 
-    def at_hand(self, aim: Aim) -> Any:
-        """The best plan met so far, not proven best: what a study without an optimum shows. None if none."""
-        ...
+    def binding(self, best: Best, rows: Iterable[Bears]) -> tuple[Binding, ...]:
+        """The rules that bind, with their limits and what the optimum makes of them."""
+        plan, found = best.plan, list[Binding]()
+        if plan is None:
+            return ()
+        for row in rows:
+            limit, metric = self.limit(row.rule, plan)
+            value = None if metric is None else plan.metrics[metric]
+            unit = None if metric is None else self.aim(metric).unit
+            found.append(Binding(constraint=row.rule, bound=limit, value=value, unit=unit, gain=row.gain))
+        return tuple(found)
+
+    def objective(self, best: Best) -> Objective:
+        """What was optimised, reached and proven."""
+        aim = self.own_aims()[0]
+        return Objective.of(aim.metric, aim.unit, aim.sign, best.value, best.bound)
+
+    def assumptions(self, best: Best) -> tuple[Assumption, ...]:
+        """What the answer rests on that the problem did not say."""
+        return ()
+
+    @abstractmethod
+    def proof(self, best: Best) -> Proof:
+        """Why the answer can be believed."""
+
+    def adds(self, best: Best) -> dict[str, Any]:
+        """What the kind's answer shows beside what every answer does."""
+        return {}
 
     def witnesses(self, work: Work) -> tuple[str, ...]:
         """What confirmed the answers of a study."""
-        ...
+        return (
+            f"{work.asked} re-solves, each an optimum proven",
+            "every plan priced again outside the search",
+        )
+
+    # Lists.
+
+    def listed_by(self) -> tuple[str, ...]:
+        """Choices of which a list shows the best plan of each combination, where none are named."""
+        return tuple(self.domains())
+
+    def listed(
+        self, most: int, within: float, distinct: Sequence[str], best: Best
+    ) -> tuple[Sequence[Plan], bool] | None:
+        """The `most` best plans of those within a share of the optimum, and whether these are all asked for.
+
+        Of each combination of the `distinct` choices the best one. None: the kind has no list of its own, and
+        re-solves make it.
+        """
+        return None
+
+    # How a study is kept and ended.
 
     @property
+    @abstractmethod
     def lattice_points(self) -> int:
-        """Plans before any rule."""
-        ...
+        """Plans before any rule, or what they are made of."""
+
+    @abstractmethod
+    def identity(self) -> str:
+        """All that an answer follows from: the problem, its hardware and models, as text. Raises Stopped."""
+
+    def unprepared(self) -> str:
+        """What the watch left no time for before the first re-solve, in words; '' if nothing."""
+        return ""
+
+    def at_hand(self, aim: Aim) -> Plan | None:
+        """The best plan met so far, not proven best: what a study without an optimum shows. None if none."""
+        return None
+
+    # Models beside a frontier: of kinds whose architecture is free.
+
+    def beside(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The models to place beside a frontier, by name; InputError for what cannot be placed."""
+        if names:
+            raise InputError(f"models {names[0][:64]}: no model can be placed beside this kind of frontier")
+        return ()
+
+    def unlike(self, name: str) -> tuple[str, ...]:
+        """What a published model has that no plan of the problem has, in words."""
+        return ()
+
+    def place(self, name: str, like: Plan) -> Priced:
+        """A published model where `like` runs."""
+        self.beside((name,))
+        return Priced(None)
+
+
+def require_few(listed: int) -> None:
+    """InputError for a list of more plans than anybody reads."""
+    if listed > MOST_LISTED:
+        raise InputError(f"more than {MOST_LISTED} plans; ask for fewer, or a narrower band")
+
+
+def question_of(
+    problem: BaseModel, watch: Watch = UNWATCHED, settings: SolveSettings = SolveSettings()
+) -> Question:
+    """The question that a problem poses; the watch ends what it prepares."""
+    found: Question = kind_of_problem(problem).question()(problem, watch, settings)
+    return found

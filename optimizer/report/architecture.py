@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.metrics import metric
-from optimizer.questions.architecture.answer import ArchitectureAnswer, NearTies
+from optimizer.questions.architecture.answer import ArchitectureAnswer, NearTiesShown
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import count, percent, signed, value_of
 from optimizer.report.parts import (
@@ -105,7 +105,7 @@ def _binding(result: ArchitectureAnswer) -> Group:
     return Group(*around)
 
 
-def _near_ties(result: ArchitectureAnswer, ties: NearTies) -> Group:
+def _near_ties(result: ArchitectureAnswer, ties: NearTiesShown) -> Group:
     o, other = result.objective, ties.conventional
     share = f"{ties.within:.2%}"
     if ties.plans == 1:

@@ -1,6 +1,6 @@
 """The base of every model of a file: frozen, unknown fields refused, numbers that are numbers."""
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import (
     BaseModel,
@@ -46,6 +46,11 @@ class Strict(BaseModel):
         schema = handler(source)
         strict_numbers(schema)
         return schema
+
+    def changed(self, **changes: Any) -> Self:
+        """The same with other values of some fields, validated again; what was not given stays not given."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).model_validate(given | changes)
 
     @model_validator(mode="before")
     @classmethod

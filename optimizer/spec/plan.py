@@ -39,6 +39,8 @@ class Pool(Said):
     """
 
     service: str = ""
+    group: int = 0
+    """Of a stage: the group of chips it belongs to, from 1."""
     phase: Literal["aggregated", "prefill", "decode"] = "aggregated"
     chip: str
     replicas: int = 1

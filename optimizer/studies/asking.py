@@ -5,28 +5,18 @@ import threading
 from typing import Any
 from uuid import uuid4
 
-from optimizer.questions.architecture.problem import Problem
-from optimizer.questions.architecture.question import ArchitectureQuestion
-from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.deployment.question import DeploymentQuestion
+from pydantic import BaseModel
+
 from optimizer.questions.kinds import kind_of
-from optimizer.questions.question import Ask, Question
+from optimizer.questions.question import Ask, Question, question_of
 from optimizer.spec.studies import Optimum
 from optimizer.watch import UNWATCHED, Watch
 
-AnyProblem = Problem | DeploymentProblem
 _KEPT = 8
 """Problems prepared at the same time."""
 
 
-def question_of(problem: AnyProblem, watch: Watch = UNWATCHED) -> Question:
-    """The question that a problem poses; the watch ends what it prepares."""
-    if isinstance(problem, DeploymentProblem):
-        return DeploymentQuestion(problem, watch)
-    return ArchitectureQuestion(problem)
-
-
-def text_of(problem: AnyProblem) -> str:
+def text_of(problem: BaseModel) -> str:
     """A problem as text from which `Questions` makes the same problem."""
     return problem.model_dump_json(exclude_unset=True)
 

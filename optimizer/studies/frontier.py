@@ -13,13 +13,15 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
 from optimizer.errors import InputError
 from optimizer.questions.options import Options
 from optimizer.questions.question import Ask
 from optimizer.search.steps import at_most, steps_of
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Frontier, FrontierStatus, Gap
-from optimizer.studies.asking import AnyProblem, Questions, text_of
+from optimizer.studies.asking import Questions, text_of
 from optimizer.studies.boxes import NO_FLOOR, Box, Corner, Solved, maximal
 from optimizer.studies.executors import Here
 from optimizer.studies.frontier_notes import notes_of
@@ -38,7 +40,7 @@ _FEWEST = 4
 
 
 def frontier(
-    problem: AnyProblem,
+    problem: BaseModel,
     objectives: Sequence[str] = (),
     resolution: dict[str, float] | None = None,
     points: int | None = None,
@@ -87,7 +89,7 @@ class _Walk:
 
     def __init__(
         self,
-        problem: AnyProblem,
+        problem: BaseModel,
         names: tuple[str, ...],
         resolution: dict[str, float],
         points: int | None,

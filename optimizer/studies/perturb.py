@@ -11,12 +11,13 @@ from math import isinf
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from optimizer.questions.options import Options
 from optimizer.questions.question import Ask
 from optimizer.search.binding import UNLIMITED, gain_of
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Bearing, Change, Critical, Optimum, Perturbation
-from optimizer.studies.asking import AnyProblem
 from optimizer.studies.critical import critical_changes
 from optimizer.studies.executors import Here
 from optimizer.studies.resolves import Resolves
@@ -41,7 +42,7 @@ class Variation:
 
 
 def perturb(
-    problem: AnyProblem,
+    problem: BaseModel,
     vary: Sequence[Variation] = (),
     executor: Executor | None = None,
     journal: Path | None = None,
@@ -76,7 +77,7 @@ class _Try:
 class _Perturb:
     """One perturbation study in the making."""
 
-    def __init__(self, problem: AnyProblem, resolves: Resolves, vary: tuple[Variation, ...]) -> None:
+    def __init__(self, problem: BaseModel, resolves: Resolves, vary: tuple[Variation, ...]) -> None:
         self.problem, self.resolves, self.vary = problem, resolves, vary
         self.question = resolves.question
         self.aims = self.question.own_aims()
@@ -127,12 +128,11 @@ class _Perturb:
 
     def _constraints(self, base: Plan) -> list[_Try]:
         tries, start = [], self.question.choices(base)
-        for name, value in self.question.constraints().items():
-            droppable, moves = self.question.neighbours(name, base)
-            for words, new, change in moves:
+        for name, value in self.question.rules().items():
+            for words, new, change in self.question.moves(name, base):
                 ask = Ask(aims=self.aims, values={name: new}, start=start)
                 tries.append(_Try("constraint", name, words, value, new, ask, change))
-            if droppable:
+            if self.question.can_be_dropped(name):
                 ask = Ask(aims=self.aims, without=(name,), start=start)
                 tries.append(_Try("constraint", name, "dropped", value, None, ask))
         return tries
@@ -159,7 +159,7 @@ class _Perturb:
         for depth in range(_TRIES):
             live = [(name, values[depth]) for name, values in sides if len(values) > depth]
             tries = [
-                _Try("dimension", n, f"= {v}", chosen[n], v, Ask(aims=self.aims, fixed={n: v}))
+                _Try("dimension", n, f"= {v}", chosen[n], v, Ask(aims=self.aims, within={n: (v,)}))
                 for n, v in live
             ]
             changes = self._solved(base, tries)
@@ -204,12 +204,9 @@ class _Perturb:
         difference = None if value is None else value - base.metrics[first]
         alone: tuple[dict[str, float] | None, tuple[str, ...]] = None, ()
         if item.kind != "constraint":
-            metrics, breaks = (
-                self.question.alone(base, item.name, item.new)
-                if item.kind == "dimension"
-                else self.question.held(base, item.ask.scaled)
-            )
-            alone = None if metrics is None else _less(metrics, base.metrics), breaks
+            changed = {item.name: item.new} if item.kind == "dimension" else {}
+            again = self.question.priced(base, changed, item.ask.scaled)
+            alone = None if again.metrics is None else _less(again.metrics, base.metrics), again.broken
         return Change(
             kind=item.kind,
             name=item.name,
@@ -233,7 +230,7 @@ class _Perturb:
         aim = self.aims[0]
         dropped = {c.name: c for c in changes if c.kind == "constraint" and c.move == "dropped"}
         found = []
-        for name, value in self.question.constraints().items():
+        for name, value in self.question.rules().items():
             change = dropped.get(name)
             if change is None or base is None:
                 found.append(Bearing(constraint=name, value=value, binds=None, gain=None))

@@ -26,7 +26,8 @@ def place_models(
 def _placed(
     question: Question, aims: tuple[Aim, ...], points: tuple[Plan, ...], name: str, complete: bool
 ) -> Placed:
-    metrics, breaks = question.place(name, points[0])
+    again = question.place(name, points[0])
+    metrics, breaks = again.metrics or {}, again.broken
     own = [aim.sign * metrics[aim.metric] for aim in aims]
 
     def excess(plan: Plan) -> list[float]:

@@ -9,9 +9,11 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from optimizer.questions.question import Ask, Question
 from optimizer.spec.studies import Optimum, Work
-from optimizer.studies.asking import AnyProblem, Questions, text_of
+from optimizer.studies.asking import Questions, text_of
 from optimizer.studies.executors import Here
 from optimizer.studies.journal import Journal, digest
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
@@ -24,7 +26,7 @@ _SAME = 1e-9
 class Resolves:
     """Answers re-solves of one problem: from the journal, or by the executor."""
 
-    problem: AnyProblem
+    problem: BaseModel
     study: dict[str, Any]
     """What tells this study from others, for its journal."""
     executor: Executor = field(default_factory=Here)
@@ -138,7 +140,7 @@ def _right(question: Question, item: Ask, answer: Optimum) -> bool:
     """
     if answer.plan is None:
         return True
-    metrics, _ = question.held(answer.plan, item.scaled, item.values)
+    metrics = question.priced(answer.plan, {}, item.scaled, item.values).metrics
     said = answer.plan.metrics
     if metrics is None:
         return False

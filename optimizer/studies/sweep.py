@@ -7,8 +7,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from optimizer.errors import InputError
-from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.options import Options
 from optimizer.questions.question import Ask
 from optimizer.spec.loading import validate
@@ -25,7 +26,7 @@ _AT_ONCE = 64
 
 
 def sweep(
-    problem: Problem,
+    problem: BaseModel,
     over: Mapping[str, Sequence[Any]],
     executor: Executor | None = None,
     journal: Path | None = None,
@@ -35,10 +36,6 @@ def sweep(
 
     A combination that is no valid problem is a row with the reason, not an error.
     """
-    if not isinstance(problem, Problem):
-        raise InputError(
-            "sweep: answers architecture problems; solve a problem of another kind at each value"
-        )
     if not over:
         raise InputError("over: names no field, such as workload.batch")
     size = prod(len(values) for values in over.values())
@@ -52,9 +49,8 @@ def sweep(
         resolves.close()
 
 
-def _run(problem: Problem, over: Mapping[str, Sequence[Any]], resolves: Resolves) -> Sweep:
-    name, sense = problem.objectives[0]
-    aim = resolves.question.aim(name, sense)
+def _run(problem: BaseModel, over: Mapping[str, Sequence[Any]], resolves: Resolves) -> Sweep:
+    aim = resolves.question.own_aims()[0]
     combinations = [dict(zip(over, values, strict=True)) for values in product(*over.values())]
     rows: list[SweepRow] = []
     status = "complete"
@@ -80,15 +76,15 @@ def _run(problem: Problem, over: Mapping[str, Sequence[Any]], resolves: Resolves
     )
 
 
-def _posed(problem: Problem, at: Mapping[str, Any], resolves: Resolves) -> tuple[str, Ask] | str:
+def _posed(problem: BaseModel, at: Mapping[str, Any], resolves: Resolves) -> tuple[str, Ask] | str:
     """The problem with some fields set, and what is asked of it; or why it cannot be asked."""
     data = problem.model_dump(mode="json", exclude_unset=True)
     try:
         for path, value in at.items():
             _put(data, path, value)
-        text = text_of(validate(Problem, data, ", ".join(f"{k}={v}" for k, v in at.items())))
+        text = text_of(validate(type(problem), data, ", ".join(f"{k}={v}" for k, v in at.items())))
         question = resolves.questions.of(text, resolves.watch)
-        aims = tuple(question.aim(name, sense) for name, sense in question.problem.objectives)
+        aims = question.own_aims()
     except InputError as error:
         return str(error)
     return text, Ask(aims=aims)

@@ -33,7 +33,7 @@ class FrameWitnesses(Witnesses):
     seed: int
 
 
-class NearTies(Strict):
+class NearTiesShown(Strict):
     """Plans that the cost model cannot tell from the optimum."""
 
     within: float
@@ -52,4 +52,4 @@ class ArchitectureAnswer(Answer):
     """Share of useful arithmetic in a prefill's products after tile and wave quantisation."""
     baseline: Baseline | None = None
     operators: tuple[OperatorRow, ...] = ()
-    near_ties: NearTies | None = None
+    near_ties: NearTiesShown | None = None

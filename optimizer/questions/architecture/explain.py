@@ -1,12 +1,8 @@
-"""Why nothing is feasible: a smallest set of rules that conflict, and what each would have to become.
+"""What an architecture's rules leave: plans under some of them, and what each would have to become.
 
-The smallest conflict is found by hitting sets (Ignatiev et al., CP 2015): every maximal feasible set of
-rules leaves out some rule of every conflict, so a smallest set that meets all those complements, and is
-itself infeasible, is a smallest conflict. Each relaxation is verified by solving again with it.
+Each relaxation is verified by solving again with it.
 """
 
-from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 from optimizer.anatomy.check import check
@@ -18,59 +14,11 @@ from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.search import Candidate, Search
 from optimizer.questions.architecture.space import Space, resolve
 from optimizer.search.rounding import outward
-from optimizer.spec.answer import Conflict, Relaxation
+from optimizer.spec.answer import Relaxation
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 _COUPLING = ("parameter_window", "memory_capacity")
 """Structural rules that are about whole plans, not about the dimensions of one layer kind."""
-
-
-def explain_conflict(space: Space, watch: Watch = UNWATCHED) -> Conflict | None:
-    """The smallest conflict of an infeasible space, with the nearest relaxation of each of its rules.
-
-    None if the deadline passes first: a conflict that is not proven smallest is not shown as one.
-    """
-    try:
-        names = _Conflicts(space, watch).smallest()
-        relaxations = [relax(space, name, watch) for name in names]
-        relaxations += relax_deployment(space, watch)
-    except Stopped:
-        return None
-    return Conflict(constraints=tuple(names), relaxations=tuple(relaxations))
-
-
-@dataclass
-class _Conflicts:
-    space: Space
-    watch: Watch
-    corrections: list[frozenset[str]] = field(default_factory=list)
-
-    def smallest(self) -> list[str]:
-        """A smallest infeasible set of rules, in the order the problem lists them."""
-        while True:
-            trial = self._hitting_set()
-            kept = feasible_around(self.space, trial, self.watch)
-            if kept is None:
-                return [name for name in self.space.rules.values if name in trial]
-            self.corrections.append(frozenset(self.space.rules.values) - self._grow(kept))
-
-    def _grow(self, kept: frozenset[str]) -> frozenset[str]:
-        """Add rules while a plan remains; rules the plan at hand keeps come free."""
-        for name in self.space.rules.values:
-            if name in kept:
-                continue
-            plan = find_plan(self.space, self.space.rules.only(kept | {name}), self.watch)
-            if plan is not None:
-                kept = kept | {name} | kept_by(self.space, plan)
-        return kept
-
-    def _hitting_set(self) -> frozenset[str]:
-        names = list(self.space.rules.values)
-        for size in range(len(names) + 1):
-            for chosen in combinations(names, size):
-                if all(correction & set(chosen) for correction in self.corrections):
-                    return frozenset(chosen)
-        return frozenset(names)
 
 
 def feasible_around(space: Space, trial: frozenset[str], watch: Watch) -> frozenset[str] | None:

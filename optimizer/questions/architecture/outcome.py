@@ -9,7 +9,8 @@ from optimizer.cost.quantities import (
 )
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import metric
-from optimizer.questions.architecture.answer import Baseline
+from optimizer.questions.architecture.answer import Baseline, NearTiesShown
+from optimizer.questions.architecture.near_ties import NearTies
 from optimizer.questions.architecture.search import Candidate
 from optimizer.questions.architecture.space import TAKEN_FROM_BASELINE, Space
 from optimizer.spec.answer import Assumption
@@ -113,3 +114,13 @@ def unseen_by_the_loss(space: Space) -> tuple[Assumption, ...]:
 def unit(name: str) -> str:
     """Unit of a metric."""
     return str(metric(name).UNIT)
+
+
+def ties_of(space: Space, near: NearTies) -> NearTiesShown:
+    """The near-ties as the answer shows them."""
+    return NearTiesShown(
+        within=space.problem.near_ties,
+        plans=near.count,
+        complete=near.complete,
+        conventional=plan_of(space, near.conventional),
+    )

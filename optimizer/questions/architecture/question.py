@@ -4,241 +4,82 @@ One space is resolved once. A re-solve edits its rules; masks, shapes, floors an
 frames stay with the space (`Space.memo`), so that only the search itself is done again: some 10 ms.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from optimizer.anatomy.check import Check, check
-from optimizer.columns.rules import Reference, Rules, baseline_frame, lattice_only
-from optimizer.cost.frame import Frame, Slice
-from optimizer.metrics import evaluate, metric, sign
+from optimizer.anatomy.assumptions import assumptions_of
+from optimizer.anatomy.operators import operator_rows
+from optimizer.columns.rules import Rules
+from optimizer.metrics import sign
 from optimizer.questions.architecture import equals
 from optimizer.questions.architecture.compiled import symbol
-from optimizer.questions.architecture.explain import explain_conflict
-from optimizer.questions.architecture.moves import Move, can_be_dropped, is_tighter, moves_of
-from optimizer.questions.architecture.outcome import plan_of
-from optimizer.questions.architecture.problem import Problem
-from optimizer.questions.architecture.search import Candidate, Search
-from optimizer.questions.architecture.solve import require_metrics
-from optimizer.questions.architecture.space import Space, resolve
+from optimizer.questions.architecture.explain import feasible_around, relax, relax_deployment
+from optimizer.questions.architecture.listing import Unfinished, best_plans
+from optimizer.questions.architecture.near_ties import NearTies, near_ties
+from optimizer.questions.architecture.outcome import (
+    architecture_of,
+    baseline_of,
+    plan_of,
+    ties_of,
+    unseen_by_the_loss,
+    vocabulary_of,
+)
+from optimizer.questions.architecture.proof import Found, lexicographic, proof_of
+from optimizer.questions.architecture.search import Candidate, Search, tile_efficiency
+from optimizer.questions.architecture.space import Space
+from optimizer.questions.architecture.vocabulary import ArchitectureVocabulary
 from optimizer.questions.architecture.witness import look_again
-from optimizer.questions.question import Ask
-from optimizer.questions.vary import HARDWARE, has_figure, number_at, scaled_chip, scaled_problem
+from optimizer.questions.question import Ask, Best, require_few
+from optimizer.search.conflict import Names
 from optimizer.solver.engine import engine_version
-from optimizer.spec.answer import Conflict
-from optimizer.spec.architecture import Architecture
+from optimizer.spec.answer import Assumption, Proof, Relaxation, Status
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, Optimum, Work
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
-DIMENSIONS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
-DEPLOYMENT = ("tensor_parallel", "weight_dtype", "kv_dtype", "batch")
-STEPS = {
-    "ms": 1e-3,
-    "s": 1e-6,
-    "GiB": 2.0**-10,
-    "parameters": 1e6,
-    "nats": 1e-5,
-    "tokens/s": 0.1,
-    "USD": 1e-4,
-}
-"""Resolution by unit: microseconds, MiB, millions of parameters; finer than the cost model is right."""
-_STEP = 1e-6
-_SHARED = ("parts", "touched", "masks", "shapes", "windows")
-"""What spaces over one lattice that differ only in figures of their chips know in common."""
-_KEPT = 32
 _AGAIN = 16
 """Frames priced again after the first re-solve of a study, whose bounds the others share."""
 
 
-@dataclass
-class ArchitectureQuestion:
-    """The `Question` of an architecture problem."""
+@dataclass(frozen=True)
+class _Solved:
+    """What `best` keeps of its searches."""
 
-    problem: Problem
-
-    def __post_init__(self) -> None:
-        self._others: dict[str, ArchitectureQuestion] = {}
-        self._looked_again = False
-        self._met: dict[str, tuple[float, Plan]] = {}
-
-    @cached_property
-    def space(self) -> Space:
-        """The problem resolved; InputError for what it asks and does not exist."""
-        space = resolve(self.problem)
-        require_metrics(space)
-        return space
+    search: Found
+    near: NearTies | None = None
+    chosen: Candidate | None = None
+    """A near-tie that the problem prefers to the optimum."""
 
     @property
-    def lattice_points(self) -> int:
-        """Points before any rule."""
-        return self.space.lattice_points
+    def optimum(self) -> Candidate:
+        """The plan the searches found; there is one."""
+        if self.search.outcome.best is None:
+            raise ValueError("no plan was found")
+        return self.search.outcome.best
 
-    def unprepared(self) -> str:
-        """Nothing: frames are priced as a search opens them."""
-        return ""
+    @property
+    def shown(self) -> Candidate:
+        """The plan that is shown."""
+        return self.chosen or self.optimum
 
-    def at_hand(self, aim: Aim) -> Plan | None:
-        """The best plan of the searches that were stopped, where they asked for no other problem's."""
-        return self._met[aim.metric][1] if aim.metric in self._met else None
 
-    def identity(self) -> str:
-        """The problem with its chips and baseline written out."""
-        parts = [self.problem, *self.space.chips, *([self.space.baseline] if self.space.baseline else [])]
-        return "\n".join(part.model_dump_json(exclude_unset=True) for part in parts)
+class ArchitectureQuestion(ArchitectureVocabulary):
+    """The `Question` of an architecture problem."""
 
-    def usual(self) -> tuple[str, ...]:
-        """The problem's first objective against the loss, or the loss against tpot_ms."""
-        own = self.problem.objectives[0][0]
-        return (own, "loss" if own != "loss" else "tpot_ms")
-
-    def metrics(self) -> tuple[str, ...]:
-        """Metrics that every plan has: those whose facts all chips state."""
-        frame = next(self.space.frames())
-        attention, ffn = self.space.attention.take(0), self.space.ffn.take(0)
-        model = self.space.architecture_of(frame, int(self.space.depths[0]), attention, ffn)
-        known = [evaluate(replace(frame, chip=chip), model) for chip in self.space.chips]
-        return tuple(name for name in known[0] if all(name in values for values in known))
-
-    def aim(self, metric_name: str, sense: int | None = None, step: float | None = None) -> Aim:
-        """A metric as an objective; InputError if it does not exist or a chip lacks a fact for it."""
-        module = metric(metric_name)
-        frame = replace(next(self.space.settings()), d_model=4096)
-        for chip in self.space.chips:
-            module.value(Slice(replace(frame, chip=chip), 32), 1e9)
-        return Aim(
-            metric=metric_name,
-            sense="min" if (sense or sign(metric_name)) > 0 else "max",
-            unit=module.UNIT,
-            step=step or STEPS.get(module.UNIT, _STEP),
-        )
-
-    def own_aims(self) -> tuple[Aim, ...]:
-        """The problem's objectives."""
-        return tuple(self.aim(name, sense) for name, sense in self.problem.objectives)
-
-    def constraints(self) -> Mapping[str, Any]:
-        """Rules in force."""
-        return self.space.rules.values
-
-    def neighbours(self, constraint: str, plan: Plan) -> tuple[bool, list[Move]]:
-        """Whether a rule may be switched off, and values near its own."""
-        return can_be_dropped(constraint), moves_of(constraint, self.space.rules.values[constraint])
-
-    def domains(self) -> Mapping[str, tuple[Any, ...]]:
-        """Dimensions and deployment choices with more than one value."""
-        d, p = self.problem.deployment, self.problem
-        free: dict[str, tuple[Any, ...]] = {n: getattr(self.space.architecture, n) for n in DIMENSIONS}
-        free |= {"hardware": tuple(chip.name for chip in self.space.chips)}
-        free |= {n: getattr(d, n) for n in ("tensor_parallel", "weight_dtype", "kv_dtype")}
-        free |= {"batch": d.batch or (p.workload.batch,)}
-        return {name: values for name, values in free.items() if len(values) > 1}
-
-    def choices(self, plan: Plan) -> dict[str, Any]:
-        """Every dimension and deployment choice of a plan."""
-        pool = plan.pools[0]
-        found = {name: getattr(plan.dimensions, name) for name in DIMENSIONS}
-        return found | {"hardware": pool.chip} | {name: getattr(pool, name) for name in DEPLOYMENT}
-
-    def alone(self, plan: Plan, name: str, value: Any) -> tuple[dict[str, float] | None, tuple[str, ...]]:
-        """The plan with one choice changed and all else kept: its metrics, and the rules it breaks."""
-        chosen = self.choices(plan) | {name: value}
-        if chosen["n_heads"] % chosen["n_kv_heads"]:
-            return None, ("gqa_divisibility",)
-        checked = self.checked(chosen, self.space.rules)
-        return checked.metrics, checked.broken
-
-    def held(
-        self, plan: Plan, scaled: Mapping[str, float], values: Mapping[str, Any] | None = None
-    ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
-        """The same plan with constants scaled: its metrics, and the rules it breaks.
-
-        Constraints with other `values` change no metric here.
-        """
-        other = self._changed(Ask(aims=(), scaled=dict(scaled)))
-        checked = other.checked(other.own_choices(self.choices(plan)), other.space.rules)
-        return checked.metrics, checked.broken
-
-    def checked(self, chosen: Mapping[str, Any], rules: Rules) -> Check:
-        """The metrics of the plan with these choices, and the rules that it breaks."""
-        frame = self._frame(chosen)
-        return check(frame, self._architecture(frame, chosen), rules)
-
-    def own_choices(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """Choices of a plan in this question, whose workload may have another batch."""
-        batch = {} if self.problem.deployment.batch else {"batch": self.problem.workload.batch}
-        return {**chosen, **batch}
-
-    def beside(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The baseline, then the models named; InputError for a model that does not exist."""
-        from optimizer import catalog
-
-        baseline = self.problem.baseline
-        found = tuple(dict.fromkeys([*([baseline] if baseline else []), *names]))
-        for name in found:
-            catalog.model(name, self.problem.documents)
-        return found
-
-    def unlike(self, name: str) -> tuple[str, ...]:
-        """Layers that the lattice has not, or dimensions outside its domains."""
-        from optimizer import catalog
-
-        model = catalog.model(name, self.problem.documents)
-        if not model.plain:
-            return (layers_in_words(model),)
-        mixer, ffn = model.first.mixer, model.first.ffn
-        own = {"d_model": model.d_model, "n_layers": model.n_layers, "d_ff": getattr(ffn, "d_ff", None)}
-        own |= {n: getattr(mixer, n, None) for n in ("n_heads", "n_kv_heads", "d_head", "attention_window")}
-        found = [f"{n} {own[n]}, not in its domain" for n in DIMENSIONS if own[n] not in self._domain(n)]
-        if own["attention_window"] != self.space.attention.attention_window:
-            found.append(f"attention_window {own['attention_window'] or 'none'}")
-        return tuple(found)
-
-    def _domain(self, name: str) -> tuple[Any, ...]:
-        return tuple(getattr(self.space.architecture, name))
-
-    def place(self, name: str, like: Plan) -> tuple[dict[str, float], tuple[str, ...]]:
-        """A published model where `like` runs."""
-        from optimizer import catalog
-
-        model = catalog.model(name, self.problem.documents)
-        frame = baseline_frame(self._frame(self.choices(like)), model)
-        shaping = [] if model.plain else [rule for rule in self.space.rules.values if lattice_only(rule)]
-        checked = check(frame, model, self.space.rules.without(*shaping))
-        return checked.metrics, checked.broken
-
-    def tighter(self, constraint: str, old: Any, new: Any) -> bool:
-        """Whether the new value of a rule allows no plan that the old one does not."""
-        return is_tighter(constraint, old, new)
-
-    def keeps(self, plan: Plan, constraint: str, value: Any) -> bool:
-        """Whether a plan keeps a rule at another value."""
-        rules = self.space.rules.only([constraint]).with_value(constraint, value)
-        return not self.checked(self.choices(plan), rules).broken
-
-    def check_constant(self, path: str) -> None:
-        """InputError if neither the problem nor any of its chips has this number."""
-        if path.startswith(HARDWARE):
-            _with_figures(self.space, {path.removeprefix(HARDWARE): 1.0})
-        else:
-            number_at(self.problem, path)
-
-    def conflict(self, watch: Watch = UNWATCHED) -> Conflict | None:
-        """The smallest conflict of a problem without a plan."""
-        return explain_conflict(self.space, watch)
-
-    def witnesses(self, work: Work) -> tuple[str, ...]:
-        """What confirmed the answers of a study."""
-        return (
-            f"{work.asked} re-solves, each an optimum proven by bounds and enumeration in numpy",
-            f"{work.solves} questions to OR-Tools CP-SAT {engine_version()}, each answered with and without "
-            "presolve: wherever a slice may hold something better than the plan a re-solve began with",
-            f"enumeration of {work.enumerated} plans of the slices solved, in numpy",
-            "all metrics and rules of every plan recomputed from the cost model",
-        )
+    def best(self) -> Best:
+        """Every objective in turn; the plan is recomputed and checked."""
+        found = lexicographic(self.space, self.settings, self.watch)
+        (name, sense), outcome = self.problem.objectives[0], found.outcome
+        bound = sense * found.first_bound
+        if outcome.best is None:
+            status: Status = "infeasible" if outcome.finished else "unknown"
+            return Best(status, None, None, None if outcome.finished else bound, found=_Solved(found))
+        plan = plan_of(self.space, outcome.best)
+        status = "optimal" if outcome.finished else "feasible"
+        return Best(status, plan, plan.metrics[name], bound, found=_Solved(found))
 
     def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Optimum:
         """Search the space under the rules asked for; the plan is recomputed and checked."""
@@ -274,7 +115,7 @@ class ArchitectureQuestion:
 
     def beginning(self, asked: Ask, rules: Rules) -> Candidate | None:
         """The plan to begin with, if it is one of this space and keeps the rules; for a question changed."""
-        if not asked.start or asked.fixed:
+        if not asked.start or asked.within:
             return None
         chosen = self.own_choices(asked.start)
         checked = self.checked(chosen, rules)
@@ -287,10 +128,6 @@ class ArchitectureQuestion:
         frame, depth = self._frame(chosen), chosen["n_layers"]
         return Candidate(aim.metric, aim.sign, key, frame, depth, int(kinds[0][0]), int(kinds[1][0]))
 
-    def _meet(self, metric: str, key: float, plan: Plan) -> None:
-        if metric not in self._met or key < self._met[metric][0]:
-            self._met[metric] = key, plan
-
     def rules_under(self, asked: Ask) -> Rules:
         """Rules of a re-solve: some left out, some with other values, bounds on metrics added."""
         rules = self.space.rules.without(*asked.without)
@@ -301,64 +138,118 @@ class ArchitectureQuestion:
             rules = rules.with_value(rule, tighter(limit, rules.values.get(rule, limit)))
         return rules
 
-    def _changed(self, asked: Ask) -> "ArchitectureQuestion":
-        """The question with other domains or constants; kept, for it may be asked again."""
-        if not asked.fixed and not asked.scaled:
-            return self
-        key = repr((sorted(asked.fixed.items()), sorted(asked.scaled.items())))
-        if key not in self._others:
-            if len(self._others) >= _KEPT:
-                self._others.clear()
-            own = {path: f for path, f in asked.scaled.items() if not path.startswith(HARDWARE)}
-            figures = {p.removeprefix(HARDWARE): f for p, f in asked.scaled.items() if p.startswith(HARDWARE)}
-            other = ArchitectureQuestion(scaled_problem(self.problem, own) if own else self.problem)
-            if not own:
-                other.space = self.space
-            if asked.fixed:
-                other.space = other.space.restricted(asked.fixed)
-            if figures:
-                other.space = _with_figures(other.space, figures)
-            self._others[key] = other
-        return self._others[key]
+    def _meet(self, metric: str, key: float, plan: Plan) -> None:
+        if metric not in self._met or key < self._met[metric][0]:
+            self._met[metric] = key, plan
 
-    def _frame(self, chosen: Mapping[str, Any]) -> Frame:
-        chip = next(c for c in self.space.chips if c.name == chosen["hardware"])
-        split = {name: chosen[name] for name in DEPLOYMENT}
-        return replace(next(self.space.settings()), chip=chip, d_model=chosen["d_model"], **split)
+    def at_hand(self, aim: Aim) -> Plan | None:
+        """The best plan of the searches that were stopped, where they asked for no other problem's."""
+        return self._met[aim.metric][1] if aim.metric in self._met else None
 
-    def _architecture(self, frame: Frame, chosen: Mapping[str, Any]) -> Architecture:
-        space = self.space
-        dims = {name: chosen[name] for name in ("n_heads", "n_kv_heads", "d_head")}
-        attention = replace(space.attention, **dims)
-        ffn = replace(space.ffn, d_ff=chosen["d_ff"])
-        return space.architecture_of(frame, chosen["n_layers"], attention, ffn)
+    def kept_by_a_plan(self, names: Names, watch: Watch = UNWATCHED) -> Names | None:
+        """The rules that some plan under these rules keeps; None if there is no such plan."""
+        return feasible_around(self.space, names, watch)
+
+    def relaxation(self, rule: str, watch: Watch = UNWATCHED) -> Relaxation:
+        """The nearest change of one rule, all others kept, that leaves a plan."""
+        return relax(self.space, rule, watch)
+
+    def wider(self, watch: Watch = UNWATCHED) -> Sequence[Relaxation]:
+        """More ranks or smaller weights that leave a plan."""
+        return relax_deployment(self.space, watch)
+
+    def optimum_without(self, rule: str, best: Best) -> float | None:
+        """The optimum without a rule, looked for among plans that are better than the optimum with it."""
+        first = self._first(best)
+        found = Search(
+            self.space,
+            self.space.rules.without(rule),
+            symbol(first.metric),
+            first.sense,
+            watch=self.watch,
+            beat=first.key,
+        ).run()
+        if not found.finished:
+            raise Stopped
+        return None if found.best is None else first.sense * found.best.key
+
+    def settled(self, best: Best) -> Best:
+        """With its near-ties; the most conventional of them, where the problem prefers that."""
+        if best.status != "optimal":
+            return best
+        (name, sense), space = self.problem.objectives[0], self.space
+        share = self.problem.near_ties
+        near = near_ties(space, space.rules, symbol(name), sense, self._first(best), share, self.watch)
+        solved = replace(best.found, near=near)
+        chosen = near.conventional if self.problem.prefer == "conventional" else None
+        if chosen is None:
+            return replace(best, found=solved)
+        plan = plan_of(space, chosen)
+        return replace(best, plan=plan, value=plan.metrics[name], found=replace(solved, chosen=chosen))
+
+    def _first(self, best: Best) -> Candidate:
+        """The optimum, with the first objective's own value as its key."""
+        name, sense = self.problem.objectives[0]
+        own: Candidate = best.found.optimum
+        return replace(own, metric=name, sense=sense, key=sense * (best.value or 0.0))
+
+    def proof(self, best: Best) -> Proof:
+        """What the searches did."""
+        tolerance = self.problem.near_ties if best.found.chosen else 0.0
+        return proof_of(self.space, best.found.search, self.settings.seed, tolerance)
+
+    def assumptions(self, best: Best) -> tuple[Assumption, ...]:
+        """What the answer rests on that the problem did not say."""
+        if best.plan is None:
+            return ()
+        given = frozenset(self.problem.model_fields_set | self.problem.deployment.model_fields_set)
+        frame = best.found.shown.frame
+        return (
+            *unseen_by_the_loss(self.space),
+            *vocabulary_of(self.space),
+            *assumptions_of(given, frame, best.plan.metrics),
+        )
+
+    def adds(self, best: Best) -> dict[str, Any]:
+        """Its tiles, its operators, and what stands beside it."""
+        if best.plan is None:
+            return {}
+        shown, near = best.found.shown, best.found.near
+        architecture = architecture_of(self.space, shown)
+        block = architecture.first
+        return {
+            "tile_efficiency": float(tile_efficiency(shown.frame, block.mixer, block.ffn)),
+            "baseline": baseline_of(self.space, shown.frame, best.plan.metrics),
+            "operators": operator_rows(shown.frame, architecture),
+            "near_ties": None if near is None else ties_of(self.space, near),
+        }
+
+    def listed(
+        self, most: int, within: float, distinct: Sequence[str], best: Best
+    ) -> tuple[Sequence[Plan], bool]:
+        """Listed slice by slice, with no re-solves."""
+        (name, sense), key = self.problem.objectives[0], best.bound or 0.0
+        limit = np.inf if np.isinf(within) else sense * key + abs(key) * (within + 1e-12)
+        rules, complete = self.space.rules, True
+        try:
+            asked = symbol(name), sense, most, limit, self.watch, tuple(distinct)
+            found = best_plans(self.space, rules, *asked)
+        except Unfinished as stopped:
+            found, complete = stopped.plans, False
+        require_few(len(found))
+        return [plan_of(self.space, plan) for plan in found], complete
+
+    def witnesses(self, work: Work) -> tuple[str, ...]:
+        """What confirmed the answers of a study."""
+        return (
+            f"{work.asked} re-solves, each an optimum proven by bounds and enumeration in numpy",
+            f"{work.solves} questions to OR-Tools CP-SAT {engine_version()}, each answered with and without "
+            "presolve: wherever a slice may hold something better than the plan a re-solve began with",
+            f"enumeration of {work.enumerated} plans of the slices solved, in numpy",
+            "all metrics and rules of every plan recomputed from the cost model",
+        )
 
 
 def _with_rules(space: Space, rules: Rules) -> Space:
     """The space under other rules, for a check; it learns nothing."""
     return replace(space, rules=rules)
-
-
-def _with_figures(space: Space, figures: Mapping[str, float]) -> Space:
-    """The space on chips with some figures scaled; those a chip does not state stay as they are."""
-    if not any(has_figure(chip, path) for chip in space.chips for path in figures):
-        scaled_chip(space.chips[0], figures)  # says what is wrong
-    chips = tuple(
-        scaled_chip(chip, {path: f for path, f in figures.items() if has_figure(chip, path)})
-        for chip in space.chips
-    )
-    rules = replace(space.rules, reference=Reference(space.rules.reference.baseline))
-    changed = replace(space, chips=chips, rules=rules)
-    changed.memo.update({name: space.memo[name] for name in _SHARED})
-    return changed
-
-
-def layers_in_words(model: Architecture) -> str:
-    """The layers of a model, group by group: 'layers: 24 x gqa with a window of 1024 and dense_ffn'."""
-    groups = []
-    for group in model.layers:
-        mixer, ffn = group.block.mixer, group.block.ffn
-        window = getattr(mixer, "attention_window", None)
-        windowed = f" with a window of {window}" if window else ""
-        groups.append(f"{group.count} x {mixer.kind}{windowed} and {ffn.kind}")
-    return "layers: " + ", ".join(groups)

@@ -164,23 +164,23 @@ class Space:
         domains = (a.n_heads, a.n_kv_heads, a.d_head, a.d_ff, a.n_layers)
         return self.n_frames * prod(len(domain) for domain in domains)
 
-    def restricted(self, fixed: Mapping[str, Any]) -> "Space":
-        """The space with some dimensions, deployment choices or the chip ('hardware') held at one value."""
-        lattice = {n: (v,) for n, v in fixed.items() if n in ArchitectureSpace.model_fields}
-        split = {n: (v,) for n, v in fixed.items() if n in DeploymentSpace.model_fields}
-        update = {"deployment": self.problem.deployment.model_copy(update=split)}
+    def restricted(self, within: Mapping[str, tuple[Any, ...]]) -> "Space":
+        """The space with some dimensions, deployment choices or chips ('hardware') held within some values."""
+        lattice = {n: v for n, v in within.items() if n in ArchitectureSpace.model_fields}
+        split = {n: v for n, v in within.items() if n in DeploymentSpace.model_fields}
         attention, ffn = self.attention, self.ffn
         for dimension in ("n_heads", "n_kv_heads", "d_head"):
-            if dimension in fixed:
-                attention = attention.take(getattr(attention, dimension) == fixed[dimension])
-        if "d_ff" in fixed:
-            ffn = ffn.take(ffn.d_ff == fixed["d_ff"])
+            if dimension in within:
+                attention = attention.take(np.isin(getattr(attention, dimension), within[dimension]))
+        if "d_ff" in within:
+            ffn = ffn.take(np.isin(ffn.d_ff, within["d_ff"]))
+        architecture = self.architecture.changed(**lattice)
         return replace(
             self,
-            problem=self.problem.model_copy(update=update),
-            architecture=self.architecture.model_copy(update=lattice),
-            chips=tuple(c for c in self.chips if c.name == fixed.get("hardware", c.name)),
-            depths=np.array(lattice.get("n_layers", self.architecture.n_layers), dtype=np.int64),
+            problem=self.problem.changed(deployment=self.problem.deployment.changed(**split)),
+            architecture=architecture,
+            chips=tuple(c for c in self.chips if c.name in within.get("hardware", (c.name,))),
+            depths=np.array(architecture.n_layers, dtype=np.int64),
             attention=attention,
             ffn=ffn,
         )

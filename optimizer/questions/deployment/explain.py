@@ -4,7 +4,7 @@ Each relaxation is the optimum of one quantity, or the nearest value of a latenc
 some configuration returns, and is verified by solving again with it, rounded outwards.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from optimizer.columns.replicas import Replicas
 from optimizer.errors import InputError
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.programme import Packed, optimum
-from optimizer.search.conflict import smallest_conflict
+from optimizer.search.conflict import Names, smallest_conflict
 from optimizer.search.rounding import outward
 from optimizer.spec.answer import TOGETHER, Conflict, Relaxation
 from optimizer.watch import UNWATCHED, Stopped, Watch
@@ -54,23 +54,15 @@ def explain_deployment(
         changes = [search.relax(name) for name in names]
         if all(change.to is None for change in changes):
             names, changes = search.together(names)
-        changes += list(_wider(problem, bounds, prepare, watch))
+        changes += list(wider(problem, bounds, prepare, watch))
     except Stopped:
         return None
     return Conflict(constraints=tuple(names), relaxations=tuple(changes))
 
 
-def single_changes(
-    problem: DeploymentProblem,
-    columns: DeploymentColumns,
-    bounds: Bounds,
-    names: Sequence[str],
-    prepare: Prepare,
-    watch: Watch = UNWATCHED,
-) -> tuple[Relaxation, ...]:
-    """The nearest change of each bound named, all others kept, and choices left out that would do."""
-    search = _Explanation(columns, bounds, watch)
-    return (*map(search.relax, names), *_wider(problem, bounds, prepare, watch))
+def relaxed(columns: DeploymentColumns, bounds: Bounds, name: str, watch: Watch = UNWATCHED) -> Relaxation:
+    """The nearest change of one bound, all others kept. Raises Stopped."""
+    return _Explanation(columns, bounds, watch).relax(name)
 
 
 @dataclass
@@ -81,7 +73,10 @@ class _Explanation:
 
     def smallest(self) -> list[str]:
         """A smallest set of bounds that leaves no plan."""
-        return smallest_conflict(list(self.bounds), lambda names: self.feasible(self._only(names)))
+        return smallest_conflict(list(self.bounds), self._around)
+
+    def _around(self, names: Names) -> Names | None:
+        return names if self.feasible(self._only(names)) else None
 
     def _only(self, names: Any) -> dict[str, float]:
         return {name: value for name, value in self.bounds.items() if name in names}
@@ -122,7 +117,7 @@ class _Explanation:
             kept = {key: value for key, value in self.bounds.items() if key not in lifted}
             if self.feasible(kept):
                 break
-            lifted += smallest_conflict(list(kept), lambda some: self.feasible(self._only(some)))
+            lifted += smallest_conflict(list(kept), self._around)
         changes = []
         for name in lifted:
             to = self._nearest(name, kept)
@@ -185,11 +180,11 @@ class _Explanation:
         return outward(float(steps[low]), 1) if low < len(steps) else None
 
 
-def _wider(
+def wider(
     problem: DeploymentProblem,
     bounds: Bounds,
     prepare: Prepare,
-    watch: Watch,
+    watch: Watch = UNWATCHED,
 ) -> Iterator[Relaxation]:
     """Choices the problem leaves out that would do with every bound kept, priced by the cost model."""
     if problem.performance_table is not None:

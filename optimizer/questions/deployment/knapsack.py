@@ -23,7 +23,13 @@ class Curves:
     def witness(model: "_Model", name: str, sense: int) -> Callable[[int], bool] | None:
         """A check that nothing is better, or None where the question is not one of chips and rate alone."""
         others = {"nodes_max", "nodes"} & {*model.limits, *model.wanted}
-        if model.columns.same or others or len(model.columns.supplies) > 1 or len(model.formats) > 1:
+        if (
+            model.columns.same
+            or model.columns.used
+            or others
+            or len(model.columns.supplies) > 1
+            or len(model.formats) > 1
+        ):
             return None
         return lambda best: _nothing_below(model, name, sense, best)
 

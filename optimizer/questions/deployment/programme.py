@@ -153,6 +153,9 @@ class _Model:
         self._one_cache_format(tops)
         if self.columns.same:
             self._one_setup_per_phase(tops)
+        for mask in self.columns.used:
+            own = [i for i, used in zip(self.n, mask[rows].tolist(), strict=True) if used]
+            self.m.row(dict.fromkeys(own, 1), low=1)
         self._limits()
         self.nodes = pack_nodes(self, "nodes" in self.wanted or "nodes_max" in self.limits)
         if "nodes_max" in self.limits:

@@ -20,7 +20,7 @@ _TOTALS = (_PRICE, _POWER)
 def check_constant(problem: DeploymentProblem, offered: tuple[Supply, ...], path: str) -> None:
     """InputError if neither the problem nor any of its chips has this number."""
     if path.startswith(HARDWARE):
-        _scaled_supplies(problem, offered, {path: 1.0})
+        scaled_supplies(offered, {path: 1.0}, problem.performance_table is not None)
     else:
         number_at(problem, path)
 
@@ -39,8 +39,8 @@ def varied(
     figures = {path: factor for path, factor in factors.items() if path.startswith(HARDWARE)}
     if own:
         problem = scaled_problem(problem, own)
-    supplies = _scaled_supplies(problem, columns.supplies, figures)
-    if own or any(path.rpartition(".")[2] not in _TOTALS for path in figures):
+    supplies = scaled_supplies(columns.supplies, figures, problem.performance_table is not None)
+    if own or any(map(reprices, figures)):
         again = prepare(problem, supplies, watch)
         if not again.complete:
             raise Stopped
@@ -48,13 +48,19 @@ def varied(
     return problem, replace(columns, supplies=supplies)
 
 
-def _scaled_supplies(
-    problem: DeploymentProblem, supplies: tuple[Supply, ...], figures: Mapping[str, float]
+def reprices(path: str) -> bool:
+    """Whether a figure of a chip changes times, and not only totals."""
+    return path.rpartition(".")[2] not in _TOTALS
+
+
+def scaled_supplies(
+    supplies: tuple[Supply, ...], figures: Mapping[str, float], tabled: bool
 ) -> tuple[Supply, ...]:
+    """The chips on offer with some figures times a factor; `tabled`: rates are stated, not predicted."""
     for path, factor in figures.items():
         chip, figure = _parts(path, supplies)
         meant = [s for s in supplies if chip in (None, s.name)]
-        if figure not in _TOTALS and problem.performance_table is not None:
+        if figure not in _TOTALS and tabled:
             raise InputError(f"{path}: rates are read from performance_table; {', '.join(_TOTALS)} can vary")
         if not any(_has(s, figure) for s in meant):
             _refuse(path, figure, meant[0])

@@ -6,7 +6,7 @@ Griggs et al., arXiv 2404.14527): one replica is full at 1.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -65,12 +65,23 @@ class FleetColumns:
     dropped: dict[str, int]
     complete: bool = True
     """Whether every setup has a price; what is proven of some is not proven of all."""
+    tables: tuple[tuple[Replicas, ...], ...] = ()
+    """The priced replicas of every bucket of every service, which the rows of items are of."""
+    used: tuple[frozenset[tuple[int, int]], ...] = ()
+    """Items and setups of each of which a plan has some replica."""
 
 
 def items_of(
-    service: int, buckets: Sequence[DeploymentColumns], bounds: dict[str, float]
+    service: int,
+    buckets: Sequence[DeploymentColumns],
+    bounds: Mapping[str, float],
+    apart: Sequence[str] = (),
+    prune: bool = True,
 ) -> tuple[list[Item], Counter[str]]:
-    """The phases of one service from the priced replicas of each of its buckets."""
+    """The phases of one service from the priced replicas of each of its buckets.
+
+    Setups that others cover are left out, unless they differ in a column of `apart`, or nothing is pruned.
+    """
     best: list[dict[tuple[Any, ...], tuple[float, int]]] = []
     dropped: Counter[str] = Counter()
     for columns in buckets:
@@ -82,7 +93,7 @@ def items_of(
         keys = sorted({key for found in best for key in found if key[0] == phase})
         if keys:
             items.append(_item(service, phase, keys, best, buckets))
-    return [_undominated(item) for item in items], dropped
+    return [_undominated(item, apart) if prune else item for item in items], dropped
 
 
 def _best_rows(columns: DeploymentColumns, rows: Any) -> dict[tuple[Any, ...], tuple[float, int]]:
@@ -113,19 +124,19 @@ def _item(
     return Item(service, phase, Replicas.of(shown), rates, rows)
 
 
-def _undominated(item: Item) -> Item:
+def _undominated(item: Item, apart: Sequence[str]) -> Item:
     """Setups for which no other of its chip and cache has as few chips, as small blocks, and all rates."""
     r, kept = item.setups, list[int]()
     largest = [r.blocks(j)[0][0] for j in range(len(r))]
     order = np.lexsort((-item.rates.sum(axis=0), r.chips, largest))
     for j in order.tolist():
-        if not any(_covers(item, i, j) for i in kept):
+        if not any(_covers(item, i, j, apart) for i in kept):
             kept.append(j)
     rows = np.sort(np.array(kept, dtype=np.int64))
     return Item(item.service, item.phase, r.take(rows), item.rates[:, rows], item.rows[:, rows])
 
 
-def _covers(item: Item, i: int, j: int) -> bool:
+def _covers(item: Item, i: int, j: int, apart: Sequence[str]) -> bool:
     r = item.setups
     return bool(
         r.chip[i] == r.chip[j]
@@ -133,6 +144,7 @@ def _covers(item: Item, i: int, j: int) -> bool:
         and r.chips[i] <= r.chips[j]
         and lies_within(r.domains[i], r.domains[j])
         and (item.rates[:, i] >= item.rates[:, j]).all()
+        and all(getattr(r, name)[i] == getattr(r, name)[j] for name in apart)
     )
 
 

@@ -1,11 +1,12 @@
 """From a fleet problem to its columns: every setup of every service at every size of request, priced once."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replica_costs import UNPRICED
-from optimizer.columns.supply import supplies
+from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError
 from optimizer.questions.deployment.columns import offered_by, prepare, setups_of
 from optimizer.questions.deployment.least import least_total
@@ -24,37 +25,58 @@ class PricedFleet:
     buckets: tuple[tuple[DeploymentColumns, ...], ...]
 
 
-def price(problem: FleetProblem, watch: Watch = UNWATCHED) -> PricedFleet:
+def price(
+    problem: FleetProblem, watch: Watch = UNWATCHED, offered: tuple[Supply, ...] | None = None
+) -> PricedFleet:
     """Price every setup of every service on every bucket, once; each bucket has its share of the time.
 
-    When the watch is over the columns are not all there; Stopped if a bucket has none.
+    `offered`: chips with other figures than the problem's own. When the watch is over the columns are not all
+    there; Stopped if a bucket has none.
     """
     left = sum(len(service.traffic) for service in problem.services)
-    items: list[Item] = []
-    dropped: Counter[str] = Counter()
     buckets = []
-    for j, service in enumerate(problem.services):
+    for service in problem.services:
         priced: tuple[DeploymentColumns, ...] = ()
         for bucket in service.traffic:
-            priced += (prepare(_single(problem, service, bucket), None, watch.part(1 / left)),)
+            priced += (prepare(_single(problem, service, bucket), offered, watch.part(1 / left)),)
             left -= 1
-        found, lost = items_of(j, priced, service.constraints.given())
+        buckets.append(priced)
+    known_only = all(service.performance_table is None for service in problem.services)
+    chips = offered or supplies(problem.hardware, known_only, problem.documents)
+    return PricedFleet(fleet_columns(problem, buckets, chips), tuple(buckets))
+
+
+def fleet_columns(
+    problem: FleetProblem,
+    buckets: Sequence[Sequence[DeploymentColumns]],
+    chips: tuple[Supply, ...],
+    limits: Sequence[Mapping[str, float]] = (),
+    apart: Sequence[str] = (),
+    prune: bool = True,
+) -> FleetColumns:
+    """The columns of priced buckets for the traffic of a problem's services.
+
+    `limits`: of the requests of each service, where they are not the problem's own.
+    """
+    own = limits or [service.constraints.given() for service in problem.services]
+    items: list[Item] = []
+    dropped: Counter[str] = Counter()
+    for j, (bounds, priced) in enumerate(zip(own, buckets, strict=True)):
+        found, lost = items_of(j, priced, bounds, apart, prune)
         items += found
         dropped += lost
         for columns in priced:
             dropped[UNPRICED] += columns.dropped.get(UNPRICED, 0)
-        buckets.append(priced)
-    known_only = all(service.performance_table is None for service in problem.services)
-    fleet = FleetColumns(
-        supplies=supplies(problem.hardware, known_only, problem.documents),
+    return FleetColumns(
+        supplies=chips,
         names=tuple(service.name for service in problem.services),
         demands=tuple(tuple(b.requests_per_s for b in s.traffic) for s in problem.services),
         items=tuple(items),
         same=tuple((s.deployment or problem.deployment).mix == "same" for s in problem.services),
         dropped=dict(+dropped),
         complete=not dropped[UNPRICED],
+        tables=tuple(tuple(columns.replicas for columns in row) for row in buckets),
     )
-    return PricedFleet(fleet, tuple(buckets))
 
 
 def least_of_fleet(problem: FleetProblem) -> float | None:

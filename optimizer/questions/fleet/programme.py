@@ -32,6 +32,9 @@ _EXACTLY = 60
 """Setups times buckets up to which what they carry is worked out in whole numbers alone."""
 _SCALES = tuple(Fraction(10) ** n for n in (0, 1, 2, 3, 4, 6, 8, 10, 12, -2, -4, -6))
 
+LEAST = "requests_per_s_min"
+"""The limit under which so much traffic is enough, of all services together."""
+
 Shares = Mapping[Triple, Fraction]
 """To the share of the bucket's traffic."""
 
@@ -142,7 +145,7 @@ class _Rounds:
 
     def _first(self) -> None:
         """A plan early on: one setup a phase for every service."""
-        if self.best is not None or self.fleet.goal[1] < 0 or all(self.fleet.columns.same):
+        if self.best is not None or self.fleet.partial or all(self.fleet.columns.same):
             return
         columns = replace(self.fleet.columns, same=(True,) * len(self.fleet.columns.names))
         plain = _Fleet(columns, self.fleet.goal, self.fleet.limits, self.fleet.services)
@@ -184,13 +187,21 @@ class _Fleet:
         for service in sorted(self.services):
             self._service(service)
         self._limits()
+        for keys in self.columns.used:
+            own = {self.at[key][0]: 1 for key in sorted(keys) if key in self.at}
+            self.m.row(own, low=1)
         pack_nodes(self, False)
         self._objective()
+
+    @property
+    def partial(self) -> bool:
+        """Whether not all traffic must be served."""
+        return self.goal[0] == "requests_per_s" or LEAST in self.limits
 
     def _service(self, service: int) -> None:
         """The setups of one service; at first a bound for each bucket, and for all of them together."""
         mine = [(j, item) for j, item in enumerate(self.columns.items) if item.service == service]
-        if self.goal[1] < 0:
+        if self.partial:
             self.served[service] = self.m.variable(0, sum(self.demand[service]))
             self.m.least[self.served[service]] = []
         if self._beforehand(service):
@@ -205,7 +216,7 @@ class _Fleet:
             self._one_setup_per_phase(mine)
 
     def _beforehand(self, service: int) -> bool:
-        return self.columns.same[service] and self.goal[1] > 0
+        return self.columns.same[service] and not self.partial
 
     def _start(self, service: int, mine: list[tuple[int, Item]]) -> None:
         """Every bucket needs replicas that prefill it, and replicas that decode it."""
@@ -296,6 +307,8 @@ class _Fleet:
         for s in self.supplies:
             if (limit := self.inventory(s.name)) is not None:
                 self.m.row(self.cost(f"inventory:{s.name}"), high=limit)
+        if (least := self.limits.get(LEAST)) is not None:
+            self.m.row(dict.fromkeys(self.served.values(), 1), low=asked(least))
         for name in LINEAR:
             if f"{name}_max" in self.limits:
                 self.m.row(self.cost(name), high=limit_of(name, self.limits[f"{name}_max"]))

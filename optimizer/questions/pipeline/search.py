@@ -11,7 +11,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,23 @@ _SAMPLE = 64
 _SAME = 1e-9
 
 Bounds = Mapping[str, float | None]
+"""Limits of the problem, and `output_tokens_per_s_min`."""
+Within = Mapping[str, tuple[object, ...]]
+"""Choices, `batch` or the ways of a group by `group_name`, and the values that are left of each."""
+
+
+NOTHING: Within = {}
+
+
+def group_name(group: int) -> str:
+    """The choice of how a group of chips is cut into stages, counted from 0."""
+    return f"stages.{group + 1}"
+
+
+def way_in_words(way: tuple[int, int]) -> str:
+    """A way to cut a group: how many stages of how many chips."""
+    chips, stages = way
+    return f"{stages} x tp{chips}" if stages else "idle"
 
 
 @dataclass(frozen=True)
@@ -43,6 +60,13 @@ class Found:
     counts: list[list[int]]
     """Kinds by stages."""
     proved: Proved | None = None
+    ways: Ways = ()
+    """How each group of chips is cut."""
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The group of each stage, counted from 1."""
+        return tuple(g for g, (_, stages) in enumerate(self.ways, 1) for _ in range(stages))
 
     def stage_s(self, s: int) -> float:
         """Seconds of one stage's layers in the steady state."""
@@ -180,21 +204,39 @@ class StageSearch:
         speed = sum(np.array(v)[at] for v, at in zip(speeds, self.places, strict=True))
         return min(hosts) + self.stages * (work / np.asarray(speed))
 
-    def _bounds(self, bounds: Bounds, tpot: bool) -> tuple[Any, Any, Any]:
+    def _bounds(self, bounds: Bounds, tpot: bool, within: Within) -> tuple[Any, Any, Any]:
         """(key at least, structure, batch) of all that may keep the bounds, best first."""
-        limit = bounds.get("tpot_ms_max")
         keys, batches = [], self.problem.deployment.batch
+        left = self._left(within)
         for batch, rounds in zip(batches, self._floors, strict=True):
             key = 1e3 * rounds if tpot else -self.stages * batch / rounds
-            late = np.zeros(len(rounds), bool) if limit is None else 1e3 * rounds > limit * (1 + _SAME)
-            keys.append(np.where(late, np.inf, key))
+            out = ~left if batch in within.get("batch", (batch,)) else np.ones(len(rounds), bool)
+            if (limit := self._round_ms(bounds, batch)) is not None:
+                out |= 1e3 * rounds > limit * (1 + _SAME)
+            keys.append(np.where(out, np.inf, key))
         table = np.array(keys)
         order = np.argsort(table, axis=None, kind="stable")
         order = order[: int(np.isfinite(table).sum())]
         which, structure = np.unravel_index(order, table.shape)
         return table[which, structure], structure, which
 
-    def best(self, bounds: Bounds, tpot: bool | None = None) -> Outcome:
+    def _left(self, within: Within) -> Any:
+        """Structures whose groups are cut in one of the ways that are left."""
+        left = np.ones(len(self.stages), dtype=bool)
+        for group, (ways, places) in enumerate(zip(self.ways, self.places, strict=True)):
+            if (values := within.get(group_name(group))) is not None:
+                left &= np.array([way_in_words(way) in values for way in ways])[places]
+        return left
+
+    def _round_ms(self, bounds: Bounds, batch: int) -> Any:
+        """The longest round that bounds on a token's time and on the rate leave each structure; None: any."""
+        limit, rate = bounds.get("tpot_ms_max"), bounds.get("output_tokens_per_s_min")
+        if rate is None:
+            return limit
+        longest = 1e3 * self.stages * batch / rate
+        return longest if limit is None else np.minimum(longest, limit)
+
+    def best(self, bounds: Bounds, tpot: bool | None = None, within: Within = NOTHING) -> Outcome:
         """The best split over all structures and batches under these bounds; `tpot` is the problem's goal.
 
         When the watch is over, the best split so far and the bound of what was not looked at.
@@ -204,7 +246,7 @@ class StageSearch:
         best: Found | None = None
         open_bounds: list[float] = []
         sampled = at = 0
-        keys, structures, batches = self._bounds(bounds, tpot)
+        keys, structures, batches = self._bounds(bounds, tpot, within)
         for at, (least, structure, which) in enumerate(zip(keys.tolist(), structures, batches, strict=True)):
             if best is not None and least >= _key(best, tpot):
                 sampled = self._sample(structures[at:], batches[at:], tpot)
@@ -242,11 +284,15 @@ class StageSearch:
         if isinstance(costs, str):
             self.dropped[costs] += 1
             return None
-        return self._split(costs, bounds)
+        found = self._split(costs, bounds)
+        return None if found is None else replace(found, ways=self._ways(structure))
 
     def _priced(self, structure: int, batch: int) -> StageCosts | str:
-        ways: Ways = tuple(w[at] for w, at in zip(self.ways, self.places[:, structure].tolist(), strict=True))
-        return self.prices.priced(setups_of(self.problem, self.supplies, ways), batch)
+        return self.prices.priced(setups_of(self.problem, self.supplies, self._ways(structure)), batch)
+
+    def _ways(self, structure: int) -> Ways:
+        places = self.places[:, structure].tolist()
+        return tuple(ways[at] for ways, at in zip(self.ways, places, strict=True))
 
     def _sample(self, structures: Any, batches: Any, tpot: bool) -> int:
         """Price a seeded sample of what was not opened, layers spread by speed: none may beat its bound."""
@@ -276,7 +322,10 @@ class StageSearch:
         if min(rooms) < 0 or not _room(costs, rooms, self.counts):
             return None
         most, path = None, None
-        if limit := bounds.get("tpot_ms_max"):
+        limits = [bounds.get("tpot_ms_max")]
+        if rate := bounds.get("output_tokens_per_s_min"):
+            limits.append(1e3 * p * costs.batch / rate)
+        if limit := min((v for v in limits if v is not None), default=None):
             most = math.floor((limit / 1e3 - costs.fixed_s) / p * _TICKS)
         if limit := bounds.get("ttft_ms_max"):
             left = limit / 1e3 - costs.fixed_s / 2 - costs.prompt_fixed_s

@@ -1,0 +1,268 @@
+"""What an architecture problem says of itself: metrics, rules, free choices; a plan priced again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Self
+
+from optimizer.anatomy.check import Check, check
+from optimizer.columns.rules import Reference, Rules, baseline_frame, lattice_only, split_bound
+from optimizer.cost.frame import Frame, Slice
+from optimizer.cost.memory import GIB
+from optimizer.metrics import evaluate, metric, sign, step_of
+from optimizer.plugins import plugins
+from optimizer.questions.architecture.answer import ArchitectureAnswer
+from optimizer.questions.architecture.moves import can_be_dropped, is_tighter, moves_of
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.architecture.proof import require_metrics
+from optimizer.questions.architecture.space import Space, resolve
+from optimizer.questions.moves import Move
+from optimizer.questions.question import Ask, Question
+from optimizer.questions.vary import HARDWARE, has_figure, number_at, scaled_chip, scaled_problem
+from optimizer.questions.vocabulary import Priced
+from optimizer.solver.engine import SolveSettings
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Aim
+from optimizer.watch import UNWATCHED, Watch
+
+DIMENSIONS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
+DEPLOYMENT = ("tensor_parallel", "weight_dtype", "kv_dtype", "batch")
+_SHARED = ("parts", "touched", "masks", "shapes", "windows")
+"""What spaces over one lattice that differ only in figures of their chips know in common."""
+_KEPT = 32
+
+
+class ArchitectureVocabulary(Question):
+    """What an architecture problem says of itself."""
+
+    ANSWER = ArchitectureAnswer
+    problem: Problem
+
+    def __init__(
+        self, problem: Problem, watch: Watch = UNWATCHED, settings: SolveSettings = SolveSettings()
+    ) -> None:
+        super().__init__(problem, watch, settings)
+        self._others: dict[str, Self] = {}
+        self._looked_again = False
+        self._met: dict[str, tuple[float, Plan]] = {}
+
+    @cached_property
+    def space(self) -> Space:
+        """The problem resolved; InputError for what it asks and does not exist."""
+        space = resolve(self.problem)
+        require_metrics(space)
+        return space
+
+    @property
+    def lattice_points(self) -> int:
+        """Points before any rule."""
+        return self.space.lattice_points
+
+    def identity(self) -> str:
+        """The problem with its chips and baseline written out."""
+        parts = [self.problem, *self.space.chips, *([self.space.baseline] if self.space.baseline else [])]
+        return "\n".join(part.model_dump_json(exclude_unset=True) for part in parts)
+
+    def usual(self) -> tuple[str, ...]:
+        """The problem's first objective against the loss, or the loss against tpot_ms."""
+        own = self.problem.objectives[0][0]
+        return (own, "loss" if own != "loss" else "tpot_ms")
+
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics that every plan has: those whose facts all chips state."""
+        frame = next(self.space.frames())
+        attention, ffn = self.space.attention.take(0), self.space.ffn.take(0)
+        model = self.space.architecture_of(frame, int(self.space.depths[0]), attention, ffn)
+        known = [evaluate(replace(frame, chip=chip), model) for chip in self.space.chips]
+        return tuple(name for name in known[0] if all(name in values for values in known))
+
+    def aim(self, metric_name: str, sense: int | None = None, step: float | None = None) -> Aim:
+        """A metric as an objective; InputError if it does not exist or a chip lacks a fact for it."""
+        module = metric(metric_name)
+        frame = replace(next(self.space.settings()), d_model=4096)
+        for chip in self.space.chips:
+            module.value(Slice(replace(frame, chip=chip), 32), 1e9)
+        return Aim(
+            metric=metric_name,
+            sense="min" if (sense or sign(metric_name)) > 0 else "max",
+            unit=module.UNIT,
+            step=step or step_of(module.UNIT),
+        )
+
+    def own_aims(self) -> tuple[Aim, ...]:
+        """The problem's objectives."""
+        return tuple(self.aim(name, sense) for name, sense in self.problem.objectives)
+
+    def rules(self) -> Mapping[str, Any]:
+        """Rules in force."""
+        return self.space.rules.values
+
+    def defining(self) -> frozenset[str]:
+        """The rules on shapes without which no cost is known."""
+        return frozenset(rule for rule in self.rules() if not can_be_dropped(rule))
+
+    def moves(self, rule: str, plan: Plan) -> Sequence[Move]:
+        """Values near a rule's own."""
+        return moves_of(rule, self.rules()[rule])
+
+    def tighter(self, rule: str, old: Any, new: Any) -> bool:
+        """Whether the new value of a rule allows no plan that the old one does not."""
+        return is_tighter(rule, old, new)
+
+    def limit(self, rule: str, plan: Plan) -> tuple[float | None, str | None]:
+        """The limit nearest to the plan and the metric it limits; none for a rule on shapes."""
+        value = self.rules()[rule]
+        if rule == "parameter_window":
+            return min(value, key=lambda edge: abs(edge - plan.metrics["n_params"])), "n_params"
+        frame = self._frame(self.choices(plan))
+        if rule == "memory_capacity":
+            return value * frame.chip.hbm_usable / GIB, "memory_gib"
+        if rule in plugins("constraints"):
+            return None, None
+        return self.space.rules.limit(rule, frame), split_bound(rule)[0]
+
+    def domains(self) -> Mapping[str, tuple[Any, ...]]:
+        """Dimensions and deployment choices with more than one value."""
+        d, p = self.problem.deployment, self.problem
+        free: dict[str, tuple[Any, ...]] = {n: getattr(self.space.architecture, n) for n in DIMENSIONS}
+        free |= {"hardware": tuple(chip.name for chip in self.space.chips)}
+        free |= {n: getattr(d, n) for n in ("tensor_parallel", "weight_dtype", "kv_dtype")}
+        free |= {"batch": d.batch or (p.workload.batch,)}
+        return {name: values for name, values in free.items() if len(values) > 1}
+
+    def choices(self, plan: Plan) -> dict[str, Any]:
+        """Every dimension and deployment choice of a plan."""
+        pool = plan.pools[0]
+        found = {name: getattr(plan.dimensions, name) for name in DIMENSIONS}
+        return found | {"hardware": pool.chip} | {name: getattr(pool, name) for name in DEPLOYMENT}
+
+    def priced(
+        self,
+        plan: Plan,
+        changed: Mapping[str, Any] = {},
+        scaled: Mapping[str, float] = {},
+        values: Mapping[str, Any] = {},
+    ) -> Priced:
+        """The plan as a model of its own; rules at other values change no metric here."""
+        other = self._changed(Ask(aims=(), scaled=dict(scaled))) if scaled else self
+        chosen = other.own_choices(self.choices(plan) | dict(changed))
+        if chosen["n_heads"] % chosen["n_kv_heads"]:
+            return Priced(None, ("gqa_divisibility",))
+        rules = other.space.rules
+        for rule, value in values.items():
+            rules = rules.with_value(rule, value)
+        checked = other.checked(chosen, rules)
+        return Priced(checked.metrics, checked.broken)
+
+    def checked(self, chosen: Mapping[str, Any], rules: Rules) -> Check:
+        """The metrics of the plan with these choices, and the rules that it breaks."""
+        frame = self._frame(chosen)
+        return check(frame, self._architecture(frame, chosen), rules)
+
+    def own_choices(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Choices of a plan in this question, whose workload may have another batch."""
+        batch = {} if self.problem.deployment.batch else {"batch": self.problem.workload.batch}
+        return {**chosen, **batch}
+
+    def beside(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The baseline, then the models named; InputError for a model that does not exist."""
+        from optimizer import catalog
+
+        baseline = self.problem.baseline
+        found = tuple(dict.fromkeys([*([baseline] if baseline else []), *names]))
+        for name in found:
+            catalog.model(name, self.problem.documents)
+        return found
+
+    def unlike(self, name: str) -> tuple[str, ...]:
+        """Layers that the lattice has not, or dimensions outside its domains."""
+        from optimizer import catalog
+
+        model = catalog.model(name, self.problem.documents)
+        if not model.plain:
+            return (layers_in_words(model),)
+        mixer, ffn = model.first.mixer, model.first.ffn
+        own = {"d_model": model.d_model, "n_layers": model.n_layers, "d_ff": getattr(ffn, "d_ff", None)}
+        own |= {n: getattr(mixer, n, None) for n in ("n_heads", "n_kv_heads", "d_head", "attention_window")}
+        found = [f"{n} {own[n]}, not in its domain" for n in DIMENSIONS if own[n] not in self._domain(n)]
+        if own["attention_window"] != self.space.attention.attention_window:
+            found.append(f"attention_window {own['attention_window'] or 'none'}")
+        return tuple(found)
+
+    def _domain(self, name: str) -> tuple[Any, ...]:
+        return tuple(getattr(self.space.architecture, name))
+
+    def place(self, name: str, like: Plan) -> Priced:
+        """A published model where `like` runs."""
+        from optimizer import catalog
+
+        model = catalog.model(name, self.problem.documents)
+        frame = baseline_frame(self._frame(self.choices(like)), model)
+        shaping = [] if model.plain else [rule for rule in self.space.rules.values if lattice_only(rule)]
+        checked = check(frame, model, self.space.rules.without(*shaping))
+        return Priced(checked.metrics, checked.broken)
+
+    def check_constant(self, path: str) -> None:
+        """InputError if neither the problem nor any of its chips has this number."""
+        if path.startswith(HARDWARE):
+            _with_figures(self.space, {path.removeprefix(HARDWARE): 1.0})
+        else:
+            number_at(self.problem, path)
+
+    def _changed(self, asked: Ask) -> Self:
+        """The question with other domains or constants; kept, for it may be asked again."""
+        if not asked.within and not asked.scaled:
+            return self
+        key = repr((sorted(asked.within.items()), sorted(asked.scaled.items())))
+        if key not in self._others:
+            if len(self._others) >= _KEPT:
+                self._others.clear()
+            own = {path: f for path, f in asked.scaled.items() if not path.startswith(HARDWARE)}
+            figures = {p.removeprefix(HARDWARE): f for p, f in asked.scaled.items() if p.startswith(HARDWARE)}
+            other = type(self)(scaled_problem(self.problem, own) if own else self.problem)
+            if not own:
+                other.space = self.space
+            if asked.within:
+                other.space = other.space.restricted(asked.within)
+            if figures:
+                other.space = _with_figures(other.space, figures)
+            self._others[key] = other
+        return self._others[key]
+
+    def _frame(self, chosen: Mapping[str, Any]) -> Frame:
+        chip = next(c for c in self.space.chips if c.name == chosen["hardware"])
+        split = {name: chosen[name] for name in DEPLOYMENT}
+        return replace(next(self.space.settings()), chip=chip, d_model=chosen["d_model"], **split)
+
+    def _architecture(self, frame: Frame, chosen: Mapping[str, Any]) -> Architecture:
+        space = self.space
+        dims = {name: chosen[name] for name in ("n_heads", "n_kv_heads", "d_head")}
+        attention = replace(space.attention, **dims)
+        ffn = replace(space.ffn, d_ff=chosen["d_ff"])
+        return space.architecture_of(frame, chosen["n_layers"], attention, ffn)
+
+
+def _with_figures(space: Space, figures: Mapping[str, float]) -> Space:
+    """The space on chips with some figures scaled; those a chip does not state stay as they are."""
+    if not any(has_figure(chip, path) for chip in space.chips for path in figures):
+        scaled_chip(space.chips[0], figures)  # says what is wrong
+    chips = tuple(
+        scaled_chip(chip, {path: f for path, f in figures.items() if has_figure(chip, path)})
+        for chip in space.chips
+    )
+    rules = replace(space.rules, reference=Reference(space.rules.reference.baseline))
+    changed = replace(space, chips=chips, rules=rules)
+    changed.memo.update({name: space.memo[name] for name in _SHARED})
+    return changed
+
+
+def layers_in_words(model: Architecture) -> str:
+    """The layers of a model, group by group: 'layers: 24 x gqa with a window of 1024 and dense_ffn'."""
+    groups = []
+    for group in model.layers:
+        mixer, ffn = group.block.mixer, group.block.ffn
+        window = getattr(mixer, "attention_window", None)
+        windowed = f" with a window of {window}" if window else ""
+        groups.append(f"{group.count} x {mixer.kind}{windowed} and {ffn.kind}")
+    return "layers: " + ", ".join(groups)

@@ -1,0 +1,229 @@
+"""A training problem as a `Question`: every metric is searched for over one lattice, under edited rules."""
+
+import contextlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from optimizer.anatomy.assumptions import price_of
+from optimizer.anatomy.training import train_estimate
+from optimizer.cost.memory import GIB
+from optimizer.cost.training.rules import SENTENCES
+from optimizer.errors import InternalMismatch
+from optimizer.questions.question import Ask, Best
+from optimizer.questions.training.lattice import setup_of
+from optimizer.questions.training.metrics import TrainingMetric
+from optimizer.questions.training.proof import proof_of
+from optimizer.questions.training.search import (
+    Counts,
+    Found,
+    Limits,
+    broken_everywhere,
+    search,
+    witness,
+)
+from optimizer.questions.training.vocabulary import TrainingVocabulary
+from optimizer.search.rounding import outward
+from optimizer.search.steps import at_most, whole_steps
+from optimizer.spec.answer import Assumption, Conflict, Proof, Relaxation, Status
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Aim, Optimum, Work
+from optimizer.spec.training import TrainingSetup
+from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
+
+_SAME = 1e-9
+_MORE_CHIPS = (2, 4, 8)
+"""How many times the chips are tried where they are part of a conflict."""
+Rules = Mapping[str, float]
+"""Bytes are GiB; a rule that is not there does not hold."""
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """What `best` keeps of its search."""
+
+    found: Found | None
+    counts: Counts
+
+
+class TrainingQuestion(TrainingVocabulary):
+    """The `Question` of a training problem."""
+
+    def limits(self, rules: Rules) -> Limits:
+        """The limits of some rules."""
+        measures = []
+        for rule in sorted(set(rules) - {"memory_capacity", "chips"}):
+            metric = self.table[rule.rpartition("_")[0]]
+            most = -rules[rule] if metric.more else rules[rule]
+            measures.append((metric.measure, most + abs(most) * _SAME))
+        return Limits(tuple(measures), rules.get("memory_capacity", math.inf) * GIB)
+
+    def searched(
+        self,
+        rules: Rules,
+        counts: Counts | None = None,
+        metric: TrainingMetric | None = None,
+        watch: Watch | None = None,
+    ) -> Found | None:
+        """The best setting by a metric under some rules; without `chips`, of up to eight times as many.
+
+        Raises Stopped at the end of the watch, unless there are counts to say so.
+        """
+        own, by = counts or Counts(), metric or self.metric
+        told = self._told(by, watch or self.watch)
+        chips = int(rules.get("chips", self.problem.chips))
+        for times in (1,) if "chips" in rules else (1, *_MORE_CHIPS):
+            found = search(self.lattice(chips * times), by.measure, self.limits(rules), own, told)
+            if counts is None and own.unfinished is not None:
+                raise Stopped
+            if found:
+                return found
+        return None
+
+    def _told(self, by: TrainingMetric, watch: Watch) -> Watch:
+        """The watch, told of scores in the unit of a metric."""
+        sign = -1.0 if by.more else 1.0
+
+        def tell(progress: Progress) -> None:
+            incumbent, bound = (None if v is None else sign * v for v in (progress.incumbent, progress.bound))
+            watch.say(replace(progress, incumbent=incumbent, bound=bound, metric=self.name, unit=by.unit))
+
+        return replace(watch, tell=tell) if watch.tell else watch
+
+    def plan_of(self, found: Found, rules: Rules) -> Plan:
+        """A setting recomputed alone, from its setup; one that fails is no answer."""
+        setup = setup_of(self.problem, found.split, found.inner, found.row)
+        checked, values = self.checked(setup, rules), self.values(found)
+        if checked.broken:
+            broken = ", ".join(checked.broken)
+            raise InternalMismatch(f"the setting found breaks {broken} when recomputed; no answer is given")
+        for name, value in values.items():
+            own = checked.metrics[name]
+            if abs(value - own) > _SAME * abs(own):
+                raise InternalMismatch(
+                    f"the search found {name} {value:.9g}, the check {own:.9g} for the same setting; "
+                    "no answer is given"
+                )
+        return Plan(architecture=self.model.name, setup=setup, metrics=values)
+
+    def values(self, found: Found) -> dict[str, float]:
+        """Every metric of a setting."""
+        names = set(found.split) - {"expert_parallel", "microbatch"}
+        n = math.prod(found.split[name] for name in names)
+        return {name: float(m.value(found.step_s, n, found.memory)) for name, m in self.table.items()}
+
+    def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Optimum:
+        """Each aim in turn, the earlier held: exact in the first, the later in steps until the last."""
+        other = self.varied(asked.within, asked.scaled)
+        rules: Rules = {rule: v for rule, v in other.rules().items() if rule not in asked.without}
+        rules = {rule: float(asked.values.get(rule, v)) for rule, v in rules.items()}
+        for name, limit in asked.bounds.items():
+            rules = other.held(rules, other.aim(name), limit)
+        own, counts, found = dict(rules), Counts(), None
+        for number, aim in enumerate(asked.aims):
+            found = other.searched(rules, counts, other.table[aim.metric], watch)
+            if counts.unfinished is not None:
+                raise Stopped
+            if found is None or asked.any_plan:
+                break
+            value = other.values(found)[aim.metric]
+            exactly = number in (0, len(asked.aims) - 1)
+            rules = other.held(rules, aim, value if exactly else at_most(aim, whole_steps(aim, value)))
+        plan = None if found is None else other.plan_of(found, own)
+        return Optimum(plan=plan, slices=counts.priced, solves=0, enumerated=counts.settings_priced)
+
+    def held(self, rules: Rules, aim: Aim, limit: float) -> Rules:
+        """The rules, and a metric no worse than a limit."""
+        rule, tighter = (f"{aim.metric}_max", min) if aim.sign > 0 else (f"{aim.metric}_min", max)
+        return {**rules, rule: tighter(limit, rules.get(rule, limit))}
+
+    def best(self) -> Best:
+        """The best setting, priced again; settings that bounds ruled out are looked at too."""
+        counts, rules = Counts(), self.rules()
+        found = self.searched(rules, counts)
+        status: Status = "infeasible" if found is None else "optimal"
+        if counts.unfinished is not None:
+            status = "unknown" if found is None else "feasible"
+        else:
+            with contextlib.suppress(Stopped):
+                lattice = self.lattice(self.problem.chips)
+                witness(lattice, self.metric.measure, self.limits(rules), counts, found, self.watch)
+        plan = None if found is None else self.plan_of(found, rules)
+        value = None if plan is None else plan.metrics[self.name]
+        sign = -1 if self.metric.more else 1
+        bound = value if counts.unfinished is None else sign * counts.unfinished
+        return Best(status, plan, value, bound, found=_Solved(found, counts))
+
+    def conflict(self, watch: Watch = UNWATCHED) -> Conflict | None:
+        """The smallest conflict; where no rule is to blame, those of divisibility that the choices break."""
+        found = super().conflict(watch)
+        if found is None or found.constraints:
+            return found
+        rules = broken_everywhere(self.problem, self.lattice(self.problem.chips * _MORE_CHIPS[-1]))
+        changes = [
+            Relaxation(constraint=f"setup: {rule}", sentence=SENTENCES[rule], from_=None, to=None, unit="")
+            for rule in rules
+        ]
+        return Conflict(constraints=tuple(c.constraint for c in changes), relaxations=tuple(changes))
+
+    def why_nothing_runs(self) -> str:
+        """The rules of divisibility that the choices of the setup leave no way to keep."""
+        lattice = self.lattice(self.problem.chips * _MORE_CHIPS[-1])
+        rules = broken_everywhere(self.problem, lattice)
+        return "setup: " + "; ".join(f"{rule}: {SENTENCES[rule]}" for rule in rules)
+
+    def relaxation(self, rule: str, watch: Watch = UNWATCHED) -> Relaxation:
+        """The nearest value of one rule at which the others hold, found and then tried."""
+        rules = self.rules()
+        others = {name: value for name, value in rules.items() if name != rule}
+        name = {"memory_capacity": "memory_gib", "chips": "chips"}.get(rule, rule.rpartition("_")[0])
+        metric, before = self.table[name], rules[rule]
+        found = self.searched(others, metric=metric, watch=watch)
+        if found is None:
+            sentence = "no value is enough by itself"
+            return Relaxation(constraint=rule, sentence=sentence, from_=before, to=None, unit=metric.unit)
+        reached = -found.score if metric.more else found.score
+        to = outward(reached, -1 if metric.more else 1)
+        if self.searched({**others, rule: to}, watch=watch) is None:
+            raise InternalMismatch(f"{rule} {to:g} was found to be enough and is not; no answer is given")
+        least = "at most" if metric.more else "at least"
+        sentence = f"{least} {to:g} {metric.unit} instead of {before:g}".replace("  ", " ")
+        return Relaxation(constraint=rule, sentence=sentence, from_=before, to=to, unit=metric.unit)
+
+    def optimum_without(self, rule: str, best: Best) -> float | None:
+        """The optimum without a rule."""
+        others = {name: value for name, value in self.rules().items() if name != rule}
+        found = self.searched(others)
+        return None if found is None else self.values(found)[self.name]
+
+    def adds(self, best: Best) -> dict[str, Any]:
+        """The setting as `estimate` shows it; a training run is deployed nowhere."""
+        estimate = None if best.plan is None else self._estimate(best.plan.setup)
+        return {"estimate": estimate, "architecture": None}
+
+    def _estimate(self, setup: TrainingSetup | None) -> Any:
+        return (
+            None
+            if setup is None
+            else train_estimate(self.model, self.chip, setup, self.problem.training_tokens)
+        )
+
+    def assumptions(self, best: Best) -> tuple[Assumption, ...]:
+        """What the estimate assumes, and what the problem leaves to defaults."""
+        estimate = None if best.plan is None else self._estimate(best.plan.setup)
+        reserve = self.problem.setup.reserve_gib
+        chips = Assumption(name="setup.reserve_gib", value=f"{reserve:g} GiB a chip", source="a guess")
+        return (*(estimate.assumptions if estimate else ()), chips, *price_of(self.chip))
+
+    def proof(self, best: Best) -> Proof:
+        """The counts of the search."""
+        return proof_of(best.found.counts, best.plan is not None)
+
+    def witnesses(self, work: Work) -> tuple[str, ...]:
+        """What confirmed the answers of a study."""
+        return (
+            f"{work.asked} re-solves, each an optimum proven by bounds of cells and splits, in numpy",
+            f"pricing of {work.enumerated} settings of {work.slices} splits, all that bounds left",
+            "step, memory, rules and limits of every setting recomputed from the setup alone",
+        )
