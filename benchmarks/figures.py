@@ -121,8 +121,8 @@ def brute_force_agrees() -> list[str]:
     from optimizer.questions import problems
     from optimizer.questions.architecture.compiled import symbol
     from optimizer.questions.architecture.oracle import brute_force
-    from optimizer.questions.architecture.solve import solve
     from optimizer.questions.architecture.space import resolve
+    from optimizer.studies.solve import solve
 
     problem = problems.load("dense-8b-b200")
     space = resolve(problem)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from optimizer.questions.training import solve as train_solve
 from optimizer.questions.training.problem import TrainingProblem
 from optimizer.spec.training import TrainingSetup
+from optimizer.studies import solve as train_solve
 
 MEGATRON_1T = str(Path(__file__).parent / "megatron-1t.yaml")
 JOBS = [

@@ -13,6 +13,7 @@ import optimizer
 from optimizer.questions.architecture.problem import Problem
 
 PUBLIC = {
+    "Answer",
     "load_problem",
     "read_problem",
     "solve",

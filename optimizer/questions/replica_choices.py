@@ -84,7 +84,11 @@ def left(replicas: Replicas, within: Mapping[str, tuple[Any, ...]]) -> tuple[Any
     return keep, used
 
 
-def columns_apart(within: Mapping[str, tuple[Any, ...]]) -> tuple[str, ...]:
-    """Columns whose values must not stand for each other, since a plan must have a certain one."""
-    names = (name.partition(_PART)[0] for name, values in within.items() if values == (True,))
-    return tuple(dict.fromkeys(CHOICES[name] for name in names))
+def required(within: Mapping[str, tuple[Any, ...]]) -> dict[str, str]:
+    """Parts that a plan must have, and the column of each: its values must not stand for each other."""
+    parts_of = {name: name.partition(_PART) for name in within}
+    return {
+        name: CHOICES[choice]
+        for name, (choice, part, _) in parts_of.items()
+        if part and within[name] == (True,)
+    }

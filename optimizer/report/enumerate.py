@@ -1,47 +1,57 @@
-"""The plans of an enumeration, best first; where they run, only if that differs."""
+"""The plans of a list, best first: the objective, what it costs, and what differs between them."""
+
+from importlib import import_module
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from optimizer.questions.architecture.answer import ArchitectureAnswer
 from optimizer.report.fitting import new_table
-from optimizer.report.numbers import count, value_of
-from optimizer.report.parts import blank_between, conflict_part, headline, proof
+from optimizer.report.frontier import broken, fitting
+from optimizer.report.numbers import value_of
+from optimizer.report.parts import blank_between, conflict_part, headline
+from optimizer.report.plans import STAGES, names_of
+from optimizer.report.replicas import POOLS
+from optimizer.spec.answer import Answer
 
-_WHERE = {
-    "chip": "chip",
-    "tensor_parallel": "TP",
-    "batch": "batch",
-    "weight_dtype": "weights",
-    "kv_dtype": "cache",
-}
+_ALWAYS = ("params", "layers", "d_model", "heads", "kv", "d_head", "d_ff", POOLS, STAGES)
+"""Shown even where all plans have the same."""
+_BESIDE = ("loss", "chips", "usd_per_hour", "tpot_ms", "ttft_ms", "output_tokens_per_s", "step_s")
+"""Metrics shown beside the objective, where they differ."""
 
 
-def report(result: ArchitectureAnswer, verbose: bool = False) -> Group:
-    """The plans of an enumeration, best first; where they run, only if that differs."""
-    pools = [plan.pools[0] for plan in result.plans]
-    differ = [f for f in _WHERE if len({getattr(pool, f) for pool in pools}) > 1]
-    names = [_WHERE[f] for f in differ]
-    objective = result.objective.name
-    table = new_table(
-        "#", objective, "loss", "n_params", "layers", "d_model", "heads", "kv", "d_head", "d_ff", *names
-    )
-    for i, (plan, pool) in enumerate(zip(result.plans, pools, strict=True), 1):
-        a = plan.dimensions
-        table.add_row(
-            str(i),
-            value_of(objective, plan.metrics[objective]),
-            f"{plan.metrics['loss']:.4f}",
-            count(a.n_params),
-            *(str(v) for v in (a.n_layers, a.d_model, a.n_heads, a.n_kv_heads, a.d_head, a.d_ff)),
-            *(str(getattr(pool, f)) for f in differ),
-        )
+def report(result: Answer, verbose: bool = False) -> Group:
+    """The whole report of a list."""
     parts: list[RenderableType] = [headline(result)]
     if not result.plans_complete:
         how = "these plans are the best" if result.plans else "no plan was sure to be among the best"
         parts.append(Text(f"stopped before all plans were listed; {how}"))
     if result.plans:
-        parts.append(table)
+        parts.append(_table(result))
     if result.conflict:
         parts.append(conflict_part(result.conflict))
-    return Group(*blank_between(iter([*parts, proof(result)])))
+    kind = import_module(f"optimizer.report.{result.kind}")
+    return Group(*blank_between(iter([*parts, kind.proof(result)])))
+
+
+def _table(result: Answer) -> RenderableType:
+    objective, plans = result.objective.name, result.plans
+    columns = {
+        "#": [str(i) for i in range(1, len(plans) + 1)],
+        broken(objective): [value_of(objective, plan.metrics[objective]) for plan in plans],
+    }
+    for name in _BESIDE:
+        cells = [value_of(name, plan.metrics[name]) for plan in plans if name in plan.metrics]
+        if name != objective and len(cells) == len(plans) and (len(set(cells)) > 1 or name == "loss"):
+            columns[broken(name)] = cells
+    where = [names_of(plan) for plan in plans]
+    for name in where[0]:
+        cells = [row.get(name, "") for row in where]
+        if len(set(cells)) > 1 or name in _ALWAYS:
+            columns[name] = cells
+    fitting(columns)
+    table = new_table(*columns)
+    if {POOLS, STAGES} & columns.keys():
+        table.columns[-1].justify = "left"
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    return table

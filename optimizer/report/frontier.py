@@ -10,7 +10,7 @@ from optimizer.report.chart import scatter
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import short, signed, value_of
 from optimizer.report.parts import blank_between, conflict_part, titled_lines
-from optimizer.report.plans import names_of
+from optimizer.report.plans import STAGES, names_of
 from optimizer.report.replicas import POOLS
 from optimizer.spec.studies import Aim, Frontier, Placed
 
@@ -81,7 +81,7 @@ def _points(found: Frontier, verbose: bool) -> Group:
             columns[name] = [where[number - 1][name] for number, _ in chosen]
     fitting(columns)
     table = new_table(*columns)
-    if columns.keys() & {POOLS}:
+    if columns.keys() & {POOLS, STAGES}:
         table.columns[-1].justify = "left"
     for cells_of_row in zip(*columns.values(), strict=True):
         table.add_row(*cells_of_row)

@@ -15,5 +15,7 @@ def replicas_of(plan: Plan) -> dict[str, str]:
 def _pool(pool: Pool) -> str:
     chip = pool.chip.partition("-")[2] or pool.chip
     degrees = split(pool)
-    parts = [f"{_PHASE[pool.phase]}{pool.replicas} x {chip}", "" if degrees == "-" else degrees]
-    return " ".join(part for part in [*parts, f"batch {pool.batch}"] if part)
+    whose = f"{pool.service}: " if pool.service else ""
+    parts = [f"{whose}{_PHASE[pool.phase]}{pool.replicas} x {chip}", "" if degrees == "-" else degrees]
+    batch = f"batch {pool.batch}" if "batch" in pool.model_fields_set else ""
+    return " ".join(part for part in [*parts, batch] if part)

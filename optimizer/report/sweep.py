@@ -7,14 +7,14 @@ from optimizer.report.fitting import new_table
 from optimizer.report.frontier import broken
 from optimizer.report.numbers import value_of
 from optimizer.report.parts import blank_between, titled_lines
-from optimizer.report.plans import names_of
+from optimizer.report.plans import DIMENSIONS, STAGES, names_of
+from optimizer.report.replicas import POOLS
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Sweep
 
 _STYLE = {"complete": "bold green", "partial": "bold yellow"}
 SHOWN = 60
-_DIMENSIONS = ("layers", "d_model", "heads", "kv", "d_head", "d_ff")
-_METRICS = ("tpot_ms", "ttft_ms", "loss", "memory_gib")
+_METRICS = ("tpot_ms", "ttft_ms", "loss", "memory_gib", "chips", "usd_per_hour", "step_s")
 _SWEPT = {"hardware": "chip", "tensor_parallel": "TP", "weight_dtype": "weights", "kv_dtype": "cache"}
 
 
@@ -26,7 +26,7 @@ def _cells(plan: Plan, objective: str) -> dict[str, str]:
         for name in _METRICS
         if name != objective and name in plan.metrics
     }
-    dimensions = {name: where.pop(name) for name in _DIMENSIONS}
+    dimensions = {name: where.pop(name) for name in DIMENSIONS if name in where}
     return dimensions | metrics | where
 
 
@@ -43,6 +43,8 @@ def report(found: Sweep, verbose: bool = False) -> Group:
     shown = found.rows if verbose else found.rows[:SHOWN]
     heads = (*(name.split(".")[-1] for name in found.over), aim.metric, *differ)
     table = new_table(*map(broken, heads))
+    if differ and differ[-1] in (POOLS, STAGES):
+        table.columns[-1].justify = "left"
     for row in shown:
         at = [str(value) for value in row.at.values()]
         if row.plan is None:
@@ -58,15 +60,10 @@ def report(found: Sweep, verbose: bool = False) -> Group:
     reasons = list(dict.fromkeys(row.reason for row in found.rows if row.reason))
     if reasons:
         parts.append(titled_lines("Not asked", reasons[:10]))
-    work = found.work
     parts.append(
         titled_lines(
             "Proof",
-            [
-                f"{work.asked} optima, each proven by bounds in numpy and OR-Tools CP-SAT",
-                f"{work.solves} questions to CP-SAT, each answered with and without presolve",
-                f"archsat {found.version}",
-            ],
+            [*(f"by {line}" for line in found.confirmed_by), f"archsat {found.version}"],
         )
     )
     return Group(*blank_between(iter(parts)))

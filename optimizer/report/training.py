@@ -25,7 +25,7 @@ def report(result: TrainingAnswer, verbose: bool = False) -> Group:
         parts.append(binding_part(result, "no bound: the lattice itself"))
     if result.conflict:
         parts.append(conflict_part(result.conflict))
-    parts.append(_proof(result))
+    parts.append(proof(result))
     parts.append(assumptions_part(result.assumptions, verbose))
     return Group(*blank_between(iter(parts)))
 
@@ -48,7 +48,8 @@ def _setup(result: TrainingAnswer) -> str:
     )
 
 
-def _proof(result: TrainingAnswer) -> Group:
+def proof(result: TrainingAnswer) -> Group:
+    """Why the setting can be believed."""
     c = result.certificate
     n = c.counts
     items = [

@@ -61,6 +61,25 @@ class Solved(Shown):
         return [{"metric": name, "value": value} for name, value in told.metrics.items()]
 
 
+_POOL = ("chip", "tensor_parallel", "batch", "weight_dtype", "kv_dtype", "chips")
+_DESIGN = ("n_params", "n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
+
+
+def decided_by(plan: Any) -> dict[str, Any]:
+    """What a plan of any kind decides, as cells of a table: dimensions, setup, or pools in words."""
+    if plan.designed:
+        own = {name: getattr(plan.dimensions, name) for name in _DESIGN}
+        return own | {name: getattr(plan.pools[0], name) for name in _POOL}
+    if plan.setup is not None:
+        setup: dict[str, Any] = plan.setup.model_dump()
+        return setup
+    pools = [
+        f"{pool.service} {pool.replicas} {pool.phase} on {pool.chip} tp{pool.tensor_parallel}".strip()
+        for pool in plan.pools
+    ]
+    return {**({} if plan.batch is None else {"batch": plan.batch}), "pools": ", ".join(pools)}
+
+
 def plan_row(plan: Any) -> dict[str, Any]:
     """A plan as one row: its dimensions or pools, then its metrics."""
     row: dict[str, Any] = {}

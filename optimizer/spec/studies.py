@@ -7,7 +7,7 @@ from pydantic import Field
 from optimizer.spec.answer import Conflict, Relaxation
 from optimizer.spec.base import Strict
 from optimizer.spec.plan import Plan
-from optimizer.spec.shown import Shown, plan_row
+from optimizer.spec.shown import Shown, decided_by, plan_row
 
 
 class Aim(Strict):
@@ -244,6 +244,7 @@ class Sweep(Shown):
     over: dict[str, tuple[Any, ...]]
     rows: tuple[SweepRow, ...]
     work: Work
+    confirmed_by: tuple[str, ...] = ()
     version: str
     problem: dict[str, Any]
 
@@ -257,18 +258,17 @@ class Sweep(Shown):
         return [_swept(self, row, metrics) for row in self.rows]
 
 
-_DIMENSIONS = ("n_params", "n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
-_POOL = ("chip", "tensor_parallel", "batch", "weight_dtype", "kv_dtype", "chips")
+def _decided(found: Sweep) -> list[str]:
+    """What any plan of a sweep decides."""
+    return list(dict.fromkeys(name for row in found.rows if row.plan for name in decided_by(row.plan)))
 
 
 def _swept(found: Sweep, row: SweepRow, metrics: list[str]) -> dict[str, Any]:
     cells: dict[str, Any] = {name: _cell(row.at[name]) for name in found.over}
     cells["status"] = row.status
     plan = row.plan
-    for name in _DIMENSIONS:
-        cells[f"plan.{name}"] = getattr(plan.dimensions, name) if plan else None
-    for name in _POOL:
-        cells[f"plan.{name}"] = getattr(plan.pools[0], name) if plan else None
+    for name in _decided(found):
+        cells[f"plan.{name}"] = decided_by(plan).get(name) if plan else None
     cells |= {name: plan.metrics.get(name) if plan else None for name in metrics}
     cells["reason"] = row.reason
     return cells

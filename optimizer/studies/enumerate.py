@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from optimizer.questions.options import Options
-from optimizer.questions.question import MOST_LISTED, Ask, Best, Question, question_of, require_few
+from optimizer.questions.question import MOST_LISTED, Ask, Best, question_of, require_few
 from optimizer.spec.answer import Answer
 from optimizer.spec.plan import Plan
 from optimizer.studies.executors import Here
@@ -59,10 +59,13 @@ def enumerate_plans(
         return result
     most = top or (_TOP if within is None else MOST_LISTED + 1)
     best = Best(result.status, result.plan, result.objective.value, result.objective.bound)
-    listed = question.listed(most, inf if within is None else within, distinct, best)
-    if listed is None:
-        listed = _by_resolves(problem, question, most, within, distinct, executor, journal)
-    plans, complete = listed
+    study = {"study": "enumerate", "distinct": list(distinct)}
+    resolves = Resolves(problem, study, executor or Here(), journal, watch)
+    try:
+        listed = question.listed(most, inf if within is None else within, distinct, best)
+        plans, complete = _by_resolves(resolves, most, within, distinct) if listed is None else listed
+    finally:
+        resolves.close()
     require_few(len(plans))
     status = result.status if complete else "feasible"
     return result.changed(
@@ -71,20 +74,13 @@ def enumerate_plans(
 
 
 def _by_resolves(
-    problem: BaseModel,
-    question: Question,
-    most: int,
-    within: float | None,
-    distinct: Sequence[str],
-    executor: Executor | None,
-    journal: Path | None,
+    resolves: Resolves, most: int, within: float | None, distinct: Sequence[str]
 ) -> tuple[list[Plan], bool]:
-    study = {"study": "enumerate", "distinct": list(distinct)}
-    resolves = Resolves(problem, study, executor or Here(), journal, question.watch)
+    """The plans, and whether these are all that was asked for."""
     plans: list[Plan] = []
+    walk = _Boxes(resolves, tuple(distinct) or resolves.question.listed_by())
+    limit = inf
     try:
-        walk = _Boxes(resolves, tuple(distinct) or resolves.question.listed_by())
-        limit = inf
         for plan in walk.plans():
             value = walk.key(plan)
             if within is not None and limit == inf:
@@ -94,8 +90,6 @@ def _by_resolves(
             plans.append(plan)
     except Stopped:
         return plans, False
-    finally:
-        resolves.close()
     return plans, True
 
 

@@ -71,6 +71,7 @@ def _run(problem: BaseModel, over: Mapping[str, Sequence[Any]], resolves: Resolv
         over={name: tuple(values) for name, values in over.items()},
         rows=tuple(rows),
         work=resolves.work,
+        confirmed_by=resolves.question.witnesses(resolves.work),
         version=VERSION,
         problem=problem.model_dump(mode="json", exclude_unset=True),
     )

@@ -542,7 +542,7 @@ def test_an_internal_error_is_no_traceback(file, run, monkeypatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("optimizer.questions.architecture.solve.solve", broken)
+    monkeypatch.setattr("optimizer.studies.solve.solve", broken)
     code, out, err = run("solve", file())
     assert (code, out) == (1, "")
     assert is_one_message(err)

@@ -150,7 +150,8 @@ def test_one_conflict_and_a_change_that_is_enough(run: Any) -> None:
         (["perturb", "--vary", "hardware.hbm_speed=+10%"], "no figure of this chip"),
         (["perturb", "--vary", "hardware.power_watts=+10%"], "no figure of this chip"),
         (["perturb", "--vary", "workload.inputs=+10%"], "no number of the problem"),
-        (["sweep", "--over", "workload.requests_per_s=1,2"], "archsat solve answers this one"),
+        (["sweep", "--over", "workload.requests_per_s=-1,-2"], "no combination can be asked"),
+        (["enumerate", "--distinct", "colour"], "no free choice"),
     ],
 )
 def test_what_cannot_be_asked(run: Any, arguments: list[str], says: str) -> None:

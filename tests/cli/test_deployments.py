@@ -195,20 +195,6 @@ def test_a_percentile_needs_more_chips(run: Any) -> None:
     assert late["metrics"]["requests_per_s"] >= 90
 
 
-OTHERS = (
-    ("enumerate", "--top", "3"),
-    ("sweep", "--over", "workload.batch=1,2"),
-)
-
-
-@pytest.mark.parametrize("command", OTHERS, ids=lambda words: words[0])
-def test_other_commands_refuse_a_deployment(
-    capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
-) -> None:
-    assert main([command[0], "llama-70b-chat", *command[1:]]) == 2
-    assert "archsat solve answers this one" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("kind", kinds().values(), ids=lambda kind: kind.name)
 def test_every_kind_has_a_schema(capsys: pytest.CaptureFixture[str], kind: Any) -> None:
     assert main(["schema", kind.name]) == 0

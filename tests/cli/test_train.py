@@ -205,13 +205,6 @@ def test_the_wrong_direction_is_refused(run, problem) -> None:
     assert code == 2 and "unknown model" in err
 
 
-@pytest.mark.parametrize("command", ["frontier", "perturb", "explain", "enumerate"])
-def test_other_commands_send_training_problems_to_solve(run, problem, command: str) -> None:
-    code, out, err = run(command, problem())
-    assert (code, out) == (2, "")
-    assert "archsat solve answers this one" in err
-
-
 @pytest.mark.parametrize(
     ("text", "named"),
     [

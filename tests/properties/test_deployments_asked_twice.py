@@ -139,7 +139,7 @@ def test_two_ways_to_ask(at: int) -> None:
     question = DeploymentQuestion(posed(problem))
     aims = (Aim(metric="usd_per_hour", sense="min", unit="USD/h", step=0.01),)
     for kv in question.domains().get("kv_dtype", ()):
-        held = question.optimum(Ask(aims=aims, fixed={"kv_dtype": kv})).plan
+        held = question.optimum(Ask(aims=aims, within={"kv_dtype": (kv,)})).plan
         alone = solve(posed(problem, deployment=problem["deployment"] | {"kv_dtype": kv}))
         assert (held and held.metrics["usd_per_hour"]) == (
             None if alone.objective.value is None else pytest.approx(alone.objective.value)

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optimizer.errors import InputError
-from optimizer.questions.deployment import solve as deploy
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.fleet import solve as fleet
 from optimizer.questions.fleet.answer import FleetAnswer
 from optimizer.questions.fleet.problem import FleetProblem
+from optimizer.studies import solve as deploy
+from optimizer.studies import solve as fleet
 
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 HEAD = "mode,chip,chips,requests_per_s,ttft_ms,tpot_ms,batch,size"

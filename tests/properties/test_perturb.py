@@ -67,7 +67,7 @@ def test_a_choice_held_and_a_figure_scaled_equal_a_problem_made_so(problem, data
     field = data.draw(st.sampled_from(["n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff"]))
     value = data.draw(st.sampled_from(getattr(problem.architecture, field)))
     factor = data.draw(st.sampled_from([0.7, 1.3]))
-    asked = Ask(aims=(aim,), fixed={field: value}, scaled={"hardware.hbm_bandwidth": factor})
+    asked = Ask(aims=(aim,), within={field: (value,)}, scaled={"hardware.hbm_bandwidth": factor})
     plan = Questions().ask(text_of(problem), asked).plan
     lattice = problem.architecture.model_copy(update={field: (value,)})
     other = resolve(problem.model_copy(update={"architecture": lattice}))
@@ -114,12 +114,14 @@ def test_the_plan_a_search_begins_with_changes_no_answer(problem, data) -> None:
     if base is None:
         return
     question = questions.of(text)
-    rule = data.draw(st.sampled_from([r for r in question.constraints() if can_be_dropped(r)]))
-    moves = [value for _, value, _ in moves_of(rule, question.constraints()[rule])]
+    rule = data.draw(st.sampled_from([r for r in question.rules() if can_be_dropped(r)]))
+    moves = [value for _, value, _ in moves_of(rule, question.rules()[rule])]
+    depth = base.architecture.n_layers
     changes = [
         {},
         {"without": (rule,)},
         {"scaled": {"hardware.hbm_bandwidth": 0.7}},
+        {"within": {"n_layers": (depth,)}},
         *({"values": {rule: v}} for v in moves),
     ]
     for change in changes:

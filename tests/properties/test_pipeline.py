@@ -18,16 +18,16 @@ from optimizer.columns.replica_costs import replica_columns
 from optimizer.columns.supply import supplies
 from optimizer.errors import InputError
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.deployment.solve import solve as deploy
 from optimizer.questions.options import Options
 from optimizer.questions.pipeline.check import PipelineCheck
 from optimizer.questions.pipeline.columns import StagePrices, setups_of
 from optimizer.questions.pipeline.problem import PipelineProblem
 from optimizer.questions.pipeline.search import Found, StageSearch, evenly
-from optimizer.questions.pipeline.solve import solve
 from optimizer.solver.engine import SolveSettings
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
+from optimizer.studies.solve import solve
+from optimizer.studies.solve import solve as deploy
 from optimizer.watch import UNWATCHED, Watch
 
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -118,7 +118,7 @@ def everything(own: Architecture, problem: PipelineProblem) -> Iterator[Pipeline
         spreads = [list(ways_to_add_up(g.count, len(stages))) for g in own.layers]
         for counts, batch in product(product(*spreads), problem.deployment.batch):
             if all(map(any, zip(*counts, strict=True))):
-                yield PipelineCheck(own, problem, stages, counts, batch)
+                yield PipelineCheck(own, problem, stages, counts, batch, problem.constraints.model_dump())
 
 
 def ways_to_add_up(total: int, parts: int) -> Iterator[tuple[int, ...]]:

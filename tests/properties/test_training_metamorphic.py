@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optimizer.questions.training import solve as train_solve
 from optimizer.questions.training.problem import TrainingProblem
+from optimizer.studies import solve as train_solve
 
 QUICK = settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MODELS = ["Qwen/Qwen2.5-0.5B", "Qwen/Qwen3-30B-A3B", "state-spaces/mamba2-2.7b", "google/gemma-2-2b"]

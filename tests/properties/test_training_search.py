@@ -18,12 +18,12 @@ from optimizer.cost.training.layout import layout_of
 from optimizer.cost.training.rules import facts_of, kept
 from optimizer.errors import InternalMismatch
 from optimizer.questions.training import search as training_module
-from optimizer.questions.training import solve as train_solve
 from optimizer.questions.training.lattice import divisors, setup_of
 from optimizer.questions.training.problem import TrainingProblem
 from optimizer.questions.training.search import Counts, Lattice, Limits, search, witness
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.training import TrainingSetup
+from optimizer.studies import solve as train_solve
 from optimizer.watch import UNWATCHED
 
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

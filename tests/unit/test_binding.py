@@ -13,14 +13,12 @@ from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.moves import can_be_dropped
 from optimizer.questions.architecture.near_ties import GROUPS, WIDTHS
 from optimizer.questions.architecture.oracle import brute_force
-from optimizer.questions.architecture.question import ArchitectureQuestion
-from optimizer.questions.architecture.solve import solve
 from optimizer.questions.architecture.space import resolve
-from optimizer.questions.deployment.question import DeploymentQuestion
-from optimizer.questions.kinds import kind_of_problem
+from optimizer.questions.question import question_of
 from optimizer.search.binding import UNLIMITED, gain_of, what_binds
 from optimizer.studies.enumerate import enumerate_plans
 from optimizer.studies.perturb import _Perturb, perturb
+from optimizer.studies.solve import solve
 from optimizer.watch import Watch
 
 WIDE: dict[str, Any] = {
@@ -115,11 +113,7 @@ SLOW = {
     "infeasible-7b-tpot": "the same",
 }
 """Left out: with them it is 43 s of processor, without 17."""
-BOTH = [
-    name
-    for name, problem in PROBLEMS.items()
-    if kind_of_problem(problem).name in ("architecture", "deployment") and name not in SLOW
-]
+BOTH = [name for name in PROBLEMS if name not in SLOW]
 
 
 def test_no_problem_is_left_out_without_a_reason() -> None:
@@ -131,9 +125,7 @@ def test_no_problem_is_left_out_without_a_reason() -> None:
 def test_solve_and_perturb_name_the_same_bounds_of_a_problem_that_ships(name, monkeypatch) -> None:
     """Their gains too, in the metric that `solve` shows; of `perturb` only what drops rules is asked."""
     monkeypatch.setattr(_Perturb, "_dimensions", lambda *_: None)
-    for kind in (ArchitectureQuestion, DeploymentQuestion):
-        honest = kind.neighbours
-        monkeypatch.setattr(kind, "neighbours", lambda *asked, honest=honest: (honest(*asked)[0], []))
+    monkeypatch.setattr(type(question_of(PROBLEMS[name])), "moves", lambda *asked: [])
     result, other = front_door(PROBLEMS[name]), perturb(PROBLEMS[name])
     assert (result.status, other.status) == ("optimal", "complete")
     assert other.objective.metric == result.objective.name

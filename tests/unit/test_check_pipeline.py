@@ -38,7 +38,7 @@ def check(
         }
     )
     model = catalog.model("meta-llama/Llama-3.1-8B")
-    return PipelineCheck(model, problem, stages, counts, batch)
+    return PipelineCheck(model, problem, stages, counts, batch, problem.constraints.model_dump())
 
 
 def broken(**changes: Any) -> list[str]:

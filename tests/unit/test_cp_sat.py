@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ortools.sat.python import cp_model
 
 from optimizer.questions.architecture import model
-from optimizer.questions.architecture.solve import solve
 from optimizer.solver import cp_sat, engine, milp
+from optimizer.studies.solve import solve
 
 
 def both(build: Any) -> tuple[str, str]:

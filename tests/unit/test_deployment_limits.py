@@ -18,16 +18,16 @@ from optimizer import Variation, explain, frontier, perturb
 from optimizer.columns import replica_costs, separated_costs
 from optimizer.columns.replica_costs import UNPRICED
 from optimizer.questions.deployment import programme as deployment
-from optimizer.questions.deployment import solve as deploy
 from optimizer.questions.deployment.columns import offered_by, prepare
 from optimizer.questions.deployment.least import least_chips, weights_gib
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.fleet import pricing as fleet_columns
-from optimizer.questions.fleet import solve as fleet
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.options import Options
 from optimizer.report.deployment import report
 from optimizer.solver.milp import Milp, Proved
+from optimizer.studies import solve as deploy
+from optimizer.studies import solve as fleet
 from optimizer.watch import Stopped, Watch
 
 PROBLEM: dict[str, Any] = {

@@ -89,6 +89,7 @@ class Scripted:
 
     carries: Sequence[Any]
     goal: tuple[str, int] = ("chips", 1)
+    partial: bool = False
     m: Any = None
     asked: list[tuple[int, ...]] = field(default_factory=list)
     columns: Any = field(default_factory=lambda: columns([(1.0,)], [], (True,)))

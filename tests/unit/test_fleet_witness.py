@@ -21,10 +21,10 @@ from optimizer.questions.fleet.answer import FleetAnswer
 from optimizer.questions.fleet.columns import Item
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.shares import Worth
-from optimizer.questions.fleet.solve import solve
 from optimizer.questions.options import Options
 from optimizer.report.fleet import report
 from optimizer.solver.milp import Milp, Proved, prove
+from optimizer.studies.solve import solve
 
 TABLE = """mode,chip,chips,requests_per_s,ttft_ms,tpot_ms,kv_dtype,size
 agg,nvidia-h100-sxm,1,1.0,100,10,bf16,short
@@ -151,7 +151,7 @@ def test_less_traffic_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) 
     def on_six(found: Any, goal: Any, bounds: Mapping[str, float], *more: Any) -> Any:
         return real(found, goal, {**bounds, "inventory:nvidia-h100-sxm": 6.0}, *more)
 
-    monkeypatch.setattr("optimizer.questions.fleet.solve.plan_fleet", on_six)
+    monkeypatch.setattr("optimizer.questions.fleet.question.plan_fleet", on_six)
     with pytest.raises(InternalMismatch, match="none is better"):
         solve(most(12))
 
@@ -159,7 +159,7 @@ def test_less_traffic_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_a_setup_left_out_that_nothing_covers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dominance that keeps the largest setup alone."""
 
-    def largest(item: Item) -> Item:
+    def largest(item: Item, apart: object) -> Item:
         k = np.array([int(np.argmax(item.setups.chips))])
         return Item(item.service, item.phase, item.setups.take(k), item.rates[:, k], item.rows[:, k])
 

@@ -106,7 +106,7 @@ def test_an_enumeration_that_is_stopped_says_so(monkeypatch: pytest.MonkeyPatch)
     def stopped(*rest: Any) -> Any:
         raise Unfinished([])
 
-    monkeypatch.setattr("optimizer.studies.enumerate.best_plans", stopped)
+    monkeypatch.setattr("optimizer.questions.architecture.question.best_plans", stopped)
     result = enumerate_plans(samples.problem())
     assert (result.status, result.plans_complete, result.plans) == ("feasible", False, ())
     assert "stopped before all plans were listed" in text_of(enumeration(result))

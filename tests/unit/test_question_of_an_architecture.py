@@ -13,9 +13,9 @@ def test_a_plan_held_has_its_own_figures(batch) -> None:
     question = ArchitectureQuestion(samples.problem(deployment={"batch": batch} if batch else {}))
     plan = question.optimum(Ask(aims=(question.aim("tpot_ms"),))).plan
     assert plan is not None
-    metrics, broken = question.held(plan, {})
-    assert metrics == plan.metrics
-    assert broken == ()
+    again = question.priced(plan)
+    assert again.metrics == plan.metrics
+    assert again.broken == ()
 
 
 def test_a_workload_of_another_batch_is_priced_with_it() -> None:
@@ -24,6 +24,6 @@ def test_a_workload_of_another_batch_is_priced_with_it() -> None:
     assert plan is not None
     workload = samples.problem().workload
     doubled = samples.problem(workload=workload.model_copy(update={"batch": 2 * workload.batch}))
-    held, _ = question.held(plan, {"workload.batch": 2.0})
-    own, _ = ArchitectureQuestion(doubled).held(plan, {})
+    held = question.priced(plan, scaled={"workload.batch": 2.0}).metrics
+    own = ArchitectureQuestion(doubled).priced(plan).metrics
     assert held == own != plan.metrics

@@ -384,7 +384,7 @@ def test_the_witness_is_asked_only_what_it_can_tell() -> None:
     """Mixes, nodes, several kinds and formats are beyond a table of chips."""
     supply = SimpleNamespace(node=8)
     own: dict[str, Any] = {
-        "columns": SimpleNamespace(same=False, supplies=(supply,)), "limits": {"chips_max": 9},
+        "columns": SimpleNamespace(same=False, used=(), supplies=(supply,)), "limits": {"chips_max": 9},
         "wanted": ["chips"], "formats": {"bf16"},
     }  # fmt: skip
 
@@ -392,8 +392,9 @@ def test_the_witness_is_asked_only_what_it_can_tell() -> None:
         return knapsack.Curves.witness(SimpleNamespace(**(own | change)), "chips", 1) is not None  # type: ignore[arg-type]
 
     assert told()
-    assert not told(columns=SimpleNamespace(same=True, supplies=(supply,)))
-    assert not told(columns=SimpleNamespace(same=False, supplies=(supply, supply)))
+    assert not told(columns=SimpleNamespace(same=True, used=(), supplies=(supply,)))
+    assert not told(columns=SimpleNamespace(same=False, used=(), supplies=(supply, supply)))
+    assert not told(columns=SimpleNamespace(same=False, used=([True],), supplies=(supply,)))
     assert not told(limits={"nodes_max": 3})
     assert not told(wanted=["chips", "nodes"])
     assert not told(formats={"bf16", "fp8"})

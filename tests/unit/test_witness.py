@@ -99,23 +99,23 @@ def test_floors_that_call_everything_empty(monkeypatch: pytest.MonkeyPatch, prob
     """Also with more frames than are all priced again."""
     spoil_floors(monkeypatch, np.inf)
     monkeypatch.setattr("optimizer.questions.architecture.search.coarse", lambda space: ())
-    monkeypatch.setattr("optimizer.questions.architecture.solve.FEW_WITHOUT_PLAN", 100)
+    monkeypatch.setattr("optimizer.questions.architecture.proof.FEW_WITHOUT_PLAN", 100)
     with pytest.raises(InternalMismatch, match="without them"):
         solve(problem)
 
 
 def test_the_certificate_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optimizer.questions.architecture.solve.FEW_WITHOUT_PLAN", 100)
+    monkeypatch.setattr("optimizer.questions.architecture.proof.FEW_WITHOUT_PLAN", 100)
     few = solve(samples.problem()).certificate
     assert few.witnesses.all_frames
-    assert few.witnesses.frames_priced == few.witnesses.frames_left_out <= few.frames
+    assert few.witnesses.frames_priced == few.witnesses.frames_left_out <= few.counts["frames"]
     assert few.witnesses.slices_enumerated > 0
     none = solve(samples.problem(**NO_PLAN)).certificate
-    assert none.witnesses.frames_priced == none.frames == 2
+    assert none.witnesses.frames_priced == none.counts["frames"] == 2
     assert "pricing all 2 frames, without the floors" in none.confirmed_by
     many = solve(samples.problem(**NO_PLAN, **BATCHES)).certificate
     assert not many.witnesses.all_frames
-    assert witness.SAMPLE <= many.witnesses.frames_priced < many.frames
+    assert witness.SAMPLE <= many.witnesses.frames_priced < many.counts["frames"]
     assert not any("pricing all" in line for line in many.confirmed_by)
 
 

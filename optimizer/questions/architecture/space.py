@@ -165,7 +165,7 @@ class Space:
         return self.n_frames * prod(len(domain) for domain in domains)
 
     def restricted(self, within: Mapping[str, tuple[Any, ...]]) -> "Space":
-        """The space with some dimensions, deployment choices or chips ('hardware') held within some values."""
+        """The space with dimensions, deployment choices or chips ('hardware') held within some values."""
         lattice = {n: v for n, v in within.items() if n in ArchitectureSpace.model_fields}
         split = {n: v for n, v in within.items() if n in DeploymentSpace.model_fields}
         attention, ffn = self.attention, self.ffn

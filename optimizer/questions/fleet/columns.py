@@ -67,6 +67,8 @@ class FleetColumns:
     """Whether every setup has a price; what is proven of some is not proven of all."""
     tables: tuple[tuple[Replicas, ...], ...] = ()
     """The priced replicas of every bucket of every service, which the rows of items are of."""
+    rates: tuple[tuple[Any, ...], ...] = ()
+    """Requests per second planned with for each row of those tables."""
     used: tuple[frozenset[tuple[int, int]], ...] = ()
     """Items and setups of each of which a plan has some replica."""
 
@@ -76,11 +78,10 @@ def items_of(
     buckets: Sequence[DeploymentColumns],
     bounds: Mapping[str, float],
     apart: Sequence[str] = (),
-    prune: bool = True,
 ) -> tuple[list[Item], Counter[str]]:
     """The phases of one service from the priced replicas of each of its buckets.
 
-    Setups that others cover are left out, unless they differ in a column of `apart`, or nothing is pruned.
+    Setups that others cover are left out, unless they differ in a column of `apart`.
     """
     best: list[dict[tuple[Any, ...], tuple[float, int]]] = []
     dropped: Counter[str] = Counter()
@@ -93,7 +94,7 @@ def items_of(
         keys = sorted({key for found in best for key in found if key[0] == phase})
         if keys:
             items.append(_item(service, phase, keys, best, buckets))
-    return [_undominated(item, apart) if prune else item for item in items], dropped
+    return [_undominated(item, apart) for item in items], dropped
 
 
 def _best_rows(columns: DeploymentColumns, rows: Any) -> dict[tuple[Any, ...], tuple[float, int]]:

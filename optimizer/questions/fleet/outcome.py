@@ -1,8 +1,8 @@
 """A fleet as people read it: the pools of every service, with what each serves, and the totals."""
 
+from optimizer.questions.fleet.again import totals_of
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.problem import FleetProblem
-from optimizer.questions.fleet.vocabulary import totals_of
 from optimizer.spec.plan import Deployment, Part, Plan, Pool
 
 

@@ -52,7 +52,6 @@ def fleet_columns(
     chips: tuple[Supply, ...],
     limits: Sequence[Mapping[str, float]] = (),
     apart: Sequence[str] = (),
-    prune: bool = True,
 ) -> FleetColumns:
     """The columns of priced buckets for the traffic of a problem's services.
 
@@ -62,7 +61,7 @@ def fleet_columns(
     items: list[Item] = []
     dropped: Counter[str] = Counter()
     for j, (bounds, priced) in enumerate(zip(own, buckets, strict=True)):
-        found, lost = items_of(j, priced, bounds, apart, prune)
+        found, lost = items_of(j, priced, bounds, apart)
         items += found
         dropped += lost
         for columns in priced:
@@ -76,6 +75,7 @@ def fleet_columns(
         dropped=dict(+dropped),
         complete=not dropped[UNPRICED],
         tables=tuple(tuple(columns.replicas for columns in row) for row in buckets),
+        rates=tuple(tuple(columns.rates({}) for columns in row) for row in buckets),
     )
 
 

@@ -6,7 +6,6 @@ a bound on the fleet (`chips_max`), or the chips there are (`inventory:CHIP`).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,18 +16,25 @@ from optimizer.metrics import step_of
 from optimizer.questions.deployment.columns import priced_of, pricing
 from optimizer.questions.deployment.metrics import UNITS
 from optimizer.questions.deployment.vary import reprices, scaled_supplies
+from optimizer.questions.fleet.again import TOTALS, Again, totals_of
 from optimizer.questions.fleet.answer import FleetAnswer
-from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.pricing import PricedFleet, fleet_columns, price, setups_of_fleet
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.moves import Move, moves_of, whole_moves
 from optimizer.questions.question import Ask, Question
-from optimizer.questions.replica_choices import CHOICES, choices_of, domains_of, left, part_values, parts
+from optimizer.questions.replica_choices import (
+    choices_of,
+    domains_of,
+    left,
+    part_values,
+    parts,
+    required,
+)
 from optimizer.questions.vary import HARDWARE, number_at, scaled_problem
 from optimizer.questions.vocabulary import Priced
 from optimizer.solver.engine import SolveSettings
-from optimizer.spec.plan import Plan, Pool
+from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
@@ -36,12 +42,6 @@ if TYPE_CHECKING:
     from optimizer.columns.deployment import DeploymentColumns
 
 SERVICE = "service:"
-TOTALS = ("chips", "usd_per_hour", "power_w")
-_SETUP = (
-    *("chip", "tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel"),
-    *("weight_dtype", "kv_dtype", "domains"),
-)
-_NOISE = Fraction(1, 10**9)
 _KEPT = 32
 
 
@@ -205,7 +205,7 @@ class FleetVocabulary(Question):
             self._others[key] = other
         return self._others[key]
 
-    def columns_under(self, asked: Ask, prune: bool = True) -> FleetColumns:
+    def columns_under(self, asked: Ask) -> FleetColumns:
         """The columns of a re-solve: services with other bounds or traffic, setups that choices leave."""
         limits = [dict(s.constraints.given()) for s in self.problem.services]
         for service, own in zip(self.problem.services, limits, strict=True):
@@ -215,8 +215,8 @@ class FleetVocabulary(Question):
                 if rule in asked.without:
                     del own[name]
         columns = self.columns
-        if asked.within or not prune or limits != [s.constraints.given() for s in self.problem.services]:
-            columns = self._held(asked.within, limits, prune)
+        if asked.within or limits != [s.constraints.given() for s in self.problem.services]:
+            columns = self._held(asked.within, limits)
         named = zip(columns.names, columns.demands, strict=True)
         demands = tuple(self._demand(f"{SERVICE}{name}", rates, asked) for name, rates in named)
         return replace(columns, demands=demands)
@@ -228,15 +228,15 @@ class FleetVocabulary(Question):
         return tuple(rate * float(asked.values[rule]) / self.rules()[rule] for rate in rates)
 
     def _held(
-        self, within: Mapping[str, tuple[Any, ...]], limits: Sequence[Mapping[str, float]], prune: bool
+        self, within: Mapping[str, tuple[Any, ...]], limits: Sequence[Mapping[str, float]]
     ) -> FleetColumns:
         """The columns of the setups that choices leave; those a plan must have stand for no others."""
         buckets: list[tuple[DeploymentColumns, ...]] = []
         for row in self.fleet.buckets:
             buckets.append(tuple(c.only(left(c.replicas, within)[0]) for c in row))
-        wanted = [name for name, values in within.items() if values == (True,)]
-        apart = tuple(dict.fromkeys(CHOICES[name.partition("=")[0]] for name in wanted))
-        columns = fleet_columns(self.problem, buckets, self.columns.supplies, limits, apart, prune)
+        wanted = required(within)
+        apart = tuple(dict.fromkeys(wanted.values()))
+        columns = fleet_columns(self.problem, buckets, self.columns.supplies, limits, apart)
         used = [
             frozenset(
                 (j, k)
@@ -260,19 +260,13 @@ class FleetVocabulary(Question):
         if "mode" in changed:
             return Priced(None)
         other = self.varied(scaled)
-        columns = other.columns_under(Ask(aims=(), values=dict(values)), prune=False)
-        replicas: dict[tuple[int, int], int] = {}
-        shares: dict[tuple[int, int, int], Fraction] = {}
-        for pool in plan.pools:
-            key = _setup_of(columns, pool, {CHOICES[name]: value for name, value in changed.items()})
-            if key is None:
-                return Priced(None)
-            replicas[key] = replicas.get(key, 0) + pool.replicas
-            for b, share in _shares_of(self.problem, columns, key, pool).items():
-                shares[*key, b] = shares.get((*key, b), Fraction(0)) + share
-        check = FleetCheck(columns, replicas, _whole(columns, shares))
-        bounds = other.bounds | {rule: v for rule, v in values.items() if rule in other.bounds}
-        return Priced(totals_of(check), tuple(check.broken(bounds, everything=self.problem.maximize is None)))
+        again = Again.of(other.problem, other.columns_under(Ask(aims=(), values=dict(values))), plan, changed)
+        if again is None:
+            return Priced(None)
+        rules = {**other.rules(), **values}
+        bounds = {rule: float(rules[rule]) for rule in other.bounds}
+        broken = again.check.broken(bounds, everything=self.problem.maximize is None)
+        return Priced(totals_of(again.check), (*broken, *again.late(rules)))
 
     @property
     def lattice_points(self) -> int:
@@ -288,60 +282,3 @@ class FleetVocabulary(Question):
         tables = [table.fingerprint() for row in self.columns.tables for table in row]
         own = self.problem.model_dump_json(exclude_unset=True)
         return "\n".join([own, repr(self.columns.supplies), *tables])
-
-
-def totals_of(check: FleetCheck) -> dict[str, float]:
-    """Totals of a fleet; those that a chip in use has no figure for are left out."""
-    totals = {name: check.total(name) for name in TOTALS}
-    asked = sum(map(sum, check.columns.demands))
-    served = {"requests_per_s": check.requests_per_s(), "requests_per_s_asked": asked}
-    return {name: value for name, value in totals.items() if value is not None} | served
-
-
-def _setup_of(columns: FleetColumns, pool: Pool, changed: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The item and setup of a pool with some columns changed."""
-    wanted = {
-        name: getattr(pool, name) for name in _SETUP if name != "domains" or (pool.domains and not changed)
-    }
-    wanted |= dict(changed)
-    for j, item in enumerate(columns.items):
-        if columns.names[item.service] != pool.service or item.phase != pool.phase:
-            continue
-        for k in range(len(item.setups)):
-            if all(getattr(item.setups, name)[k] == value for name, value in wanted.items()):
-                return j, k
-    return None
-
-
-def _shares_of(
-    problem: FleetProblem, columns: FleetColumns, key: tuple[int, int], pool: Pool
-) -> dict[int, Fraction]:
-    """The share of each bucket that a pool serves, of the traffic as the plan says it."""
-    service = columns.items[key[0]].service
-    found: dict[int, Fraction] = {}
-    buckets = list(enumerate(problem.services[service].traffic))
-    for part in pool.parts:  # in the order of the buckets, of which several may be of one size
-        size = (part.input_tokens, part.output_tokens)
-        b, bucket = next((b, x) for b, x in buckets if (x.input_tokens, x.output_tokens) == size)
-        buckets = buckets[buckets.index((b, bucket)) + 1 :]
-        found[b] = Fraction(part.requests_per_s) / Fraction(bucket.requests_per_s)
-    return found
-
-
-def _whole(
-    columns: FleetColumns, shares: Mapping[tuple[int, int, int], Fraction]
-) -> dict[tuple[int, int, int], Fraction]:
-    """Shares that were read from decimals: those of a phase that add up to about one do so exactly."""
-    sums: dict[tuple[int, bool, int], Fraction] = {}
-    for (j, _, b), share in shares.items():
-        item = columns.items[j]
-        for side in ("prefill", "decode"):
-            if item.phase in ("aggregated", side):
-                at = (item.service, side == "decode", b)
-                sums[at] = sums.get(at, Fraction(0)) + share
-    found = {}
-    for (j, k, b), share in shares.items():
-        item = columns.items[j]
-        total = sums[item.service, item.phase == "decode", b]
-        found[j, k, b] = share / total if abs(total - 1) <= _NOISE else share
-    return found

@@ -33,6 +33,8 @@ class PipelineCheck:
     stages: tuple[tuple[Chip, int], ...]
     counts: tuple[tuple[int, ...], ...]
     batch: int
+    limits: Mapping[str, float | None]
+    """`tpot_ms_max`, `ttft_ms_max`, and `memory_capacity` as a share of what is usable; None: any."""
 
     @cached_property
     def frames(self) -> list[Frame]:
@@ -141,7 +143,6 @@ class PipelineCheck:
 
     def broken(self, claimed: Mapping[str, float]) -> list[str]:
         """What this plan breaks: the split itself, limits of the problem, figures that are not as claimed."""
-        limits = self.problem.constraints
         placed = [sum(row) for row in self.counts]
         found = [] if placed == [group.count for group in self.model.layers] else ["layers"]
         if any(not any(column) or min(column) < 0 for column in zip(*self.counts, strict=True)):
@@ -152,13 +153,14 @@ class PipelineCheck:
             self.batch not in self.problem.deployment.batch
         ):
             found.append("batch")
-        if any(
-            self.memory(s) > limits.memory_capacity * chip.hbm_usable * (1 + _NOISE)
-            for s, (chip, _) in enumerate(self.stages)
+        share = self.limits.get("memory_capacity")
+        if share is not None and any(
+            self.memory(s) > share * chip.hbm_usable * (1 + _NOISE) for s, (chip, _) in enumerate(self.stages)
         ):
             found.append("memory_capacity")
         metrics = self.metrics()
-        for name, limit in (("tpot_ms", limits.tpot_ms_max), ("ttft_ms", limits.ttft_ms_max)):
+        for name in ("tpot_ms", "ttft_ms"):
+            limit = self.limits.get(f"{name}_max")
             if limit is not None and metrics[name] > limit * (1 + _NOISE):
                 found.append(f"{name}_max")
         wrong = (n for n, v in metrics.items() if abs(claimed.get(n, -1.0) - v) > _NOISE * abs(v))

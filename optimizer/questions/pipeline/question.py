@@ -11,6 +11,7 @@ from optimizer.questions.pipeline.search import Found, Outcome, evenly
 from optimizer.questions.pipeline.vocabulary import PipelineVocabulary
 from optimizer.questions.question import Ask, Best
 from optimizer.search.binding import Bears
+from optimizer.search.rounding import outward
 from optimizer.search.steps import at_most, whole_steps
 from optimizer.spec.answer import Assumption, Binding, Conflict, Proof, Relaxation, Status
 from optimizer.spec.plan import Deployment, Plan, Pool
@@ -140,7 +141,7 @@ class PipelineQuestion(PipelineVocabulary):
         found: list[Binding] = []
         for row in rows if outcome.best is not None else ():
             limit = self.problem.constraints.model_dump()[row.rule]
-            value = None if outcome.best is None else self._needs(row.rule, outcome.best)[0]
+            value = None if outcome.best is None else self._needs(row.rule, outcome.best)
             unit = "of the usable memory" if row.rule == "memory_capacity" else "ms"
             found.append(Binding(constraint=row.rule, bound=limit, value=value, unit=unit, gain=row.gain))
         return tuple(found)
@@ -162,7 +163,11 @@ class PipelineQuestion(PipelineVocabulary):
         if outcome.best is None and not outcome.proven:
             raise Stopped
         if outcome.best is not None:
-            to, words = self._needs(rule, self._nearest(rule, bounds, outcome.best))
+            need = self._needs(rule, self._nearest(rule, bounds, outcome.best))
+            to = outward(need * (1 + _SLACK), 1)
+            if self.search.best(bounds | {rule: to}, tpot=True).best is None:
+                raise InternalMismatch(f"{rule} {to:g} was found to be enough and is not; no answer is given")
+            words = self._would_do(rule, to)
         unit = "ms" * ("ms" in rule)
         return Relaxation(constraint=rule, sentence=words, from_=bounds[rule], to=to, unit=unit)
 
@@ -170,7 +175,7 @@ class PipelineQuestion(PipelineVocabulary):
         """A split that needs less of a bound that is too tight, by halving; the least TPOT was asked for."""
         least = bounds[name] or 0.0
         for _ in range(_HALVINGS if name != "tpot_ms_max" else 0):
-            need = self._needs(name, found)[0]
+            need = self._needs(name, found)
             middle = (least + need) / 2
             outcome = self.search.best(bounds | {name: middle}, tpot=True)
             if outcome.best is not None:
@@ -181,12 +186,17 @@ class PipelineQuestion(PipelineVocabulary):
                 break
         return found
 
-    def _needs(self, name: str, best: Found) -> tuple[float, str]:
-        if name == "memory_capacity":
-            most = max(best.memory(s) / x.chip.hbm_usable for s, x in enumerate(best.costs.setups))
-            return most, f"{most:.4g} times the usable memory would do"
-        value = 1e3 * (best.tpot_s if name == "tpot_ms_max" else best.ttft_s)
-        return value, f"{name.removesuffix('_max')} at most {value:.4g} ms would do"
+    def _needs(self, rule: str, best: Found) -> float:
+        """What a split makes of a bound: a latency in ms, or the share of the usable memory."""
+        if rule == "memory_capacity":
+            shares = [best.memory(s) / x.chip.hbm_usable for s, x in enumerate(best.costs.setups)]
+            return float(max(shares))
+        return 1e3 * (best.tpot_s if rule == "tpot_ms_max" else best.ttft_s)
+
+    def _would_do(self, rule: str, to: float) -> str:
+        if rule == "memory_capacity":
+            return f"{to:g} times the usable memory would do"
+        return f"{rule.removesuffix('_max')} at most {to:g} ms would do"
 
     def adds(self, best: Best) -> dict[str, Any]:
         """The stages, and what equal numbers of layers on them would give."""

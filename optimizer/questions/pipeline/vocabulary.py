@@ -1,6 +1,6 @@
 """What a pipeline problem says of itself: metrics, bounds, free choices; a split priced again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -8,6 +8,7 @@ from optimizer import catalog
 from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError, nearest
 from optimizer.metrics import step_of
+from optimizer.questions.moves import Move
 from optimizer.questions.pipeline.answer import PipelineAnswer
 from optimizer.questions.pipeline.check import PipelineCheck
 from optimizer.questions.pipeline.problem import PipelineProblem
@@ -92,6 +93,11 @@ class PipelineVocabulary(Question):
         given = self.problem.constraints.model_dump()
         return {name: given[name] for name in BOUNDS if given[name] is not None}
 
+    def moves(self, rule: str, plan: Plan) -> Sequence[Move]:
+        """Values near a bound's own; no more memory than there is."""
+        moves = super().moves(rule, plan)
+        return [move for move in moves if rule != "memory_capacity" or move[1] <= 1]
+
     @cached_property
     def _domains(self) -> dict[str, tuple[Any, ...]]:
         found: dict[str, tuple[Any, ...]] = {
@@ -132,13 +138,10 @@ class PipelineVocabulary(Question):
 
     def checker(self, plan: Plan, batch: int, values: Mapping[str, Any] = {}) -> PipelineCheck:
         """The independent computation of a split, under some bounds at other values."""
-        problem = self.problem
-        if values:
-            problem = problem.changed(constraints=problem.constraints.changed(**values))
         chips = {s.name: s.chip for s in self.supplies if s.chip is not None}
         stages = tuple((chips[pool.chip], pool.tensor_parallel) for pool in plan.pools)
         counts = tuple(zip(*(pool.layers for pool in plan.pools), strict=True))
-        return PipelineCheck(self.model, problem, stages, counts, batch)
+        return PipelineCheck(self.model, self.problem, stages, counts, batch, {**self.rules(), **values})
 
     def metrics_of(self, check: PipelineCheck) -> dict[str, float]:
         """All metrics of a split that was priced again: its own, and what its chips cost."""

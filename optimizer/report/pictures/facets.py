@@ -7,7 +7,9 @@ from optimizer.report.numbers import count, short
 from optimizer.report.pictures.scene import Axis, Panel, Picture, Series
 from optimizer.report.pictures.style import looks
 from optimizer.report.pictures.write import save
+from optimizer.report.plans import names_of
 from optimizer.report.words import chip_title, measured_in, plain, scaled, title_of
+from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Sweep, SweepRow
 
 _COLUMNS = 3
@@ -95,14 +97,25 @@ def _text(name: str, value: Any) -> str:
     return plain(count(value) if _is_number(value) else str(value), 30)
 
 
+def _decided(plan: Plan) -> tuple[str, ...]:
+    """What the plan decides, in a line or two."""
+    if not plan.designed:
+        return tuple(
+            plain(f"{name}: {text}".replace("\n", ", "), 160) for name, text in names_of(plan).items()
+        )
+    a, pool = plan.dimensions, plan.pools[0]
+    return (
+        f"{a.n_layers} layers, model width {a.d_model}, feed-forward width {a.d_ff}",
+        plain(f"{chip_title(pool.chip)}, tensor parallel {pool.tensor_parallel}"),
+    )
+
+
 def _hover(found: Sweep, row: SweepRow) -> tuple[str, ...]:
     if row.plan is None:
         return ()
-    a, pool = row.plan.dimensions, row.plan.pools[0]
     aim = found.objective
     return (
         plain(", ".join(f"{title_of(name)} {_text(name, value)}" for name, value in row.at.items()), 160),
         f"{title_of(aim.metric)}: {short(row.plan.metrics[aim.metric])} {aim.unit}",
-        f"{a.n_layers} layers, model width {a.d_model}, feed-forward width {a.d_ff}",
-        plain(f"{chip_title(pool.chip)}, tensor parallel {pool.tensor_parallel}"),
+        *_decided(row.plan),
     )

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from optimizer.questions.architecture.answer import ArchitectureAnswer
 from optimizer.report.pictures.scene import Axis, Cells, Panel, Picture, Scale, Series
 from optimizer.report.pictures.write import save
+from optimizer.report.plans import value_at
 from optimizer.report.words import chip_title, measured_in, plain, scaled, title_of
-from optimizer.spec.plan import Plan
+from optimizer.spec.answer import Answer
 
 
-def draw(result: ArchitectureAnswer, names: tuple[str, str], plot: str) -> None:
+def draw(result: Answer, names: tuple[str, str], plot: str) -> None:
     """Write the picture of plans that are distinct in two dimensions."""
     save(picture(result, names), plot)
 
 
-def picture(result: ArchitectureAnswer, names: tuple[str, str]) -> Picture:
+def picture(result: Answer, names: tuple[str, str]) -> Picture:
     """A cell for each pair that has a plan, and a star on the optimum; cells without a plan stay empty."""
     aim = result.objective
     factor, unit = scaled(aim.name, aim.unit or "")
@@ -44,14 +44,6 @@ def picture(result: ArchitectureAnswer, names: tuple[str, str]) -> Picture:
         height=max(650, 200 + 26 * len(ys)),
         scale=Scale(measured_in(aim.name, unit), low, high, reverse=aim.sense == "min"),
     )
-
-
-def value_at(plan: Plan, name: str) -> Any:
-    """The value of a dimension of the architecture, or of its one pool."""
-    pool = plan.pools[0]
-    if name == "hardware":
-        return pool.chip
-    return getattr(plan.dimensions, name) if hasattr(plan.architecture, name) else getattr(pool, name)
 
 
 def _text(name: str, value: Any) -> str:

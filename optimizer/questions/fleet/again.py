@@ -1,0 +1,140 @@
+"""A fleet priced again from its pools: each at the rows of the price tables that it says it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Self
+
+import numpy as np
+
+from optimizer.columns.replicas import Replicas
+from optimizer.questions.fleet.check import FleetCheck
+from optimizer.questions.fleet.columns import FleetColumns, Item
+from optimizer.questions.fleet.problem import FleetProblem
+from optimizer.questions.replica_choices import CHOICES
+from optimizer.spec.plan import Part, Plan, Pool
+
+TOTALS = ("chips", "usd_per_hour", "power_w")
+_SETUP = ("chip", *(column for name, column in CHOICES.items() if name not in ("hardware", "mode")))
+_NOISE = Fraction(1, 10**9)
+_LIMIT_NOISE = 1e-9
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Again:
+    """A plan on columns of its own: an item for each pool, with the one setup that it runs."""
+
+    check: FleetCheck
+    pools: tuple[Pool, ...]
+
+    @classmethod
+    def of(
+        cls, problem: FleetProblem, columns: FleetColumns, plan: Plan, changed: Mapping[str, Any]
+    ) -> Self | None:
+        """The plan with choices changed in each pool; None where a pool has no such configuration."""
+        items: list[Item] = []
+        shares: dict[Triple, Fraction] = {}
+        for j, pool in enumerate(plan.pools):
+            wanted = {CHOICES[name]: value for name, value in changed.items()}
+            service = columns.names.index(pool.service)
+            item = _item(columns, service, pool, _buckets_of(problem, service, pool), wanted)
+            if item is None:
+                return None
+            items.append(item)
+            for b, part in _buckets_of(problem, service, pool).items():
+                shares[j, 0, b] = Fraction(part.requests_per_s) / Fraction(columns.demands[service][b])
+        own = replace(columns, items=tuple(items), used=())
+        replicas = {(j, 0): pool.replicas for j, pool in enumerate(plan.pools)}
+        shares = _whole(own, shares, everything=problem.maximize is None)
+        return cls(FleetCheck(own, replicas, shares), plan.pools)
+
+    def late(self, rules: Mapping[str, Any]) -> tuple[str, ...]:
+        """Bounds on the requests of services that a pool does not keep."""
+        columns, usable = self.check.columns, {s.name: s.usable_gib for s in self.check.columns.supplies}
+        found: dict[str, None] = {}
+        for j, item in enumerate(columns.items):
+            name = columns.names[item.service]
+            for b in (key[2] for key in self.check.shares if key[0] == j):
+                row = columns.tables[item.service][b].row(int(item.rows[b, 0]))
+                room = usable[row["chip"]]
+                figures = {
+                    "ttft_ms_max": row["ttft_ms"] if item.phase != "decode" else 0.0,
+                    "tpot_ms_max": row["tpot_ms"] if item.phase != "prefill" else 0.0,
+                    "memory_capacity": row["memory_gib"] / room if room else 0.0,
+                }
+                for bound, value in figures.items():
+                    limit = rules.get(f"{name}.{bound}")
+                    if limit is not None and value > float(limit) * (1 + _LIMIT_NOISE):
+                        found[f"{name}.{bound}"] = None
+        return tuple(found)
+
+
+def totals_of(check: FleetCheck) -> dict[str, float]:
+    """Totals of a fleet; those that a chip in use has no figure for are left out."""
+    totals = {name: check.total(name) for name in TOTALS}
+    asked = sum(map(sum, check.columns.demands))
+    served = {"requests_per_s": check.requests_per_s(), "requests_per_s_asked": asked}
+    return {name: value for name, value in totals.items() if value is not None} | served
+
+
+def _buckets_of(problem: FleetProblem, service: int, pool: Pool) -> dict[int, Part]:
+    """The bucket of each part: parts come in the order of the buckets, and several may be of one size."""
+    left = list(enumerate(problem.services[service].traffic))
+    found: dict[int, Part] = {}
+    for part in pool.parts:
+        size = (part.input_tokens, part.output_tokens)
+        at = next(i for i, (_, x) in enumerate(left) if (x.input_tokens, x.output_tokens) == size)
+        found[left[at][0]] = part
+        left = left[at + 1 :]
+    return found
+
+
+def _item(
+    columns: FleetColumns, service: int, pool: Pool, parts: Mapping[int, Part], changed: Mapping[str, Any]
+) -> Item | None:
+    """The setup of a pool at the batch of each of its parts; None where a table has no such row."""
+    rates, rows, shown = [], [], None
+    for b, table in enumerate(columns.tables[service]):
+        part = parts.get(b)
+        row = None if part is None else _row(table, pool, part, changed)
+        if part is not None and row is None:
+            return None
+        rates.append(0.0 if row is None else float(columns.rates[service][b][row]))
+        rows.append(-1 if row is None else row)
+        shown = shown if row is None else table.row(row)
+    if shown is None:
+        return None
+    own = np.array(rates)[:, None], np.array(rows)[:, None]
+    return Item(service, pool.phase, Replicas.of([shown]), *own)
+
+
+def _row(table: Replicas, pool: Pool, part: Part, changed: Mapping[str, Any]) -> int | None:
+    """The row of a table that a pool runs for one size of request."""
+    wanted = {"mode": pool.phase, "batch": part.batch} | {name: getattr(pool, name) for name in _SETUP}
+    wanted |= dict(changed) if changed else {"domains": pool.domains}
+    same = np.all([getattr(table, name) == value for name, value in wanted.items()], axis=0)
+    found = np.flatnonzero(same)
+    return int(found[0]) if len(found) else None
+
+
+def _whole(
+    columns: FleetColumns, shares: Mapping[Triple, Fraction], everything: bool
+) -> dict[Triple, Fraction]:
+    """Shares read from decimals that add up to about one in a phase do so exactly.
+
+    Where everything must be served they do whatever the traffic is: replicas split it as they did.
+    """
+    sums: dict[tuple[int, str, int], Fraction] = {}
+    for (j, _, b), share in shares.items():
+        item = columns.items[j]
+        for side in ("prefill", "decode"):
+            if item.phase in ("aggregated", side):
+                at = (item.service, side, b)
+                sums[at] = sums.get(at, Fraction(0)) + share
+    found = {}
+    for (j, k, b), share in shares.items():
+        item = columns.items[j]
+        total = sums[item.service, "decode" if item.phase == "decode" else "prefill", b]
+        found[j, k, b] = share / total if everything or abs(total - 1) <= _NOISE else share
+    return found
