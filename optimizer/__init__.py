@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optimizer.questions.problems import read as read_problem
     from optimizer.spec.answer import Answer
     from optimizer.spec.answer import Answer as Result
+    from optimizer.studies.compare import compare
     from optimizer.studies.enumerate import enumerate_plans
     from optimizer.studies.explain import explain
     from optimizer.studies.frontier import frontier
@@ -34,6 +35,7 @@ _WHERE = {
     "solve": ("optimizer.studies.solve", "solve"),
     "estimate": ("optimizer.anatomy.estimate", "estimate"),
     "Setup": ("optimizer.anatomy.estimate", "Setup"),
+    "compare": ("optimizer.studies.compare", "compare"),
     "enumerate_plans": ("optimizer.studies.enumerate", "enumerate_plans"),
     "frontier": ("optimizer.studies.frontier", "frontier"),
     "perturb": ("optimizer.studies.perturb", "perturb"),
@@ -60,6 +62,7 @@ __all__ = [
     "Setup",
     "Variation",
     "__version__",
+    "compare",
     "enumerate_plans",
     "estimate",
     "explain",

@@ -14,6 +14,7 @@ from optimizer.questions.architecture.problem import Problem
 
 PUBLIC = {
     "Answer",
+    "compare",
     "load_problem",
     "read_problem",
     "solve",

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from optimizer.commands._arguments import share, whole
-from optimizer.commands._many import check_plot, plot_argument
+from optimizer.commands._many import check_plot, journal_path, many_arguments, plot_argument, study_context
 from optimizer.commands._study import engine_arguments, run_study, study_arguments
 from optimizer.errors import InputError
 
@@ -23,8 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", type=whole, metavar="K", help="the K best plans (10)")
     parser.add_argument("--within", type=share, metavar="X%", help="every plan within X%% of the optimum")
     parser.add_argument(
-        "--distinct", metavar="A,B", default="", help="only the best plan of each d_model, n_layers, ..."
+        "--distinct",
+        metavar="A,B",
+        default="",
+        help="only the best plan of each combination of choices: d_model, mode, hardware, ...",
     )
+    many_arguments(parser)
     plot_argument(parser)
 
 
@@ -38,7 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--plot: a heat map needs two dimensions, such as --distinct d_model,n_layers")
 
     def study(problem: "Problem", options: "Options") -> "Answer":
-        result = enumerate_plans(problem, arguments.top, arguments.within, options, distinct)
+        with study_context(arguments) as executor:
+            asked = (arguments.top, arguments.within, options, distinct)
+            result = enumerate_plans(problem, *asked, executor, journal_path(arguments))
         if arguments.plot and result.plans:
             from optimizer.report.pictures import heatmap
 

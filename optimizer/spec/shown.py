@@ -1,5 +1,6 @@
 """How answers show themselves in Python: one line at a prompt, a table in a notebook, a frame on request."""
 
+from collections.abc import Iterable
 from html import escape
 from importlib import import_module
 from typing import Any
@@ -77,7 +78,21 @@ def decided_by(plan: Any) -> dict[str, Any]:
         f"{pool.service} {pool.replicas} {pool.phase} on {pool.chip} tp{pool.tensor_parallel}".strip()
         for pool in plan.pools
     ]
-    return {**({} if plan.batch is None else {"batch": plan.batch}), "pools": ", ".join(pools)}
+    chosen = {name: _joined(getattr(pool, name) for pool in plan.pools) for name in ("chip", *_SPLIT)}
+    batch = {} if plan.batch is None else {"batch": plan.batch}
+    return chosen | batch | {"pools": ", ".join(pools)}
+
+
+_SPLIT = (
+    *("phase", "tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel"),
+    *("weight_dtype", "kv_dtype"),
+)
+
+
+def _joined(values: Iterable[Any]) -> Any:
+    """One value, or all that there are."""
+    distinct = sorted(set(values))
+    return distinct[0] if len(distinct) == 1 else " and ".join(map(str, distinct))
 
 
 def plan_row(plan: Any) -> dict[str, Any]:
