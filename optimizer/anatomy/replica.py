@@ -2,6 +2,7 @@
 
 from optimizer.cost.frame import Frame
 from optimizer.spec.plan import Deployment, Pool
+from optimizer.spec.split import Formats, Split
 
 
 def deployment(frame: Frame) -> Deployment:
@@ -10,13 +11,9 @@ def deployment(frame: Frame) -> Deployment:
         phase="aggregated",
         chip=frame.chip.name,
         replicas=1,
-        tensor_parallel=frame.tensor_parallel,
-        pipeline_parallel=frame.pipeline_parallel,
-        data_parallel=frame.data_parallel,
-        expert_parallel=frame.expert_parallel,
+        **Split.of(frame).said(),
         batch=frame.batch,
-        weight_dtype=frame.weight_dtype,
-        kv_dtype=frame.kv_dtype,
+        **Formats.of(frame).said(),
         chips=frame.n_chips,
     )
     return Deployment(pools=(pool,))

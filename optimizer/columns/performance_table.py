@@ -8,7 +8,7 @@ Lines that begin with `#` are comments. Columns (aliases in brackets), others ar
     requests_per_s     steady rate of one replica; of a decode replica: requests completed
     ttft_ms            needed for aggregated and prefill rows
     tpot_ms            needed for aggregated and decode rows
-    tensor_parallel (tp), pipeline_parallel (pp), expert_parallel (ep), data_parallel (dp)   default 1
+    degrees of parallelism (tensor_parallel, or tp; ...: `spec.split`)                       default 1
     batch, weight_dtype, kv_dtype, memory_gib (memory_gb, in 1e9 bytes), row_id              optional
     expert_chip, expert_chips, expert_memory_gib, microbatches     decode rows: experts on other chips
     domains            chips of the replica in each scale-up domain as it was measured: 8, 4+2, 2x4; if not
@@ -18,7 +18,7 @@ Lines that begin with `#` are comments. Columns (aliases in brackets), others ar
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from optimizer import catalog
 from optimizer.columns.replicas import MODES, Replicas
@@ -26,23 +26,18 @@ from optimizer.cost.placement import read, written
 from optimizer.errors import InputError, nearest
 from optimizer.spec.cells import Cells, cells_of, number, parse_cells, read_cells, whole
 from optimizer.spec.documents import CATALOGUE, Documents
-from optimizer.spec.dtypes import KvDtype, WeightDtype
+from optimizer.spec.split import DEGREES, FORMATS
 from optimizer.spec.values import MOST_REQUESTS_PER_S
 
 _ALIASES = {
     "gpus_per_replica": "chips",
-    "tp": "tensor_parallel",
-    "pp": "pipeline_parallel",
-    "ep": "expert_parallel",
-    "dp": "data_parallel",
+    **{degree.short: name for name, degree in DEGREES.items()},
     "row_id": "label",
 }
 _MODE = {"agg": "aggregated"} | {mode: mode for mode in MODES}
 _DTYPE = {"bfloat16": "bf16", "float16": "bf16", "fp16": "bf16"}
 _REQUIRED = ("mode", "chip", "chips", "requests_per_s", "ttft_ms", "tpot_ms")
-_DEGREES = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel")
-_FORMATS: dict[str, tuple[str, ...]] = {"weight_dtype": get_args(WeightDtype), "kv_dtype": get_args(KvDtype)}
-_KNOWN = (*_REQUIRED, *_DEGREES, *_FORMATS, "batch", "memory_gib", "memory_gb", "label", "expert_chip")
+_KNOWN = (*_REQUIRED, *DEGREES, *FORMATS, "batch", "memory_gib", "memory_gb", "label", "expert_chip")
 _GIB_PER_GB = 1e9 / 2**30
 _LONGEST = 100
 
@@ -155,9 +150,9 @@ def _row(cell: _Cell) -> dict[str, Any]:
         "batch": cell.whole("batch", 1),
         "label": cell.raw.get("label") or f"line {cell.line}",
     }
-    row |= {name: cell.whole(name, 1) for name in _DEGREES}
-    for name, known in _FORMATS.items():
-        row[name] = cell.number_format(name, known)
+    row |= {name: cell.whole(name, 1) for name in DEGREES}
+    for name, own in FORMATS.items():
+        row[name] = cell.number_format(name, own.options)
     row |= _apart(cell, mode)
     if row["chips"] < 1:
         raise cell.wrong("chips", "a whole number from 1")

@@ -153,8 +153,7 @@ def n_setups(supplies: Sequence[Supply], space: ReplicaSpace) -> int:
 
 
 def _choices(space: ReplicaSpace) -> tuple[Sequence[Any], ...]:
-    degrees = (space.tensor_parallel, space.pipeline_parallel, space.expert_parallel, space.data_parallel)
-    return (*degrees, space.weight_dtype, space.kv_dtype)
+    return (*vars(space.split).values(), *space.formats.said().values())
 
 
 def unrunnable(architecture: Architecture, setup: Setup) -> str:

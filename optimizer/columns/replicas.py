@@ -6,48 +6,47 @@ then linear in the number of replicas of each row.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optimizer.cost.placement import read, written
+from optimizer.spec.split import DEGREES, FORMATS
 
 MODES = ("aggregated", "prefill", "decode")
-FORMATS: dict[str, Any] = {
-    "mode": str,
-    "chip": str,
-    "tensor_parallel": np.int64,
-    "pipeline_parallel": np.int64,
-    "expert_parallel": np.int64,
-    "data_parallel": np.int64,
-    "batch": np.int64,
-    "weight_dtype": str,
-    "kv_dtype": str,
-    "chips": np.int64,
-    "requests_per_s": np.float64,
-    "ttft_ms": np.float64,
-    "tpot_ms": np.float64,
-    "memory_gib": np.float64,
-    "label": str,
-    "expert_chip": str,
-    "expert_chips": np.int64,
-    "expert_memory_gib": np.float64,
-    "microbatches": np.int64,
-    "second_tier_gib": np.float64,
-    "domains": str,
-}
-_ELSE: dict[str, Any] = {
-    "expert_chip": "",
-    "expert_chips": 0,
-    "expert_memory_gib": 0.0,
-    "microbatches": 1,
-    "second_tier_gib": 0.0,
-}
-"""What a row has that does not say."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Column:
+    """What a column holds: its type, and what a row has that does not say; None if each must."""
+
+    kind: Any
+    default: Any = None
+
+
+COLUMNS: dict[str, Column] = {
+    "mode": Column(str),
+    "chip": Column(str),
+    **{name: Column(np.int64) for name in DEGREES},
+    "batch": Column(np.int64),
+    **{name: Column(str) for name in FORMATS},
+    "chips": Column(np.int64),
+    "requests_per_s": Column(np.float64),
+    "ttft_ms": Column(np.float64),
+    "tpot_ms": Column(np.float64),
+    "memory_gib": Column(np.float64),
+    "label": Column(str),
+    "expert_chip": Column(str, ""),
+    "expert_chips": Column(np.int64, 0),
+    "expert_memory_gib": Column(np.float64, 0.0),
+    "microbatches": Column(np.int64, 1),
+    "second_tier_gib": Column(np.float64, 0.0),
+    "domains": Column(str),
+}
+_ELSE = {name: column.default for name, column in COLUMNS.items() if column.default is not None}
+
+
 class Replicas:
     """Columns of equal length; 0 where a figure has no meaning (TPOT of a prefill replica).
 
@@ -58,27 +57,17 @@ class Replicas:
     same kind, and each of which stands alone. `second_tier_gib` waits in slower memory.
     """
 
-    mode: Any
-    chip: Any
-    tensor_parallel: Any
-    pipeline_parallel: Any
-    expert_parallel: Any
-    data_parallel: Any
-    batch: Any
-    weight_dtype: Any
-    kv_dtype: Any
-    chips: Any
-    requests_per_s: Any
-    ttft_ms: Any
-    tpot_ms: Any
-    memory_gib: Any
-    label: Any
-    expert_chip: Any
-    expert_chips: Any
-    expert_memory_gib: Any
-    microbatches: Any
-    second_tier_gib: Any
-    domains: Any
+    if TYPE_CHECKING:
+
+        def __getattr__(self, column: str) -> Any: ...
+
+    def __init__(self, **columns: Any) -> None:
+        if columns.keys() != COLUMNS.keys():
+            raise TypeError(f"columns that are missing or unknown: {sorted(columns.keys() ^ COLUMNS.keys())}")
+        vars(self).update({name: columns[name] for name in COLUMNS})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name}: a table does not change; make another")
 
     def __len__(self) -> int:
         return len(self.mode)
@@ -89,23 +78,23 @@ class Replicas:
 
     def take(self, rows: Any) -> "Replicas":
         """The rows of a mask or of indices."""
-        return Replicas(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return Replicas(**{name: values[rows] for name, values in vars(self).items()})
 
     def row(self, index: int) -> dict[str, Any]:
         """One row as plain Python values."""
-        return {f.name: np.asarray(getattr(self, f.name))[index].item() for f in fields(self)}
+        return {name: np.asarray(values)[index].item() for name, values in vars(self).items()}
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Replicas":
         """A table from rows of plain values."""
         whole = [_ELSE | {"domains": _groups(row)} | dict(row) for row in rows]
-        return cls(**{name: _column([row[name] for row in whole], kind) for name, kind in FORMATS.items()})
+        return cls(**{name: _column([row[name] for row in whole], c.kind) for name, c in COLUMNS.items()})
 
     @classmethod
     def filled(cls, length: int, **columns: Any) -> "Replicas":
         """A table of so many rows from columns, or from single values that all rows have."""
         full = _ELSE | {"domains": _groups(columns)} | columns
-        return cls(**{name: np.broadcast_to(full[name], length) for name in FORMATS})
+        return cls(**{name: np.broadcast_to(full[name], length) for name in COLUMNS})
 
     def blocks(self, index: int) -> tuple[tuple[int, int], ...]:
         """(chips, how many) of the blocks of one row's replica, experts that lie apart not among them."""
@@ -123,7 +112,7 @@ class Replicas:
     @classmethod
     def together(cls, tables: Sequence["Replicas"]) -> "Replicas":
         """Tables one below the other."""
-        return cls(**{name: np.concatenate([getattr(t, name) for t in tables]) for name in FORMATS})
+        return cls(**{name: np.concatenate([getattr(t, name) for t in tables]) for name in COLUMNS})
 
 
 def _groups(row: Mapping[str, Any]) -> str:

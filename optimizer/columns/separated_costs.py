@@ -41,7 +41,7 @@ def separated_columns(
             f"deployment.mode: separated needs a mixture of experts, and {architecture.name} has no experts; "
             "use aggregated or disaggregated"
         )
-    if 1 not in space.pipeline_parallel:
+    if 1 not in space.split.pipeline_parallel:
         raise InputError("deployment.pipeline_parallel: mode separated has no pipeline; allow 1")
     if False not in space.second_tier:
         raise InputError("deployment.second_tier: mode separated uses fast memory alone; allow false")
@@ -55,7 +55,7 @@ def separated_columns(
         if why:
             dropped[why] += 1
             continue
-        for supply, ranks in product(supplies, space.expert_parallel):
+        for supply, ranks in product(supplies, space.split.expert_parallel):
             if watch.over:
                 dropped[UNPRICED] += 1
                 break
@@ -86,7 +86,7 @@ def n_sides(supplies: Sequence[Supply], space: ReplicaSpace) -> int:
 
 
 def _choices(space: ReplicaSpace) -> tuple[Sequence[Any], ...]:
-    return space.tensor_parallel, space.data_parallel, space.weight_dtype, space.kv_dtype
+    return (space.split.tensor_parallel, space.split.data_parallel, *space.formats.said().values())
 
 
 def _attention_sides(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Setup]:

@@ -7,17 +7,9 @@ import numpy as np
 
 from optimizer.columns.replicas import Replicas
 from optimizer.spec.plan import Pool
+from optimizer.spec.split import DEGREES, FORMATS
 
-CHOICES = {
-    "hardware": "chip",
-    "mode": "mode",
-    "tensor_parallel": "tensor_parallel",
-    "pipeline_parallel": "pipeline_parallel",
-    "expert_parallel": "expert_parallel",
-    "data_parallel": "data_parallel",
-    "weight_dtype": "weight_dtype",
-    "kv_dtype": "kv_dtype",
-}
+CHOICES = {"hardware": "chip", "mode": "mode"} | {name: name for name in (*DEGREES, *FORMATS)}
 """Free choices, and the column that each is of every replica."""
 _MODE = {"aggregated": "aggregated", "prefill": "disaggregated", "decode": "disaggregated"}
 _PART = "="

@@ -55,8 +55,8 @@ def _plan(result: ArchitectureAnswer, plan: Plan) -> Text:
     tiles = f"; {result.tile_efficiency:.1%} of each tile useful" if result.tile_efficiency else ""
     return Text(
         f"{count(a.n_params)} parameters: {_shape(a)}{tiles}\n"
-        f"on {pool.chips} {pool.chip} chip{plural}, tensor_parallel {pool.tensor_parallel},"
-        f" batch {pool.batch}, {pool.weight_dtype} weights, {pool.kv_dtype} cache"
+        f"on {pool.chips} {pool.chip} chip{plural}, tensor_parallel {pool.split.tensor_parallel},"
+        f" batch {pool.batch}, {pool.formats.weight_dtype} weights, {pool.formats.kv_dtype} cache"
     )
 
 

@@ -22,8 +22,7 @@ from optimizer.report.parts import (
 )
 from optimizer.spec.answer import Witnesses
 from optimizer.spec.plan import Pool
-
-_SHORT = {"tensor": "tp", "pipeline": "pp", "expert": "ep", "data": "dp"}
+from optimizer.spec.split import DEGREES
 
 
 def report(result: DeploymentAnswer, verbose: bool = False) -> Group:
@@ -58,7 +57,7 @@ def _pools(result: DeploymentAnswer, pools: tuple[Pool, ...]) -> Group:
             str(pool.replicas),
             split(pool),
             str(pool.batch),
-            f"{pool.weight_dtype}/{pool.kv_dtype}",
+            formats(pool),
             memory,
             *(("-" if value is None else short(value)) for value in (pool.ttft_ms, pool.tpot_ms)),
             f"{pool.utilisation:.0%}",
@@ -79,7 +78,15 @@ def _second_row(table: Any, pool: Pool) -> None:
     if pool.expert_chip:
         held = "-" if pool.expert_memory_gib is None else f"{pool.expert_memory_gib:.0f}"
         parts = f"1/{pool.microbatches}" if pool.microbatches > 1 else ""
-        row = ("  experts", _short_name(pool.expert_chip), "", f"ep{pool.expert_parallel}", parts, "", held)
+        row = (
+            "  experts",
+            _short_name(pool.expert_chip),
+            "",
+            f"ep{pool.split.expert_parallel}",
+            parts,
+            "",
+            held,
+        )
         table.add_row(*row, "", "", "")
     if pool.second_tier_gib:
         table.add_row("  slow tier", "", "", "", "", "", f"{pool.second_tier_gib:.0f}", "", "", "")
@@ -89,15 +96,20 @@ def _short_name(chip: str) -> str:
     return chip.partition("-")[2] or chip
 
 
-def split(pool: Any) -> str:
+def split(pool: Pool) -> str:
     """Parallel degrees above one, in short, not of experts that lie apart; domains if they are several."""
-    degrees = {short_name: getattr(pool, f"{name}_parallel") for name, short_name in _SHORT.items()}
-    if getattr(pool, "expert_chip", None):
-        degrees.pop("ep")
-    parts = [f"{name}{n}" for name, n in degrees.items() if n > 1]
-    lies = getattr(pool, "domains", "")
+    degrees = vars(pool.split)
+    if pool.expert_chip:
+        degrees = {name: n for name, n in degrees.items() if name != "expert_parallel"}
+    parts = [f"{DEGREES[name].short}{n}" for name, n in degrees.items() if n > 1]
+    lies = pool.domains
     parts += [f"in {lies}"] if not lies.isdigit() and len(parts) > 1 else []
     return " ".join(parts) or "-"
+
+
+def formats(pool: Pool) -> str:
+    """Number formats in short: weights, then cache."""
+    return "/".join(map(str, pool.formats.said().values()))
 
 
 def _totals(result: DeploymentAnswer) -> Group:

@@ -9,7 +9,6 @@ from optimizer.report.numbers import short, value_of
 from optimizer.report.parts import assumptions_part, blank_between, operators_part
 from optimizer.spec.estimate import Estimate
 
-_DEGREES = ("tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel")
 _SERVED = {
     "ttft_ms": "ms",
     "tpot_ms": "ms",
@@ -22,13 +21,13 @@ def report(estimate: Estimate, verbose: bool = False) -> Group:
     """One model on one replica: metrics, memory by part, operators."""
     pool = estimate.deployment.pools[0]
     plural = "s" if pool.chips > 1 else ""
-    degrees = [f"{name} {getattr(pool, name)}" for name in _DEGREES if getattr(pool, name) > 1]
+    degrees = [f"{name} {value}" for name, value in vars(pool.split).items() if value > 1]
     split = ", ".join(degrees or ["one rank"])
     head = Text()
     head.append(f"{estimate.model}\n", style="bold")
     head.append(
         f"on {pool.chips} {pool.chip} chip{plural}, {split},"
-        f" batch {pool.batch}, {pool.weight_dtype} weights, {pool.kv_dtype} cache"
+        f" batch {pool.batch}, {pool.formats.weight_dtype} weights, {pool.formats.kv_dtype} cache"
     )
     parts: list[RenderableType] = [head]
     if estimate.breaks:

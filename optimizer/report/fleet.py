@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.questions.fleet.answer import FleetAnswer
-from optimizer.report.deployment import proof, split
+from optimizer.report.deployment import formats, proof, split
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, short
 from optimizer.report.parts import (
@@ -50,7 +50,7 @@ def _pools(result: FleetAnswer, pools: tuple[Pool, ...], verbose: bool) -> Group
             pool.chip.partition("-")[2] or pool.chip,
             str(pool.replicas),
             split(pool),
-            f"{pool.weight_dtype}/{pool.kv_dtype}",
+            formats(pool),
             short(sum(part.requests_per_s for part in pool.parts)),
             f"{pool.utilisation:.0%}",
         )

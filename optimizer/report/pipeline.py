@@ -43,7 +43,7 @@ def _stages(result: PipelineAnswer) -> Group:
         table.add_row(
             str(s),
             stage.chip,
-            str(stage.tensor_parallel),
+            str(stage.split.tensor_parallel),
             " + ".join(map(str, stage.layers)),
             short(stage.ms or 0.0),
             f"{stage.utilisation:.0%}",

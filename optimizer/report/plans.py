@@ -67,7 +67,7 @@ def _stages(plan: Plan) -> str:
     """The stages of a pipeline, equal neighbours together."""
     words = [
         (
-            f"{pool.chip.partition('-')[2] or pool.chip} tp{pool.tensor_parallel}",
+            f"{pool.chip.partition('-')[2] or pool.chip} tp{pool.split.tensor_parallel}",
             "+".join(map(str, pool.layers)),
         )
         for pool in plan.pools
@@ -89,6 +89,6 @@ def value_at(plan: Plan, name: str) -> Any:
     group = int(name.partition(".")[2]) if name.startswith("stages.") else None
     if group is not None:
         own = [pool for pool in plan.pools if pool.group == group]
-        return f"{len(own)} x tp{own[0].tensor_parallel}" if own else "idle"
+        return f"{len(own)} x tp{own[0].split.tensor_parallel}" if own else "idle"
     values = sorted({getattr(pool, field) for pool in plan.pools})
     return values[0] if len(values) == 1 else " and ".join(map(str, values))

@@ -1,6 +1,7 @@
 """What people call a metric, a dimension, a rule, a constant or a chip, for pictures: no names of fields."""
 
 from optimizer.plugins import plugins
+from optimizer.spec.split import FORMATS
 
 _NAMES = {
     "batch": "Batch",
@@ -8,31 +9,26 @@ _NAMES = {
     "d_ff": "Feed-forward width",
     "d_head": "Head width",
     "d_model": "Model width",
-    "data_parallel": "Data parallel",
     "domain": "Scale-up domain",
     "draft_tokens": "Drafted tokens",
-    "expert_parallel": "Expert parallel",
     "hardware": "Chip",
     "hbm_bandwidth": "Memory bandwidth",
     "hbm_capacity": "Memory capacity",
     "hbm_usable": "Usable memory",
     "input_tokens": "Prompt tokens",
-    "kv_dtype": "Cache format",
     "n_experts": "Experts",
     "n_heads": "Query heads",
     "n_kv_heads": "Key-value heads",
     "n_layers": "Layers",
     "nodes": "Nodes",
     "output_tokens": "Output tokens",
-    "pipeline_parallel": "Pipeline parallel",
     "requests_per_s": "Traffic",
-    "tensor_parallel": "Tensor parallel",
     "training_tokens": "Training tokens",
     "usd_per_chip_hour": "Price of a chip hour",
     "utilisation": "Share of capacity in use",
     "vocab_size": "Vocabulary",
-    "weight_dtype": "Weight format",
     "window": "Attention window",
+    **{name: own.title for name, own in FORMATS.items()},
 }
 _BOUNDS = {"_increase_max": "{} above the baseline", "_max": "{}, at most", "_min": "{}, at least"}
 _VENDORS = ("amd", "aws", "google", "huawei", "intel", "nvidia", "tenstorrent")

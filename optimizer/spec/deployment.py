@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StrictBool
 
 from optimizer.spec.base import Strict
-from optimizer.spec.domains import Domain, HostMs, Positive, choices
-from optimizer.spec.dtypes import KvDtype, WeightDtype
+from optimizer.spec.domains import DEGREE_DOMAINS, FORMAT_CHOICES, Domain, HostMs, Positive, choices
 from optimizer.spec.engine import EngineName
+from optimizer.spec.flat import HasFormats, HasSplit, flat
 from optimizer.spec.quantity import Tokens, Tokens0, time_in
 from optimizer.spec.values import RequestsPerS
 
@@ -48,22 +48,18 @@ Offers = Annotated[
 ]
 
 
-class ReplicaSpace(Strict):
-    """How a replica may be set up, and how pools are planned. Lists are choices."""
+@flat(FORMAT_CHOICES, after="prefill_batch")
+@flat(DEGREE_DOMAINS, after="mix")
+class ReplicaSpace(Strict, HasSplit, HasFormats):
+    """How a replica may be set up, and how pools are planned. Lists are choices, degrees and formats too."""
 
     mode: choices(Mode) = ("aggregated",)  # type: ignore[valid-type]
     mix: Literal["any", "same"] = "any"
     """'same': one setup for all replicas of a phase; 'any': replicas may differ."""
-    tensor_parallel: Domain = (1, 2, 4, 8)
-    pipeline_parallel: Domain = (1,)
-    expert_parallel: Domain = (1,)
-    data_parallel: Domain = (1,)
     batch: Domain | None = None
     """Sequences decoded together; without it every size engines are run at, up to what fits."""
     prefill_batch: Domain = (1,)
     """Prompts prefilled together on a prefill replica."""
-    weight_dtype: choices(WeightDtype) = ("bf16",)  # type: ignore[valid-type]
-    kv_dtype: choices(KvDtype) = ("bf16",)  # type: ignore[valid-type]
     second_tier: choices(StrictBool) = (False,)  # type: ignore[valid-type]
     """Whether weights and cache that a chip cannot hold wait in its second tier of memory."""
     microbatches: Domain = (2, 3, 4)

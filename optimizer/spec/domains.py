@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.quantity import spelling, time_in
+from optimizer.spec.split import DEGREES, FORMAT, FORMATS
 
 
 def _plain(value: Any) -> Any:
@@ -76,3 +77,9 @@ def choices(options: Any) -> Any:
         BeforeValidator(_as_tuple, json_schema_input_type=options | list[options]),
         Field(min_length=1),
     ]
+
+
+DEGREE_DOMAINS: dict[str, Any] = {name: (Domain, degree.domain) for name, degree in DEGREES.items()}
+"""Every degree of parallelism as a free choice, with what it may be where nothing is said."""
+FORMAT_CHOICES: dict[str, Any] = {name: (choices(own.kind), (FORMAT,)) for name, own in FORMATS.items()}
+"""Every number format as a free choice."""

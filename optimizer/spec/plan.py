@@ -3,6 +3,8 @@
 from typing import Literal
 
 from optimizer.spec.base import Said, Strict
+from optimizer.spec.flat import HasFormats, HasSplit, flat
+from optimizer.spec.split import DEGREES, FORMATS
 from optimizer.spec.training import TrainingSetup
 
 
@@ -32,7 +34,9 @@ class Part(Strict):
     tpot_ms: float | None
 
 
-class Pool(Said):
+@flat(dict.fromkeys(FORMATS, (str, "")), after="batch")
+@flat(dict.fromkeys(DEGREES, (int, 1)), after="replicas")
+class Pool(Said, HasSplit, HasFormats):
     """Equal replicas: of a plan, of a service of a fleet, or one stage of a pipeline.
 
     It shows the figures that its kind of plan has; those that its phase has not, or nobody stated, are null.
@@ -44,13 +48,7 @@ class Pool(Said):
     phase: Literal["aggregated", "prefill", "decode"] = "aggregated"
     chip: str
     replicas: int = 1
-    tensor_parallel: int = 1
-    pipeline_parallel: int = 1
-    expert_parallel: int = 1
-    data_parallel: int = 1
     batch: int = 1
-    weight_dtype: str = ""
-    kv_dtype: str = ""
     layers: tuple[int, ...] = ()
     """Of a stage: layers of each kind, in the order of the model's groups."""
     ms: float | None = None

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from optimizer.spec.base import Strict
+from optimizer.spec.split import DEGREES, FORMATS
 
 _ROWS_SHOWN = 50
 
@@ -62,7 +63,7 @@ class Solved(Shown):
         return [{"metric": name, "value": value} for name, value in told.metrics.items()]
 
 
-_POOL = ("chip", "tensor_parallel", "batch", "weight_dtype", "kv_dtype", "chips")
+_POOL = ("chip", "tensor_parallel", "batch", *FORMATS, "chips")
 _DESIGN = ("n_params", "n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
 
 
@@ -75,18 +76,14 @@ def decided_by(plan: Any) -> dict[str, Any]:
         setup: dict[str, Any] = plan.setup.model_dump()
         return setup
     pools = [
-        f"{pool.service} {pool.replicas} {pool.phase} on {pool.chip} tp{pool.tensor_parallel}".strip()
+        f"{pool.service} {pool.replicas} {pool.phase} on {pool.chip} tp{pool.split.tensor_parallel}".strip()
         for pool in plan.pools
     ]
-    chosen = {name: _joined(getattr(pool, name) for pool in plan.pools) for name in ("chip", *_SPLIT)}
+    said = [name for name in DEGREES if any(name in pool.split.said() for pool in plan.pools)]
+    names = ("chip", "phase", *said, *FORMATS)
+    chosen = {name: _joined(getattr(pool, name) for pool in plan.pools) for name in names}
     batch = {} if plan.batch is None else {"batch": plan.batch}
     return chosen | batch | {"pools": ", ".join(pools)}
-
-
-_SPLIT = (
-    *("phase", "tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel"),
-    *("weight_dtype", "kv_dtype"),
-)
 
 
 def _joined(values: Iterable[Any]) -> Any:

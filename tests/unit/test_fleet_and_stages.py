@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optimizer.columns.replicas import FORMATS, Replicas
+from optimizer.columns.replicas import COLUMNS, Replicas
 from optimizer.columns.supply import Supply
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.programme import plan_fleet
@@ -28,7 +28,7 @@ def setups(phase: str, chips: list[tuple[str, int]]) -> Replicas:
         [
             dict(
                 zip(
-                    FORMATS,
+                    COLUMNS,
                     (phase, chip, n, 1, 1, 1, 1, *rest, n, 1.0, 1.0, 1.0, 0.0, ""),
                     strict=False,
                 )

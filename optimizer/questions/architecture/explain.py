@@ -139,7 +139,7 @@ def relax_deployment(space: Space, watch: Watch) -> list[Relaxation]:
     most = max(deployment.tensor_parallel)
     wider: dict[str, list[Any]] = {
         "tensor_parallel": [n for n in (2, 4, 8, 16, 32, 64) if most < n <= domain],
-        "weight_dtype": [d for d in ("fp8", "int4") if d not in deployment.weight_dtype],
+        "weight_dtype": [d for d in ("fp8", "int4") if d not in deployment.formats.weight_dtype],
     }
     found = []
     for name, values in wider.items():

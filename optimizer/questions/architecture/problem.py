@@ -6,9 +6,9 @@ from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.documents import Documents
-from optimizer.spec.domains import Domain, HostMs, Positive, Range, choices
-from optimizer.spec.dtypes import KvDtype, WeightDtype
+from optimizer.spec.domains import FORMAT_CHOICES, Domain, HostMs, Positive, Range, choices
 from optimizer.spec.engine import EngineName
+from optimizer.spec.flat import HasFormats, flat
 from optimizer.spec.quantity import Count, Tokens, TrainingTokens
 from optimizer.spec.training import TrainingSection
 from optimizer.spec.values import RequestsPerS
@@ -56,12 +56,11 @@ AnyArchitecture = Annotated[
 ]
 
 
-class DeploymentSpace(Strict):
+@flat(FORMAT_CHOICES, after="tensor_parallel")
+class DeploymentSpace(Strict, HasFormats):
     """How a replica may run. Every field takes one value or a list to choose from."""
 
     tensor_parallel: Domain = (1,)
-    weight_dtype: choices(WeightDtype) = ("bf16",)  # type: ignore[valid-type]
-    kv_dtype: choices(KvDtype) = ("bf16",)  # type: ignore[valid-type]
     batch: Domain | None = None
     engine: EngineName = "trtllm"
     """An engine profile: one that ships, or a file of yours."""

@@ -141,7 +141,7 @@ class Space:
     @cached_property
     def _families(self) -> list[tuple[Chip, int, str, str]]:
         d = self.problem.deployment
-        return list(product(self.chips, d.tensor_parallel, d.weight_dtype, d.kv_dtype))
+        return list(product(self.chips, d.tensor_parallel, d.formats.weight_dtype, d.formats.kv_dtype))
 
     @cached_property
     def _widths(self) -> np.ndarray:

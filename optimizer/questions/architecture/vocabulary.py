@@ -23,11 +23,12 @@ from optimizer.questions.vocabulary import Priced
 from optimizer.solver.engine import SolveSettings
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Plan
+from optimizer.spec.split import FORMATS
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Watch
 
 DIMENSIONS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
-DEPLOYMENT = ("tensor_parallel", "weight_dtype", "kv_dtype", "batch")
+DEPLOYMENT = ("tensor_parallel", *FORMATS, "batch")
 _SHARED = ("parts", "touched", "masks", "shapes", "windows")
 """What spaces over one lattice that differ only in figures of their chips know in common."""
 _KEPT = 32
@@ -127,7 +128,7 @@ class ArchitectureVocabulary(Question):
         d, p = self.problem.deployment, self.problem
         free: dict[str, tuple[Any, ...]] = {n: getattr(self.space.architecture, n) for n in DIMENSIONS}
         free |= {"hardware": tuple(chip.name for chip in self.space.chips)}
-        free |= {n: getattr(d, n) for n in ("tensor_parallel", "weight_dtype", "kv_dtype")}
+        free |= {n: getattr(d, n) for n in ("tensor_parallel", *FORMATS)}
         free |= {"batch": d.batch or (p.workload.batch,)}
         return {name: values for name, values in free.items() if len(values) > 1}
 

@@ -14,6 +14,7 @@ from optimizer.columns.supply import Supply
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.solver.totals import SCALE, each_of
+from optimizer.spec.split import Split
 
 
 def least_total(problem: DeploymentProblem, offered: Sequence[Supply], name: str) -> float | None:
@@ -37,7 +38,7 @@ def highest(*bounds: float | None) -> float | None:
 def least_chips(problem: DeploymentProblem, offered: Sequence[Supply]) -> int:
     """Chips that no plan is below: of its smallest replica, or of two."""
     space = problem.deployment
-    one = min(space.tensor_parallel) * min(space.pipeline_parallel) * min(space.data_parallel)
+    one = int(Split(**{name: min(values) for name, values in vars(space.split).items()}).chips)
     usable = [s.usable_gib for s in offered if s.usable_gib is not None]
     if True not in space.second_tier and len(usable) == len(offered):
         room = max(usable) * problem.constraints.memory_capacity
@@ -53,7 +54,7 @@ def weights_gib(problem: DeploymentProblem, supply: Supply) -> float:
     if supply.chip is None:
         return 0.0
     model = catalog.model(problem.architecture or "", problem.documents)
-    space = problem.deployment
-    setups = [Setup(supply, supply.chip, 1, 1, 1, 1, w, space.kv_dtype[0]) for w in space.weight_dtype]
+    space, formats = problem.deployment, problem.deployment.formats
+    setups = [Setup(supply, supply.chip, 1, 1, 1, 1, w, formats.kv_dtype[0]) for w in formats.weight_dtype]
     frames = [frame_of(model, setup, space, problem.workload, 1) for setup in setups]
     return min(float(memory_parts(frame, model)["weights"]) for frame in frames)

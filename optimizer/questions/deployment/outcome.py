@@ -10,6 +10,7 @@ from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.questions.deployment.programme import Packed
 from optimizer.solver.totals import SCALE
 from optimizer.spec.plan import Deployment, Plan, Pool
+from optimizer.spec.split import Formats, Split
 
 _SAME = 1e-9
 _ORDER = {"aggregated": 0, "prefill": 1, "decode": 2}
@@ -70,10 +71,9 @@ class DeploymentOutcome:
             phase=row["mode"],
             chip=row["chip"],
             replicas=n,
-            **{f"{d}_parallel": row[f"{d}_parallel"] for d in ("tensor", "pipeline", "expert", "data")},
+            **Split.of(row).said(),
             batch=row["batch"],
-            weight_dtype=row["weight_dtype"],
-            kv_dtype=row["kv_dtype"],
+            **Formats.of(row).said(),
             chips=chips[0][1],
             expert_chip=row["expert_chip"] or None,
             expert_chips=n * row["expert_chips"],

@@ -38,11 +38,11 @@ from optimizer.questions.replica_choices import CHOICES, choices_of, domains_of,
 from optimizer.questions.vocabulary import Priced
 from optimizer.solver.engine import SolveSettings
 from optimizer.spec.plan import Plan
+from optimizer.spec.split import DEGREES, FORMATS
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
-_ROW = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel", "batch")
-_SAME_ROW = (*_ROW, "chip", "weight_dtype", "kv_dtype")
+_SAME_ROW = (*DEGREES, "batch", "chip", *FORMATS)
 _AS_IT_IS = {"source": "label", "domains": "domains"}
 _KEPT = 32
 

@@ -7,7 +7,7 @@ Griggs et al., arXiv 2404.14527): one replica is full at 1.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,19 +17,10 @@ from optimizer.columns.deployment import DeploymentColumns, planned
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import lies_within
+from optimizer.spec.split import DEGREES, FORMATS
 
-_SETUP = (
-    "mode",
-    "chip",
-    "tensor_parallel",
-    "pipeline_parallel",
-    "expert_parallel",
-    "data_parallel",
-    "weight_dtype",
-    "kv_dtype",
-    "chips",
-    "domains",
-)
+SETUP = ("mode", "chip", *DEGREES, *FORMATS, "chips", "domains")
+"""What makes a setup, beside the batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +93,7 @@ def _best_rows(columns: DeploymentColumns, rows: Any) -> dict[tuple[Any, ...], t
     r = columns.replicas
     rates = columns.rates({})[rows]
     order = np.argsort(rates, kind="stable")
-    keys = zip(*(getattr(r, name)[rows][order].tolist() for name in _SETUP), strict=True)
+    keys = zip(*(getattr(r, name)[rows][order].tolist() for name in SETUP), strict=True)
     return {
         key: (rate, row)
         for key, rate, row in zip(keys, rates[order].tolist(), rows[order].tolist(), strict=True)
@@ -147,8 +138,3 @@ def _covers(item: Item, i: int, j: int, apart: Sequence[str]) -> bool:
         and (item.rates[:, i] >= item.rates[:, j]).all()
         and all(getattr(r, name)[i] == getattr(r, name)[j] for name in apart)
     )
-
-
-def setup_fields() -> tuple[str, ...]:
-    """What makes a setup, beside the batch."""
-    return tuple(f.name for f in fields(Replicas) if f.name in _SETUP)

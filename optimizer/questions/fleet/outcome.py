@@ -4,6 +4,7 @@ from optimizer.questions.fleet.again import totals_of
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.spec.plan import Deployment, Part, Plan, Pool
+from optimizer.spec.split import Formats, Split
 
 
 def plan_of(problem: FleetProblem, checked: FleetCheck) -> Plan:
@@ -24,9 +25,8 @@ def _pool(problem: FleetProblem, checked: FleetCheck, j: int, k: int) -> Pool:
         phase=row["mode"],
         chip=row["chip"],
         replicas=n,
-        **{f"{d}_parallel": row[f"{d}_parallel"] for d in ("tensor", "pipeline", "expert", "data")},
-        weight_dtype=row["weight_dtype"],
-        kv_dtype=row["kv_dtype"],
+        **Split.of(row).said(),
+        **Formats.of(row).said(),
         domains=row["domains"],
         chips=chips,
         utilisation=float(checked.utilisation(j, k) or 0),

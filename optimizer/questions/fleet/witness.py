@@ -22,7 +22,7 @@ from optimizer.cost.placement import lies_within
 from optimizer.errors import InternalMismatch
 from optimizer.questions.fleet.answer import FleetWitnesses
 from optimizer.questions.fleet.check import FleetCheck
-from optimizer.questions.fleet.columns import Item, setup_fields
+from optimizer.questions.fleet.columns import SETUP, Item
 from optimizer.questions.fleet.pricing import PricedFleet
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.programme import FleetPlan
@@ -239,7 +239,7 @@ def _best_rates(buckets: Sequence[DeploymentColumns], bounds: Mapping[str, float
     found: dict[Setup, list[int]] = {}
     for b, columns in enumerate(buckets):
         rows = columns.within(bounds, prune=False).rows
-        names = [getattr(columns.replicas, name)[rows].tolist() for name in setup_fields()]
+        names = [getattr(columns.replicas, name)[rows].tolist() for name in SETUP]
         for rate, *key in zip(planned(columns.rates({})[rows]).tolist(), *names, strict=True):
             own = found.setdefault(tuple(key), [0] * len(buckets))
             own[b] = max(own[b], rate)
@@ -247,12 +247,12 @@ def _best_rates(buckets: Sequence[DeploymentColumns], bounds: Mapping[str, float
 
 
 def _key(item: Item, k: int) -> Setup:
-    return tuple(np.asarray(getattr(item.setups, name))[k].item() for name in setup_fields())
+    return tuple(np.asarray(getattr(item.setups, name))[k].item() for name in SETUP)
 
 
 def _covers(item: Item, rates: list[int], key: Setup) -> bool:
     """Whether some setup of an item does all that another one does, on no more."""
-    own = dict(zip(setup_fields(), key, strict=True))
+    own = dict(zip(SETUP, key, strict=True))
     r = item.setups
     if item.phase != own["mode"]:
         return False

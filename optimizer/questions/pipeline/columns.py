@@ -72,7 +72,7 @@ def setups_of(problem: PipelineProblem, supplies: Sequence[Supply], ways: Ways) 
     found: list[Setup] = []
     for supply, (t, n) in zip(supplies, ways, strict=True):
         chip: Any = supply.chip
-        found += [Setup(supply, chip, t, 1, 1, 1, d.weight_dtype, d.kv_dtype)] * n
+        found += [Setup(supply, chip, t, 1, 1, 1, *d.formats.said().values())] * n
     return tuple(found)
 
 

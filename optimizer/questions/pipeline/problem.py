@@ -8,9 +8,10 @@ from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Milliseconds, Share
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import Domain, HostMs, Positive
-from optimizer.spec.dtypes import KvDtype, WeightDtype
 from optimizer.spec.engine import EngineName
+from optimizer.spec.flat import HasFormats, flat
 from optimizer.spec.quantity import Tokens
+from optimizer.spec.split import FORMAT, FORMATS
 
 
 class StageGroup(Strict):
@@ -28,11 +29,10 @@ class Pipeline(Strict):
     stages: Annotated[tuple[StageGroup, ...], Field(min_length=1, max_length=16)]
 
 
-class StageSpace(Strict):
+@flat({name: (own.kind, FORMAT) for name, own in FORMATS.items()})
+class StageSpace(Strict, HasFormats):
     """How the replica runs."""
 
-    weight_dtype: WeightDtype = "bf16"
-    kv_dtype: KvDtype = "bf16"
     batch: Domain = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     """Sequences in one stage at a time; with p stages, p times as many are in flight."""
     engine: EngineName = "trtllm"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optimizer.anatomy.chips_assumed import chips_assumed
+from optimizer.columns.replica_costs import Setup
 from optimizer.columns.supply import GIB
 from optimizer.errors import InternalMismatch
 from optimizer.questions.pipeline.proof import proof_of
@@ -61,7 +62,7 @@ class PipelineQuestion(PipelineVocabulary):
             Pool(
                 group=found.groups[s],
                 chip=setup.chip.name,
-                tensor_parallel=setup.tensor_parallel,
+                **_width(setup),
                 layers=tuple(row[s] for row in found.counts),
                 ms=1e3 * found.stage_s(s),
                 utilisation=found.stage_s(s) / found.slowest_s,
@@ -229,3 +230,8 @@ class PipelineQuestion(PipelineVocabulary):
             "bounds of the structures that were not opened, in numpy",
             "stages of every split priced again from the cost model: times, memory, totals, limits",
         )
+
+
+def _width(setup: Setup) -> dict[str, Any]:
+    """The degree of parallelism that a stage has."""
+    return {"tensor_parallel": setup.tensor_parallel}

@@ -115,7 +115,7 @@ class PipelineVocabulary(Question):
         found: dict[str, Any] = {}
         for g in range(len(self.problem.pipeline.stages)):
             own = [pool for pool in plan.pools if pool.group == g + 1]
-            way = (own[0].tensor_parallel if own else 1, len(own))
+            way = (own[0].split.tensor_parallel if own else 1, len(own))
             found[group_name(g)] = way_in_words(way)
         layers = " | ".join("+".join(map(str, pool.layers)) for pool in plan.pools)
         return found | {"batch": plan.batch, "layers": layers}
@@ -139,7 +139,7 @@ class PipelineVocabulary(Question):
     def checker(self, plan: Plan, batch: int, values: Mapping[str, Any] = {}) -> PipelineCheck:
         """The independent computation of a split, under some bounds at other values."""
         chips = {s.name: s.chip for s in self.supplies if s.chip is not None}
-        stages = tuple((chips[pool.chip], pool.tensor_parallel) for pool in plan.pools)
+        stages = tuple((chips[pool.chip], pool.split.tensor_parallel) for pool in plan.pools)
         counts = tuple(zip(*(pool.layers for pool in plan.pools), strict=True))
         return PipelineCheck(self.model, self.problem, stages, counts, batch, {**self.rules(), **values})
 

@@ -106,7 +106,7 @@ def _decided(plan: Plan) -> tuple[str, ...]:
     a, pool = plan.dimensions, plan.pools[0]
     return (
         f"{a.n_layers} layers, model width {a.d_model}, feed-forward width {a.d_ff}",
-        plain(f"{chip_title(pool.chip)}, tensor parallel {pool.tensor_parallel}"),
+        plain(f"{chip_title(pool.chip)}, tensor parallel {pool.split.tensor_parallel}"),
     )
 
 

@@ -1,0 +1,110 @@
+"""How one replica is split over chips, and the number formats it keeps: every degree and format, once.
+
+Problem files, tables, options, answers and reports read them from here. A new degree is a field of `Split`
+(and what of a replica it multiplies or shares, below), its cost, and a file of `optimizer/degrees` that says
+which models cannot have it. Needs nothing that is slow to import: the command line starts with it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Self, get_args, get_type_hints
+
+from optimizer.spec.dtypes import KvDtype, WeightDtype
+
+FORMAT = "bf16"
+"""Of everything where nothing is said."""
+
+
+@dataclass(frozen=True)
+class Degree:
+    """What files, options and reports say of a degree of parallelism."""
+
+    short: str
+    """In tables and reports: tp."""
+    words: str
+    """The ranks that it counts."""
+    domain: tuple[int, ...] = (1,)
+    """What a problem file that does not say lets it be."""
+    quiet: bool = False
+    """Whether answers mention it only where it is not 1."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """What files, options and reports say of a number format."""
+
+    words: str
+    title: str
+    kind: Any
+    """The type of its names."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names there are."""
+        return get_args(self.kind)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Degrees of parallelism of one replica: numbers, arrays of them, or the values that a file allows."""
+
+    tensor_parallel: Annotated[Any, Degree("tp", "ranks that share each layer", (1, 2, 4, 8))] = 1
+    pipeline_parallel: Annotated[Any, Degree("pp", "stages of layers")] = 1
+    expert_parallel: Annotated[Any, Degree("ep", "groups of ranks with whole experts")] = 1
+    data_parallel: Annotated[Any, Degree("dp", "attention ranks that share experts")] = 1
+
+    @property
+    def chips(self) -> Any:
+        """Chips of one replica; experts are spread over chips it has anyway."""
+        return self.tensor_parallel * self.data_parallel * self.pipeline_parallel
+
+    @classmethod
+    def of(cls, carrier: Any) -> Self:
+        """The degrees of whatever has them: a row of a table, or an object with flat fields."""
+        return cls(**_read(carrier, DEGREES))
+
+    def said(self) -> dict[str, Any]:
+        """The degrees that an answer mentions."""
+        return {n: v for n, v in vars(self).items() if v != 1 or not DEGREES[n].quiet}
+
+
+@dataclass(frozen=True)
+class Formats:
+    """Number formats of one replica: names, arrays of them, or those that a file allows."""
+
+    weight_dtype: Annotated[Any, Format("of the weights", "Weight format", WeightDtype)] = FORMAT
+    kv_dtype: Annotated[Any, Format("of the cache", "Cache format", KvDtype)] = FORMAT
+    expert_dtype: Any = ""
+    """Of routed experts, if not that of all weights: no choice of a file, but the model's own."""
+
+    @property
+    def experts(self) -> Any:
+        """The format of routed experts."""
+        return self.expert_dtype or self.weight_dtype
+
+    @classmethod
+    def of(cls, carrier: Any, **more: Any) -> Self:
+        """The formats of whatever has them: a row of a table, or an object with flat fields."""
+        return cls(**_read(carrier, FORMATS), **more)
+
+    def said(self) -> dict[str, Any]:
+        """The formats that an answer mentions."""
+        return {name: getattr(self, name) for name in FORMATS}
+
+
+def _read(carrier: Any, names: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(carrier, Mapping):
+        return {name: carrier[name] for name in names}
+    return {name: getattr(carrier, name) for name in names}
+
+
+def _said(declared: type, kind: type) -> dict[str, Any]:
+    hints = get_type_hints(declared, include_extras=True)
+    own = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+    return {name: said[0] for name, said in own.items() if said and isinstance(said[0], kind)}
+
+
+DEGREES: dict[str, Degree] = _said(Split, Degree)
+"""Every degree by its name."""
+FORMATS: dict[str, Format] = _said(Formats, Format)
+"""Every format that a file may choose, by its name."""
