@@ -8,6 +8,11 @@ from optimizer.errors import InputError
 from optimizer.spec.scalars import decimal
 
 
+def option(field: str) -> str:
+    """The option that gives a field, without its dashes."""
+    return field.replace("_", "-")
+
+
 def positive(text: str) -> float:
     """A positive number."""
     with contextlib.suppress(ValueError):

@@ -4,9 +4,10 @@ import argparse
 import contextlib
 from typing import Any
 
-from optimizer.commands._arguments import count, natural, tokens, whole
+from optimizer.commands._arguments import count, natural, option, tokens, whole
 from optimizer.commands._once import typed
 from optimizer.commands._output import check_out, show, write
+from optimizer.spec.split import DEGREES
 
 _OPTIONS: dict[str, tuple[Any, str, str]] = {
     "pipeline-parallel": (whole, "N", "stages (1)"),
@@ -34,7 +35,7 @@ _FLAGS = {
 
 
 TRAINING_ONLY = frozenset(_OPTIONS) - {
-    *("pipeline-parallel", "data-parallel", "expert-parallel"),
+    *map(option, DEGREES),
     "engine",
 } | frozenset(_FLAGS)
 """Options that do nothing without --phase train."""
@@ -48,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             group.add_argument(f"--{name}", type=kind, metavar=shown, help=text)
     for name, (_, text) in _FLAGS.items():
         group.add_argument(f"--{name}", action="store_true", help=text)
+
+
+def words(name: str) -> str:
+    """What an option is of training; '' if it is none."""
+    return _OPTIONS[name][2] if name in _OPTIONS else ""
 
 
 def run(arguments: argparse.Namespace) -> int:

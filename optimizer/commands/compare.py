@@ -3,16 +3,17 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from optimizer.commands._arguments import overrides, seconds, tokens, whole
+from optimizer.commands._arguments import option, overrides, seconds, tokens, whole
 from optimizer.commands._once import needs
 from optimizer.commands._output import check_out, clear_progress, show, write
 from optimizer.errors import InputError
+from optimizer.spec.split import DEGREES, FORMAT, FORMATS
 
 if TYPE_CHECKING:
     from optimizer.studies.compare import Side
 
 HELP = "problems, answers and models side by side: dimensions, metrics, assumptions"
-_REPLICA = ("batch", "input_tokens", "output_tokens", "tensor_parallel", "weight_dtype", "kv_dtype")
+_REPLICA = ("batch", "input_tokens", "output_tokens", *DEGREES, *FORMATS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=whole, default=1, metavar="N", help="of models: sequences (1)")
     parser.add_argument("--input-tokens", type=tokens, default=1024, metavar="N", help="of models (1024)")
     parser.add_argument("--output-tokens", type=tokens, default=256, metavar="N", help="of models (256)")
-    parser.add_argument("--tensor-parallel", type=whole, default=1, metavar="N", help="of models (1)")
-    parser.add_argument("--weight-dtype", default="bf16", metavar="D", help="of models (bf16)")
-    parser.add_argument("--kv-dtype", default="bf16", metavar="D", help="of models (bf16)")
+    for name in DEGREES:
+        parser.add_argument(f"--{option(name)}", type=whole, default=1, metavar="N", help="of models (1)")
+    for name in FORMATS:
+        parser.add_argument(f"--{option(name)}", default=FORMAT, metavar="D", help=f"of models ({FORMAT})")
     parser.add_argument("-v", "--verbose", action="store_true", help="assumptions that are the same too")
 
 
@@ -42,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.studies.compare import compare
 
     check_out(arguments.out)
-    needs(arguments, {name.replace("_", "-"): "chip" for name in _REPLICA})
+    needs(arguments, {option(name): "chip" for name in _REPLICA})
     sides = [_side(arguments, thing) for thing in arguments.things]
     clear_progress()
     found = compare(sides)

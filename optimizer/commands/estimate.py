@@ -4,24 +4,16 @@ import argparse
 from typing import Any
 
 from optimizer.commands import _train
-from optimizer.commands._arguments import count, fraction, natural, positive, tokens, whole
+from optimizer.commands._arguments import count, fraction, natural, option, positive, tokens, whole
 from optimizer.commands._once import needs, refuse
 from optimizer.commands._output import check_out, show, write
 from optimizer.errors import InputError
+from optimizer.spec.split import DEGREES, FORMAT, FORMATS
 
 HELP = "the cost model alone: one model on one chip"
 
 
-_CHECKED = {
-    "DeploymentSpace": ("tensor_parallel", "weight_dtype", "kv_dtype", "batch"),
-    "Workload": ("input_tokens", "output_tokens"),
-}
-_DEGREES = {
-    "tensor-parallel": "ranks that share each layer (1)",
-    "pipeline-parallel": "stages of layers (1)",
-    "data-parallel": "attention ranks that share experts; with --phase train: replicas (1)",
-    "expert-parallel": "groups of ranks with whole experts (1)",
-}
+_DEGREES = {option(name): degree.words for name, degree in DEGREES.items()}
 _SETUP: dict[str, tuple[Any, Any, str, str]] = {
     "batch": (whole, 1, "N", "sequences decoded together on the replica (1)"),
     "users": (whole, None, "N", "also what N clients in a closed loop see"),
@@ -31,9 +23,11 @@ _SETUP: dict[str, tuple[Any, Any, str, str]] = {
     "draft-tokens": (natural, 0, "N", "drafted and verified with each token (0)"),
     "draft-acceptance": (fraction, 0.8, "A", "of a drafted token (0.8)"),
     "draft-cost": (positive, 0.05, "C", "of drafting a token, in decode steps (0.05)"),
-    "weight-dtype": (str, "bf16", "D", "bf16, fp8, int4, nvfp4, ... (bf16)"),
+    **{
+        option(name): (str, FORMAT, "D", f"{own.words}: {', '.join(own.options)} ({FORMAT})")
+        for name, own in FORMATS.items()
+    },
     "expert-dtype": (str, "", "D", "of routed experts, if not that of all weights"),
-    "kv-dtype": (str, "bf16", "D", "bf16 or fp8 (bf16)"),
     "engine": (str, None, "E", "a catalogued engine, or a file of yours (trtllm; for training megatron)"),
 }
 
@@ -48,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="M", help="a catalogued model, or a file of yours")
     parser.add_argument("--chip", required=True, metavar="C", help="a catalogued chip, or a file of yours")
     for name, text in _DEGREES.items():
-        parser.add_argument(f"--{name}", type=whole, default=1, metavar="N", help=text)
+        parser.add_argument(f"--{name}", type=whole, default=1, metavar="N", help=_help(name, text))
     for name, (kind, default, shown, text) in _SETUP.items():
         parser.add_argument(f"--{name}", type=kind, default=default, metavar=shown, help=text)
     parser.add_argument(
@@ -65,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _train.add_arguments(parser)
 
 
+def _help(name: str, text: str) -> str:
+    """What a degree counts, of training too where that has it."""
+    train = _train.words(name)
+    return f"{text}; with --phase train: {train}" if train else f"{text} (1)"
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     if arguments.phase == "train":
@@ -76,10 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.anatomy.derivation import derive
     from optimizer.anatomy.estimate import Setup, estimate, frame_of
     from optimizer.anatomy.second_tier import estimate_two_tier
-    from optimizer.questions.architecture.problem import DeploymentSpace, Workload
+    from optimizer.questions.architecture.problem import Workload
     from optimizer.report import derivation
     from optimizer.report import estimate as estimates
     from optimizer.report.json import to_json
+    from optimizer.spec.deployment import ReplicaSpace
     from optimizer.spec.loading import validate
 
     check_out(arguments.out)
@@ -87,11 +88,10 @@ def run(arguments: argparse.Namespace) -> int:
         name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in (*_DEGREES, *_SETUP)
     }
     given["engine"] = catalog.engine(given["engine"] or Setup().engine)
-    known = {name: given[name] for name in _CHECKED[DeploymentSpace.__name__]}
-    validate(DeploymentSpace, known, "estimate")
+    validate(ReplicaSpace, {name: given[name] for name in (*DEGREES, *FORMATS, "batch")}, "estimate")
     if given["expert_dtype"]:
-        validate(DeploymentSpace, {"weight_dtype": given["expert_dtype"]}, "estimate --expert-dtype")
-    validate(Workload, {name: given[name] for name in _CHECKED[Workload.__name__]}, "estimate")
+        validate(ReplicaSpace, {"weight_dtype": given["expert_dtype"]}, "estimate --expert-dtype")
+    validate(Workload, {name: given[name] for name in ("input_tokens", "output_tokens")}, "estimate")
     if given["prefix_tokens"] >= given["input_tokens"]:
         raise InputError("--prefix-tokens: must be less than --input-tokens; at least one token is computed")
     model, chip = catalog.model(arguments.model), catalog.chip(arguments.chip)

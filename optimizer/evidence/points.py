@@ -19,6 +19,7 @@ from optimizer.spec.cells import number, read_cells, whole
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.engine import Engine
+from optimizer.spec.split import DEGREES
 
 Item = TypeVar("Item", bound=Architecture | Chip)
 
@@ -170,12 +171,13 @@ def _split(row: dict[str, str], model: Architecture, regime: str) -> dict[str, i
     A saturated mixture of experts for which a source names tensor parallelism only is read as attention ranks
     with shared experts on those chips: what its engines run for throughput.
     """
-    tp, pp = _count(row, "tp"), _count(row, "pp") if row.get("pp") else 1
+    given = {name: degree.short for name, degree in DEGREES.items() if row.get(degree.short)}
+    split = {name: _count(row, short) for name, short in ({"tensor_parallel": "tp"} | given).items()}
     experts = any(group.block.ffn.kind == "moe" for group in model.layers)
-    if regime == "saturation" and experts and tp > 1 and not row.get("ep") and not row.get("dp"):
-        return {"tensor_parallel": 1, "pipeline_parallel": pp, "data_parallel": tp, "expert_parallel": tp}
-    dp, ep = (_count(row, name) if row.get(name) else 1 for name in ("dp", "ep"))
-    return {"tensor_parallel": tp, "pipeline_parallel": pp, "data_parallel": dp, "expert_parallel": ep}
+    tp, spread = split["tensor_parallel"], given.keys() & {"expert_parallel", "data_parallel"}
+    if regime == "saturation" and experts and tp > 1 and not spread:
+        return split | {"tensor_parallel": 1, "data_parallel": tp, "expert_parallel": tp}
+    return split
 
 
 def _engine(name: str, version: str, regime: str) -> str:
