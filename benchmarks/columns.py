@@ -27,10 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from optimizer import catalog
-from optimizer.anatomy.estimate import Setup, frame_of
-from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import QUANTITIES
+from optimizer.cost.frame import Frame, frame_of
+from optimizer.cost.quantities import QUANTITIES, Quantity
 from optimizer.questions.architecture.table import priced
+from optimizer.spec.norms import Norms
+from optimizer.spec.setup import Setup
+from optimizer.spec.split import Split
 
 RUNS = 7
 KINDS = 20_000
@@ -116,12 +118,17 @@ def rate(price: Callable[[], Any], n: int) -> float:
 def every_quantity(frame: Frame, half: str, part: Any) -> None:
     """All that a study may ask of a column."""
     for quantity in QUANTITIES.values():
-        priced(getattr(quantity, half), frame, part)
+        priced(price_of(quantity, half), frame, part)
 
 
 def decode_alone(frame: Frame, half: str, part: Any) -> None:
     """The seconds of a decode step."""
-    priced(getattr(QUANTITIES["decode_s"], half), frame, part)
+    priced(price_of(QUANTITIES["decode_s"], half), frame, part)
+
+
+def price_of(quantity: Quantity, half: str) -> Callable[[Frame, Any], Any]:
+    """Of a layer half, its norms with the mixer."""
+    return (lambda frame, part: quantity.mixer(frame, part, Norms())) if half == "mixer" else quantity.ffn
 
 
 def main() -> None:
@@ -131,7 +138,7 @@ def main() -> None:
         catalog.chip("b200"),
         Setup(batch=64, weight_dtype="fp8", kv_dtype="fp8"),
     )
-    wide = replace(plain, data_parallel=8, expert_parallel=8, batch=512)
+    wide = replace(plain, split=Split(1, 1, 8, 8), batch=512)
     print(f"{platform.machine()}, one core, Python {platform.python_version()}, numpy {np.__version__}")
     print(f"{KINDS} kinds, priced in the blocks of a search, columns a second\n")
     print("| kinds | decode step | all five quantities | the same, 8 attention ranks |")

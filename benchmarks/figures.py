@@ -103,7 +103,7 @@ def columns_per_second() -> list[str]:
     rates = []
     for _ in range(RUNS):
         start = time.perf_counter()
-        step.mixer(frame, attention)
+        step.mixer(frame, attention, space.architecture.norms)
         step.ffn(frame, ffn)
         rates.append((len(attention) + len(ffn)) / (time.perf_counter() - start))
     rate = statistics.median(rates)

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from optimizer import Options, catalog, read_problem, solve  # noqa: E402
-from optimizer.anatomy.estimate import Setup, estimate  # noqa: E402
+from optimizer.anatomy.estimate import estimate  # noqa: E402
 from optimizer.anatomy.training import train_estimate  # noqa: E402
 from optimizer.cli import main as command  # noqa: E402
 from optimizer.columns.performance_table import replicas_of  # noqa: E402
@@ -49,6 +49,7 @@ from optimizer.spec.cells import parse_cells  # noqa: E402
 from optimizer.spec.chip import Chip, System  # noqa: E402
 from optimizer.spec.engine import Engine  # noqa: E402
 from optimizer.spec.loading import parse_yaml, validate  # noqa: E402
+from optimizer.spec.setup import Setup  # noqa: E402
 from optimizer.spec.training import TrainingSetup  # noqa: E402
 from optimizer.studies.journal import Journal, sealed  # noqa: E402
 from optimizer.version import VERSION  # noqa: E402

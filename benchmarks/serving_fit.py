@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from optimizer import catalog  # noqa: E402
-from optimizer.anatomy.estimate import estimate, frame_of  # noqa: E402
-from optimizer.cost.frame import Frame  # noqa: E402
+from optimizer.anatomy.estimate import estimate  # noqa: E402
+from optimizer.cost.frame import Frame, frame_of  # noqa: E402
 from optimizer.cost.quantities import QUANTITIES  # noqa: E402
 from optimizer.cost.serving import largest_batch  # noqa: E402
 from optimizer.evidence.points import Point, read_points  # noqa: E402

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from optimizer.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from optimizer.anatomy.estimate import Setup, estimate
+    from optimizer.anatomy.estimate import estimate
     from optimizer.errors import ArchsatError, InputError, InternalMismatch
     from optimizer.questions.architecture.problem import Problem
     from optimizer.questions.options import Options
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optimizer.questions.problems import read as read_problem
     from optimizer.spec.answer import Answer
     from optimizer.spec.answer import Answer as Result
+    from optimizer.spec.setup import Setup
     from optimizer.studies.compare import compare
     from optimizer.studies.enumerate import enumerate_plans
     from optimizer.studies.explain import explain
@@ -34,7 +35,7 @@ _WHERE = {
     "read_problem": ("optimizer.questions.problems", "read"),
     "solve": ("optimizer.studies.solve", "solve"),
     "estimate": ("optimizer.anatomy.estimate", "estimate"),
-    "Setup": ("optimizer.anatomy.estimate", "Setup"),
+    "Setup": ("optimizer.spec.setup", "Setup"),
     "compare": ("optimizer.studies.compare", "compare"),
     "enumerate_plans": ("optimizer.studies.enumerate", "enumerate_plans"),
     "frontier": ("optimizer.studies.frontier", "frontier"),

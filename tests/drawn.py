@@ -48,6 +48,7 @@ from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
+from optimizer.spec.split import Formats, Split
 from optimizer.spec.training import TrainingSetup
 
 WEIGHTS = ("bf16", "fp8", "mxfp8", "int8", "int4", "mxfp4", "nvfp4")
@@ -327,11 +328,11 @@ def least_of(own: Frame, plan: Architecture, n_params: float, narrower: int = 1)
     """What is known of the layers of a plan of so many parameters, in a frame with narrower kinds too."""
     q, halves = QUANTITIES["n_params"], (plan.first.mixer, plan.first.ffn)
     matrices = sum(block(half).weights(half, plan.d_model, 1).matrix for half in halves)
-    vector = q.mixer(own, halves[0]) + q.ffn(own, halves[1]) - matrices
+    vector = q.mixer(own, halves[0], plan.first.norms) + q.ffn(own, halves[1]) - matrices
     a, f = narrowest(plan)
     heads = {name: -(-getattr(a, name) // narrower) for name in ("n_heads", "n_kv_heads")}
     ffn = replace(f, d_ff=-(-f.d_ff // narrower)).take(0)
-    return Least(plan.n_layers, n_params - q.base(own), vector, replace(a, **heads), ffn)
+    return Least(plan.n_layers, n_params - q.base(own), vector, replace(a, **heads), ffn, plan.first.norms)
 
 
 @cache
@@ -442,13 +443,15 @@ def rates(d: Draw, served: Chip | None = None) -> Roofline:
     """The rates of a rank of some chip, with any engine and formats."""
     known = served or Chip.model_validate(chip(d))
     wide = d.of([1, 2, 3, 4, 8, 16])
-    return Roofline(known, wide, d.of(WEIGHTS), d.of(CACHES), Engine.model_validate(engine(d)))
+    return Roofline(
+        known, Split(wide), Formats(d.of(WEIGHTS), d.of(CACHES)), Engine.model_validate(engine(d))
+    )
 
 
 def work(d: Draw) -> tuple[Roofline, list[Operator]]:
     """A rank and operators that it may run."""
     own = rates(d)
-    return own, operators(d, own.tensor_parallel)
+    return own, operators(d, own.split.tensor_parallel)
 
 
 def deployment(d: Draw) -> DeploymentProblem:

@@ -1,5 +1,6 @@
 """Small chips, frames and problems for tests, each with a few fields of the caller's own."""
 
+from dataclasses import replace
 from typing import Any
 
 from optimizer import catalog
@@ -15,6 +16,8 @@ from optimizer.spec.architecture import (
 )
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import IDEAL
+from optimizer.spec.norms import Norms
+from optimizer.spec.split import Formats, Split
 from optimizer.spec.training import TrainingSetup
 
 CHIP: dict[str, Any] = {
@@ -64,12 +67,14 @@ def problem(**fields: Any) -> Problem:
 def frame(model: str | Architecture, chip: str | Chip = "nvidia-h100-sxm", **fields: Any) -> Frame:
     """A frame around one published model."""
     own = catalog.model(model) if isinstance(model, str) else model
+    given = {name: fields.pop(name) for name in (*vars(Split()), *vars(Formats())) if name in fields}
+    split = Split(**{name: given[name] for name in vars(Split()) if name in given})
+    formats = Formats(**{name: given[name] for name in vars(Formats()) if name in given})
     values: dict[str, Any] = {
         "chip": catalog.chip(chip) if isinstance(chip, str) else chip,
-        "tensor_parallel": 1,
+        "split": split,
+        "formats": formats,
         "batch": 1,
-        "weight_dtype": "bf16",
-        "kv_dtype": "bf16",
         "d_model": own.d_model,
         "vocab_size": own.vocab_size,
         "tied_embeddings": own.tied_embeddings,
@@ -77,21 +82,28 @@ def frame(model: str | Architecture, chip: str | Chip = "nvidia-h100-sxm", **fie
         "output_tokens": 1,
         "training_tokens": 15e12,
         "position_embeddings": own.position_embeddings,
-        "n_norms": own.first.n_norms,
-        "norm_bias": own.first.norm_bias,
+        "final_bias": own.final_bias,
         "training": TrainingRun(TrainingSetup(), catalog.chip("nvidia-h100-sxm")),
     }
     engine = IDEAL.model_copy(update={k: fields.pop(k) for k in ("host_ms", "reserve_gib") if k in fields})
     return Frame(**(values | {"engine": engine} | fields))
 
 
-def dense(point: dict[str, Any], frame: Frame) -> Architecture:
+def changed(frame: Frame, **fields: Any) -> Frame:
+    """A frame with other degrees and formats, by name, or other fields."""
+    split = {name: fields.pop(name) for name in vars(Split()) if name in fields}
+    formats = {name: fields.pop(name) for name in vars(Formats()) if name in fields}
+    own = {"split": replace(frame.split, **split), "formats": replace(frame.formats, **formats)}
+    return replace(frame, **own, **fields)
+
+
+def dense(point: dict[str, Any], frame: Frame, norms: Norms = Norms()) -> Architecture:
     """A point of a lattice as a model in the shape of a frame, its groups of heads unequal or not."""
     words = {name: point[name] for name in ("n_heads", "n_kv_heads", "d_head")}
     switches = {name: point.get(name, False) for name in ("qkv_bias", "output_bias", "qk_norm")}
     mixer = GroupedQueryAttention.model_construct(**words, **switches, attention_window=None)
     ffn = DenseFeedForward(d_ff=point["d_ff"], gated_ffn=point.get("gated_ffn", True))
-    block = Block.model_construct(mixer=mixer, ffn=ffn, n_norms=frame.n_norms, norm_bias=frame.norm_bias)
+    block = Block.model_construct(mixer=mixer, ffn=ffn, n_norms=norms.n_norms, norm_bias=norms.norm_bias)
     return Architecture.model_construct(
         name="point",
         d_model=frame.d_model,

@@ -172,7 +172,7 @@ def lattice(name: str, rng: Random) -> tuple[Any, Space]:
 
 def lattice_points(space: Space, frame: Frame) -> Iterator[tuple[tuple[int, int, int], Point]]:
     """Every point of a lattice, with its rows."""
-    facts = {"d_model": frame.d_model, "tensor_parallel": frame.tensor_parallel}
+    facts = {"d_model": frame.d_model, "tensor_parallel": frame.split.tensor_parallel}
     for row, n_layers in enumerate(space.depths):
         for i in range(len(space.attention)):
             own = {k: int(getattr(space.attention, k)[i]) for k in ("n_heads", "n_kv_heads", "d_head")}
@@ -204,7 +204,7 @@ def test_rows_and_checker_are_the_sentence(name: str, seed: int) -> None:
     value, space = lattice(name, rng)
     frame = next(space.frames())
     everything = dict(lattice_points(space, frame))
-    facts = {"alignment": frame.chip.aligned(frame.weight_dtype)}
+    facts = {"alignment": frame.chip.aligned(frame.formats.weight_dtype)}
     truth = {rows for rows, point in everything.items() if SENTENCES[name](value, point | facts)}
     assert rows_allow(space, frame) == truth
     for rows in rng.sample(sorted(everything), 25):
@@ -270,7 +270,7 @@ def test_the_checker_holds_a_metric_to_its_bound(name: str, side: str) -> None:
 def test_an_increase_is_over_the_baseline_in_sixteen_bit_on_the_same_chips() -> None:
     baseline = llama().model_copy(update={"tied_embeddings": True, "position_embeddings": 64})
     fields = {"tensor_parallel": 2, "batch": 4, "d_model": 2048, "vocab_size": 1000, "weight_dtype": "fp8"}
-    frame = samples.frame("llama-3.1-8b", **fields, kv_dtype="fp8", n_norms=4, norm_bias=True)
+    frame = samples.frame("llama-3.1-8b", **fields, kv_dtype="fp8", final_bias=True)
     own = samples.frame(baseline, tensor_parallel=2, batch=4)
     reference = Reference(baseline)
     for name in ("loss", "tpot_ms", "n_params", "memory_gib"):
@@ -284,7 +284,7 @@ def test_an_increase_is_over_the_baseline_in_sixteen_bit_on_the_same_chips() -> 
         scope = Scope({}, {name: np.array([2.9, 3.0, 7.0, 7.1])}.__getitem__)
         assert holds(rules.relation(f"{name}_max", scope, frame)).tolist() == [True, True, True, False]
         assert holds(rules.relation(f"{name}_min", scope, frame)).tolist() == [False, True, True, True]
-    assert baseline_frame(frame, baseline) == replace(own, weight_dtype="fp8", kv_dtype="fp8")
+    assert baseline_frame(frame, baseline) == samples.changed(own, weight_dtype="fp8", kv_dtype="fp8")
 
 
 def test_a_reference_is_one_of_each_chip_split_and_batch() -> None:
@@ -347,7 +347,7 @@ def test_frame_facts() -> None:
         "alignment": 128,
         "hbm_usable_gib": 79.0,
     }
-    assert frame_values(replace(frame, weight_dtype="bf16"))["alignment"] == 64
+    assert frame_values(samples.changed(frame, weight_dtype="bf16"))["alignment"] == 64
 
 
 def test_defaults_are_those_of_the_sentences() -> None:

@@ -11,15 +11,17 @@ import results
 from grid import EXCHANGES, Case
 
 from optimizer import catalog
-from optimizer.anatomy.estimate import Setup, frame_of
 from optimizer.blocks import operators as ops
 from optimizer.cost import collectives
+from optimizer.cost.frame import frame_of
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.roofline import Roofline
 from optimizer.errors import ArchsatError
 from optimizer.evidence.kernels import UnreadableKernel, predicted, read_kernel
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.setup import Setup
+from optimizer.spec.split import Formats
 
 KERNELS = [name for name in results.COLUMNS if name not in ("part", "model", "layers")]
 KERNELS.insert(KERNELS.index("measured_us") + 1, "predicted_us")
@@ -42,12 +44,12 @@ def predicted_us(case: Case, chip: Chip) -> float:
         return 1e6 * float(seconds)
     if case.operator == "experts":
         operator: ops.Operator = ops.Experts("", c.m, c.k, c.n, c.experts, c.active, c.experts, True)
-        return 1e6 * float(Roofline(chip, 1, case.dtype, "bf16").cost(operator).seconds)
+        return 1e6 * float(Roofline(chip, formats=Formats(case.dtype)).cost(operator).seconds)
     row = {name: str(value) for name, value in vars(case).items() if value is not None}
     try:
         kernel = read_kernel(0, row | {"measured_us": "1"}, chip)
     except UnreadableKernel:  # a small kernel that `archsat calibrate` does not fit
-        return 1e6 * float(Roofline(chip, 1, "bf16", "bf16").cost(ops.Elementwise("", c.size or 0)).seconds)
+        return 1e6 * float(Roofline(chip).cost(ops.Elementwise("", c.size or 0)).seconds)
     return 1e6 * float(predicted(kernel.part, [kernel], chip)[0])
 
 

@@ -45,16 +45,19 @@ def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float
     if "training_tokens" not in given:
         add("training_tokens", f"{frame.training_tokens:.3g}", "default of archsat")
     found += [efficiency_of(chip), *price_of(chip)]
-    if frame.weight_dtype not in ("bf16", "int8", "int4") and chip.arithmetic(frame.weight_dtype) == "bf16":
+    if (
+        frame.formats.weight_dtype not in ("bf16", "int8", "int4")
+        and chip.arithmetic(frame.formats.weight_dtype) == "bf16"
+    ):
         add(
-            f"{frame.weight_dtype} weights",
+            f"{frame.formats.weight_dtype} weights",
             "multiplied in bf16",
             f"{chip.name} has no such arithmetic",
         )
-    if frame.tensor_parallel > 1 and frame.tensor_parallel not in chip.efficiency.all_reduce:
+    if frame.split.tensor_parallel > 1 and frame.split.tensor_parallel not in chip.efficiency.all_reduce:
         add(
             "all-reduce",
-            f"no measurement on {frame.tensor_parallel} chips",
+            f"no measurement on {frame.split.tensor_parallel} chips",
             "nearest or generic constants",
         )
     add("decode context", f"{frame.decode_context:g} tokens", "prompt and half of the answer")

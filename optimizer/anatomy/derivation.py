@@ -131,15 +131,15 @@ def _formulas_of(operator: Operator) -> _Formulas:
 def _values(operator: Operator, rates: Roofline) -> dict[str, str]:
     """Every name of the formulas with its number, as text."""
     chip = rates.chip
-    dtype = getattr(operator, "weight_dtype", "") or rates.weight_dtype
+    dtype = getattr(operator, "weight_dtype", "") or rates.formats.weight_dtype
     values: dict[str, Any] = {f: getattr(operator, f) for f in operator.__dataclass_fields__ if f != "name"}
     values |= {
         "b_w": BYTES[dtype],
         "b_a": chip.activation_bytes(dtype),
-        "b_kv": BYTES[rates.kv_dtype],
+        "b_kv": BYTES[rates.formats.kv_dtype],
         "bandwidth": chip.hbm_bandwidth,
-        "ranks": getattr(operator, "ranks", rates.tensor_parallel),
-        "tensor_parallel": rates.tensor_parallel,
+        "ranks": getattr(operator, "ranks", rates.split.tensor_parallel),
+        "tensor_parallel": rates.split.tensor_parallel,
         "link": chip.scaleup.bandwidth,
     }
     values |= _rates(operator, rates, dtype)

@@ -1,8 +1,7 @@
 """The cost model alone: one architecture on one replica, operator by operator, with memory by part."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from optimizer import catalog
 from optimizer.anatomy.assumptions import assumptions_of
 from optimizer.anatomy.check import check
 from optimizer.anatomy.operators import operator_rows
@@ -10,73 +9,16 @@ from optimizer.anatomy.replica import deployment
 from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.columns.splits import unsplittable
 from optimizer.cost import memory
-from optimizer.cost.frame import Frame
+from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import closed_loop
 from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
-from optimizer.spec.documents import CATALOGUE
-from optimizer.spec.engine import Engine
 from optimizer.spec.estimate import Estimate
+from optimizer.spec.setup import Setup
 from optimizer.version import VERSION
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How and for what traffic a model is run; the fields of a problem's deployment and workload.
-
-    `batch` counts the sequences of the whole replica; `users` clients in a closed loop, if there are any.
-    """
-
-    tensor_parallel: int = 1
-    pipeline_parallel: int = 1
-    data_parallel: int = 1
-    expert_parallel: int = 1
-    weight_dtype: str = "bf16"
-    kv_dtype: str = "bf16"
-    expert_dtype: str = ""
-    batch: int = 1
-    input_tokens: int = 1024
-    output_tokens: int = 256
-    prefix_tokens: int = 0
-    draft_tokens: int = 0
-    draft_acceptance: float = 0.8
-    draft_cost: float = 0.05
-    training_tokens: float = 15e12
-    engine: str | Engine = "trtllm"
-    users: int | None = None
-
-
-def frame_of(architecture: Architecture, chip: Chip, setup: Setup) -> Frame:
-    """The frame a published model runs in."""
-    block = architecture.first
-    return Frame(
-        chip=chip,
-        tensor_parallel=setup.tensor_parallel,
-        batch=setup.batch,
-        weight_dtype=setup.weight_dtype,
-        kv_dtype=setup.kv_dtype,
-        d_model=architecture.d_model,
-        vocab_size=architecture.vocab_size,
-        tied_embeddings=architecture.tied_embeddings,
-        input_tokens=setup.input_tokens,
-        output_tokens=setup.output_tokens,
-        training_tokens=setup.training_tokens,
-        engine=catalog.engine(setup.engine, CATALOGUE),
-        position_embeddings=architecture.position_embeddings,
-        n_norms=block.n_norms,
-        norm_bias=block.norm_bias,
-        pipeline_parallel=setup.pipeline_parallel,
-        data_parallel=setup.data_parallel,
-        expert_parallel=setup.expert_parallel,
-        expert_dtype=setup.expert_dtype,
-        prefix_tokens=setup.prefix_tokens,
-        draft_tokens=setup.draft_tokens,
-        draft_acceptance=setup.draft_acceptance,
-        draft_cost=setup.draft_cost,
-    )
 
 
 def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> Estimate:
@@ -121,7 +63,7 @@ def served_metrics(frame: Frame, architecture: Architecture, users: int) -> dict
     prefill, decode, mixed = (
         QUANTITIES[name].total(full, architecture) for name in ("prefill_s", "decode_s", "mixed_s")
     )
-    lanes, gained = frame.data_parallel * frame.pipeline_parallel, frame.tokens_per_step
+    lanes, gained = frame.split.lanes, frame.tokens_per_step
     served = closed_loop(
         frame.engine, users, slots, prefill, decode, mixed, frame.output_tokens, lanes, gained
     )

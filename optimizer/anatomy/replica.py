@@ -2,7 +2,6 @@
 
 from optimizer.cost.frame import Frame
 from optimizer.spec.plan import Deployment, Pool
-from optimizer.spec.split import Formats, Split
 
 
 def deployment(frame: Frame) -> Deployment:
@@ -11,9 +10,9 @@ def deployment(frame: Frame) -> Deployment:
         phase="aggregated",
         chip=frame.chip.name,
         replicas=1,
-        **Split.of(frame).said(),
+        **frame.split.mentioned(),
         batch=frame.batch,
-        **Formats.of(frame).said(),
+        **frame.formats.chosen(),
         chips=frame.n_chips,
     )
     return Deployment(pools=(pool,))

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from optimizer.anatomy.estimate import Setup, energy, estimate, frame_of
+from optimizer.anatomy.estimate import energy, estimate
 from optimizer.anatomy.operators import operator_rows
 from optimizer.cost import memory
-from optimizer.cost.frame import Frame
+from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.overflow import placement, streamed_s
 from optimizer.cost.quantities import QUANTITIES
@@ -17,6 +17,7 @@ from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, SecondTier
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.estimate import Estimate, SecondTierUse
+from optimizer.spec.setup import Setup
 
 _RULE = "memory_capacity"
 
@@ -52,7 +53,7 @@ def _tier(frame: Frame) -> SecondTier:
             f"second_tier: {frame.chip.name} has none; give the chip file one, such as "
             "second_tier: {capacity: 240 GiB, bandwidth: 225 GB/s, kind: lpddr}"
         )
-    if frame.pipeline_parallel > 1 or frame.data_parallel > 1:
+    if frame.split.pipeline_parallel > 1 or frame.split.data_parallel > 1:
         raise InputError("second_tier: modelled for tensor parallelism alone; use one stage and one rank")
     return frame.chip.second_tier
 
@@ -85,7 +86,7 @@ def _moved(parts: dict[str, float], placed: Placement) -> dict[str, float]:
 
 def _use(frame: Frame, tier: SecondTier, placed: Placement) -> SecondTierUse:
     stored = placed.slow_bytes / memory.GIB
-    peak = frame.chip.dense_flops[frame.chip.arithmetic(frame.weight_dtype)]
+    peak = frame.chip.dense_flops[frame.chip.arithmetic(frame.formats.weight_dtype)]
     return SecondTierUse(
         kind=tier.kind,
         slow_share=placed.slow_share,
@@ -93,7 +94,9 @@ def _use(frame: Frame, tier: SecondTier, placed: Placement) -> SecondTierUse:
         capacity_gib=tier.capacity / memory.GIB,
         streamed_ms_per_step=1e3 * placed.slow_read / tier.achieved,
         hiding_tokens=hiding_tokens(
-            peak * frame.chip.gemm(frame.weight_dtype).compute, BYTES[frame.weight_dtype], tier.achieved
+            peak * frame.chip.gemm(frame.formats.weight_dtype).compute,
+            BYTES[frame.formats.weight_dtype],
+            tier.achieved,
         ),
     )
 

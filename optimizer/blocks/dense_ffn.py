@@ -31,7 +31,7 @@ def least(ffn: Any, kept: np.ndarray) -> dict[str, np.ndarray]:
 
 def operators(ffn: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step."""
-    wide, shard, rows = 1 + ffn.gated_ffn, ffn.d_ff / step.tensor_parallel, step.rows
+    wide, shard, rows = 1 + ffn.gated_ffn, ffn.d_ff / step.split.tensor_parallel, step.rows
     up = "gate and up projection" if ffn.gated_ffn else "up projection"
     return [
         Elementwise("ffn norm, residual", rows * 6 * step.d_model),

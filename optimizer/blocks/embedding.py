@@ -29,7 +29,7 @@ def padded_vocab(vocab_size: int, tensor_parallel: int) -> int:
 
 def operators(step: Step, vocab_size: int) -> list[Operator]:
     """Look up every row; compute logits only for the rows that need a next token."""
-    shard = padded_vocab(vocab_size, step.tensor_parallel) // step.tensor_parallel
+    shard = padded_vocab(vocab_size, step.split.tensor_parallel) // step.split.tensor_parallel
     return [
         Elementwise("embedding lookup, final norm", (step.rows + step.sampled) * 4 * step.d_model),
         Gemm("language-model head", step.sampled, shard, step.d_model, weight_dtype="bf16"),

@@ -47,7 +47,7 @@ def state_bytes(mixer: Any, tensor_parallel: int) -> Number:
 def operators(mixer: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step."""
     rows = step.rows
-    heads, keys, values = _shard(mixer, step.tensor_parallel)
+    heads, keys, values = _shard(mixer, step.split.tensor_parallel)
     products = 6 * mixer.d_key * mixer.d_value + _CHUNK * (3 * mixer.d_key + 2 * mixer.d_value)
     return [
         Elementwise("mixer norm, residual", rows * 6 * step.d_model),
@@ -56,7 +56,7 @@ def operators(mixer: Any, step: Step) -> list[Operator]:
         *_scan.operators(
             step,
             state=values * mixer.d_key,
-            fixed=state_bytes(mixer, step.tensor_parallel),
+            fixed=state_bytes(mixer, step.split.tensor_parallel),
             read=2 * keys + values + 2 * heads,
             out=values,
             flops=heads * products,

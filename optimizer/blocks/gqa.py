@@ -56,7 +56,7 @@ def kv_elements(attention: Any, tokens: int, tensor_parallel: int) -> Number:
 
 def operators(attention: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step."""
-    a, t, rows = attention, step.tensor_parallel, step.rows
+    a, t, rows = attention, step.split.tensor_parallel, step.rows
     q = a.n_heads * a.d_head / t
     kv = kv_heads_per_rank(a, t) * a.d_head
     return [
@@ -100,7 +100,7 @@ def _queries(attention: Any) -> int:
 
 
 def _cores(a: Any, step: Step) -> list[Operator]:
-    heads, kv = a.n_heads / step.tensor_parallel, kv_heads_per_rank(a, step.tensor_parallel)
+    heads, kv = a.n_heads / step.split.tensor_parallel, kv_heads_per_rank(a, step.split.tensor_parallel)
     cores: list[Operator] = []
     if step.decodes:
         kept = _kept(a, step.context)

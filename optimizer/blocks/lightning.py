@@ -38,7 +38,7 @@ def state_bytes(mixer: Any, tensor_parallel: int) -> Number:
 
 def operators(mixer: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step."""
-    rows, inner = step.rows, mixer.n_heads * mixer.d_head / step.tensor_parallel
+    rows, inner = step.rows, mixer.n_heads * mixer.d_head / step.split.tensor_parallel
     return [
         Elementwise("mixer norm, residual", rows * 6 * step.d_model),
         Gemm("state input projection", rows, 4 * inner, step.d_model),
@@ -46,7 +46,7 @@ def operators(mixer: Any, step: Step) -> list[Operator]:
         *_scan.operators(
             step,
             state=inner * mixer.d_head,
-            fixed=state_bytes(mixer, step.tensor_parallel),
+            fixed=state_bytes(mixer, step.split.tensor_parallel),
             read=3 * inner,
             out=inner,
             flops=inner * (4 * mixer.d_head + 2 * _CHUNK),

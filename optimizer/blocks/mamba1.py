@@ -43,7 +43,7 @@ def state_bytes(mixer: Any, tensor_parallel: int) -> Number:
 
 def operators(mixer: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step."""
-    rows, inner = step.rows, mixer.d_inner / step.tensor_parallel
+    rows, inner = step.rows, mixer.d_inner / step.split.tensor_parallel
     selected = mixer.d_dt + 2 * mixer.d_state
     return [
         Elementwise("mixer norm, residual", rows * 6 * step.d_model),
@@ -55,7 +55,7 @@ def operators(mixer: Any, step: Step) -> list[Operator]:
         *_scan.operators(
             step,
             state=inner * mixer.d_state,
-            fixed=state_bytes(mixer, step.tensor_parallel),
+            fixed=state_bytes(mixer, step.split.tensor_parallel),
             read=3 * inner + 2 * mixer.d_state,
             out=inner,
             flops=_VECTOR_SHARE * 9 * inner * mixer.d_state,

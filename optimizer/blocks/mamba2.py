@@ -45,7 +45,7 @@ def state_bytes(mixer: Any, tensor_parallel: int) -> Number:
 def operators(mixer: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step."""
     rows, n_state = step.rows, mixer.d_state
-    inner, n_ssm_heads, grouped = _shard(mixer, step.tensor_parallel)
+    inner, n_ssm_heads, grouped = _shard(mixer, step.split.tensor_parallel)
     return [
         Elementwise("mixer norm, residual", rows * 6 * step.d_model),
         Gemm("state input projection", rows, 2 * inner + grouped + n_ssm_heads, step.d_model),
@@ -53,7 +53,7 @@ def operators(mixer: Any, step: Step) -> list[Operator]:
         *_scan.operators(
             step,
             state=inner * n_state,
-            fixed=state_bytes(mixer, step.tensor_parallel),
+            fixed=state_bytes(mixer, step.split.tensor_parallel),
             read=inner + grouped + n_ssm_heads,
             out=inner,
             flops=4 * inner * n_state + _CHUNK * (grouped / 2 + inner),

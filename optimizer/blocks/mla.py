@@ -55,7 +55,7 @@ def kv_elements(attention: Any, tokens: int, tensor_parallel: int) -> Number:
 def operators(attention: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step."""
     a, rows = attention, step.rows
-    heads = a.n_heads / step.tensor_parallel
+    heads = a.n_heads / step.split.tensor_parallel
     d_query = heads * (a.d_nope + a.d_rope)
     down = a.d_kv_latent + a.d_rope + (d_query if a.d_q_latent is None else a.d_q_latent)
     query = [Gemm("query up-projection", rows, d_query, a.d_q_latent)] if a.d_q_latent is not None else []

@@ -55,15 +55,15 @@ def rank_weights(ffn: Any, d_model: int, tensor_parallel: int, data_parallel: in
 
 def operators(ffn: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step. The router is part of the experts' fixed time."""
-    ranks = step.tensor_parallel * step.data_parallel
+    ranks = step.split.tensor_parallel * step.split.data_parallel
     routed = Experts(
         "experts",
-        step.rows * step.data_parallel,
+        step.rows * step.split.data_parallel,
         step.d_model,
-        ffn.d_expert * step.expert_parallel / ranks,
+        ffn.d_expert * step.split.expert_parallel / ranks,
         ffn.n_experts,
         ffn.n_active_experts,
-        ffn.n_experts / step.expert_parallel,
+        ffn.n_experts / step.split.expert_parallel,
         ffn.gated_ffn,
         np.minimum(1.0, step.prompts),
         _sent(ffn, step),
@@ -80,18 +80,18 @@ def operators(ffn: Any, step: Step) -> list[Operator]:
 
 def _sent(ffn: Any, step: Step) -> Number:
     """Share of all tokens with an expert on a given rank; one attention rank has them all anyway."""
-    if step.data_parallel == 1:
+    if step.split.data_parallel == 1:
         return 1.0
-    return 1.0 - (1.0 - 1.0 / step.expert_parallel) ** ffn.n_active_experts
+    return 1.0 - (1.0 - 1.0 / step.split.expert_parallel) ** ffn.n_active_experts
 
 
 def _exchange(ffn: Any, step: Step, outward: bool) -> list[Operator]:
     """Tokens of several attention ranks to their experts, or back."""
-    if step.data_parallel == 1:
+    if step.split.data_parallel == 1:
         return []
     name = "expert dispatch" if outward else "expert combine"
-    ranks = step.tensor_parallel * step.data_parallel
-    rows = step.rows / step.tensor_parallel
+    ranks = step.split.tensor_parallel * step.split.data_parallel
+    rows = step.rows / step.split.tensor_parallel
     return [
         ExpertExchange(
             name,
@@ -100,7 +100,7 @@ def _exchange(ffn: Any, step: Step, outward: bool) -> list[Operator]:
             ffn.n_experts,
             ffn.n_active_experts,
             ranks,
-            step.expert_parallel,
+            step.split.expert_parallel,
             outward,
         ),
     ]
@@ -109,11 +109,11 @@ def _exchange(ffn: Any, step: Step, outward: bool) -> list[Operator]:
 def _reduce(ffn: Any, step: Step) -> list[Operator]:
     """The sum over tensor-parallel ranks; where tokens were exchanged, only the shared experts need it."""
     reduce = AllReduce("ffn all-reduce", step.rows * 2 * step.d_model)
-    return [reduce] if step.data_parallel == 1 else _where(ffn.n_shared_experts, [reduce])
+    return [reduce] if step.split.data_parallel == 1 else _where(ffn.n_shared_experts, [reduce])
 
 
 def _shared_operators(ffn: Any, step: Step) -> list[Operator]:
-    shard, wide = _shared_width(ffn) / step.tensor_parallel, 1 + ffn.gated_ffn
+    shard, wide = _shared_width(ffn) / step.split.tensor_parallel, 1 + ffn.gated_ffn
     return _where(
         ffn.n_shared_experts,
         [

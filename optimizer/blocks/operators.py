@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.spec.split import Split
+
 Number = Any
 """An int, a float, or a numpy array of them."""
 
@@ -225,12 +227,12 @@ class Step:
     """One forward pass of an attention rank: new tokens of `batch` sequences, and some prompts.
 
     A decode step has no prompts, a prefill no batch, a step of continuous batching both. `prompts` is a rate
-    and need not be whole. `data_parallel` such ranks, each on `tensor_parallel` chips, share the experts.
+    and need not be whole. `split.data_parallel` such ranks share the experts.
     `batch` and `prompts` may be arrays: many steps at once.
     """
 
     d_model: Number
-    tensor_parallel: int
+    split: Split
     batch: Number
     context: float
     prompts: Number
@@ -241,8 +243,6 @@ class Step:
     """A prompt comes in so many chunks of `prompt_tokens`, in as many steps; this is their mean."""
     queries: int = 1
     """New tokens of each sequence: one, and those drafted."""
-    data_parallel: int = 1
-    expert_parallel: int = 1
 
     @property
     def decodes(self) -> bool:

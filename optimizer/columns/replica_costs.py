@@ -9,16 +9,16 @@ network on offer before the first token counts.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from optimizer import catalog
 from optimizer.blocks import rule_words
 from optimizer.columns.overflowing import overflowing
+from optimizer.columns.replica import Replica, common
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.rules import frame_values
 from optimizer.columns.splits import unsplittable
@@ -26,7 +26,6 @@ from optimizer.columns.supply import Supply
 from optimizer.cost import memory
 from optimizer.cost.disaggregation import cache_on_a_chip
 from optimizer.cost.frame import Frame
-from optimizer.cost.placement import layouts, written
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import aggregated, decode, most_scheduled, prefill
 from optimizer.errors import InputError
@@ -36,6 +35,8 @@ from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.deployment import ReplicaSpace, Traffic
 from optimizer.spec.dtypes import ARITHMETIC
+from optimizer.spec.setup import Setup
+from optimizer.spec.split import Formats, Split
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 BATCHES = tuple(sorted({*range(1, 65), *(round(64 * 2 ** (i / 16)) for i in range(1, 81))}))
@@ -47,43 +48,6 @@ UNPRICED = "no time to price them"
 """Why setups are left out that nobody looked at: no optimum is proven without them."""
 NETWORK = 50e9
 """Bytes per second and chip of a network nobody stated: 400 Gbit/s."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How one replica is split, and its formats."""
-
-    supply: Supply
-    chip: Chip
-    tensor_parallel: int
-    pipeline_parallel: int
-    expert_parallel: int
-    data_parallel: int
-    weight_dtype: str
-    kv_dtype: str
-
-    @property
-    def chips(self) -> int:
-        """Chips of the replica; experts are spread over chips it has anyway."""
-        return self.tensor_parallel * self.pipeline_parallel * self.data_parallel
-
-    @property
-    def domain(self) -> int:
-        """Chips that share scale-up links."""
-        return self.supply.domain or self.chip.scaleup.domain
-
-    def placements(self) -> dict[tuple[int, int], list[str]]:
-        """The ways its chips may lie in domains, by what prices depend on: ranks together and runs of stages.
-
-        Without a network only those that leave no domain.
-        """
-        split = (self.tensor_parallel, self.data_parallel, self.pipeline_parallel)
-        found: dict[tuple[int, int], list[str]] = {}
-        for layout in layouts(*split, self.domain):
-            blocks = layout.blocks(*split[:2], self.domain)
-            if sum(blocks.values()) == 1 or self.chip.scaleout_bandwidth is not None:
-                found.setdefault((layout.ranks, len(layout.runs)), []).append(written(blocks))
-        return found
 
 
 def replica_columns(
@@ -102,22 +66,25 @@ def replica_columns(
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
     network = min((_network(s) for s in supplies), default=NETWORK)
-    for number, setup in enumerate(setups(supplies, space)):
+    setup = common(space, traffic)
+    for number, replica in enumerate(replicas_of(supplies, space)):
         if watch.over:
-            dropped[UNPRICED] += n_setups(supplies, space) - number
+            dropped[UNPRICED] += n_replicas(supplies, space) - number
             break
-        why = unrunnable(architecture, setup)
+        why = unrunnable(architecture, replica, setup)
         if why:
             dropped[why] += 1
             continue
-        for second, (together, ways) in product(space.second_tier, setup.placements().items()):
+        for second, (together, ways) in product(space.second_tier, replica.placements().items()):
             if watch.over:  # a setup may lie in many ways
                 dropped[UNPRICED] += 1
                 break
             share = memory_share if second else None
             try:
                 for mode in _modes(space):
-                    priced = _priced(architecture, setup, together, mode, space, traffic, network, share)
+                    frame = _all_batches(architecture, replica, setup, mode, space)
+                    frame = replace(frame, ranks_together=together[0], stage_runs=together[1])
+                    priced = _priced(architecture, frame, mode, network, share)
                     tables += [priced.lying(domains) for domains in ways]
             except InputError as error:  # a figure this setup needs is not known: a network, a second tier
                 dropped[str(error)] += 1
@@ -138,38 +105,39 @@ def _modes(space: ReplicaSpace) -> Iterator[str]:
         yield "decode"
 
 
-def setups(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Setup]:
+def replicas_of(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Replica]:
     """Every combination of chip, split and formats."""
+    choices = _choices(space)
     for supply in supplies:
-        if supply.chip is None:
-            raise InputError(f"hardware: {supply.name} is not in the catalogue, and there is no table of it")
-        for split in product(*_choices(space)):
-            yield Setup(supply, supply.chip, *split)
+        chip = supply.known
+        for degrees, formats in product(*(list(product(*own.values())) for own in choices)):
+            split = Split(**dict(zip(choices[0], degrees, strict=True)))
+            yield Replica(supply, chip, split, Formats(**dict(zip(choices[1], formats, strict=True))))
 
 
-def n_setups(supplies: Sequence[Supply], space: ReplicaSpace) -> int:
-    """How many combinations `setups` gives."""
-    return len(supplies) * prod(len(values) for values in _choices(space))
+def n_replicas(supplies: Sequence[Supply], space: ReplicaSpace) -> int:
+    """How many combinations `replicas_of` gives."""
+    return len(supplies) * prod(len(values) for own in _choices(space) for values in own.values())
 
 
-def _choices(space: ReplicaSpace) -> tuple[Sequence[Any], ...]:
-    return (*vars(space.split).values(), *space.formats.said().values())
+def _choices(space: ReplicaSpace) -> tuple[dict[str, Sequence[Any]], dict[str, Sequence[Any]]]:
+    return vars(space.split), space.formats.chosen()
 
 
-def unrunnable(architecture: Architecture, setup: Setup) -> str:
-    """Why a setup cannot run a model at all; '' if it can."""
-    chip = setup.chip
-    if why := without_arithmetic(chip, setup.weight_dtype):
+def unrunnable(architecture: Architecture, replica: Replica, setup: Setup) -> str:
+    """Why a replica cannot run a model for some traffic at all; '' if it can."""
+    chip, split = replica.chip, replica.split
+    if why := without_arithmetic(chip, replica.formats.weight_dtype):
         return why
-    if setup.tensor_parallel > (setup.supply.node or setup.tensor_parallel):
-        return f"tensor_parallel {setup.tensor_parallel} is wider than a node of {chip.name}"
-    if not setup.placements():
-        return f"{setup.chips} chips leave the domain of {chip.name}, which states no network"
-    frame = frame_of(architecture, setup, ReplicaSpace(), Traffic(input_tokens=1, output_tokens=1), 1)
+    if split.tensor_parallel > (replica.supply.node or split.tensor_parallel):
+        return f"tensor_parallel {split.tensor_parallel} is wider than a node of {chip.name}"
+    if not replica.placements():
+        return f"{split.chips} chips leave the domain of {chip.name}, which states no network"
+    frame = replica.frame(architecture, setup)
     for name, why in unsplittable(architecture, frame).items():
-        return f"{name} {getattr(setup, name)}: {why}"
+        return f"{name} {getattr(split, name)}: {why}"
     broken = next((name for name in _RULES if not _keeps(name, architecture, frame)), "")
-    return f"tensor_parallel {setup.tensor_parallel} breaks {broken}" if broken else ""
+    return f"tensor_parallel {split.tensor_parallel} breaks {broken}" if broken else ""
 
 
 def without_arithmetic(chip: Chip, weight_dtype: str) -> str:
@@ -190,53 +158,11 @@ def _keeps(name: str, architecture: Architecture, frame: Frame) -> bool:
     )
 
 
-def frame_of(a: Architecture, setup: Setup, space: ReplicaSpace, traffic: Traffic, batch: Any) -> Frame:
-    """The frame one setup runs in, for one batch or an array of them."""
-    return Frame(
-        chip=setup.chip,
-        tensor_parallel=setup.tensor_parallel,
-        pipeline_parallel=setup.pipeline_parallel,
-        data_parallel=setup.data_parallel,
-        expert_parallel=setup.expert_parallel,
-        batch=batch,
-        weight_dtype=setup.weight_dtype,
-        kv_dtype=setup.kv_dtype,
-        expert_dtype=_expert_dtype(a, setup.weight_dtype),
-        d_model=a.d_model,
-        vocab_size=a.vocab_size,
-        tied_embeddings=a.tied_embeddings,
-        input_tokens=traffic.input_tokens,
-        output_tokens=traffic.output_tokens,
-        training_tokens=0.0,
-        engine=catalog.engine(space.engine, host_ms=space.host_ms, reserve_gib=space.reserve_gib),
-        position_embeddings=a.position_embeddings,
-        n_norms=a.first.n_norms,
-        norm_bias=a.first.norm_bias,
-        prefix_tokens=traffic.prefix_tokens,
-        draft_tokens=space.draft_tokens,
-        draft_acceptance=space.draft_acceptance,
-        draft_cost=space.draft_cost,
-    )
-
-
-def _priced(
-    a: Architecture,
-    setup: Setup,
-    together: tuple[int, int],
-    mode: str,
-    space: ReplicaSpace,
-    traffic: Traffic,
-    network: float,
-    share: float | None,
-) -> Replicas:
+def _priced(a: Architecture, frame: Frame, mode: str, network: float, share: float | None) -> Replicas:
     """All batches of one setup in one mode, those that no chip could hold left to the memory rule.
-
-    `together`: attention ranks in one domain, and runs of stages that are.
 
     With a `share`, what is over that share of the fast memory goes to the chip's second tier.
     """
-    frame = _all_batches(a, setup, mode, space, traffic)
-    frame = replace(frame, ranks_together=together[0], stage_runs=together[1])
     least, slow = dict[str, Any](), 0.0
     held = QUANTITIES["memory_bytes"].total(frame, a) / memory.GIB
     if share is not None:
@@ -250,15 +176,11 @@ def _priced(
     return Replicas.filled(
         len(frame.batch),
         mode=mode,
-        chip=setup.chip.name,
-        tensor_parallel=setup.tensor_parallel,
-        pipeline_parallel=setup.pipeline_parallel,
-        expert_parallel=setup.expert_parallel,
-        data_parallel=setup.data_parallel,
+        chip=frame.chip.name,
+        **vars(frame.split),
         batch=frame.batch,
-        weight_dtype=setup.weight_dtype,
-        kv_dtype=setup.kv_dtype,
-        chips=setup.chips,
+        **frame.formats.chosen(),
+        chips=frame.n_chips,
         requests_per_s=served.requests_per_s,
         ttft_ms=1e3 * ttft,
         tpot_ms=1e3 * served.tpot_s,
@@ -268,15 +190,14 @@ def _priced(
     )
 
 
-def _all_batches(a: Architecture, setup: Setup, mode: str, space: ReplicaSpace, traffic: Traffic) -> Frame:
-    lanes = setup.pipeline_parallel * setup.data_parallel
+def _all_batches(a: Architecture, replica: Replica, setup: Setup, mode: str, space: ReplicaSpace) -> Frame:
+    lanes = replica.split.lanes
     if mode == "prefill":
         together = np.array(space.prefill_batch)
-        return replace(frame_of(a, setup, space, traffic, lanes * together), prefill_batch=together)
+        return replica.frame(a, setup, batch=lanes * together, prefill_batch=together)
     batch = np.array(space.batch or [lanes * b for b in BATCHES])
-    batch = batch[batch % lanes == 0]
-    frame = frame_of(a, setup, space, traffic, batch)
-    return replace(frame, batch=batch[batch <= most_scheduled(frame)]) if mode == "aggregated" else frame
+    frame = replica.frame(a, setup, batch=batch[batch % lanes == 0])
+    return _some_batches(frame, frame.batch <= most_scheduled(frame)) if mode == "aggregated" else frame
 
 
 def _some_batches(frame: Frame, kept: Any) -> Frame:
@@ -285,11 +206,6 @@ def _some_batches(frame: Frame, kept: Any) -> Frame:
 
 
 _SERVED = {"aggregated": aggregated, "prefill": prefill, "decode": decode}
-
-
-def _expert_dtype(a: Architecture, weight_dtype: str) -> str:
-    """A model published with experts in one format keeps it under 16-bit weights."""
-    return a.expert_dtype if a.expert_dtype and weight_dtype == "bf16" else ""
 
 
 def _network(supply: Supply) -> float:

@@ -28,9 +28,9 @@ class Column:
 COLUMNS: dict[str, Column] = {
     "mode": Column(str),
     "chip": Column(str),
-    **{name: Column(np.int64) for name in DEGREES},
+    **dict.fromkeys(DEGREES, Column(np.int64, 1)),
     "batch": Column(np.int64),
-    **{name: Column(str) for name in FORMATS},
+    **dict.fromkeys(FORMATS, Column(str)),
     "chips": Column(np.int64),
     "requests_per_s": Column(np.float64),
     "ttft_ms": Column(np.float64),

@@ -17,6 +17,7 @@ from optimizer.scope import Relation, Scope
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.base import Strict
 from optimizer.spec.quantity import parse_count, parse_time, spelling
+from optimizer.spec.split import Formats
 
 _SUFFIXES = ("_increase_max", "_max", "_min")
 
@@ -30,7 +31,7 @@ class Reference:
 
     def value(self, name: str, frame: Frame) -> float:
         """The baseline's metric; computed once per chip, split and batch."""
-        key = (name, frame.chip.name, frame.tensor_parallel, frame.batch)
+        key = (name, frame.chip.name, frame.split, frame.batch)
         if key not in self._known:
             self._known[key] = self._compute(name, frame)
         return self._known[key]
@@ -39,7 +40,7 @@ class Reference:
         if self.baseline is None:
             raise InputError(f"constraints.{name}_increase_max needs a baseline to compare with")
         module = metric(name)
-        own = replace(baseline_frame(frame, self.baseline), weight_dtype="bf16", kv_dtype="bf16")
+        own = replace(baseline_frame(frame, self.baseline), formats=Formats())
         total = QUANTITIES[module.QUANTITY].total(own, self.baseline)
         return float(module.value(Slice(own, self.baseline.n_layers), total))
 
@@ -52,8 +53,7 @@ def baseline_frame(frame: Frame, model: Architecture) -> Frame:
         vocab_size=model.vocab_size,
         tied_embeddings=model.tied_embeddings,
         position_embeddings=model.position_embeddings,
-        n_norms=model.first.n_norms,
-        norm_bias=model.first.norm_bias,
+        final_bias=model.final_bias,
     )
 
 
@@ -107,11 +107,11 @@ def frame_values(frame: Frame) -> dict[str, Any]:
     """The facts of a frame that rules may name."""
     return {
         "d_model": frame.d_model,
-        "tensor_parallel": frame.tensor_parallel,
+        "tensor_parallel": frame.split.tensor_parallel,
         "batch": frame.batch,
         "vocab_size": frame.vocab_size,
         "scaleup_domain": frame.chip.scaleup.domain,
-        "alignment": frame.chip.aligned(frame.weight_dtype),
+        "alignment": frame.chip.aligned(frame.formats.weight_dtype),
         "hbm_usable_gib": frame.chip.hbm_usable / GIB,
     }
 

@@ -6,13 +6,15 @@ plan does not fix which chips of a domain a replica gets. Each expert chip holds
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from optimizer.columns.replica_costs import BATCHES, UNPRICED, Setup, frame_of, unrunnable, without_arithmetic
+from optimizer.columns.replica import Replica, common
+from optimizer.columns.replica_costs import BATCHES, UNPRICED, unrunnable, without_arithmetic
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import chips_of_a_rank, written
@@ -21,6 +23,8 @@ from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.deployment import ReplicaSpace, Traffic
+from optimizer.spec.setup import Setup
+from optimizer.spec.split import Formats, Split
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 
@@ -47,11 +51,12 @@ def separated_columns(
         raise InputError("deployment.second_tier: mode separated uses fast memory alone; allow false")
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
-    for number, setup in enumerate(_attention_sides(supplies, space)):
+    setup = common(space, traffic)
+    for number, replica in enumerate(_attention_sides(supplies, space)):
         if watch.over:
             dropped[UNPRICED] += n_sides(supplies, space) - number
             break
-        why = unrunnable(architecture, setup)
+        why = unrunnable(architecture, replica, setup)
         if why:
             dropped[why] += 1
             continue
@@ -59,10 +64,10 @@ def separated_columns(
             if watch.over:
                 dropped[UNPRICED] += 1
                 break
-            chip = _known(supply)
-            why = _no_home(chip, ranks, setup.weight_dtype, experts)
+            chip = supply.known
+            why = _no_home(chip, ranks, replica.formats.weight_dtype, experts)
             try:
-                tables += [] if why else _priced(architecture, setup, chip, ranks, space, traffic)
+                tables += [] if why else _priced(architecture, replica, setup, chip, ranks, space)
             except InputError as error:  # no network is known between the sides
                 why = str(error)
             dropped[why] += bool(why)
@@ -74,24 +79,19 @@ def separated_columns(
     return Replicas.together(tables), +dropped
 
 
-def _known(supply: Supply) -> Chip:
-    if supply.chip is None:
-        raise InputError(f"hardware: {supply.name} is not in the catalogue, and there is no table of it")
-    return supply.chip
-
-
 def n_sides(supplies: Sequence[Supply], space: ReplicaSpace) -> int:
     """Attention sides there are: chips, splits and formats, each to be paired with every expert side."""
     return len(supplies) * prod(len(values) for values in _choices(space))
 
 
 def _choices(space: ReplicaSpace) -> tuple[Sequence[Any], ...]:
-    return (space.split.tensor_parallel, space.split.data_parallel, *space.formats.said().values())
+    return (space.split.tensor_parallel, space.split.data_parallel, *space.formats.chosen().values())
 
 
-def _attention_sides(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Setup]:
-    for supply, (tensor, data, weight, kv) in product(supplies, list(product(*_choices(space)))):
-        yield Setup(supply, _known(supply), tensor, 1, 1, data, weight, kv)
+def _attention_sides(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Replica]:
+    for supply, (tensor, data, *formats) in product(supplies, list(product(*_choices(space)))):
+        split = Split(tensor_parallel=tensor, data_parallel=data)
+        yield Replica(supply, supply.known, split, Formats(*formats))
 
 
 def _no_home(chip: Chip, ranks: int, weight_dtype: str, experts: set[int]) -> str:
@@ -102,49 +102,46 @@ def _no_home(chip: Chip, ranks: int, weight_dtype: str, experts: set[int]) -> st
 
 
 def _priced(
-    a: Architecture, setup: Setup, chip: Chip, ranks: int, space: ReplicaSpace, traffic: Traffic
+    a: Architecture, replica: Replica, setup: Setup, chip: Chip, ranks: int, space: ReplicaSpace
 ) -> list[Replicas]:
-    return [t for m in space.microbatches for t in _microbatched(a, setup, chip, ranks, m, space, traffic)]
-
-
-def _microbatched(
-    a: Architecture, setup: Setup, chip: Chip, ranks: int, m: int, space: ReplicaSpace, traffic: Traffic
-) -> Iterator[Replicas]:
     """All batches of one pair of sides that are whole sequences in every microbatch of every rank."""
-    lanes = m * setup.data_parallel
-    batch = np.array(space.batch or [lanes * b for b in BATCHES])
-    batch = batch[batch % lanes == 0]
-    if not len(batch):
-        return
-    frame = frame_of(a, setup, space, traffic, batch)
-    both = Separated(frame, chip, n_expert_chips=ranks, expert_parallel=ranks, microbatches=m)
+    found = []
+    for m in space.microbatches:
+        lanes = m * replica.split.lanes
+        batch = np.array(space.batch or [lanes * b for b in BATCHES])
+        batch = batch[batch % lanes == 0]
+        if len(batch):
+            frame = replica.frame(a, setup, batch=batch)
+            both = Separated(frame, chip, n_expert_chips=ranks, expert_parallel=ranks, microbatches=m)
+            found.append(_table(a, both, _lying(replica)))
+    return found
+
+
+def _table(a: Architecture, both: Separated, domains: str) -> Replicas:
+    frame = both.frame
     tpot = step_s(both, a) / frame.tokens_per_step
-    yield Replicas.filled(
-        len(batch),
+    return Replicas.filled(
+        len(frame.batch),
         mode="decode",
-        chip=setup.chip.name,
-        tensor_parallel=setup.tensor_parallel,
-        pipeline_parallel=1,
-        expert_parallel=ranks,
-        data_parallel=setup.data_parallel,
-        batch=batch,
-        weight_dtype=setup.weight_dtype,
-        kv_dtype=setup.kv_dtype,
-        chips=setup.chips,
-        requests_per_s=batch / tpot / traffic.output_tokens,
+        chip=frame.chip.name,
+        **vars(replace(frame.split, expert_parallel=both.expert_parallel)),
+        batch=frame.batch,
+        **frame.formats.chosen(),
+        chips=frame.n_chips,
+        requests_per_s=frame.batch / tpot / frame.output_tokens,
         ttft_ms=0.0,
         tpot_ms=1e3 * tpot,
         memory_gib=attention_chip_gib(both, a),
         label="cost model, experts apart",
-        expert_chip=chip.name,
-        expert_chips=ranks,
+        expert_chip=both.expert_chip.name,
+        expert_chips=both.n_expert_chips,
         expert_memory_gib=expert_chip_gib(both, a),
-        microbatches=m,
-        domains=_lying(setup),
+        microbatches=both.microbatches,
+        domains=domains,
     )
 
 
-def _lying(setup: Setup) -> str:
+def _lying(replica: Replica) -> str:
     """Attention ranks send nothing to each other: only the chips of each share a domain."""
-    part = chips_of_a_rank(setup.tensor_parallel, setup.domain)
-    return written({part: setup.chips // part})
+    part = chips_of_a_rank(replica.split, replica.domain)
+    return written({part: replica.split.chips // part})

@@ -8,15 +8,15 @@ def unsplittable(architecture: Architecture, frame: Frame) -> dict[str, str]:
     """The degrees of parallelism of a frame that a model cannot have, each with the reason."""
     found = {}
     experts = {g.block.ffn.n_experts for g in architecture.layers if g.block.ffn.kind == "moe"}
-    ranks = frame.tensor_parallel * frame.data_parallel
-    if frame.pipeline_parallel > architecture.n_layers:
+    ranks = frame.split.tensor_parallel * frame.split.data_parallel
+    if frame.split.pipeline_parallel > architecture.n_layers:
         found["pipeline_parallel"] = f"more stages than the {architecture.n_layers} layers"
-    if frame.data_parallel > 1 and not experts:
+    if frame.split.data_parallel > 1 and not experts:
         found["data_parallel"] = "only a mixture of experts shares layers; more replicas do as well"
-    if frame.expert_parallel > 1 and not experts:
+    if frame.split.expert_parallel > 1 and not experts:
         found["expert_parallel"] = "the model has no experts"
-    elif ranks % frame.expert_parallel:
+    elif ranks % frame.split.expert_parallel:
         found["expert_parallel"] = f"does not divide tensor_parallel x data_parallel = {ranks}"
-    elif any(n % frame.expert_parallel for n in experts):
+    elif any(n % frame.split.expert_parallel for n in experts):
         found["expert_parallel"] = f"does not divide the {max(experts)} experts"
     return found

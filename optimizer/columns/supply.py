@@ -31,6 +31,13 @@ class Supply:
             return self.node
         return min(self.node, self.chip.scaleup.domain)
 
+    @property
+    def known(self) -> Chip:
+        """The chip; InputError if the catalogue does not have it."""
+        if self.chip is None:
+            raise InputError(f"hardware: {self.name} is not in the catalogue, and there is no table of it")
+        return self.chip
+
     def each(self, quantity: str) -> float:
         """What one chip adds to a quantity; InputError if nobody said."""
         value = {"chips": 1.0, "usd_per_hour": self.usd_per_hour, "power_w": self.power_w}[quantity]

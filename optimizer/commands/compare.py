@@ -58,9 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _side(arguments: argparse.Namespace, thing: str) -> "Side":
     """An answer of a file, a problem solved, or a model on the chip."""
     from optimizer import catalog
-    from optimizer.anatomy.estimate import Setup
     from optimizer.commands._study import options_of
     from optimizer.questions import problems
+    from optimizer.spec.setup import Setup
     from optimizer.studies.compare import side_of_json, side_of_model, side_of_problem
 
     if thing.endswith(".json"):

@@ -74,14 +74,16 @@ def run(arguments: argparse.Namespace) -> int:
     needs(arguments, _NEEDS | {"phase": "explain"})
     from optimizer import catalog
     from optimizer.anatomy.derivation import derive
-    from optimizer.anatomy.estimate import Setup, estimate, frame_of
+    from optimizer.anatomy.estimate import estimate
     from optimizer.anatomy.second_tier import estimate_two_tier
+    from optimizer.cost.frame import frame_of
     from optimizer.questions.architecture.problem import Workload
     from optimizer.report import derivation
     from optimizer.report import estimate as estimates
     from optimizer.report.json import to_json
     from optimizer.spec.deployment import ReplicaSpace
     from optimizer.spec.loading import validate
+    from optimizer.spec.setup import Setup
 
     check_out(arguments.out)
     given = {

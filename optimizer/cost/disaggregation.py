@@ -23,6 +23,7 @@ from optimizer.cost.memory import kv_bytes, state_bytes
 from optimizer.cost.quantities import n_chunks
 from optimizer.cost.queueing import prefill_pool_ttft_s
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.split import Split
 
 PREFILL_SHARE = 0.90
 DECODE_SHARE = 0.92
@@ -30,7 +31,7 @@ DECODE_SHARE = 0.92
 
 def prompt_cache_bytes(frame: Frame, architecture: Architecture) -> float:
     """Cache and state of one prompt, all layers, each element once."""
-    return cache_on_a_chip(replace(frame, tensor_parallel=1, pipeline_parallel=1), architecture)
+    return cache_on_a_chip(replace(frame, split=Split()), architecture)
 
 
 def cache_on_a_chip(frame: Frame, architecture: Architecture) -> float:
@@ -40,7 +41,7 @@ def cache_on_a_chip(frame: Frame, architecture: Architecture) -> float:
         group.count * (kv_bytes(group.block.mixer, prompt) + state_bytes(group.block.mixer, prompt))
         for group in architecture.layers
     )
-    return float(layers / frame.pipeline_parallel)
+    return float(layers / frame.split.pipeline_parallel)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def hand_over(
 
 def _attention_chips(frame: Frame) -> int:
     """Chips that hold the cache of one sequence."""
-    return frame.tensor_parallel * frame.pipeline_parallel
+    return int(frame.split.rank * frame.split.pipeline_parallel)
 
 
 def prefill_worker_rate(frame: Frame, prefill_s: Number) -> Number:
@@ -86,8 +87,8 @@ def prefill_worker_rate(frame: Frame, prefill_s: Number) -> Number:
     Its attention ranks each have a prompt, and a pipeline takes the next prompt's chunks without a gap.
     """
     chunks = n_chunks(frame)
-    busy = prefill_s * chunks / (chunks + frame.pipeline_parallel - 1)
-    return frame.data_parallel / busy
+    busy = prefill_s * chunks / (chunks + frame.split.pipeline_parallel - 1)
+    return frame.split.data_parallel / busy
 
 
 def decode_worker_rate(frame: Frame, decode_s: Number) -> Number:

@@ -1,10 +1,14 @@
 """A frame: everything that all layers of one plan share."""
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
+from optimizer import catalog
 from optimizer.spec.chip import Chip
+from optimizer.spec.documents import CATALOGUE
 from optimizer.spec.engine import IDEAL, Engine
+from optimizer.spec.setup import Setup
+from optimizer.spec.split import Formats, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +20,9 @@ class Frame:
     """
 
     chip: Chip
-    tensor_parallel: int
+    split: Split
+    formats: Formats
     batch: Any
-    weight_dtype: str
-    kv_dtype: str
     d_model: Any
     vocab_size: int
     tied_embeddings: bool
@@ -28,16 +31,10 @@ class Frame:
     training_tokens: float
     engine: Engine = IDEAL
     position_embeddings: int = 0
-    n_norms: int = 2
-    norm_bias: bool = False
+    final_bias: bool = False
+    """Whether the norm behind the last layer has a bias."""
     training: Any = None
     """A `cost.training.quantity.TrainingRun` where a problem asks how its architectures train."""
-    pipeline_parallel: int = 1
-    data_parallel: int = 1
-    """Attention ranks of one replica: each has its own sequences and cache, the experts are shared."""
-    expert_parallel: int = 1
-    expert_dtype: str = ""
-    """Format of routed experts, if not that of all weights."""
     requests_per_s: float | None = None
     """Traffic that as many replicas as needed serve together."""
     prefix_tokens: int = 0
@@ -55,9 +52,9 @@ class Frame:
     """Runs of stages that each lie in one domain; 0 for as few as the domain allows."""
 
     @property
-    def n_chips(self) -> int:
+    def n_chips(self) -> Any:
         """Chips of one replica."""
-        return self.tensor_parallel * self.data_parallel * self.pipeline_parallel
+        return self.split.chips
 
     @property
     def tokens_per_step(self) -> float:
@@ -73,7 +70,7 @@ class Frame:
     @property
     def identity(self) -> tuple[Any, ...]:
         """What tells the frames of one space apart: the chip's name and every plain field."""
-        plain = (str, int, float, type(None))
+        plain = (str, int, float, type(None), Split, Formats)
         values = (getattr(self, field.name) for field in fields(self))
         return (self.chip.name, *(value for value in values if isinstance(value, plain)))
 
@@ -86,6 +83,54 @@ class Frame:
     def prompts_per_step(self) -> Any:
         """Prompts that must be prefilled per decode step to keep the batch full."""
         return self.batch * self.tokens_per_step / self.output_tokens
+
+
+class Body(Protocol):
+    """What a frame needs of an architecture, or of a lattice of them: the same for all layers."""
+
+    @property
+    def d_model(self) -> Any:
+        """Width, or an array of them."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens."""
+
+    @property
+    def tied_embeddings(self) -> bool:
+        """Whether one table serves both ends."""
+
+    @property
+    def position_embeddings(self) -> int:
+        """Learned positions."""
+
+    @property
+    def final_bias(self) -> bool:
+        """Whether the norm behind the last layer has a bias."""
+
+
+def frame_of(body: Body, chip: Chip, setup: Setup) -> Frame:
+    """The frame a model runs in. InputError if the setup names an engine that the catalogue does not have."""
+    return Frame(
+        chip=chip,
+        split=setup.split,
+        formats=setup.formats,
+        batch=setup.batch,
+        d_model=body.d_model,
+        vocab_size=body.vocab_size,
+        tied_embeddings=body.tied_embeddings,
+        input_tokens=setup.input_tokens,
+        output_tokens=setup.output_tokens,
+        training_tokens=setup.training_tokens,
+        engine=catalog.engine(setup.engine, CATALOGUE),
+        position_embeddings=body.position_embeddings,
+        final_bias=body.final_bias,
+        prefix_tokens=setup.prefix_tokens,
+        prefill_batch=setup.prefill_batch,
+        draft_tokens=setup.draft_tokens,
+        draft_acceptance=setup.draft_acceptance,
+        draft_cost=setup.draft_cost,
+    )
 
 
 @dataclass(frozen=True, slots=True)

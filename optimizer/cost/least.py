@@ -18,6 +18,7 @@ import numpy as np
 
 from optimizer.blocks import block
 from optimizer.blocks.operators import ForSome, Gemm, Number, Operator, Products, Step, Weights
+from optimizer.spec.norms import Norms
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Least:
     """The narrowest mixers, with one axis more in front: a plan is above one of them, nobody knows which."""
     ffn: Any
     """The narrowest feed-forward network."""
+    norms: Norms
+    """Of each layer."""
 
     def elements(self, tensor_parallel: int) -> Number:
         """Elements of all matrices on one rank, at least: a split replicates some, and loses none."""
@@ -52,7 +55,7 @@ class Least:
         return Products(
             "products",
             step.rows,
-            self.elements(step.tensor_parallel),
+            self.elements(step.split.tensor_parallel),
             self.n_layers * sum(op.width_in for op in gemms),
             self.n_layers * sum(op.width_out for op in gemms),
             self.n_layers * len(gemms),

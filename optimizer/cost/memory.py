@@ -15,6 +15,7 @@ from optimizer.cost.frame import Frame
 from optimizer.cost.least import Least
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.dtypes import BYTES
+from optimizer.spec.norms import Norms
 
 GIB = 2.0**30
 _ACTIVATION_FACTOR = {1: 11.0, 2: 6.5}
@@ -22,20 +23,23 @@ _ACTIVATION_FACTOR = {1: 11.0, 2: 6.5}
 
 def attention_bytes(attention: Any, frame: Frame) -> Number:
     """Weights, full-length cache and state of one mixer layer on one rank."""
-    stored = block(attention).weights(attention, frame.d_model, frame.tensor_parallel)
+    stored = block(attention).weights(attention, frame.d_model, frame.split.tensor_parallel)
     return stored_bytes(stored, frame) + sequence_bytes(attention, frame)
 
 
 def sequence_bytes(mixer: Any, frame: Frame) -> Number:
     """Full-length cache and state of all sequences of one attention rank in one layer, on one rank."""
-    return frame.batch / frame.data_parallel * (kv_bytes(mixer, frame) + state_bytes(mixer, frame))
+    return frame.batch / frame.split.data_parallel * (kv_bytes(mixer, frame) + state_bytes(mixer, frame))
 
 
 def kv_bytes(attention: Any, frame: Frame) -> Number:
     """Cache of one sequence, prompt and answer, in one layer on one rank."""
     tokens = frame.input_tokens + frame.output_tokens
     kept = attention if frame.engine.window_cache else _unwindowed(attention)
-    return block(attention).kv_elements(kept, tokens, frame.tensor_parallel) * BYTES[frame.kv_dtype]
+    return (
+        block(attention).kv_elements(kept, tokens, frame.split.tensor_parallel)
+        * BYTES[frame.formats.kv_dtype]
+    )
 
 
 def _unwindowed(attention: Any) -> Any:
@@ -50,13 +54,13 @@ def _unwindowed(attention: Any) -> Any:
 def state_bytes(mixer: Any, frame: Frame) -> Number:
     """State of one sequence in one layer on one rank, whatever its length; attention has none."""
     own = getattr(block(mixer), "state_bytes", None)
-    return own(mixer, frame.tensor_parallel) if own else 0
+    return own(mixer, frame.split.tensor_parallel) if own else 0
 
 
 def cache_bytes(frame: Frame, architecture: Architecture) -> Number:
     """Cache and state of all sequences of one attention rank on one chip of the longest stage."""
     layers = sum(g.count * sequence_bytes(g.block.mixer, frame) for g in architecture.layers)
-    return layers * stage_share(frame.pipeline_parallel, architecture.n_layers)
+    return layers * stage_share(frame.split.pipeline_parallel, architecture.n_layers)
 
 
 def stage_share(n_stages: int, n_layers: int) -> float:
@@ -68,14 +72,16 @@ def ffn_bytes(ffn: Any, frame: Frame) -> Number:
     """Weights of one feed-forward layer on one rank."""
     spread = getattr(block(ffn), "rank_weights", None)
     if spread:
-        return stored_bytes(spread(ffn, frame.d_model, frame.tensor_parallel, frame.data_parallel), frame)
-    return stored_bytes(block(ffn).weights(ffn, frame.d_model, frame.tensor_parallel), frame)
+        return stored_bytes(
+            spread(ffn, frame.d_model, frame.split.tensor_parallel, frame.split.data_parallel), frame
+        )
+    return stored_bytes(block(ffn).weights(ffn, frame.d_model, frame.split.tensor_parallel), frame)
 
 
 def least_bytes(layers: Least, frame: Frame) -> Number:
     """Weights, full-length cache and norms of all layers on one rank, at least, for each narrowest mixer."""
-    each = sequence_bytes(layers.mixers, frame) + norm_bytes(frame)
-    return stored_bytes(layers.weights(frame.tensor_parallel), frame) + layers.n_layers * each
+    each = sequence_bytes(layers.mixers, frame) + norm_bytes(layers.norms, frame)
+    return stored_bytes(layers.weights(frame.split.tensor_parallel), frame) + layers.n_layers * each
 
 
 def shared_bytes(frame: Frame) -> Number:
@@ -88,16 +94,16 @@ def embedding_bytes(frame: Frame) -> Number:
     stored = embedding.weights(
         frame.d_model,
         frame.vocab_size,
-        frame.tied_embeddings or frame.pipeline_parallel > 1,
-        frame.tensor_parallel,
+        frame.tied_embeddings or frame.split.pipeline_parallel > 1,
+        frame.split.tensor_parallel,
         frame.position_embeddings,
     )
     return BYTES["bf16"] * stored.vector
 
 
-def norm_bytes(frame: Frame) -> Number:
+def norm_bytes(norms: Norms, frame: Frame) -> Number:
     """Layer norms of one layer; every rank holds them whole."""
-    return BYTES["bf16"] * frame.n_norms * frame.d_model * (1 + frame.norm_bias)
+    return BYTES["bf16"] * norms.elements(frame.d_model)
 
 
 def activation_bytes(frame: Frame) -> Number:
@@ -108,20 +114,20 @@ def activation_bytes(frame: Frame) -> Number:
 def working_bytes(frame: Frame) -> Number:
     """Working buffers of one layer on a scheduled chunk."""
     rows = np.maximum(_decoded(frame), min(frame.engine.step_tokens, frame.input_tokens))
-    factor = _ACTIVATION_FACTOR.get(frame.tensor_parallel, 5.0)
+    factor = _ACTIVATION_FACTOR.get(frame.split.tensor_parallel, 5.0)
     return 2.0 * rows * frame.d_model * factor
 
 
 def logits_bytes(frame: Frame) -> Number:
     """The logits of a decode step with its drafts, on one rank; of a pipeline, on its last stage."""
-    return 4.0 * _decoded(frame) * frame.vocab_size / frame.tensor_parallel
+    return 4.0 * _decoded(frame) * frame.vocab_size / frame.split.tensor_parallel
 
 
 def _decoded(frame: Frame) -> Number:
-    return frame.batch / frame.data_parallel * (1 + frame.draft_tokens)
+    return frame.batch / frame.split.data_parallel * (1 + frame.draft_tokens)
 
 
 def stored_bytes(elements: Weights, frame: Frame) -> Number:
     """Bytes of these elements in the formats of the frame."""
-    matrices = BYTES[frame.weight_dtype] * elements.matrix + BYTES["bf16"] * elements.vector
-    return matrices + BYTES[frame.expert_dtype or frame.weight_dtype] * elements.experts
+    matrices = BYTES[frame.formats.weight_dtype] * elements.matrix + BYTES["bf16"] * elements.vector
+    return matrices + BYTES[frame.formats.experts] * elements.experts

@@ -13,8 +13,8 @@ from optimizer.spec.architecture import Architecture
 def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, Any]:
     """GiB per chip by part, for one batch or an array of them; they add up to the metric memory_gib."""
     layers = architecture.layers
-    held = frame.batch / frame.data_parallel
-    held = held * memory.stage_share(frame.pipeline_parallel, architecture.n_layers)
+    held = frame.batch / frame.split.data_parallel
+    held = held * memory.stage_share(frame.split.pipeline_parallel, architecture.n_layers)
     state = held * sum(g.count * memory.state_bytes(g.block.mixer, frame) for g in layers)
     cache = memory.cache_bytes(frame, architecture) - state
     total = QUANTITIES["memory_bytes"].total(frame, architecture)

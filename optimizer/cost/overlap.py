@@ -42,6 +42,6 @@ def overlapped_decode_s(
         ]
         exchange = rates.seconds([op for op in own if isinstance(op, ExpertExchange)])
         compute = rates.seconds([op for op in own if not isinstance(op, ExpertExchange)])
-        balance = frame.engine.data_parallel_balance if frame.data_parallel > 1 else 1.0
+        balance = frame.engine.data_parallel_balance if frame.split.data_parallel > 1 else 1.0
         layers += group.count * float(two_microbatches_s(compute / balance, exchange, exposed))
     return layers + float(rates.seconds(shared_operators(frame, "decode")))

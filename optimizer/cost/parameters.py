@@ -32,13 +32,13 @@ class ParameterCounts:
 
 def parameter_counts(architecture: Architecture) -> ParameterCounts:
     """Count the parameters of an architecture, layer by layer."""
-    a, norm_bias = architecture, architecture.first.norm_bias
+    a = architecture
     total = active = embedding.n_params(
-        a.d_model, a.vocab_size, a.tied_embeddings, a.position_embeddings, norm_bias
+        a.d_model, a.vocab_size, a.tied_embeddings, a.position_embeddings, a.final_bias
     )
     for group in a.layers:
         own = group.block
-        norms = own.n_norms * a.d_model * (1 + own.norm_bias)
+        norms = own.norms.elements(a.d_model)
         total += group.count * int(norms + sum(_stored(part, a.d_model) for part in (own.mixer, own.ffn)))
         active += group.count * int(norms + sum(_active(part, a.d_model) for part in (own.mixer, own.ffn)))
     tables = embedding.n_embedding_params(a.d_model, a.vocab_size, a.tied_embeddings)

@@ -1,6 +1,6 @@
 """Which chips of a replica share a scale-up domain: what exchanges are priced by, and what is then placed.
 
-A replica has stages of attention ranks of `tensor_parallel` chips. The ranks of a stage are spread evenly
+A replica has stages of attention ranks of some chips (`Split.rank`). The ranks of a stage are spread evenly
 over domains, so many in each; stages that follow each other lie in runs, and from one run to the next
 activations cross the network. A replica is then a set of blocks, each inside one domain:
 
@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+
+from optimizer.spec.split import Split
 
 MOST_CUT = 8
 """Stages of a pipeline that is cut into runs in every way; a longer one into equal runs, the last shorter."""
@@ -30,38 +32,36 @@ class Layout:
     runs: tuple[int, ...]
     """Stages that follow each other in a domain, longest run first; they sum to the pipeline's stages."""
 
-    def blocks(self, tensor_parallel: int, data_parallel: int, domain: int) -> dict[int, int]:
+    def blocks(self, split: Split, domain: int) -> dict[int, int]:
         """How many blocks there are of each number of chips."""
-        part = chips_of_a_rank(tensor_parallel, domain)
-        sets = tensor_parallel // part * data_parallel // self.ranks
+        part = chips_of_a_rank(split, domain)
+        sets = split.rank // part * split.data_parallel // self.ranks
         return {part * self.ranks * run: n * sets for run, n in Counter(self.runs).items()}
 
 
-@cache
-def chips_of_a_rank(tensor_parallel: int, domain: int) -> int:
-    """Chips of a tensor-parallel group in each domain: all, or the largest equal part that fits."""
-    return _largest_divisor(tensor_parallel, domain)
+def chips_of_a_rank(split: Split, domain: int) -> int:
+    """Chips of an attention rank in each domain: all, or the largest equal part that fits."""
+    return most_together(split.tensor_parallel, 1, domain)
 
 
 @cache
-def most_ranks(tensor_parallel: int, data_parallel: int, domain: int) -> int:
-    """The most attention ranks of one stage in each domain, spread evenly; one that does not fit is alone."""
-    return _largest_divisor(data_parallel, max(1, domain // tensor_parallel))
+def most_together(n: int, width: int, domain: int) -> int:
+    """The most of n parts of so many chips in each domain, spread evenly; one that does not fit is alone."""
+    return _largest_divisor(n, max(1, domain // width))
 
 
-def fewest_runs(tensor_parallel: int, ranks: int, pipeline_parallel: int, domain: int) -> int:
-    """The fewest runs of a pipeline of which so many ranks lie together."""
-    return -(-pipeline_parallel // max(1, domain // (tensor_parallel * ranks)))
+def fewest_runs(width: int, stages: int, domain: int) -> int:
+    """The fewest runs of a pipeline of which so many chips of each stage lie together."""
+    return -(-stages // max(1, domain // width))
 
 
-def layouts(
-    tensor_parallel: int, data_parallel: int, pipeline_parallel: int, domain: int
-) -> Iterator[Layout]:
+def layouts(split: Split, domain: int) -> Iterator[Layout]:
     """Every way a replica may lie in domains of so many chips, the closest first."""
-    for ranks in range(most_ranks(tensor_parallel, data_parallel, domain), 0, -1):
-        if data_parallel % ranks == 0:
-            longest = min(pipeline_parallel, max(1, domain // (tensor_parallel * ranks)))
-            for runs in cuts(pipeline_parallel, longest):
+    stages = split.pipeline_parallel
+    for ranks in range(most_together(split.data_parallel, split.rank, domain), 0, -1):
+        if split.data_parallel % ranks == 0:
+            longest = min(stages, max(1, domain // (split.rank * ranks)))
+            for runs in cuts(stages, longest):
                 if domain < WIDE or len(set(runs)) == 1:
                     yield Layout(ranks, runs)
 

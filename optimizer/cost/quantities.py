@@ -17,10 +17,11 @@ from optimizer.blocks.operators import Host, Number, Operator, StageTransfer, St
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.least import Least, cheapest
-from optimizer.cost.placement import most_ranks
+from optimizer.cost.placement import most_together
 from optimizer.cost.roofline import Roofline
 from optimizer.cost.training import quantity as training
-from optimizer.spec.architecture import Architecture
+from optimizer.spec.architecture import Architecture, Block
+from optimizer.spec.norms import Norms
 
 CHUNKED = ("prefill", "joined")
 """Phases that take a prompt in as many steps as its chunks."""
@@ -32,7 +33,8 @@ class Quantity:
 
     unit: str
     base: Callable[[Frame], Number]
-    mixer: Callable[[Frame, Any], Number]
+    mixer: Callable[[Frame, Any, Norms], Number]
+    """Of one layer, with its norms."""
     ffn: Callable[[Frame, Any], Number]
     least: Callable[[Frame, Least], Number]
     """Of all layers together, at least: the same functions on what is known of them."""
@@ -43,11 +45,13 @@ class Quantity:
         """The quantity of a whole architecture in a frame; an array where `frame.batch` is one."""
         layers: Number = 0.0
         for group in architecture.layers:
-            block = group.block
-            own = replace(frame, n_norms=block.n_norms, norm_bias=block.norm_bias)
-            layers += group.count * (self.mixer(own, block.mixer) + self.ffn(own, block.ffn))
+            layers += group.count * self.layer(frame, group.block)
         total = self.base(frame) + layers * self._pipelined(frame, architecture.n_layers)
         return float(total) if np.ndim(total) == 0 else total
+
+    def layer(self, frame: Frame, block: Block) -> Number:
+        """The quantity of one layer."""
+        return self.mixer(frame, block.mixer, block.norms) + self.ffn(frame, block.ffn)
 
     def floor(self, frame: Frame, layers: Least) -> Number:
         """Lower bound for every plan of the frame whose layers are at least these."""
@@ -55,7 +59,7 @@ class Quantity:
 
     def _pipelined(self, frame: Frame, n_layers: Any) -> Any:
         """Stages hold whole layers, so the longest may be longer than their mean."""
-        n = frame.pipeline_parallel
+        n = frame.split.pipeline_parallel
         if n == 1 or self.stages == "sum":
             return 1.0
         return memory.stage_share(n, n_layers) * (n if self.stages == "round" else 1)
@@ -65,13 +69,11 @@ def roofline(frame: Frame) -> Roofline:
     """The rates of one rank of the frame."""
     return Roofline(
         frame.chip,
-        frame.tensor_parallel,
-        frame.weight_dtype,
-        frame.kv_dtype,
+        frame.split,
+        frame.formats,
         frame.engine,
-        frame.expert_dtype,
         frame.ranks_together
-        or most_ranks(frame.tensor_parallel, frame.data_parallel, frame.chip.scaleup.domain),
+        or most_together(frame.split.data_parallel, frame.split.rank, frame.chip.scaleup.domain),
         frame.stage_runs,
     )
 
@@ -84,13 +86,13 @@ def step_of(frame: Frame, phase: str) -> Step:
     as keep the batch full. A chunk of a long prompt is the mean of its chunks, so
     that all of them together are exact.
     """
-    lanes = frame.data_parallel * frame.pipeline_parallel
+    lanes = frame.split.lanes
     tokens = frame.computed_tokens
     chunked = phase in CHUNKED
     chunk = tokens / n_chunks(frame) if chunked else tokens
     return Step(
         d_model=frame.d_model,
-        tensor_parallel=frame.tensor_parallel,
+        split=frame.split,
         batch=0 if phase == "prefill" else np.maximum(1.0, frame.batch / lanes),
         context=frame.decode_context,
         prompts={"decode": 0.0, "mixed": frame.prompts_per_step / lanes}.get(phase, frame.prefill_batch),
@@ -98,8 +100,6 @@ def step_of(frame: Frame, phase: str) -> Step:
         prefix=frame.input_tokens - tokens,
         chunks=n_chunks(frame) if chunked else 1,
         queries=1 + frame.draft_tokens if phase in ("decode", "mixed") else 1,
-        data_parallel=frame.data_parallel,
-        expert_parallel=frame.expert_parallel,
     )
 
 
@@ -110,7 +110,7 @@ def n_chunks(frame: Frame) -> Any:
 
 def passes(frame: Frame) -> Any:
     """Times of one chunk through all layers that a prompt takes: stages work on different chunks."""
-    return (n_chunks(frame) + frame.pipeline_parallel - 1) / frame.pipeline_parallel
+    return (n_chunks(frame) + frame.split.pipeline_parallel - 1) / frame.split.pipeline_parallel
 
 
 def shared_operators(frame: Frame, phase: str) -> list[Operator]:
@@ -126,9 +126,9 @@ def _outside(frame: Frame, step: Step) -> list[Operator]:
 
 def _stages(frame: Frame, step: Step) -> list[Operator]:
     """Hand-overs between the stages of a pipeline."""
-    if frame.pipeline_parallel == 1:
+    if frame.split.pipeline_parallel == 1:
         return []
-    return [StageTransfer("stage hand-over", step.rows * 2 * step.d_model, frame.pipeline_parallel - 1)]
+    return [StageTransfer("stage hand-over", step.rows * 2 * step.d_model, frame.split.pipeline_parallel - 1)]
 
 
 def step_s(frame: Frame, architecture: Architecture, step: Step) -> float:
@@ -168,9 +168,8 @@ def _trained(
         own = (f.d_model, f.vocab_size, f.tied_embeddings, f.position_embeddings)
         return base(f.training, *own) if f.training else 0.0
 
-    def mixer(f: Frame, a: Any) -> Number:
-        norms = f.n_norms * f.d_model * (1 + f.norm_bias)
-        return half(f.training, a, f.d_model, norms) if f.training else _nothing(f, a)
+    def mixer(f: Frame, a: Any, norms: Norms) -> Number:
+        return half(f.training, a, f.d_model, norms.elements(f.d_model)) if f.training else _nothing(f, a)
 
     def ffn(f: Frame, k: Any) -> Number:
         return half(f.training, k, f.d_model) if f.training else _nothing(f, k)
@@ -193,7 +192,7 @@ def _seconds(
     elif frame.draft_tokens:
         plain = replace(step, queries=1, prompts=0.0)
         seconds = seconds + frame.draft_tokens * frame.draft_cost * rates.seconds(operators(plain))
-    return seconds / (frame.engine.data_parallel_balance if frame.data_parallel > 1 else 1.0)
+    return seconds / (frame.engine.data_parallel_balance if frame.split.data_parallel > 1 else 1.0)
 
 
 def _step(phase: str) -> Quantity:
@@ -206,7 +205,10 @@ def _step(phase: str) -> Quantity:
     def outside(frame: Frame) -> Number:
         return _seconds(frame, phase, lambda step: _outside(frame, step))
 
-    return Quantity("s", outside, layer, layer, least, "round")
+    def mixer(frame: Frame, part: Any, norms: Norms) -> Number:
+        return layer(frame, part)  # its operators read and write what norms do
+
+    return Quantity("s", outside, mixer, layer, least, "round")
 
 
 JOINED = _step("joined")
@@ -216,16 +218,16 @@ QUANTITIES: dict[str, Quantity] = {
     "n_params": Quantity(
         "parameters",
         lambda f: embedding.n_params(
-            f.d_model, f.vocab_size, f.tied_embeddings, f.position_embeddings, f.norm_bias
+            f.d_model, f.vocab_size, f.tied_embeddings, f.position_embeddings, f.final_bias
         ),
-        lambda f, a: block(a).n_params(a, f.d_model) + f.n_norms * f.d_model * (1 + f.norm_bias),
+        lambda f, a, norms: block(a).n_params(a, f.d_model) + norms.elements(f.d_model),
         lambda f, k: block(k).n_params(k, f.d_model),
         lambda f, layers: layers.n_params,
     ),
     "memory_bytes": Quantity(
         "bytes",
         memory.shared_bytes,
-        lambda f, a: memory.attention_bytes(a, f) + memory.norm_bytes(f),
+        lambda f, a, norms: memory.attention_bytes(a, f) + memory.norm_bytes(norms, f),
         lambda f, k: memory.ffn_bytes(k, f),
         lambda f, layers: cheapest(memory.least_bytes(layers, f)),
         stages="longest",

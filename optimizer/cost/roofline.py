@@ -37,10 +37,11 @@ from optimizer.cost.collectives import (
 )
 from optimizer.cost.experts import copies_per_token, experts_cost
 from optimizer.cost.operator_cost import Cost, achieved
-from optimizer.cost.placement import chips_of_a_rank, fewest_runs, most_ranks
+from optimizer.cost.placement import fewest_runs, most_together
 from optimizer.spec.chip import Chip, Streaming
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.engine import IDEAL, Engine
+from optimizer.spec.split import Formats, Split
 
 _OUTPUT_BYTES = 2.0  # products accumulate in 32 bit and write 16 bit, also when inputs are 8 or 4 bit
 
@@ -50,12 +51,9 @@ class Roofline:
     """The rates one tensor-parallel rank of a replica works at."""
 
     chip: Chip
-    tensor_parallel: int
-    weight_dtype: str
-    kv_dtype: str
+    split: Split = Split()
+    formats: Formats = Formats()
     engine: Engine = IDEAL
-    expert_dtype: str = ""
-    """Format of routed experts, if not that of all weights."""
     ranks_together: int = 0
     """Attention ranks of a stage that lie in one scale-up domain; 0 for as many as fit."""
     stage_runs: int = 0
@@ -71,7 +69,7 @@ class Roofline:
             case LatentAttention():
                 return self._latent_attention(operator)
             case Experts():
-                return experts_cost(operator, self.chip, self.expert_dtype or self.weight_dtype, self.engine)
+                return experts_cost(operator, self.chip, self.formats.experts, self.engine)
             case ExpertExchange():
                 return self._exchange(operator)
             case PrefillAttention():
@@ -99,7 +97,7 @@ class Roofline:
         return self.cost(operator).seconds
 
     def _products(self, op: Gemm | Products) -> Cost:
-        dtype = op.weight_dtype or self.weight_dtype
+        dtype = op.weight_dtype or self.formats.weight_dtype
         fit = self.chip.gemm(dtype)
         flops = 2.0 * op.m * op.elements
         moved = (
@@ -120,7 +118,7 @@ class Roofline:
 
     def _decode_attention(self, op: DecodeAttention) -> Cost:
         fit = self._decode_fit()
-        keys = 2.0 * op.n_kv_heads * op.d_head * op.context * BYTES[self.kv_dtype]
+        keys = 2.0 * op.n_kv_heads * op.d_head * op.context * BYTES[self.formats.kv_dtype]
         moved = op.batch * (keys + 4.0 * op.queries * op.n_heads * op.d_head)
         flops = 4.0 * op.batch * op.queries * op.n_heads * op.d_head * op.context
         compute_s = flops / (self.chip.dense_flops["bf16"] * _DECODE_COMPUTE)
@@ -130,7 +128,7 @@ class Roofline:
     def _latent_attention(self, op: LatentAttention) -> Cost:
         fit = self._decode_fit()
         width = 2.0 * op.d_latent + op.d_rope
-        cached = (op.d_latent + op.d_rope) * op.context * BYTES[self.kv_dtype]
+        cached = (op.d_latent + op.d_rope) * op.context * BYTES[self.formats.kv_dtype]
         moved = op.batch * (cached + 2.0 * op.queries * op.n_heads * width)
         flops = 2.0 * op.batch * op.queries * op.n_heads * width * op.context
         compute_s = flops / (self.chip.dense_flops["bf16"] * _DECODE_COMPUTE)
@@ -142,7 +140,7 @@ class Roofline:
 
     def _decode_fit(self) -> Streaming:
         table = self.chip.efficiency.attention_decode
-        return table.get(self.kv_dtype, table["bf16"])  # type: ignore[call-overload, no-any-return]
+        return table.get(self.formats.kv_dtype, table["bf16"])
 
     def _prefill_attention(self, op: PrefillAttention) -> Cost:
         flops = 4.0 * op.prompts * op.pairs * op.n_heads * op.d_head
@@ -166,11 +164,11 @@ class Roofline:
 
     def _exchange(self, op: ExpertExchange) -> Cost:
         """Dispatch in the activation format, combine in 16 bit; see `collectives`."""
-        element = self.chip.activation_bytes(self.weight_dtype) if op.outward else BYTES["bf16"]
+        element = self.chip.activation_bytes(self.formats.weight_dtype) if op.outward else BYTES["bf16"]
         token = op.d_model * element
-        t, domain = self.tensor_parallel, self.chip.scaleup.domain
-        ranks = self.ranks_together or most_ranks(t, op.ranks // t, domain)
-        group = self._group(op.ranks, chips_of_a_rank(t, domain) * ranks)
+        t, domain = self.split.tensor_parallel, self.chip.scaleup.domain
+        ranks = self.ranks_together or most_together(op.ranks // t, t, domain)
+        group = self._group(op.ranks, most_together(t, 1, domain) * ranks)
         if self.engine.expert_exchange == "all_gather":
             size = op.rows * op.ranks * token
             gather = all_gather_s if op.outward else reduce_scatter_s
@@ -182,9 +180,9 @@ class Roofline:
 
     def _stage_transfer(self, op: StageTransfer) -> Cost:
         """From stage to stage inside a domain, from run to run over the network; ranks send side by side."""
-        size = op.bytes / self.tensor_parallel
-        t, domain = self.tensor_parallel, self.chip.scaleup.domain
-        runs = self.stage_runs or fewest_runs(t, self.ranks_together or 1, op.hops + 1, domain)
+        size = op.bytes / self.split.tensor_parallel
+        width = self.split.rank * (self.ranks_together or 1)
+        runs = self.stage_runs or fewest_runs(width, op.hops + 1, self.chip.scaleup.domain)
         outside = runs - 1
         hops = [(n, inside) for n, inside in ((op.hops - outside, True), (outside, False)) if n]
         each = [(n, *point_to_point_s(size, self.chip, inside)) for n, inside in hops]
@@ -193,8 +191,8 @@ class Roofline:
         return Cost(0.0, 0.0, op.hops * size, 0.0, 0.0, moving, latencies)
 
     def _all_reduce(self, op: AllReduce) -> Cost:
-        n = self.tensor_parallel
-        group = self._group(n, chips_of_a_rank(n, self.chip.scaleup.domain))
+        n = self.split.tensor_parallel
+        group = self._group(n, most_together(n, 1, self.chip.scaleup.domain))
         total, alone = all_reduce_s(op.bytes, group, self.chip, self.engine.all_reduce)
         latency = alone + (self.engine.all_reduce_us * 1e-6 if n > 1 else 0.0)
         return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, total - alone, latency)

@@ -28,6 +28,7 @@ from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import BYTES
+from optimizer.spec.split import Split
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Separated:
     """Whether both sides lie in one scale-up domain; else tokens cross the network."""
 
     def __post_init__(self) -> None:
-        if self.frame.pipeline_parallel > 1:
+        if self.frame.split.pipeline_parallel > 1:
             raise InputError(
                 "pipeline_parallel: attention apart from experts has no pipeline; use pipeline_parallel 1"
             )
@@ -90,7 +91,7 @@ class Separated:
             )
 
     @property
-    def n_chips(self) -> int:
+    def n_chips(self) -> Any:
         """Chips of both sides."""
         return self.frame.n_chips + self.n_expert_chips
 
@@ -122,8 +123,8 @@ def gates(separated: Separated, mixer: Any, ffn: Any) -> Gates:
     own = [op for part in (mixer, ffn) for op in block(part).operators(part, step)]
     stays = [op for op in own if not isinstance(op, Experts | ExpertExchange)]
     attention = roofline(frame).seconds(stays)
-    attention = attention / (frame.engine.data_parallel_balance if frame.data_parallel > 1 else 1.0)
-    rows = step.rows * frame.data_parallel
+    attention = attention / (frame.engine.data_parallel_balance if frame.split.data_parallel > 1 else 1.0)
+    rows = step.rows * frame.split.data_parallel
     routed = [op for op in _remote(separated, ffn, rows) if isinstance(op, Experts)]
     if not routed:
         return Gates(attention)
@@ -137,13 +138,11 @@ def _remote(separated: Separated, ffn: Any, rows: Number) -> list[Operator]:
     n = separated.n_expert_chips
     step = Step(
         d_model=separated.frame.d_model,
-        tensor_parallel=1,
+        split=Split(data_parallel=n, expert_parallel=separated.expert_parallel),
         batch=rows / n,
         context=0,
         prompts=0,
         prompt_tokens=0,
-        data_parallel=n,
-        expert_parallel=separated.expert_parallel,
     )
     found: list[Operator] = block(ffn).operators(ffn, step)
     return found
@@ -153,7 +152,7 @@ def _way_s(separated: Separated, ffn: Any, rows: Number, outward: bool) -> Numbe
     """Seconds until `rows` tokens are on the other side: the busier of the two ends."""
     frame, n = separated.frame, separated.n_expert_chips
     chip = separated.expert_chip if outward else frame.chip
-    element = chip.activation_bytes(frame.expert_dtype or frame.weight_dtype) if outward else BYTES["bf16"]
+    element = chip.activation_bytes(frame.formats.experts) if outward else BYTES["bf16"]
     copies = copies_per_token(n, separated.expert_parallel, ffn.n_active_experts)
     moved = rows * copies * frame.d_model * element
     ends = ((frame.n_chips, frame.chip), (n, separated.expert_chip))
@@ -166,7 +165,7 @@ def expert_chip_gib(separated: Separated, architecture: Architecture) -> float:
     frame = separated.frame
     held = sum(group.count * _routed_bytes(frame, group.block.ffn) for group in architecture.layers)
     reserve = frame.engine.reserve_gib
-    return float(held) * frame.n_chips / separated.n_expert_chips / GIB + reserve
+    return float(float(held) * frame.n_chips / separated.n_expert_chips / GIB + reserve)
 
 
 def _routed_bytes(frame: Frame, ffn: Any) -> Number:
@@ -174,8 +173,8 @@ def _routed_bytes(frame: Frame, ffn: Any) -> Number:
     spread = getattr(block(ffn), "rank_weights", None)
     if spread is None:
         return 0.0
-    elements = spread(ffn, frame.d_model, frame.tensor_parallel, frame.data_parallel).experts
-    return elements * BYTES[frame.expert_dtype or frame.weight_dtype]
+    elements = spread(ffn, frame.d_model, frame.split.tensor_parallel, frame.split.data_parallel).experts
+    return elements * BYTES[frame.formats.experts]
 
 
 def attention_chip_gib(separated: Separated, architecture: Architecture) -> Number:

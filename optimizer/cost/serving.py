@@ -49,8 +49,8 @@ def most_scheduled(frame: Frame) -> int:
     tokens for each token it decodes; pipelines have one step in flight per stage.
     """
     per_sequence = frame.tokens_per_step * (1 + frame.computed_tokens / frame.output_tokens)
-    tokens = frame.engine.step_tokens * frame.pipeline_parallel / per_sequence
-    return max(1, int(min(tokens, frame.engine.max_sequences))) * frame.data_parallel
+    tokens = frame.engine.step_tokens * frame.split.pipeline_parallel / per_sequence
+    return max(1, int(min(tokens, frame.engine.max_sequences))) * int(frame.split.data_parallel)
 
 
 def aggregated(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:
@@ -68,8 +68,8 @@ def aggregated(frame: Frame, architecture: Architecture, least: Least = _NONE) -
 def prefill(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:
     """One replica that only prefills, `frame.prefill_batch` prompts at a time on each attention rank."""
     busy = np.maximum(QUANTITIES["prefill_s"].total(frame, architecture), least.get("prefill_s", 0.0))
-    stage_s = busy * n_chunks(frame) / passes(frame) / frame.pipeline_parallel
-    return Served(busy, 0.0, frame.prefill_batch * frame.data_parallel / stage_s)
+    stage_s = busy * n_chunks(frame) / passes(frame) / frame.split.pipeline_parallel
+    return Served(busy, 0.0, frame.prefill_batch * frame.split.data_parallel / stage_s)
 
 
 def decode(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:

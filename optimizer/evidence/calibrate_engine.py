@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from optimizer.anatomy.estimate import frame_of
-from optimizer.cost.frame import Frame
+from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.serving import largest_batch
 from optimizer.errors import InputError, nearest
 from optimizer.evidence.calibrate_chip import described

@@ -29,6 +29,7 @@ from optimizer.cost.roofline import Roofline
 from optimizer.spec import cells
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import ARITHMETIC
+from optimizer.spec.split import FORMAT, Formats, Split
 
 COLUMNS = {"chip", "operator", "measured_us"}
 _SHAPE: dict[str, tuple[str, ...]] = {
@@ -114,7 +115,7 @@ def predicted(part: Part, kernels: list[Kernel], chip: Chip) -> NDArray[np.float
     }
     n_chips = int(part.key) if part.operator == "all_reduce" else 1
     dtype = str(part.key) if part.operator in ("gemm", "decode_attention") else "bf16"
-    rates = Roofline(chip, n_chips, dtype, dtype if dtype == "fp8" else "bf16")
+    rates = Roofline(chip, Split(n_chips), Formats(dtype, dtype if dtype == "fp8" else FORMAT))
     seconds = rates.cost(_operator(part.operator, columns)).seconds
     return np.asarray(seconds, dtype=float) + np.zeros(len(kernels))
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from optimizer import catalog
-from optimizer.anatomy.estimate import Setup
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.cells import number, read_cells, whole
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.engine import Engine
+from optimizer.spec.setup import Setup
 from optimizer.spec.split import DEGREES
 
 Item = TypeVar("Item", bound=Architecture | Chip)

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from optimizer.anatomy.estimate import estimate, frame_of
-from optimizer.cost.frame import Frame
+from optimizer.anatomy.estimate import estimate
+from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.quantities import QUANTITIES, step_of, step_s
 from optimizer.cost.serving import closed_loop, fits, largest_batch
 from optimizer.evidence.points import Point, Unscored, points_of
@@ -87,9 +87,9 @@ def unpredictable(point: Point, frame: Frame) -> str:
 def seconds_of(point: Point, frame: Frame, slots: int) -> tuple[float, ...]:
     """The seconds that a prediction is made of, whatever the clients do: kernels, links and host."""
     if point.regime == "fixed_batch":  # all prompts together, then all answers step by step
-        stages = frame.pipeline_parallel
+        stages = frame.split.pipeline_parallel
         parts = min(stages, frame.batch)  # each stage works on another part of the batch
-        each = frame.batch / (parts * frame.data_parallel)
+        each = frame.batch / (parts * frame.split.data_parallel)
         prefill = _seconds(frame, point.model, batch=0, prompts=each) * (parts + stages - 1) / stages
         return prefill, _seconds(frame, point.model, batch=each, prompts=0)
     full = point.regime == "saturation"
@@ -119,7 +119,7 @@ def _saturated(frame: Frame, slots: int, seconds: tuple[float, ...]) -> dict[str
 def _closed_loop(frame: Frame, slots: int, seconds: tuple[float, ...]) -> dict[str, float]:
     """A fixed number of clients, each sending its next request when the last is answered."""
     held, (prefill, decode, mixed) = min(frame.batch, slots), seconds
-    lanes = frame.data_parallel * frame.pipeline_parallel
+    lanes = frame.split.data_parallel * frame.split.pipeline_parallel
     served = closed_loop(frame.engine, frame.batch, held, prefill, decode, mixed, frame.output_tokens, lanes)
     return _metrics(frame, float(served.ttft_s), float(served.tpot_s), float(served.requests_per_s))
 

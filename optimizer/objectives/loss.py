@@ -18,4 +18,4 @@ def value(at: Slice, quantity: Number) -> Number:
     """Nats per token."""
     f = at.frame
     tables = embedding.n_embedding_params(f.d_model, f.vocab_size, f.tied_embeddings)
-    return quality.loss(f.d_model, at.n_layers, quantity, tables, f.training_tokens, f.weight_dtype)
+    return quality.loss(f.d_model, at.n_layers, quantity, tables, f.training_tokens, f.formats.weight_dtype)

@@ -109,7 +109,7 @@ def split(pool: Pool) -> str:
 
 def formats(pool: Pool) -> str:
     """Number formats in short: weights, then cache."""
-    return "/".join(map(str, pool.formats.said().values()))
+    return "/".join(map(str, pool.formats.chosen().values()))
 
 
 def _totals(result: DeploymentAnswer) -> Group:

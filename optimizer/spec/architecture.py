@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.dtypes import WeightDtype
+from optimizer.spec.norms import Norms
 from optimizer.spec.quantity import Count
 
 Positive = Annotated[int, Field(ge=1, le=10**7)]
@@ -184,6 +185,11 @@ class Block(Strict):
     n_norms: Annotated[int, Field(ge=0, le=8)] = 2
     norm_bias: bool = False
 
+    @property
+    def norms(self) -> Norms:
+        """Its layer norms."""
+        return Norms(self.n_norms, self.norm_bias)
+
 
 class Layers(Strict):
     """`count` layers of the same block."""
@@ -244,6 +250,11 @@ class Architecture(Strict):
     def first(self) -> Block:
         """The block of the first group; the block, where all layers are alike."""
         return self.layers[0].block
+
+    @property
+    def final_bias(self) -> bool:
+        """Whether the norm behind the last layer has a bias."""
+        return self.first.norm_bias
 
 
 _MIXERS: dict[str, type[Strict]] = {

@@ -81,5 +81,8 @@ def choices(options: Any) -> Any:
 
 DEGREE_DOMAINS: dict[str, Any] = {name: (Domain, degree.domain) for name, degree in DEGREES.items()}
 """Every degree of parallelism as a free choice, with what it may be where nothing is said."""
+DEGREE_VALUES: dict[str, Any] = dict.fromkeys(DEGREES, (int, 1))
+FORMAT_VALUES: dict[str, Any] = {name: (own.kind, FORMAT) for name, own in FORMATS.items()}
+"""Every degree and format, one value of each."""
 FORMAT_CHOICES: dict[str, Any] = {name: (choices(own.kind), (FORMAT,)) for name, own in FORMATS.items()}
 """Every number format as a free choice."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, create_model
 
-from optimizer.spec.split import Formats, Split
+from optimizer.spec.split import Formats, Split, formats_of, split_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -40,7 +40,7 @@ class HasSplit:
     @property
     def split(self) -> Split:
         """All degrees."""
-        return Split.of(self)
+        return split_of(self)
 
 
 class HasFormats:
@@ -49,4 +49,4 @@ class HasFormats:
     @property
     def formats(self) -> Formats:
         """All formats."""
-        return Formats.of(self)
+        return formats_of(self)

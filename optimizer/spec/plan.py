@@ -3,8 +3,9 @@
 from typing import Literal
 
 from optimizer.spec.base import Said, Strict
+from optimizer.spec.domains import DEGREE_VALUES
 from optimizer.spec.flat import HasFormats, HasSplit, flat
-from optimizer.spec.split import DEGREES, FORMATS
+from optimizer.spec.split import FORMATS
 from optimizer.spec.training import TrainingSetup
 
 
@@ -35,7 +36,7 @@ class Part(Strict):
 
 
 @flat(dict.fromkeys(FORMATS, (str, "")), after="batch")
-@flat(dict.fromkeys(DEGREES, (int, 1)), after="replicas")
+@flat(DEGREE_VALUES, after="replicas")
 class Pool(Said, HasSplit, HasFormats):
     """Equal replicas: of a plan, of a service of a fleet, or one stage of a pipeline.
 

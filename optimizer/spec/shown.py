@@ -79,7 +79,7 @@ def decided_by(plan: Any) -> dict[str, Any]:
         f"{pool.service} {pool.replicas} {pool.phase} on {pool.chip} tp{pool.split.tensor_parallel}".strip()
         for pool in plan.pools
     ]
-    said = [name for name in DEGREES if any(name in pool.split.said() for pool in plan.pools)]
+    said = [name for name in DEGREES if any(name in pool.split.mentioned() for pool in plan.pools)]
     names = ("chip", "phase", *said, *FORMATS)
     chosen = {name: _joined(getattr(pool, name) for pool in plan.pools) for name in names}
     batch = {} if plan.batch is None else {"batch": plan.batch}

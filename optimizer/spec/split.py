@@ -5,8 +5,8 @@ Problem files, tables, options, answers and reports read them from here. A new d
 which models cannot have it. Needs nothing that is slow to import: the command line starts with it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self, get_args, get_type_hints
 
 from optimizer.spec.dtypes import KvDtype, WeightDtype
@@ -58,12 +58,17 @@ class Split:
         """Chips of one replica; experts are spread over chips it has anyway."""
         return self.tensor_parallel * self.data_parallel * self.pipeline_parallel
 
-    @classmethod
-    def of(cls, carrier: Any) -> Self:
-        """The degrees of whatever has them: a row of a table, or an object with flat fields."""
-        return cls(**_read(carrier, DEGREES))
+    @property
+    def rank(self) -> Any:
+        """Chips of one attention rank, which has sequences of its own."""
+        return self.tensor_parallel
 
-    def said(self) -> dict[str, Any]:
+    @property
+    def lanes(self) -> Any:
+        """Parts of a batch that are computed apart: on attention ranks side by side, in stages in turn."""
+        return self.data_parallel * self.pipeline_parallel
+
+    def mentioned(self) -> dict[str, Any]:
         """The degrees that an answer mentions."""
         return {n: v for n, v in vars(self).items() if v != 1 or not DEGREES[n].quiet}
 
@@ -82,20 +87,14 @@ class Formats:
         """The format of routed experts."""
         return self.expert_dtype or self.weight_dtype
 
-    @classmethod
-    def of(cls, carrier: Any, **more: Any) -> Self:
-        """The formats of whatever has them: a row of a table, or an object with flat fields."""
-        return cls(**_read(carrier, FORMATS), **more)
+    def published(self, experts: str | None) -> Self:
+        """The formats of a model whose experts are published in one: under 16-bit weights it is kept."""
+        kept = experts if experts and self.weight_dtype == FORMAT else ""
+        return replace(self, expert_dtype=kept)
 
-    def said(self) -> dict[str, Any]:
-        """The formats that an answer mentions."""
+    def chosen(self) -> dict[str, Any]:
+        """The formats that a file may choose, by name."""
         return {name: getattr(self, name) for name in FORMATS}
-
-
-def _read(carrier: Any, names: Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(carrier, Mapping):
-        return {name: carrier[name] for name in names}
-    return {name: getattr(carrier, name) for name in names}
 
 
 def _said(declared: type, kind: type) -> dict[str, Any]:
@@ -108,3 +107,19 @@ DEGREES: dict[str, Degree] = _said(Split, Degree)
 """Every degree by its name."""
 FORMATS: dict[str, Format] = _said(Formats, Format)
 """Every format that a file may choose, by its name."""
+
+
+def split_of(carrier: Any) -> Split:
+    """The degrees of whatever has them: a row of a table, or an object with flat fields."""
+    return Split(**_read(carrier, DEGREES))
+
+
+def formats_of(carrier: Any, expert_dtype: str = "") -> Formats:
+    """The formats of whatever has them: a row of a table, or an object with flat fields."""
+    return Formats(**_read(carrier, FORMATS), expert_dtype=expert_dtype)
+
+
+def _read(carrier: Any, names: Iterable[str]) -> dict[str, Any]:
+    if isinstance(carrier, Mapping):
+        return {name: carrier[name] for name in names}
+    return {name: getattr(carrier, name) for name in names}

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from optimizer.anatomy.estimate import Setup, estimate
+from optimizer.anatomy.estimate import estimate
 from optimizer.blocks import rule_words
 from optimizer.errors import InputError
 from optimizer.plugins import plugins
@@ -17,6 +17,7 @@ from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.comparison import Compared, Comparison, ComparisonRow
 from optimizer.spec.plan import Deployment, Plan, Pool
+from optimizer.spec.setup import Setup
 from optimizer.spec.shown import decided_by
 from optimizer.studies.solve import solve
 from optimizer.version import VERSION

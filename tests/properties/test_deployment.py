@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from packing_oracle import brute_force
 
 from optimizer.columns.deployment import DeploymentColumns
-from optimizer.columns.replicas import COLUMNS, Replicas
+from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.questions.deployment.programme import Packed, optimum
@@ -212,8 +212,16 @@ def test_experts_on_other_chips_are_counted(instance: Any, own: str, other: str,
 @pytest.mark.parametrize("stock, replicas_that_fit", [(8, 2), (9, 2), (11, 3), (16, 4), (19, 5)])
 def test_a_group_does_not_straddle_two_nodes(stock: int, replicas_that_fit: int) -> None:
     """Groups of three in nodes of eight: nine chips are a node and one chip, and hold two, not three."""
-    row = ("aggregated", "red", 3, 1, 1, 1, 1, "bf16", "bf16", 3, 1.0, 1.0, 1.0, 0.0, "threes")
-    table = Replicas.of([dict(zip(COLUMNS, row, strict=False))])
+    row = {
+        "mode": "aggregated",
+        "chip": "red",
+        "tensor_parallel": 3,
+        "chips": 3,
+        "batch": 1,
+        "label": "threes",
+    }
+    row |= {"weight_dtype": "bf16", "kv_dtype": "bf16", "ttft_ms": 1.0, "tpot_ms": 1.0, "memory_gib": 0.0}
+    table = Replicas.of([row | {"requests_per_s": 1.0}])
     red = Supply("red", stock, 1.0, 1.0, 8, None, None)
     columns = DeploymentColumns(table, (red,), None, False, {}, None, {})
     found = optimum(columns, (("requests_per_s", -1),), {"inventory:red": float(stock)})

@@ -10,6 +10,7 @@ from typing import Any
 import drawn
 import numpy as np
 import pytest
+import samples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -114,10 +115,10 @@ def test_wider_layers_of_a_head_width_never_cost_less(plan: Any, change: tuple[s
         if not hasattr(half, name):
             continue
         wide = replace(half, **{name: getattr(half, name) * factor})
-        role = block(half).ROLE
+        own = (model.first.norms,) if block(half).ROLE == "mixer" else ()
         for quantity in LAYERS:
-            price = getattr(QUANTITIES[quantity], role)
-            assert at_most(price(frame, half), price(frame, wide)), quantity
+            price = getattr(QUANTITIES[quantity], block(half).ROLE)
+            assert at_most(price(frame, half, *own), price(frame, wide, *own)), quantity
 
 
 @SETTINGS
@@ -125,7 +126,7 @@ def test_wider_layers_of_a_head_width_never_cost_less(plan: Any, change: tuple[s
 def test_products_hold_the_matrices_and_no_split_loses_any(plan: Any, split: int) -> None:
     """Floors take the matrices of a parameter count for the elements of all products of a rank."""
     frame, model = plan
-    frame = replace(frame, tensor_parallel=split)
+    frame = samples.changed(frame, tensor_parallel=split)
     for half in drawn.narrowest(model):
         stored = block(half).weights(half, frame.d_model, split).matrix
         whole = block(half).weights(half, frame.d_model, 1).matrix

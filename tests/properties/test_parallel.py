@@ -19,6 +19,7 @@ from optimizer.cost import memory
 from optimizer.cost.quantities import QUANTITIES, n_chunks, passes, roofline, step_of
 from optimizer.spec.architecture import Architecture, MixtureOfExperts
 from optimizer.spec.engine import IDEAL
+from optimizer.spec.split import Split
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=60)
 CHIPS = ["nvidia-h100-sxm", "nvidia-b200-sxm", "amd-mi300x", "google-tpu-v6e"]
@@ -99,7 +100,7 @@ def flops(frame, own, phase, kinds):
 @given(cases(), st.integers(2, 80))
 def test_stages_together_hold_at_least_the_whole(case, stages) -> None:
     own, one = case
-    many = replace(one, pipeline_parallel=stages)
+    many = samples.changed(one, pipeline_parallel=stages)
     assert stages * total("memory_bytes", many, own) >= total("memory_bytes", one, own) * (1 - 1e-12)
     fixed = memory.shared_bytes(one)
     layers = total("memory_bytes", one, own) - fixed
@@ -112,7 +113,7 @@ def test_stages_together_hold_at_least_the_whole(case, stages) -> None:
 @given(cases(), st.sampled_from(["tensor_parallel", "pipeline_parallel", "data_parallel"]))
 def test_more_chips_never_need_more_memory_each(case, axis) -> None:
     own, frame = case
-    sizes = [total("memory_bytes", replace(frame, **{axis: n}), own) for n in (1, 2, 4, 8)]
+    sizes = [total("memory_bytes", samples.changed(frame, **{axis: n}), own) for n in (1, 2, 4, 8)]
     assert sizes == sorted(sizes, reverse=True)
 
 
@@ -135,12 +136,13 @@ def test_ranks_together_hold_every_expert_once(n_experts, tensor_parallel, data_
 def test_expert_parallelism_moves_work_and_loses_none(case, data_parallel, expert_parallel) -> None:
     """All ranks together do the same arithmetic on the same pairs; whole experts are touched less often."""
     own, frame = case
-    ranks = frame.tensor_parallel * data_parallel
+    ranks = frame.split.tensor_parallel * data_parallel
     assume(ranks % expert_parallel == 0)
-    wide = replace(frame, data_parallel=data_parallel, expert_parallel=expert_parallel)
-    one = flops(replace(frame, tensor_parallel=1), own, "decode", Experts)
+    wide = samples.changed(frame, data_parallel=data_parallel, expert_parallel=expert_parallel)
+    one = flops(samples.changed(frame, tensor_parallel=1), own, "decode", Experts)
     assert ranks * flops(wide, own, "decode", Experts) == pytest.approx(one)
-    assert total("memory_bytes", wide, own) == total("memory_bytes", replace(wide, expert_parallel=1), own)
+    split = samples.changed(wide, expert_parallel=1)
+    assert total("memory_bytes", wide, own) == total("memory_bytes", split, own)
 
 
 def expert_part(frame, own, kind):
@@ -155,13 +157,13 @@ def test_split_experts_are_sent_to_every_rank_that_has_a_part(case, expert_paral
     """Fewer groups, more ranks to send to: experts split over all ranks need the tokens on all of them."""
     own, frame = case
     engine = frame.engine.model_copy(update={"expert_exchange": "all_to_all"})
-    frame = replace(frame, data_parallel=8, engine=engine)
+    frame = samples.changed(frame, data_parallel=8, engine=engine)
 
     def sent(groups: int) -> float:
-        found = expert_part(replace(frame, expert_parallel=groups), own, "expert dispatch")
+        found = expert_part(samples.changed(frame, expert_parallel=groups), own, "expert dispatch")
         return float(found.link_bytes)
 
-    everywhere = replace(
+    everywhere = samples.changed(
         frame, engine=engine.model_copy(update={"expert_exchange": "all_gather"}), expert_parallel=1
     )
     assert sent(1) == pytest.approx(float(expert_part(everywhere, own, "expert dispatch").link_bytes))
@@ -173,11 +175,11 @@ def test_split_experts_are_sent_to_every_rank_that_has_a_part(case, expert_paral
 def test_ranks_handle_only_the_tokens_sent_to_them(case, groups) -> None:
     """Gathered, every token is on every rank; sent, only those with an expert there: never slower."""
     own, frame = case
-    frame = replace(frame, data_parallel=64, expert_parallel=groups)
+    frame = samples.changed(frame, data_parallel=64, expert_parallel=groups)
 
     def experts_s(exchange: str, **fields: int) -> float:
         engine = frame.engine.model_copy(update={"expert_exchange": exchange})
-        return float(expert_part(replace(frame, engine=engine, **fields), own, "experts").seconds)
+        return float(expert_part(samples.changed(frame, engine=engine, **fields), own, "experts").seconds)
 
     sent, gathered = experts_s("all_to_all"), experts_s("all_gather")
     assert sent < gathered if groups > 1 else sent == gathered
@@ -192,7 +194,7 @@ def test_one_of_everything_is_the_plain_replica(case) -> None:
     own, frame = case
     frame = replace(frame, engine=frame.engine.model_copy(update={"step_tokens": 10**9}))
     context, prompts = frame.input_tokens + frame.output_tokens / 2, frame.batch / frame.output_tokens
-    split = (frame.d_model, frame.tensor_parallel)
+    split = (frame.d_model, frame.split)
     steps = {
         "decode_s": Step(*split, frame.batch, context, 0, frame.input_tokens),
         "prefill_s": Step(*split, 0, context, 1, frame.input_tokens),
@@ -213,7 +215,7 @@ def test_one_of_everything_is_the_plain_replica(case) -> None:
 def test_attention_ranks_of_a_dense_model_are_replicas(case, n) -> None:
     """With nothing to share, n ranks with n times the sequences take the time of one."""
     own, frame = case
-    many = replace(frame, batch=frame.batch * n, data_parallel=n)
+    many = samples.changed(frame, batch=frame.batch * n, data_parallel=n)
     for name in ("decode_s", "prefill_s", "mixed_s", "memory_bytes"):
         assert total(name, many, own) == pytest.approx(total(name, frame, own))
 
@@ -226,7 +228,7 @@ def test_attention_ranks_of_a_dense_model_are_replicas(case, n) -> None:
 def test_stages_share_the_sequences_of_a_batch(case, stages) -> None:
     """Each microbatch goes through all layers: never faster than the layers on its share, plus hand-overs."""
     own, frame = case
-    staged = replace(frame, pipeline_parallel=stages)
+    staged = samples.changed(frame, pipeline_parallel=stages)
     smaller = replace(frame, batch=frame.batch // stages)
     assert total("decode_s", staged, own) > total("decode_s", smaller, own)
 
@@ -235,7 +237,7 @@ def test_stages_share_the_sequences_of_a_batch(case, stages) -> None:
 @given(cases(), st.integers(2, 8))
 def test_a_prompt_fills_a_pipeline_only_by_its_chunks(case, stages) -> None:
     own, frame = case
-    staged = replace(frame, pipeline_parallel=stages)
+    staged = samples.changed(frame, pipeline_parallel=stages)
     chunks = n_chunks(frame)
     assert passes(frame) == chunks
     assert chunks / stages < passes(staged) <= chunks
@@ -409,12 +411,12 @@ def test_mixtures_as_arrays_cost_what_each_costs(kinds, data_parallel, tensor_pa
 
 
 def test_a_step_of_any_make_up_knows_its_tokens() -> None:
-    step = Step(1024, 1, 8, 100, 2, 300, prefix=50, queries=3, chunks=2)
+    step = Step(1024, Split(), 8, 100, 2, 300, prefix=50, queries=3, chunks=2)
     assert (step.rows, step.sampled, step.attended) == (24 + 600, 24 + 2, 50 + 450)
 
 
 def test_without_shared_experts_there_are_no_operators_of_theirs() -> None:
-    step = Step(1024, 2, 8, 100, 0, 0, data_parallel=4, expert_parallel=8)
+    step = Step(1024, Split(2, data_parallel=4, expert_parallel=8), 8, 100, 0, 0)
     ffn = MixtureOfExperts(n_experts=64, n_active_experts=2, d_expert=512)
     names = [op.name for op in moe.operators(ffn, step)]
     assert names == ["ffn norm, residual", "expert dispatch", "experts", "expert combine"]

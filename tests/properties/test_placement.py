@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise, product
+from math import gcd
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from hypothesis import strategies as st
 from optimizer import catalog
 from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.deployment import DeploymentColumns
-from optimizer.columns.replica_costs import Setup, frame_of, replica_columns
+from optimizer.columns.replica import Replica, common
+from optimizer.columns.replica_costs import replica_columns
 from optimizer.columns.supply import Supply
 from optimizer.cost import serving
 from optimizer.cost.placement import (
@@ -28,13 +30,14 @@ from optimizer.cost.placement import (
     fewest_runs,
     layouts,
     lies_within,
-    most_ranks,
+    most_together,
     read,
     written,
 )
 from optimizer.errors import InputError
 from optimizer.questions.deployment.programme import optimum
 from optimizer.spec.deployment import ReplicaSpace, Traffic
+from optimizer.spec.split import Formats, Split
 
 MODEL = catalog.model("Qwen/Qwen3-30B-A3B")
 TRAFFIC = Traffic(input_tokens=1500, output_tokens=100)
@@ -46,7 +49,7 @@ Place = tuple[int, int]
 
 
 @st.composite
-def cases(draw: Any) -> tuple[Setup, ReplicaSpace]:
+def cases(draw: Any) -> tuple[Replica, ReplicaSpace]:
     """A split of a replica, and a few chips in small nodes of small domains."""
     domain = draw(st.integers(1, 5))
     link = {"topology": draw(st.sampled_from(["switch", "pcie"])), "domain": domain, "bandwidth": "450 GB/s"}
@@ -55,7 +58,7 @@ def cases(draw: Any) -> tuple[Setup, ReplicaSpace]:
     supply = Supply("sample", draw(st.integers(1, 9)), 1.0, 1.0, draw(st.integers(1, 6)), None, chip)
     t, d, p = draw(st.sampled_from([1, 1, 2])), draw(st.integers(1, 4)), draw(st.integers(1, 4))
     assume(t <= (supply.domain or 0) and d * p <= MOST_GROUPS)
-    setup = Setup(supply, chip, t, p, 1, d, "bf16", "bf16")
+    setup = Replica(supply, chip, Split(t, p, 1, d), Formats())
     degrees = {"tensor_parallel": t, "pipeline_parallel": p, "data_parallel": d, "batch": 12}
     return setup, ReplicaSpace.model_validate(degrees)
 
@@ -81,34 +84,37 @@ def placements(groups: int, size: int, free: dict[Place, int]) -> Iterator[tuple
             yield chosen
 
 
-def lies(setup: Setup, chosen: tuple[Place, ...]) -> tuple[int, int] | None:
-    """Ranks of a stage in one domain and runs of stages, counted from a placement; None if uneven."""
-    d, p = setup.data_parallel, setup.pipeline_parallel
+def lies(setup: Replica, chosen: tuple[Place, ...]) -> tuple[int, int]:
+    """Ranks of a stage in one domain and runs of stages, counted from a placement.
+
+    Where domains have unequal numbers of ranks, each lies in sets as large as divide them all.
+    """
+    d, p = setup.split.data_parallel, setup.split.pipeline_parallel
     stages = [chosen[s * d : (s + 1) * d] for s in range(p)]
-    together = {n for stage in stages for n in Counter(stage).values()}
+    together = gcd(*(n for stage in stages for n in Counter(stage).values()))
     crossed = sum(before != after for before, after in pairwise(stages))
-    return (together.pop(), 1 + crossed) if len(together) == 1 else None
+    return together, 1 + crossed
 
 
-def rate_of(setup: Setup, space: ReplicaSpace, ranks: int, runs: int) -> Fraction:
-    frame = frame_of(MODEL, setup, space, TRAFFIC, 12)
+def rate_of(setup: Replica, space: ReplicaSpace, ranks: int, runs: int) -> Fraction:
+    frame = setup.frame(MODEL, common(space, TRAFFIC), batch=12)
     found = serving.aggregated(replace(frame, ranks_together=ranks, stage_runs=runs), MODEL)
     return Fraction(int(float(found.requests_per_s) * 1e8 + 1e-3), 10**8)
 
 
-def plans(setup: Setup, space: ReplicaSpace) -> set[tuple[Fraction, int]]:
+def plans(setup: Replica, space: ReplicaSpace) -> set[tuple[Fraction, int]]:
     """Requests per second and nodes in use of every plan: any number of replicas, placed in any way."""
     free = domains_of(setup.supply)
     alone = setup.chip.scaleout_bandwidth is None
-    groups, found = setup.data_parallel * setup.pipeline_parallel, set()
+    groups, found = setup.split.data_parallel * setup.split.pipeline_parallel, set()
     rate = cache(lambda ranks, runs: rate_of(setup, space, ranks, runs))
     for n in range(MOST_GROUPS // groups + 1):
-        for chosen in placements(n * groups, setup.tensor_parallel, free):
+        for chosen in placements(n * groups, setup.split.tensor_parallel, free):
             each = [lies(setup, chosen[i * groups : (i + 1) * groups]) for i in range(n)]
-            whole = (setup.data_parallel, 1)
-            if None in each or (alone and any(one != whole for one in each)):
+            whole = (setup.split.data_parallel, 1)
+            if alone and any(one != whole for one in each):
                 continue
-            total = sum((rate(*one) for one in each if one), Fraction(0))
+            total = sum((rate(*one) for one in each), Fraction(0))
             found.add((total, len({node for node, _ in chosen})))
     return found
 
@@ -117,8 +123,8 @@ def plans(setup: Setup, space: ReplicaSpace) -> set[tuple[Fraction, int]]:
 @given(cases(), st.sampled_from([0.3, 0.9, 1.0]))
 def test_the_optimum_is_the_best_of_all_placements(case: Any, share: float) -> None:
     setup, space = case
-    groups = setup.data_parallel * setup.pipeline_parallel
-    supply = replace(setup.supply, count=min(setup.supply.count, MOST_GROUPS // groups * setup.chips))
+    groups = setup.split.data_parallel * setup.split.pipeline_parallel
+    supply = replace(setup.supply, count=min(setup.supply.count, MOST_GROUPS // groups * setup.split.chips))
     setup = replace(setup, supply=supply)
     try:
         rows, _ = replica_columns(MODEL, (supply,), space, TRAFFIC)
@@ -144,21 +150,21 @@ def test_the_optimum_is_the_best_of_all_placements(case: Any, share: float) -> N
     "t, d, p, domain", [(2, 3, 4, 7), (1, 4, 3, 4), (8, 1, 3, 4), (6, 2, 2, 4), (1, 6, 9, 8)]
 )
 def test_layouts_hold_all_chips_and_the_closest_is_first(t: int, d: int, p: int, domain: int) -> None:
-    every = list(layouts(t, d, p, domain))
+    every = list(layouts(Split(t, p, 1, d), domain))
     assert len(set(every)) == len(every)
     for layout in every:
-        blocks = layout.blocks(t, d, domain)
+        blocks = layout.blocks(Split(t, p, 1, d), domain)
         assert sum(size * n for size, n in blocks.items()) == t * d * p
         assert max(blocks) <= domain
         assert read(written(blocks)) == tuple(sorted(blocks.items(), reverse=True))
         assert blocks_of(written(blocks)) == blocks
-    ranks = most_ranks(t, d, domain)
-    assert (every[0].ranks, len(every[0].runs)) == (ranks, fewest_runs(t, ranks, p, domain))
-    assert t % chips_of_a_rank(t, domain) == 0
+    ranks = most_together(d, t, domain)
+    assert (every[0].ranks, len(every[0].runs)) == (ranks, fewest_runs(t * ranks, p, domain))
+    assert t % chips_of_a_rank(Split(t), domain) == 0
 
 
 def test_a_rank_wider_than_a_domain_lies_in_equal_parts() -> None:
-    assert [chips_of_a_rank(t, 4) for t in (1, 3, 4, 6, 8, 5)] == [1, 3, 4, 3, 4, 1]
+    assert [chips_of_a_rank(Split(t), 4) for t in (1, 3, 4, 6, 8, 5)] == [1, 3, 4, 3, 4, 1]
 
 
 SIZES = st.lists(st.integers(1, 6), min_size=1, max_size=5)

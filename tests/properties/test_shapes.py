@@ -36,7 +36,7 @@ def same_at_every_width(space) -> None:
 def one_width(space, frame, rules, found, i) -> None:
     n = QUANTITIES["n_params"]
     a, f = space.attention.take(rules.attention), space.ffn.take(rules.ffn)
-    p_a, p_f, base = n.mixer(frame, a), n.ffn(frame, f), n.base(frame)
+    p_a, p_f, base = n.mixer(frame, a, space.architecture.norms), n.ffn(frame, f), n.base(frame)
     assert found.low[i] == pytest.approx(base + space.depths * (p_a.min() + p_f.min()), rel=1e-15)
     assert found.high[i] == pytest.approx(base + space.depths * (p_a.max() + p_f.max()), rel=1e-15)
     narrow = found.mixers.take((slice(None), i))

@@ -30,6 +30,7 @@ from optimizer.objectives import usd_per_million_tokens
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import IDEAL
+from optimizer.spec.split import Formats, Split
 
 NOTHING = "1e-18 s"
 
@@ -159,7 +160,7 @@ def exchange_bound(i: dict) -> dict:
     """So many ranks that no two experts of a token share one; nothing else takes time."""
     ranks = 10**6
     chip = linked(i["bw"], domain=ranks, dense_flops={"bf16": "1 PFLOP/s", "fp8": "2 PFLOP/s"})
-    rates = Roofline(chip, 1, "fp8", "bf16")
+    rates = Roofline(chip, Split(), Formats("fp8"))
     both = [
         ops.ExpertExchange("", i["tokens"], i["h"], 256, i["k_plus_shared"], ranks, ranks, outward)
         for outward in (True, False)
@@ -173,7 +174,7 @@ def exchange_volumes(i: dict) -> dict:
     chip = linked(1e11, domain=8, dense_flops={"bf16": "1 PFLOP/s", "fp8": "2 PFLOP/s"})
 
     def volume(kind: str) -> float:
-        rates = Roofline(chip, 1, "fp8", "bf16", IDEAL.model_copy(update={"expert_exchange": kind}))
+        rates = Roofline(chip, Split(), Formats("fp8"), IDEAL.model_copy(update={"expert_exchange": kind}))
         way = (i["T_rank"], i["h"], 128, i["k"], i["ep"], i["ep"])
         return sum(float(rates.cost(ops.ExpertExchange("", *way, out)).link_bytes) for out in (True, False))
 
@@ -189,7 +190,7 @@ def ring_latency_us(i: dict) -> float:
 
 def latent_flops(i: dict) -> float:
     op = ops.LatentAttention("", i["B"], i["s"], i["n"], i["c"], i["d_rope"])
-    return float(Roofline(samples.chip(), 1, "bf16", "bf16").cost(op).flops)
+    return float(Roofline(samples.chip(), Split(), Formats("bf16")).cost(op).flops)
 
 
 def drafted_tokens(i: dict) -> float:

@@ -30,6 +30,7 @@ from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.space import resolve
 from optimizer.scope import Scope, holds
 from optimizer.spec.architecture import GroupedQueryAttention
+from optimizer.spec.split import Split
 
 LLAMA_70B = "meta-llama/Llama-3.3-70B-Instruct"
 
@@ -49,7 +50,7 @@ def test_m1_weights_of_llama_70b() -> None:
     frame = samples.frame(own)
     block = own.first
     layers = memory.attention_bytes(block.mixer, frame) - memory.kv_bytes(block.mixer, frame)
-    layers += memory.ffn_bytes(block.ffn, frame) + memory.norm_bytes(frame)
+    layers += memory.ffn_bytes(block.ffn, frame) + memory.norm_bytes(block.norms, frame)
     total = memory.embedding_bytes(frame) + own.n_layers * layers
     assert round(total / 1e9, 3) == 141.107
     assert total == 2 * 70_553_706_496
@@ -63,7 +64,7 @@ def test_m2_prefill_arithmetic_of_llama_70b() -> None:
     layer = [*attention, *layer_operators(frame, own.first.ffn, "prefill")]
     assert round(80 * flops(frame, layer, Gemm) / 1e12, 3) == 280.375
     assert round(80 * flops(frame, layer, PrefillAttention) / 1e12, 3) == 5.500
-    head = embedding.operators(Step(8192, 1, 0, 0, 2048, 1), 128256)
+    head = embedding.operators(Step(8192, Split(), 0, 0, 2048, 1), 128256)
     assert round(flops(frame, head, Gemm) / 1e12, 3) == 4.304
 
 
@@ -105,7 +106,7 @@ def test_m5_and_d12_cache_of_a_prompt() -> None:
 
 def test_p1_language_model_head() -> None:
     """4096 x 128256."""
-    head = embedding.operators(Step(4096, 1, 1, 1, 0, 0), 128256)[1]
+    head = embedding.operators(Step(4096, Split(), 1, 1, 0, 0), 128256)[1]
     assert head.n * head.k == 525_336_576
 
 

@@ -13,6 +13,7 @@ from optimizer.cost import memory
 from optimizer.cost.parameters import parameter_counts
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.norms import Norms
 
 # Counts of the weights as published on Hugging Face (safetensors totals; Llama-2-7B without its
 # 32 non-trained rotary buffers), checked by hand against the formula of a dense transformer.
@@ -177,7 +178,7 @@ def test_latent_attention_is_counted_and_cached_exactly() -> None:
     own = catalog.model("deepseek-ai/DeepSeek-V3")
     frame = samples.frame(own, input_tokens=1, output_tokens=0)
     mixer = own.first.mixer
-    assert QUANTITIES["n_params"].mixer(frame, mixer) - 2 * own.d_model == 187_107_328
+    assert QUANTITIES["n_params"].mixer(frame, mixer, Norms()) - 2 * own.d_model == 187_107_328
     assert own.n_layers * memory.kv_bytes(mixer, frame) == 70_272
 
 
@@ -186,7 +187,8 @@ def test_state_of_mamba_is_counted_exactly() -> None:
     frame = samples.frame(own)
     assert own.n_layers * memory.state_bytes(own.first.mixer, frame) == 170_524_672
     one, nine = (
-        QUANTITIES["memory_bytes"].mixer(samples.frame(own, batch=b), own.first.mixer) for b in (1, 9)
+        QUANTITIES["memory_bytes"].mixer(samples.frame(own, batch=b), own.first.mixer, Norms())
+        for b in (1, 9)
     )
     assert own.n_layers * (nine - one) == pytest.approx(8 * 170_524_672)
 

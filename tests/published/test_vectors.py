@@ -34,6 +34,7 @@ from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.quantity import parse_quantity
+from optimizer.spec.split import Formats, Split
 
 VECTORS = {
     row["id"]: row for row in json.loads((Path(__file__).parent / "vectors.json").read_text())["vectors"]
@@ -68,7 +69,7 @@ def chip(**parts: object) -> Chip:
 
 
 def rates(c: Chip, weight_dtype: str = "bf16", kv_dtype: str = "bf16") -> Roofline:
-    return Roofline(c, 1, weight_dtype, kv_dtype)
+    return Roofline(c, Split(), Formats(weight_dtype, kv_dtype))
 
 
 def parameters(i: dict) -> float:

@@ -28,12 +28,13 @@ from optimizer.blocks.operators import (
     Weights,
 )
 from optimizer.spec import architecture as spec
+from optimizer.spec.split import Split
 
 D, T = 7, 4  # d_model, tensor_parallel
 # 3 sequences with 2 new tokens each, and 2 prompts of 11 tokens: 28 rows, of which 8 are sampled.
 STEP = Step(
     d_model=D,
-    tensor_parallel=T,
+    split=Split(tensor_parallel=T),
     batch=3,
     context=50,
     prompts=2,
@@ -62,7 +63,7 @@ def test_a_step_counts_its_rows() -> None:
     assert (STEP.decodes, STEP.prefills) == (True, True)
     assert (DECODE.decodes, DECODE.prefills, DECODE.rows, DECODE.sampled) == (True, False, 6, 6)
     assert (PROMPTS.decodes, PROMPTS.prefills, PROMPTS.rows, PROMPTS.sampled) == (False, True, 22, 2)
-    plain = Step(d_model=D, tensor_parallel=1, batch=3, context=50, prompts=2, prompt_tokens=11)
+    plain = Step(d_model=D, split=Split(), batch=3, context=50, prompts=2, prompt_tokens=11)
     assert (plain.rows, plain.sampled, plain.attended) == (25, 5, 11)
     several = replace(STEP, batch=np.array([0, 3]), prompts=np.array([0, 0.5]))
     assert (several.decodes, several.prefills) == (True, True)
@@ -344,7 +345,7 @@ def test_moe_of_one_attention_rank() -> None:
     norm, total = Elementwise("ffn norm, residual", 28 * 6 * 7), AllReduce("ffn all-reduce", 28 * 2 * 7)
     split = Experts("experts", 28, 7, 6 / 4, 8, 2, 8, True, 1.0, 1.0)
     assert made(part) == [norm, split, total]
-    whole = replace(STEP, expert_parallel=2)
+    whole = replace(STEP, split=replace(STEP.split, expert_parallel=2))
     assert made(part, whole) == [norm, replace(split, d_expert=6 * 2 / 4, n_local=4), total]
     assert made(part, replace(STEP, prompts=0.25))[1] == replace(split, rows=6 + 2.75, launched=0.25)
     ungated = spec.MixtureOfExperts(**MOE, gated_ffn=False, n_shared_experts=2, d_shared=10)
@@ -360,7 +361,7 @@ def test_moe_of_one_attention_rank() -> None:
 
 def test_moe_of_several_attention_ranks() -> None:
     """Three ranks of four chips, experts in two groups of six. Only shared experts need an all-reduce."""
-    step = replace(STEP, data_parallel=3, expert_parallel=2)
+    step = replace(STEP, split=replace(STEP.split, data_parallel=3, expert_parallel=2))
     norm, total = Elementwise("ffn norm, residual", 28 * 6 * 7), AllReduce("ffn all-reduce", 28 * 2 * 7)
     out = ExpertExchange("expert dispatch", 28 / 4, 7, 8, 2, 12, 2, True)
     back = replace(out, name="expert combine", outward=False)
@@ -378,7 +379,7 @@ def test_moe_of_several_attention_ranks() -> None:
 def test_shared_experts_of_some_kinds_of_a_lattice() -> None:
     fields = dict.fromkeys(("gated_ffn", "expert_bias", "router_bias", "shared_gate"), False)
     kinds = SimpleNamespace(kind="moe", **MOE, **fields, d_shared=None, n_shared_experts=np.array([0, 2]))
-    step = replace(STEP, data_parallel=3)
+    step = replace(STEP, split=replace(STEP.split, data_parallel=3))
     own = [op for op in made(kinds, step) if isinstance(op, ForSome)]
     names = ["shared experts, up", "shared experts, activation", "shared experts, down", "ffn all-reduce"]
     assert [op.name for op in own] == names

@@ -59,12 +59,12 @@ def test_each_stages_memory_and_all_times_are_the_searchs(ways: Any) -> None:
     costs = StagePrices(own.model, own.problem).priced(setups, 32)
     assert not isinstance(costs, str)
     found = Found(costs, evenly([32], len(setups)))
-    again = check(tuple((s.chip, s.tensor_parallel) for s in setups), tuple(map(tuple, found.counts)))
+    again = check(tuple((s.chip, s.split.tensor_parallel) for s in setups), tuple(map(tuple, found.counts)))
     for s in range(len(setups)):
         assert found.memory(s) == pytest.approx(again.memory(s), rel=1e-12)
     assert 1e3 * found.tpot_s == pytest.approx(again.metrics()["tpot_ms"], rel=1e-12)
     assert 1e3 * found.ttft_s == pytest.approx(again.metrics()["ttft_ms"], rel=1e-12)
-    table, logits = 128256 * 4096 * 2 / setups[-1].tensor_parallel, costs.base_memory[-1]
+    table, logits = 128256 * 4096 * 2 / setups[-1].split.tensor_parallel, costs.base_memory[-1]
     if len(setups) == 5:
         assert logits - costs.base_memory[-2] == pytest.approx(table + 4.0 * 160 * 128256, rel=1e-3)
 

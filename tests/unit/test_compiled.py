@@ -3,7 +3,6 @@
 Guards the filter in front of every proof: a kind, pair or depth taken away in error is never missed.
 """
 
-from dataclasses import replace
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +19,7 @@ from optimizer.questions.architecture.compiled import Compiler, FrameRules, pair
 from optimizer.questions.architecture.space import Space, resolve
 from optimizer.questions.architecture.table import frame_table, priced
 from optimizer.scope import AnyOf, Bound, Relation, Scope
+from optimizer.spec.norms import Norms
 
 
 @pytest.mark.parametrize("shape", list(product((1, 3), (1, 4), (1, 5))))
@@ -90,7 +90,7 @@ def test_rules_on_one_axis_take_kinds_away(space: Space) -> None:
 
 def test_rules_on_facts_alone_keep_all_or_nothing(space: Space) -> None:
     assert compiled(space, scaleup_domain=True).alive
-    wide = replace(next(space.frames()), tensor_parallel=16)
+    wide = samples.changed(next(space.frames()), tensor_parallel=16)
     none = compiler(space, scaleup_domain=True).compile(wide)
     assert (len(none.depths), none.alive, none.pairs) == (0, False, ())
 
@@ -128,7 +128,7 @@ def test_rules_on_several_axes_stay_as_pairs_and_choices(
 def test_what_decides_the_kinds_that_are_left(space: Space) -> None:
     """Facts that rules on dimensions name, d_model apart; a limit of a metric decides none."""
     own = compiler(space, tile_alignment=64, kv_sharing=4, tpot_ms_max=5.0)
-    frames = {(f.tensor_parallel, f.batch, int(f.d_model)): f for f in space.frames()}
+    frames = {(f.split.tensor_parallel, f.batch, int(f.d_model)): f for f in space.frames()}
     keys = {}
     for key, frame in frames.items():
         own.compile(frame)
@@ -144,7 +144,7 @@ def test_what_decides_the_kinds_that_are_left(space: Space) -> None:
 
 def test_frames_alike_share_what_is_left(space: Space) -> None:
     own = compiler(space, tile_alignment=64, ffn_ratio=(3.0, 4.0), kv_sharing=4)
-    found = {(f.tensor_parallel, f.batch, int(f.d_model)): own.compile(f) for f in space.frames()}
+    found = {(f.split.tensor_parallel, f.batch, int(f.d_model)): own.compile(f) for f in space.frames()}
     assert found[1, 1, 2048].kinds == found[1, 8, 2048].kinds
     assert found[1, 1, 2048].kinds != found[1, 1, 2304].kinds
     assert own.compile(next(space.frames())).kinds == found[1, 1, 2048].kinds
@@ -173,7 +173,7 @@ def test_columns_are_the_cost_model_on_the_kinds_left(space: Space) -> None:
         assert column.base == pytest.approx(float(quantity.base(frame)))
         for row, i in enumerate(rules.attention):
             assert column.attention[row] == pytest.approx(
-                float(quantity.mixer(frame, space.attention.take(i)))
+                float(quantity.mixer(frame, space.attention.take(i), space.architecture.norms))
             )
         for row, j in enumerate(rules.ffn):
             assert column.ffn[row] == pytest.approx(float(quantity.ffn(frame, space.ffn.take(j))))
@@ -184,13 +184,13 @@ def test_blocks_of_kinds_are_priced_like_all_at_once(
     space: Space, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
     frame, kinds = next(space.frames()), space.attention.take(slice(0, 7))
-    whole = priced(QUANTITIES["decode_s"].mixer, frame, kinds)
+    whole = np.asarray(QUANTITIES["decode_s"].mixer(frame, kinds, Norms()))
     monkeypatch.setattr(tables, "BLOCK", block)
     sizes: list[int] = []
 
     def price(frame: Any, kinds: Any) -> Any:
         sizes.append(len(kinds))
-        return QUANTITIES["decode_s"].mixer(frame, kinds)
+        return QUANTITIES["decode_s"].mixer(frame, kinds, Norms())
 
     assert priced(price, frame, kinds).tolist() == whole.tolist()
     assert (sum(sizes), max(sizes)) == (7, min(7, block))

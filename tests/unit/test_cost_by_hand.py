@@ -20,6 +20,7 @@ from optimizer.cost.quantisation import gemm_efficiency, wave_efficiency
 from optimizer.cost.roofline import Roofline
 from optimizer.spec.chip import UNMEASURED_EXPERTS, Chip
 from optimizer.spec.engine import IDEAL
+from optimizer.spec.split import Formats, Split
 
 P, W, NET, HBM = 1e15, 450e9, 50e9, 2e12
 US = 1e-6
@@ -69,7 +70,8 @@ ENGINE = IDEAL.model_copy(
 def rates(
     t: int = 4, weights: str = "bf16", kv: str = "bf16", part: Chip | None = None, **fields: Any
 ) -> Roofline:
-    return Roofline(part or chip(), t, weights, kv, **({"engine": ENGINE} | fields))
+    formats = Formats(weights, kv, fields.pop("expert_dtype", ""))
+    return Roofline(part or chip(), Split(t), formats, **({"engine": ENGINE} | fields))
 
 
 def costs(cost: Cost) -> list[float]:

@@ -16,12 +16,11 @@ from optimizer import catalog
 from optimizer.columns.deployment import UNIT, DeploymentColumns
 from optimizer.columns.overflowing import overflowing
 from optimizer.columns.queueing import rate_at_percentile
+from optimizer.columns.replica import Replica, common
 from optimizer.columns.replica_costs import (
     BATCHES,
-    Setup,
-    frame_of,
     replica_columns,
-    setups,
+    replicas_of,
     unrunnable,
     without_arithmetic,
 )
@@ -29,6 +28,7 @@ from optimizer.columns.replicas import Replicas
 from optimizer.columns.separated_costs import separated_columns
 from optimizer.columns.splits import unsplittable
 from optimizer.columns.supply import Supply, supplies
+from optimizer.cost.frame import Frame
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.overflow import placement, streamed_s
 from optimizer.cost.quantities import QUANTITIES
@@ -38,6 +38,7 @@ from optimizer.errors import InputError
 from optimizer.spec import architecture as spec
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
+from optimizer.spec.split import Formats, Split
 
 GIB = 2**30
 TRAFFIC = Traffic(input_tokens=100, output_tokens=20, prefix_tokens=10, requests_per_s=1.0)
@@ -87,9 +88,14 @@ def supply(own: Any = None, **fields: Any) -> Supply:
                       "usable_gib": 79.0, "chip": own} | fields))  # fmt: skip
 
 
-def setup(own: Any = None, t: int = 1, p: int = 1, e: int = 1, d: int = 1, weight: str = "bf16") -> Setup:
+def replica(own: Any = None, t: int = 1, p: int = 1, e: int = 1, d: int = 1, weight: str = "bf16") -> Replica:
     own = own or chip()
-    return Setup(supply(own), own, t, p, e, d, weight, "bf16")
+    return Replica(supply(own), own, Split(t, p, e, d), Formats(weight))
+
+
+def ideal(model: Architecture, own: Replica, batch: Any, **space: Any) -> Frame:
+    """The frame of a replica on an engine that adds nothing."""
+    return own.frame(model, common(ReplicaSpace(**({"engine": "ideal"} | space)), TRAFFIC), batch=batch)
 
 
 # Supplies.
@@ -122,6 +128,10 @@ def test_what_one_chip_adds() -> None:
             replace(own, usd_per_hour=None, power_w=None).each(quantity)
 
 
+def why_not(model: Architecture, own: Replica) -> str:
+    return unrunnable(model, own, common(ReplicaSpace(), TRAFFIC))
+
+
 # Splits.
 
 UNEVEN = "does not divide tensor_parallel x data_parallel = 4"
@@ -148,19 +158,19 @@ def test_splits(model: str, split: dict[str, int], refused: dict[str, str]) -> N
 
 def test_why_a_setup_cannot_run() -> None:
     own = chip()
-    assert unrunnable(DENSE, setup()) == ""
-    assert unrunnable(DENSE, setup(t=8)) == ""
-    assert unrunnable(DENSE, setup(weight="fp8")) == "sample has no fp8 arithmetic for fp8 weights"
-    assert unrunnable(DENSE, setup(weight="int4")) == ""
-    assert unrunnable(DENSE, setup(t=16)) == "tensor_parallel 16 is wider than a node of sample"
-    assert unrunnable(DENSE, replace(setup(t=16), supply=supply(node=None))).endswith("divisibility")
-    assert unrunnable(DENSE, setup(t=3)) == "tensor_parallel 3 breaks tensor_parallel_divisibility"
+    assert why_not(DENSE, replica()) == ""
+    assert why_not(DENSE, replica(t=8)) == ""
+    assert why_not(DENSE, replica(weight="fp8")) == "sample has no fp8 arithmetic for fp8 weights"
+    assert why_not(DENSE, replica(weight="int4")) == ""
+    assert why_not(DENSE, replica(t=16)) == "tensor_parallel 16 is wider than a node of sample"
+    assert why_not(DENSE, replace(replica(t=16), supply=supply(node=None))).endswith("divisibility")
+    assert why_not(DENSE, replica(t=3)) == "tensor_parallel 3 breaks tensor_parallel_divisibility"
     alone = chip(scaleout_bandwidth=None)
-    wide = setup(alone, t=8, d=2)
-    assert unrunnable(MOE, wide) == "16 chips leave the domain of sample, which states no network"
-    assert unrunnable(MOE, setup(alone, t=4, d=2)) == ""
-    assert unrunnable(MOE, setup(own, t=8, d=2)) == ""
-    assert unrunnable(MOE, setup(t=8, e=8)) == "expert_parallel 8: does not divide the 12 experts"
+    wide = replica(alone, t=8, d=2)
+    assert why_not(MOE, wide) == "16 chips leave the domain of sample, which states no network"
+    assert why_not(MOE, replica(alone, t=4, d=2)) == ""
+    assert why_not(MOE, replica(own, t=8, d=2)) == ""
+    assert why_not(MOE, replica(t=8, e=8)) == "expert_parallel 8: does not divide the 12 experts"
     mixer = spec.GroupedQueryAttention.model_construct(
         **(DENSE.first.mixer.model_dump() | {"n_heads": 6, "n_kv_heads": 4})
     )
@@ -169,7 +179,7 @@ def test_why_a_setup_cannot_run() -> None:
         DENSE.layers[0].model_copy(update={"block": DENSE.first.model_copy(update={"mixer": mixer})}),
     )
     uneven = DENSE.model_copy(update={"layers": layers})
-    assert unrunnable(uneven, setup()) == "tensor_parallel 1 breaks gqa_divisibility"
+    assert why_not(uneven, replica()) == "tensor_parallel 1 breaks gqa_divisibility"
     for dtype in ("int8", "int4", "mxfp4", "bf16"):
         assert without_arithmetic(own, dtype) == ""
     assert without_arithmetic(own, "nvfp4") == "sample has no fp4 arithmetic for nvfp4 weights"
@@ -185,12 +195,12 @@ def test_all_setups_of_a_space() -> None:
         weight_dtype=("bf16", "fp8"),
         kv_dtype=("bf16", "fp8"),
     )
-    found = list(setups((supply(),), space))
+    found = list(replicas_of((supply(),), space))
     assert len(found) == len(set(map(str, found))) == 16
-    assert found[0].tensor_parallel == 1
-    assert setup(t=2, p=3, e=2, d=4).chips == 24
+    assert found[0].split.tensor_parallel == 1
+    assert replica(t=2, p=3, e=2, d=4).split.chips == 24
     with pytest.raises(InputError, match="abacus is not in the catalogue"):
-        list(setups((supply(name="abacus", chip=None),), space))
+        list(replicas_of((supply(name="abacus", chip=None),), space))
 
 
 def test_batches_tried() -> None:
@@ -204,8 +214,8 @@ def test_the_frame_of_a_setup() -> None:
     space = ReplicaSpace(
         draft_tokens=2, draft_acceptance=0.5, draft_cost=0.25, engine="vllm", host_ms=7.0, reserve_gib=2.5
     )
-    own = replace(setup(t=2, p=3, e=4, d=5), kv_dtype="fp8")
-    frame = frame_of(DENSE, own, space, TRAFFIC, 12)
+    own = replace(replica(t=2, p=3, e=4, d=5), formats=Formats(kv_dtype="fp8"))
+    frame = own.frame(DENSE, common(space, TRAFFIC), batch=12)
     engine = catalog.engine("vllm").model_copy(update={"host_ms": 7.0, "reserve_gib": 2.5})
     assert frame == replace(
         samples.frame(DENSE, own.chip, tensor_parallel=2, pipeline_parallel=3, expert_parallel=4,
@@ -213,13 +223,8 @@ def test_the_frame_of_a_setup() -> None:
         training=None, training_tokens=0.0, input_tokens=100, output_tokens=20, prefix_tokens=10,
         draft_tokens=2, draft_acceptance=0.5, draft_cost=0.25, engine=engine,
     )  # fmt: skip
-    assert (frame.n_norms, frame.norm_bias, frame.tied_embeddings, frame.position_embeddings) == (
-        4,
-        True,
-        True,
-        7,
-    )
-    formats = [frame_of(MOE, setup(weight=w), space, TRAFFIC, 1).expert_dtype for w in ("bf16", "int4")]
+    assert (frame.final_bias, frame.tied_embeddings, frame.position_embeddings) == (True, True, 7)
+    formats = [ideal(MOE, replica(weight=w), 1).formats.expert_dtype for w in ("bf16", "int4")]
     assert formats == ["mxfp4", ""]
 
 
@@ -243,7 +248,7 @@ def test_rows_of_every_way_to_lie_in_domains() -> None:
     found = lying(DENSE, batch=9, pipeline_parallel=3)
     assert [row["domains"] for row in found] == ["6", "4+2", "3x2"]
     for row, runs in zip(found, (1, 2, 3), strict=True):
-        frame = frame_of(DENSE, setup(t=2, p=3), ReplicaSpace(engine="ideal"), TRAFFIC, 9)
+        frame = ideal(DENSE, replica(t=2, p=3), 9)
         served = aggregated(replace(frame, stage_runs=runs), DENSE)
         assert row["tpot_ms"] == pytest.approx(1e3 * served.tpot_s)
         assert row["requests_per_s"] == pytest.approx(served.requests_per_s)
@@ -256,14 +261,14 @@ def test_rows_of_every_way_to_lie_in_domains() -> None:
     experts = lying(MOE, batch=8, data_parallel=4)
     assert [row["domains"] for row in experts] == ["8", "2x4", "4x2"]
     for row, ranks in zip(experts, (4, 2, 1), strict=True):
-        frame = frame_of(MOE, setup(t=2, d=4), ReplicaSpace(engine="ideal"), TRAFFIC, 8)
+        frame = ideal(MOE, replica(t=2, d=4), 8)
         served = aggregated(replace(frame, ranks_together=ranks), MOE)
         assert row["requests_per_s"] == pytest.approx(served.requests_per_s)
 
 
 def test_an_aggregated_row() -> None:
     [row] = rows(DENSE, batch=9, pipeline_parallel=3)
-    frame = frame_of(DENSE, setup(t=2, p=3), ReplicaSpace(engine="ideal"), TRAFFIC, 9)
+    frame = ideal(DENSE, replica(t=2, p=3), 9)
     served = aggregated(frame, DENSE)
     assert row == {
         "mode": "aggregated", "chip": "sample", "tensor_parallel": 2, "pipeline_parallel": 3,
@@ -297,12 +302,12 @@ def test_rows_of_a_prefill_and_a_decode_replica() -> None:
         6 * 2 * 2 * 16 * 100 * 2
     )  # 6 layers, keys and values, 2 of 4 heads on a rank, 100 tokens, 2 bytes
     for row, together in zip(own[:2], (1, 4), strict=True):
-        frame = frame_of(DENSE, setup(t=2, p=3), ReplicaSpace(engine="ideal"), TRAFFIC, 3 * together)
+        frame = ideal(DENSE, replica(t=2, p=3), 3 * together)
         served = prefill(replace(frame, prefill_batch=together), DENSE)
         assert row["ttft_ms"] == pytest.approx(1e3 * (served.ttft_s + cached / 3 / 10e9))
         assert (row["tpot_ms"], row["requests_per_s"]) == (0, pytest.approx(served.requests_per_s))
     for row, batch in zip(own[2:], (6, 9), strict=True):
-        served = decode(frame_of(DENSE, setup(t=2, p=3), ReplicaSpace(engine="ideal"), TRAFFIC, batch), DENSE)
+        served = decode(ideal(DENSE, replica(t=2, p=3), batch), DENSE)
         assert (row["ttft_ms"], row["tpot_ms"]) == (0, pytest.approx(1e3 * served.tpot_s))
         assert row["requests_per_s"] == pytest.approx(served.requests_per_s)
     [alone, *_] = rows(DENSE, chip(scaleout_bandwidth=None), **space)  # a network nobody stated: 50 GB/s
@@ -324,8 +329,7 @@ def test_modes() -> None:
 def test_batches_of_a_row_are_whole_in_every_lane_and_fit_the_schedule() -> None:
     assert [r["batch"] for r in rows(DENSE, batch=[1, 3, 4, 5, 6, 9], pipeline_parallel=3)] == [3, 6, 9]
     assert [r["batch"] for r in rows(DENSE, batch=[2, 3, 4])] == [2, 3, 4]
-    own = ReplicaSpace(engine="trtllm")
-    frame = frame_of(DENSE, setup(t=2), own, TRAFFIC, 1)
+    frame = ideal(DENSE, replica(t=2), 1, engine="trtllm")
     most = most_scheduled(frame)
     tried = [r["batch"] for r in rows(DENSE, engine="trtllm", batch=[most - 1, most, most + 1])]
     assert tried == [most - 1, most]
@@ -372,7 +376,7 @@ def test_rows_whose_cache_spills() -> None:
     found = rows(DENSE, part, **space)
     kept = []
     for batch in (1, 4, 16, 64, 512):
-        frame = frame_of(DENSE, setup(part, t=2), ReplicaSpace(engine="ideal"), TRAFFIC, batch)
+        frame = ideal(DENSE, replica(part, t=2), batch)
         parts = memory_parts(frame, DENSE)
         try:
             placed = placement(frame, DENSE, part.second_tier, parts, 1.0)
@@ -389,11 +393,11 @@ def test_rows_whose_cache_spills() -> None:
 
 def test_what_a_second_tier_goes_with() -> None:
     part = tiered(0.0045)
-    frame = frame_of(DENSE, setup(part, t=2), ReplicaSpace(engine="ideal"), TRAFFIC, np.array([4]))
+    frame = ideal(DENSE, replica(part, t=2), np.array([4]))
     assert overflowing(frame, DENSE, 1.0).kept.tolist() == [0]
     for split in ({"pipeline_parallel": 2}, {"data_parallel": 2}):
         with pytest.raises(InputError, match="tensor parallelism alone"):
-            overflowing(replace(frame, **split), DENSE, 1.0)
+            overflowing(samples.changed(frame, **split), DENSE, 1.0)
     with pytest.raises(InputError, match="two tiers of memory are too small"):
         overflowing(replace(frame, batch=np.array([10**6])), DENSE, 1.0)
     half, whole = (overflowing(frame, DENSE, share).second_tier_gib[0] for share in (0.1, 1.0))
@@ -422,7 +426,7 @@ def test_rows_of_experts_apart() -> None:
     assert [(r["microbatches"], r["batch"]) for r in own] == [(2, 4), (2, 12), (3, 6), (3, 12)]
     assert len(found) == 4 * len(own)
     row = own[1]
-    frame = frame_of(MOE, setup(part, t=2, d=2), ReplicaSpace(engine="ideal"), TRAFFIC, 12)
+    frame = ideal(MOE, replica(part, t=2, d=2), 12)
     both = Separated(frame, other, n_expert_chips=3, expert_parallel=3, microbatches=2)
     step = step_s(both, MOE)
     expected = {

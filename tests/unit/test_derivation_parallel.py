@@ -4,7 +4,7 @@ import pytest
 
 from optimizer import Setup, catalog
 from optimizer.anatomy.derivation import derive
-from optimizer.anatomy.estimate import frame_of
+from optimizer.cost.frame import frame_of
 
 OWN = catalog.model("qwen3-235b-a22b")
 SETUP = Setup(

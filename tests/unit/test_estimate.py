@@ -4,10 +4,12 @@ import pytest
 
 from optimizer import catalog
 from optimizer.anatomy.derivation import derive
-from optimizer.anatomy.estimate import Setup, estimate, frame_of
+from optimizer.anatomy.estimate import estimate
+from optimizer.cost.frame import frame_of
 from optimizer.cost.quantities import layer_operators, shared_operators
 from optimizer.errors import InputError
 from optimizer.metrics import evaluate
+from optimizer.spec.setup import Setup
 
 LLAMA = "meta-llama/Llama-3.1-8B"
 

@@ -13,29 +13,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optimizer.columns.replicas import COLUMNS, Replicas
+from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.programme import plan_fleet
-from optimizer.questions.pipeline.programme import Split, _nothing_faster, slowest_stage
+from optimizer.questions.pipeline.programme import Cut, _nothing_faster, slowest_stage
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def setups(phase: str, chips: list[tuple[str, int]]) -> Replicas:
-    rest = ("bf16", "bf16")
-    return Replicas.of(
-        [
-            dict(
-                zip(
-                    COLUMNS,
-                    (phase, chip, n, 1, 1, 1, 1, *rest, n, 1.0, 1.0, 1.0, 0.0, ""),
-                    strict=False,
-                )
-            )
-            for chip, n in chips
-        ]
-    )
+    plain = {"mode": phase, "batch": 1, "weight_dtype": "bf16", "kv_dtype": "bf16", "requests_per_s": 1.0}
+    plain |= {"ttft_ms": 1.0, "tpot_ms": 1.0, "memory_gib": 0.0, "label": ""}
+    return Replicas.of([plain | {"chip": chip, "tensor_parallel": n, "chips": n} for chip, n in chips])
 
 
 def test_melanges_example_costs_less_where_buckets_split() -> None:
@@ -58,14 +48,14 @@ def test_melanges_example_costs_less_where_buckets_split() -> None:
 
 
 @st.composite
-def splits(draw: Any) -> Split:
+def splits(draw: Any) -> Cut:
     kinds, stages = draw(st.integers(1, 2)), draw(st.integers(1, 3))
     counts = [draw(st.integers(1, 6)) for _ in range(kinds)]
     figure = st.integers(1, 10**6)
     path = None
     if draw(st.booleans()):
         path = ([[draw(figure) for _ in range(stages)] for _ in range(kinds)], draw(st.integers(0, 10**7)))
-    return Split(
+    return Cut(
         time=[[draw(figure) for _ in range(stages)] for _ in range(kinds)],
         memory=[[draw(st.integers(1, 5)) for _ in range(stages)] for _ in range(kinds)],
         capacity=[draw(st.integers(1, 25)) for _ in range(stages)],
@@ -78,7 +68,7 @@ def splits(draw: Any) -> Split:
 
 @SETTINGS
 @given(splits())
-def test_the_slowest_stage_is_brute_forces(split: Split) -> None:
+def test_the_slowest_stage_is_brute_forces(split: Cut) -> None:
     stages, kinds = range(len(split.capacity)), range(len(split.time))
     best = None
     ways = [
@@ -107,10 +97,10 @@ def test_the_slowest_stage_is_brute_forces(split: Split) -> None:
 
 def test_faster_chips_take_more_layers() -> None:
     """Twice the speed, twice the layers, where memory allows it."""
-    split = Split([[200, 100]], [[1, 1]], [90, 90], [60], 60)
+    split = Cut([[200, 100]], [[1, 1]], [90, 90], [60], 60)
     proved, counts = slowest_stage(split)
     assert (proved.objective, counts) == (4000, [[20, 40]])
-    tight = Split([[200, 100]], [[1, 1]], [90, 30], [60], 60)
+    tight = Cut([[200, 100]], [[1, 1]], [90, 30], [60], 60)
     assert slowest_stage(tight)[1] == [[30, 30]]
 
 
@@ -126,7 +116,7 @@ def test_more_than_the_inventory_is_infeasible(goal: str) -> None:
 
 @SETTINGS
 @given(splits())
-def test_the_witness_says_yes_of_the_optimum_alone(split: Split) -> None:
+def test_the_witness_says_yes_of_the_optimum_alone(split: Cut) -> None:
     """With one kind of layer and no limit on times: of the optimum yes, of one more no."""
     counts = (split.counts or [])[:1]
     one = {"time": split.time[:1], "memory": split.memory[:1], "counts": counts, "total": sum(counts)}
@@ -139,7 +129,7 @@ def test_the_witness_says_yes_of_the_optimum_alone(split: Split) -> None:
 
 def test_a_limit_on_the_path_counts_half_the_slowest_stage() -> None:
     """One layer on the first stage: 100 and half of 30 are within 150, 200 and half of 20 are not."""
-    split = Split([[10, 10]], [[0, 0]], [9, 9], [4], 4, path=([[100, 1]], 150))
+    split = Cut([[10, 10]], [[0, 0]], [9, 9], [4], 4, path=([[100, 1]], 150))
     proved, counts = slowest_stage(split)
     assert (proved.objective, counts) == (30, [[1, 3]])
     assert slowest_stage(replace(split, path=([[100, 1]], 115)))[1] == [[1, 3]]

@@ -71,10 +71,11 @@ def truth_of(space: Space) -> Truth:
 def points(space: Space, frame: Frame) -> list[dict[str, Any]]:
     a = space.architecture
     facts = {
-        "d_model": int(frame.d_model), "tensor_parallel": frame.tensor_parallel, "batch": int(frame.batch),
-        "scaleup_domain": frame.chip.scaleup.domain, "alignment": frame.chip.aligned(frame.weight_dtype),
+        "d_model": int(frame.d_model), "tensor_parallel": frame.split.tensor_parallel,
+        "batch": int(frame.batch), "scaleup_domain": frame.chip.scaleup.domain,
+        "alignment": frame.chip.aligned(frame.formats.weight_dtype),
         "hbm_usable_gib": frame.chip.hbm_usable / 2**30, "hardware": frame.chip.name,
-        "weight_dtype": frame.weight_dtype,
+        "weight_dtype": frame.formats.weight_dtype,
     }  # fmt: skip
     facts |= {name: getattr(a, name) for name in ("qk_norm", "gated_ffn")}
     names = ("n_layers", "n_heads", "n_kv_heads", "d_head", "d_ff")
@@ -202,7 +203,13 @@ def test_no_bound_of_a_depth_is_above_a_plan(seed: int) -> None:
             params.setdefault(key[: len(facts) + 1], []).append(truth.metrics[i]["n_params"])
         seen = set()
         for frame, table, bounds in slices(space, asked["rules"], metric, sense):
-            own = (frame.chip.name, frame.tensor_parallel, frame.batch, frame.d_model, frame.weight_dtype)
+            own = (
+                frame.chip.name,
+                frame.split.tensor_parallel,
+                frame.batch,
+                frame.d_model,
+                frame.formats.weight_dtype,
+            )
             kinds = space.attention.take(table.rules.attention)
             for d, depth in enumerate(table.depths.tolist()):
                 window = params.get((*own, depth), [])
@@ -240,7 +247,9 @@ def test_bounds_are_exact_where_nothing_but_parameters_is_asked(seed: int, windo
             )
             best[key] = min(best.get(key, np.inf), sense * truth.metrics[i][metric])
         found = {
-            (f.chip.name, f.tensor_parallel, f.batch, f.weight_dtype, f.d_model, depth): float(bounds.key[d])
+            (f.chip.name, f.split.tensor_parallel, f.batch, f.formats.weight_dtype, f.d_model, depth): float(
+                bounds.key[d]
+            )
             for f, table, bounds in slices(space, rules, metric, sense)
             for d, depth in enumerate(table.depths.tolist())
             if np.isfinite(bounds.key[d])

@@ -36,7 +36,10 @@ def test_frames_in_order(space: Space) -> None:
     keys = ("tensor_parallel", "weight_dtype", "kv_dtype", "batch")
     expected = list(product(names, *(DEPLOYMENT[key] for key in keys), LATTICE["d_model"]))
     frames = list(space.frames())
-    found = [(f.chip.name, *(getattr(f, key) for key in keys), f.d_model) for f in frames]
+    found = [
+        (f.chip.name, f.split.tensor_parallel, *f.formats.chosen().values(), f.batch, f.d_model)
+        for f in frames
+    ]
     assert found == expected
     assert (space.n_frames, space.n_settings) == (len(expected), len(expected) // 2)
     points = prod(len(LATTICE[k]) for k in ("n_layers", "n_heads", "n_kv_heads", "d_head", "d_ff"))
@@ -52,7 +55,7 @@ def test_what_every_frame_has_of_the_problem(space: Space) -> None:
     frame = next(space.frames())
     assert (frame.input_tokens, frame.output_tokens, frame.training_tokens) == (1024, 256, 2e12)
     assert (frame.requests_per_s, frame.vocab_size, frame.tied_embeddings) == (5000.0, 32000, True)
-    assert (frame.position_embeddings, frame.n_norms, frame.norm_bias) == (7, 4, True)
+    assert (frame.position_embeddings, frame.final_bias) == (7, True)
     assert frame.training == space.training is not None
     engine = catalog.engine("vllm").model_copy(update={"host_ms": 3.0, "reserve_gib": 2.0})
     assert frame.engine == engine
@@ -128,7 +131,8 @@ def name_index(name: str) -> int:
 
 def choices(own: Space) -> set[tuple[Any, ...]]:
     frames = [
-        (f.chip.name, f.tensor_parallel, f.weight_dtype, f.kv_dtype, f.batch, f.d_model) for f in own.frames()
+        (f.chip.name, f.split.tensor_parallel, f.formats.weight_dtype, f.formats.kv_dtype, f.batch, f.d_model)
+        for f in own.frames()
     ]
     a = own.attention
     heads = zip(a.n_heads.tolist(), a.n_kv_heads.tolist(), a.d_head.tolist(), strict=True)

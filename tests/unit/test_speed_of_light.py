@@ -34,6 +34,7 @@ from optimizer.cost.training.constants import ENGINES
 from optimizer.cost.training.rates import training_chip
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import IDEAL
+from optimizer.spec.split import Formats, Split
 
 FAST = IDEAL.model_copy(update={"compute": 2.0, "attention_decode": 2.0, "all_reduce": 2.0})
 SLOW = IDEAL.model_copy(update={"compute": 0.2, "attention_decode": 0.1, "all_reduce": 0.05})
@@ -68,7 +69,7 @@ def link_rate(rates: Roofline) -> float:
 
 def peak_of(op: Any, rates: Roofline) -> float:
     """FLOP/s that the arithmetic of an operator may reach."""
-    chip, dtype = rates.chip, getattr(op, "weight_dtype", "") or rates.weight_dtype
+    chip, dtype = rates.chip, getattr(op, "weight_dtype", "") or rates.formats.weight_dtype
     if isinstance(op, Experts):
         return float(chip.dense_flops[chip.experts(dtype).arithmetic or chip.arithmetic(dtype)])
     products = isinstance(op, Gemm | Products)
@@ -93,7 +94,7 @@ def test_no_operator_beats_a_chip_of_the_catalogue(chip: Chip) -> None:
     trained = [training_chip(chip, engine) for engine in ENGINES]
     for seed, engine in enumerate((IDEAL, FAST, SLOW, GATHERS)):
         for dtype, kv, t in zip(drawn.WEIGHTS, drawn.CACHES * 4, (1, 2, 4, 8, 1, 3, 8), strict=False):
-            rates = Roofline(chip, t, dtype, kv, engine)
+            rates = Roofline(chip, Split(t), Formats(dtype, kv), engine)
             for own in (rates, *(replace(rates, chip=other) for other in trained)):
                 for op in (*LARGE, *drawn.operators(drawn.Seeded(seed), t)):
                     assert not too_fast(op, own), (op, engine)
@@ -120,7 +121,7 @@ def test_products_of_a_fast_engine_run_at_the_peak_and_not_above() -> None:
     chip = catalog.chip("nvidia-b200-sxm")
     op = Gemm("", 8192, 8192, 8192)
     seconds = {
-        c: Roofline(chip, 1, "bf16", "bf16", IDEAL.model_copy(update={"compute": c})) for c in (1.2, 2)
+        c: Roofline(chip, Split(), Formats(), IDEAL.model_copy(update={"compute": c})) for c in (1.2, 2)
     }
     peak = 2.0 * 8192**3 / chip.dense_flops["bf16"]
     assert seconds[1.2].cost(op).compute_s == pytest.approx(peak / (1.2 * chip.gemm("bf16").compute))
@@ -147,4 +148,4 @@ def test_experts_of_a_training_run_stay_below_the_peak() -> None:
     assert trained.experts("bf16").compute > 1
     for op in LARGE:
         if isinstance(op, Experts):
-            assert not too_fast(op, Roofline(trained, 1, "bf16", "bf16"))
+            assert not too_fast(op, Roofline(trained, Split(), Formats()))

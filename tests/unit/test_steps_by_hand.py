@@ -35,6 +35,7 @@ from optimizer.metrics import metric, values_of
 from optimizer.spec import architecture as spec
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.engine import IDEAL
+from optimizer.spec.norms import Norms
 
 GIB = 2**30
 GQA = spec.GroupedQueryAttention(n_heads=8, n_kv_heads=2, d_head=16, qk_norm=True)
@@ -116,7 +117,7 @@ def test_steps_of_each_phase() -> None:
     assert [s.queries for s in (decode, mixed, prefill, joined)] == [3, 3, 1, 1]
     for step in (decode, mixed, prefill, joined):
         assert (step.context, step.prefix, step.d_model) == (110, 10, 32)
-        assert (step.tensor_parallel, step.data_parallel, step.expert_parallel) == (2, 3, 3)
+        assert (step.split.tensor_parallel, step.split.data_parallel, step.split.expert_parallel) == (2, 3, 3)
     assert step_of(frame(batch=3), "decode").batch == 1  # a lane has one sequence at least
 
 
@@ -147,8 +148,8 @@ def test_seconds_of_a_model(launch: float, fields: dict[str, Any]) -> None:
     at = frame(**fields)
     at = replace(at, engine=at.engine.model_copy(update={"launch_us_per_layer": launch}))
     least, drafts = launch / 2 * 1e-6 / 1.25, at.draft_tokens
-    balance = 0.75 if at.data_parallel == 3 else 1.0
-    stages = 2 * 3 / 5 if at.pipeline_parallel == 2 else 1.0
+    balance = 0.75 if at.split.data_parallel == 3 else 1.0
+    stages = 2 * 3 / 5 if at.split.pipeline_parallel == 2 else 1.0
     for phase, quantity in (
         ("decode", QUANTITIES["decode_s"]),
         ("mixed", QUANTITIES["mixed_s"]),
@@ -169,7 +170,7 @@ def test_seconds_of_a_model(launch: float, fields: dict[str, Any]) -> None:
         elif drafts:
             plain = replace(step_of(at, phase), queries=1, prompts=0.0)
             own = [*embedding.operators(plain, 1000), Host("host", 2e-3 + 5e-6 * plain.batch)]
-            if at.pipeline_parallel == 2:
+            if at.split.pipeline_parallel == 2:
                 own.append(StageTransfer("stage hand-over", plain.rows * 2 * 32, 1))
             base += drafts * 0.1 * float(roofline(at).seconds(own))
         found = quantity.total(at, MODEL)
@@ -231,8 +232,8 @@ def test_memory_of_layers() -> None:
     assert memory.ffn_bytes(MOE, at) == MOE_WEIGHTS
     plain = memory.ffn_bytes(MOE, frame(expert_dtype=""))
     assert plain == 3 * 32 * 24 / 2 + 32 * 12 * 2 + 12 * 3 * 32 * 24 / 6
-    assert memory.norm_bytes(frame(n_norms=3, norm_bias=True)) == 2 * 3 * 32 * 2
-    assert memory.norm_bytes(at) == 2 * 2 * 32
+    assert memory.norm_bytes(Norms(3, True), frame()) == 2 * 3 * 32 * 2
+    assert memory.norm_bytes(Norms(), at) == 2 * 2 * 32
     assert memory.cache_bytes(at, MODEL) == pytest.approx(16 * (2 * GQA_CACHE + 3 * STATE_BYTES) * 3 / 5)
 
 
@@ -445,4 +446,4 @@ def test_half_a_layer_is_not_launched() -> None:
     slow = frame(engine=ENGINE.model_copy(update={"launch_us_per_layer": 4000.0}))
     for quantity in ("decode_s", "prefill_s", "mixed_s"):
         assert QUANTITIES[quantity].ffn(slow, spec.NoFeedForward()) == 0
-        assert QUANTITIES[quantity].mixer(slow, spec.NoMixer()) == 0
+        assert QUANTITIES[quantity].mixer(slow, spec.NoMixer(), Norms()) == 0

@@ -21,6 +21,7 @@ from optimizer.cost.training.pipeline import slowest_stage, stage_layers
 from optimizer.cost.training.rates import attention_share, products_share, training_chip
 from optimizer.cost.training.rules import SENTENCES, facts_of, kept
 from optimizer.plugins import plugins
+from optimizer.spec.split import Split
 from optimizer.spec.training import TrainingSetup
 
 LLAMA = "meta-llama/Llama-3.1-8B"
@@ -65,7 +66,7 @@ def test_every_mixer_and_ffn_names_its_norm_so() -> None:
     for model in catalog.models().values():
         for group in model.layers:
             for part in (group.block.mixer, group.block.ffn):
-                step = Step(model.d_model, 1, 0, 0, 1.0, 128)
+                step = Step(model.d_model, Split(), 0, 0, 1.0, 128)
                 found[part.kind] = plugins("blocks")[part.kind].operators(part, step)
     for kind, operators in found.items():
         norms = [o for o in operators if isinstance(o, Elementwise) and o.name.endswith("norm, residual")]

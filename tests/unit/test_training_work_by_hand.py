@@ -27,6 +27,7 @@ from optimizer.cost.training.layout import layout_of
 from optimizer.cost.training.rules import Facts, facts_of, kept
 from optimizer.cost.training.work import Shape, Work, forward_step, head_s, part_work, rates_of, work, work_of
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.split import Formats, Split
 from optimizer.spec.training import TrainingSetup
 
 INF = float("inf")
@@ -43,8 +44,8 @@ def shape(**own: Any) -> Shape:
 class Rates:
     """Costs by kind: 2 s of overhead each; memory 3 s a byte or element, arithmetic 5 s a row."""
 
-    weight_dtype = "bf16"
-    tensor_parallel = 2
+    formats = Formats("bf16")
+    split = Split(tensor_parallel=2)
     chip = samples.chip(dense_flops={"bf16": "1 PFLOP/s", "fp8": "2 PFLOP/s"})
 
     def __init__(self) -> None:
@@ -74,7 +75,7 @@ def test_a_forward_pass_is_a_prefill_of_a_ranks_share() -> None:
     own = shape()
     assert own.tokens == 150
     step = forward_step(64, own)
-    assert (step.d_model, step.tensor_parallel, step.batch, step.prompts, step.prompt_tokens) == (
+    assert (step.d_model, step.split.tensor_parallel, step.batch, step.prompts, step.prompt_tokens) == (
         64,
         2,
         0,
@@ -121,7 +122,7 @@ def test_what_only_some_layers_have_counts_for_those() -> None:
 def test_products_in_narrow_formats_are_quantised_first() -> None:
     """Five bytes for each element read, through memory; not where a product or the chip stays at 16 bit."""
     rates = Rates()
-    rates.weight_dtype = "fp8"
+    rates.formats = Formats("fp8")
     assert worked([Gemm("a", 10, 1, 7)], shape(), rates).products == 5 * 10 + 3 * (10 * 7 * 5)
     assert worked([Gemm("a", 10, 1, 7, weight_dtype="bf16")], shape(), rates).products == 50
     assert worked([Gemm("a", 10, 1, 7, weight_dtype="fp8")], shape(), Rates()).products == 50 + 1050

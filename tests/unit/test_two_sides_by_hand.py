@@ -104,7 +104,7 @@ def test_gates_of_a_layer(same_domain: bool, expert_dtype: str) -> None:
     assert float(found.back_s) == pytest.approx(ways[1])
     rates = replace(roofline(at), chip=both.expert_chip)
     assert float(found.experts_s) == pytest.approx(float(rates.cost(experts).seconds))
-    one = replace(both, frame=replace(at, data_parallel=1))
+    one = replace(both, frame=samples.changed(at, data_parallel=1))
     alone = gates(one, STATE, MOE).attention_s
     step = replace(step_of(one.frame, "decode"), batch=24)
     own = block(STATE).operators(STATE, step) + block(MOE).operators(MOE, step)

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from optimizer import catalog
-from optimizer.anatomy.estimate import Setup, frame_of
+from optimizer.cost.frame import frame_of
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.errors import InputError
 from optimizer.evidence.points import Point, Unscored, read_points
 from optimizer.evidence.validate import predict, validate_points
+from optimizer.spec.setup import Setup
 
 POINTS = Path(__file__).parent.parent / "data" / "points.csv"
 

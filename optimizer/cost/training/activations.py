@@ -23,6 +23,7 @@ from optimizer.blocks._scan import PRODUCT as SCAN
 from optimizer.blocks.operators import Gemm, Number, Step
 from optimizer.cost.training.layout import Layout
 from optimizer.spec.architecture import Architecture, Block
+from optimizer.spec.split import Split
 
 
 def mean_layer_bytes(architecture: Architecture, at: Layout) -> Number:
@@ -107,7 +108,7 @@ def _products(mixer: Any, d_model: Number, at: Layout) -> Number:
     """
 
     def products(width: Number) -> list[Gemm]:
-        step = Step(width, at.tensor_parallel, 0, 0, 1.0, 1)
+        step = Step(width, Split(at.tensor_parallel), 0, 0, 1.0, 1)
         return [op for op in block(mixer).operators(mixer, step) if isinstance(op, Gemm)]
 
     kept: Number = 0.0

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from optimizer.blocks import block
 from optimizer.blocks.operators import Experts, Gemm, Operator, PrefillAttention, Step
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.split import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Flops:
 
 def forward_flops(architecture: Architecture, sequence_length: int) -> Flops:
     """Forward FLOP per token of a whole model on sequences of this length."""
-    step = Step(architecture.d_model, 1, 0, 0, 1.0, sequence_length)
+    step = Step(architecture.d_model, Split(), 0, 0, 1.0, sequence_length)
     layers = causal = full = 0.0
     for group in architecture.layers:
         for part in (group.block.mixer, group.block.ffn):

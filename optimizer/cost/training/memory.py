@@ -67,7 +67,7 @@ def rank_parameters(architecture: Architecture, at: Layout) -> Parameters:
     experts: Number = 0.0
     for group in architecture.layers:
         own, t = group.block, at.tensor_parallel
-        layers = layers + group.count * own.n_norms * architecture.d_model * (1 + own.norm_bias)
+        layers = layers + group.count * own.norms.elements(architecture.d_model)
         for part in (own.mixer, own.ffn):
             stored = block(part).weights(part, architecture.d_model, t)
             routed = block(part).weights(part, architecture.d_model, 1).experts

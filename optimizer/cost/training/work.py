@@ -29,6 +29,7 @@ from optimizer.cost.training import constants
 from optimizer.cost.training.rates import training_chip
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.split import Formats, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def work(architecture: Architecture, chip: Chip, shape: Shape) -> Work:
 
 def rates_of(chip: Chip, shape: Shape) -> Roofline:
     """The rates of one rank in a long run."""
-    return Roofline(training_chip(chip, shape.engine), shape.tensor_parallel, shape.dtype, "bf16")
+    return Roofline(training_chip(chip, shape.engine), Split(shape.tensor_parallel), Formats(shape.dtype))
 
 
 def part_work(part: Any, d_model: Number, rates: Roofline, shape: Shape) -> Work:
@@ -117,7 +118,7 @@ def part_work(part: Any, d_model: Number, rates: Roofline, shape: Shape) -> Work
 def forward_step(d_model: Number, shape: Shape) -> Step:
     """The forward pass of a microbatch on one rank: a prefill without a cache."""
     sequences = shape.microbatch / shape.context_parallel
-    return Step(d_model, shape.tensor_parallel, 0, 0, sequences, shape.sequence_length)
+    return Step(d_model, Split(shape.tensor_parallel), 0, 0, sequences, shape.sequence_length)
 
 
 def work_of(operators: Sequence[Operator], d_model: Number, rates: Roofline, shape: Shape) -> Work:
@@ -169,7 +170,7 @@ def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, Number, N
 
 def _cast_s(elements: Number, op: Any, rates: Roofline) -> Number:
     """Seconds of quantising a product's input, where products run below 16 bit."""
-    dtype = getattr(op, "weight_dtype", "") or rates.weight_dtype
+    dtype = getattr(op, "weight_dtype", "") or rates.formats.weight_dtype
     if rates.chip.arithmetic(dtype) == "bf16":
         return 0.0
     return rates.cost(Elementwise("", elements * constants.CAST_BYTES)).memory_s
@@ -212,6 +213,6 @@ _SCORE_BYTES = 13.0
 
 def head_s(d_model: Number, vocab_size: int, rates: Roofline, shape: Shape) -> Number:
     """Forward seconds of the head's product, and of the loss over its logits in 32 bit."""
-    shard = embedding.padded_vocab(vocab_size, rates.tensor_parallel) / rates.tensor_parallel
+    shard = embedding.padded_vocab(vocab_size, rates.split.tensor_parallel) / rates.split.tensor_parallel
     product = rates.cost(Gemm("", shape.tokens, shard, d_model, weight_dtype="bf16"))
     return product.seconds + rates.cost(Elementwise("", shape.tokens * shard * 10)).memory_s

@@ -134,7 +134,8 @@ class CoarseBounds:
         whole = np.ones((1, len(space.attention)), bool)
         mixers = replace(space.attention, **block(space.attention).least(space.attention, whole))
         ffn = replace(space.ffn, d_ff=np.full(len(boxes.run), space.ffn.d_ff.min()))
-        return Least(boxes.shallow, in_layers, boxes.outside, mixers, ffn), alive
+        norms = space.architecture.norms
+        return Least(boxes.shallow, in_layers, boxes.outside, mixers, ffn, norms), alive
 
     def _reach(self, setting: Frame, boxes: _Boxes) -> tuple[np.ndarray, np.ndarray]:
         """Fewest and most parameters of any plan of each box, whatever the rules."""
@@ -153,7 +154,8 @@ class CoarseBounds:
         known: dict[float, tuple[float, float, float]] = self.space.memo["halves"]
         if width not in known:
             frame, n = replace(setting, d_model=width), QUANTITIES["n_params"]
-            a, f = n.mixer(frame, self.space.attention), n.ffn(frame, self.space.ffn)
+            a = n.mixer(frame, self.space.attention, self.space.architecture.norms)
+            f = n.ffn(frame, self.space.ffn)
             outside = outside_matrices(a, self.space.attention, width)
             outside += outside_matrices(f, self.space.ffn, width)
             known[width] = (float(np.min(a) + np.min(f)), float(np.max(a) + np.max(f)), outside)
@@ -183,4 +185,5 @@ def _tiled(box: Least, n: int) -> Least:
         each(box.vector_params),
         box.mixers,
         replace(box.ffn, d_ff=each(box.ffn.d_ff)),
+        box.norms,
     )

@@ -43,7 +43,7 @@ def _part(space: Space, n: int) -> Coarse:
     depths = spread(space.depths, 8 * n)
     split = {
         "tensor_parallel": ends(d.tensor_parallel, 1 + n),
-        **{name: ends(values, 1 + n) for name, values in d.formats.said().items()},
+        **{name: ends(values, 1 + n) for name, values in d.formats.chosen().items()},
         "batch": ends(d.batch, 1 + n) if d.batch else None,
     }
     own = replace(

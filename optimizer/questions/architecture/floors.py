@@ -18,6 +18,7 @@ from optimizer.questions.architecture.shapes import shapes as all_shapes
 from optimizer.questions.architecture.space import Space
 from optimizer.questions.architecture.window import Grid, lowest, meets
 from optimizer.scope import Bound, Symbol
+from optimizer.spec.norms import Norms
 
 _WINDOWS_KEPT = 256
 """Parameter windows kept for later searches; one takes up to half a megabyte."""
@@ -50,14 +51,15 @@ class Floors:
     def key(self, setting: Frame) -> np.ndarray:
         """Lower bound of sense x objective at each width, shape (D,); inf where nothing is feasible."""
         rules = self.compiler.compile(replace(setting, d_model=int(setting.d_model[0])))
-        shape_key = (setting.tensor_parallel, self.compiler.static_key(setting))
+        shape_key = (setting.split.tensor_parallel, self.compiler.static_key(setting))
         if shape_key not in self._shapes:
             self._shapes[shape_key] = all_shapes(self.space, self.compiler, setting)
         shapes = self._shapes[shape_key]
         bounds = [b for name, b in rules.bounds if self.compiler.holds_at_every_width(name)]
         cells = self._window(setting, bounds, shapes, shape_key)
         at = Slice(replace(setting, d_model=setting.d_model[cells.width]), self.space.depths[cells.depth])
-        layers = _least(shapes, cells, at.n_layers, QUANTITIES["n_params"].base(at.frame))
+        outside, norms = QUANTITIES["n_params"].base(at.frame), self.space.architecture.norms
+        layers = _least(shapes, cells, at.n_layers, outside, norms)
         ends = [b for b in bounds if b.symbol.rises is not None and b.symbol.quantity != "n_params"]
         wanted = {self.objective.quantity, *(bound.symbol.quantity for bound in ends)}
         least = {name: QUANTITIES[name].floor(at.frame, layers) for name in wanted}
@@ -87,7 +89,7 @@ class Floors:
     def _window(self, setting: Frame, bounds: list[Bound], shapes: Shapes, shape_key: Any) -> "_Cells":
         """The widths and depths that some parameter count within every bound can have, and the counts."""
         own = [b for b in bounds if b.symbol.quantity == "n_params"]
-        key = (shape_key, setting.weight_dtype, *((b.symbol.name, b.low, b.high) for b in own))
+        key = (shape_key, setting.formats.weight_dtype, *((b.symbol.name, b.low, b.high) for b in own))
         known = self._windows.get(key)
         if known is None:
             width, depth = np.nonzero(shapes.depths)
@@ -109,7 +111,13 @@ class Floors:
 
     def _grid(self, setting: Frame, symbol: Symbol, cells: "_Cells", shape_key: Any) -> Grid:
         """The metric over the cells' windows; the last ones are kept: questions differ in the bound on it."""
-        key = (shape_key, setting.weight_dtype, symbol.name, cells.low.tobytes(), cells.high.tobytes())
+        key = (
+            shape_key,
+            setting.formats.weight_dtype,
+            symbol.name,
+            cells.low.tobytes(),
+            cells.high.tobytes(),
+        )
         known = self._grids.get(key)
         if known is None:
             if len(self._grids) >= _GRIDS_KEPT:
@@ -118,7 +126,7 @@ class Floors:
         return known
 
 
-def _least(shapes: Shapes, cells: _Cells, n_layers: np.ndarray, outside: Any) -> Least:
+def _least(shapes: Shapes, cells: _Cells, n_layers: np.ndarray, outside: Any, norms: Norms) -> Least:
     """What is known of the layers of each cell; `outside` of them are so many parameters."""
     return Least(
         n_layers,
@@ -126,4 +134,5 @@ def _least(shapes: Shapes, cells: _Cells, n_layers: np.ndarray, outside: Any) ->
         shapes.vector[cells.width],
         shapes.mixers.take((slice(None), cells.width)),
         shapes.ffn.take(cells.width),
+        norms,
     )

@@ -9,6 +9,7 @@ from optimizer.spec.documents import Documents
 from optimizer.spec.domains import FORMAT_CHOICES, Domain, HostMs, Positive, Range, choices
 from optimizer.spec.engine import EngineName
 from optimizer.spec.flat import HasFormats, flat
+from optimizer.spec.norms import Norms
 from optimizer.spec.quantity import Count, Tokens, TrainingTokens
 from optimizer.spec.training import TrainingSection
 from optimizer.spec.values import RequestsPerS
@@ -37,6 +38,16 @@ class ArchitectureSpace(Strict):
     norm_bias: StrictBool = False
     position_embeddings: Annotated[int, Field(ge=0, le=10**7)] = 0
     attention_window: Positive | None = None
+
+    @property
+    def norms(self) -> Norms:
+        """The norms of each layer."""
+        return Norms(self.n_norms, self.norm_bias)
+
+    @property
+    def final_bias(self) -> bool:
+        """Whether the norm behind the last layer has a bias."""
+        return self.norm_bias
 
     @property
     def window(self) -> tuple[float, float] | None:

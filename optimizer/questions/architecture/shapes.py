@@ -62,7 +62,7 @@ def _some(space: Space, compiler: Compiler, setting: Frame) -> Shapes:
     ffns, ffn = _used(space.ffn, ffn)
     across = replace(setting, d_model=setting.d_model[:, None])
     n, layers = QUANTITIES["n_params"], space.depths.astype(float)
-    p_a = np.broadcast_to(n.mixer(across, mixers), attention.shape)
+    p_a = np.broadcast_to(n.mixer(across, mixers, space.architecture.norms), attention.shape)
     p_f = np.broadcast_to(n.ffn(across, ffns), ffn.shape)
     base = np.broadcast_to(n.base(setting), alive.shape)[:, None]
     least, most = (_least(sign * p_a, attention) + _least(sign * p_f, ffn) for sign in (1, -1))

@@ -16,7 +16,7 @@ import numpy as np
 from optimizer import catalog
 from optimizer.columns.rules import Reference, Rules, resolve_rules
 from optimizer.cost.collectives import connected, group_of
-from optimizer.cost.frame import Frame
+from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.training.quantity import TrainingRun
 from optimizer.errors import InputError
 from optimizer.questions.architecture.kept import Kept
@@ -25,6 +25,8 @@ from optimizer.spec.architecture import Architecture, Block, DenseFeedForward
 from optimizer.spec.architecture import GroupedQueryAttention as Gqa
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
+from optimizer.spec.setup import Setup
+from optimizer.spec.split import FORMATS
 from optimizer.spec.training import TrainingSetup
 
 _FRAMES, _KINDS_IN_WIDTHS = 20_000, 2**23
@@ -99,28 +101,8 @@ class Space:
 
     def setting(self, number: int) -> Frame:
         """Frames with all values of d_model at once, as an array: one per chip, split, format and batch."""
-        p, a = self.problem, self.architecture
         family, batch = divmod(number, len(self.batches))
-        chip, t, weight, kv = self._families[family]
-        return Frame(
-            chip=chip,
-            tensor_parallel=t,
-            batch=self.batches[batch],
-            weight_dtype=weight,
-            kv_dtype=kv,
-            d_model=self._widths,
-            vocab_size=a.vocab_size,
-            tied_embeddings=a.tied_embeddings,
-            input_tokens=p.workload.input_tokens,
-            output_tokens=p.workload.output_tokens,
-            training_tokens=float(p.training_tokens),
-            engine=self.engine,
-            requests_per_s=p.workload.requests_per_s,
-            position_embeddings=a.position_embeddings,
-            n_norms=a.n_norms,
-            norm_bias=a.norm_bias,
-            training=self.training,
-        )
+        return replace(self._families[family], batch=self.batches[batch])
 
     def frame(self, number: int) -> Frame:
         """One frame, by its place among all."""
@@ -139,13 +121,23 @@ class Space:
         return self.problem.deployment.batch or (self.problem.workload.batch,)
 
     @cached_property
-    def _families(self) -> list[tuple[Chip, int, str, str]]:
-        d = self.problem.deployment
-        return list(product(self.chips, d.tensor_parallel, d.formats.weight_dtype, d.formats.kv_dtype))
-
-    @cached_property
-    def _widths(self) -> np.ndarray:
-        return np.array(self.architecture.d_model, dtype=float)
+    def _families(self) -> list[Frame]:
+        """Settings that differ in more than the batch."""
+        d, w = self.problem.deployment, self.problem.workload
+        widths = np.array(self.architecture.d_model, dtype=float)
+        common = Setup(
+            input_tokens=w.input_tokens,
+            output_tokens=w.output_tokens,
+            training_tokens=float(self.problem.training_tokens),
+            engine=self.engine,
+        )
+        found = []
+        for chip, t, *formats in product(self.chips, d.tensor_parallel, *d.formats.chosen().values()):
+            own = dict(zip(FORMATS, formats, strict=True))
+            frame = frame_of(self.architecture, chip, replace(common, tensor_parallel=t, **own))
+            requests = w.requests_per_s
+            found.append(replace(frame, d_model=widths, requests_per_s=requests, training=self.training))
+        return found
 
     @property
     def n_settings(self) -> int:
@@ -213,6 +205,7 @@ class Space:
 
     def architecture_of(self, frame: Frame, n_layers: int, a: AttentionKinds, f: FfnKinds) -> Architecture:
         """The architecture of one attention kind and one feed-forward kind (0-d arrays)."""
+        own = self.architecture
         gqa = Gqa(
             n_heads=int(a.n_heads),
             n_kv_heads=int(a.n_kv_heads),
@@ -223,7 +216,7 @@ class Space:
             qk_norm=a.qk_norm,
         )
         ffn = DenseFeedForward(d_ff=int(f.d_ff), gated_ffn=f.gated_ffn, ffn_bias=f.ffn_bias)
-        block = Block(mixer=gqa, ffn=ffn, n_norms=frame.n_norms, norm_bias=frame.norm_bias)
+        block = Block(mixer=gqa, ffn=ffn, n_norms=own.n_norms, norm_bias=own.norm_bias)
         return Architecture(
             name=self.problem.name,
             d_model=frame.d_model,

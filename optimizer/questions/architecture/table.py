@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from optimizer.cost.frame import Frame, Slice
-from optimizer.cost.quantities import QUANTITIES
+from optimizer.cost.quantities import QUANTITIES, Quantity
 from optimizer.questions.architecture.compiled import FrameRules
 from optimizer.questions.architecture.space import Kinds, Space
+from optimizer.spec.norms import Norms
 
 BLOCK = 3072
 """Kinds priced at once. Larger arrays leave the cache, and the allocator returns them to the system after
@@ -64,15 +65,18 @@ class FrameTable:
 def frame_table(space: Space, frame: Frame, rules: FrameRules, quantities: list[str]) -> FrameTable:
     """Evaluate the cost model on the kinds left."""
     attention, ffn = space.attention.take(rules.attention), space.ffn.take(rules.ffn)
-    columns = {
-        name: Column(
-            float(QUANTITIES[name].base(frame)),
-            priced(QUANTITIES[name].mixer, frame, attention),
-            priced(QUANTITIES[name].ffn, frame, ffn),
-        )
-        for name in quantities
-    }
+    norms = space.architecture.norms
+    columns = {name: _column(QUANTITIES[name], frame, attention, ffn, norms) for name in quantities}
     return FrameTable(frame, rules, space.depths[rules.depths], columns)
+
+
+def _column(quantity: Quantity, frame: Frame, attention: Kinds, ffn: Kinds, norms: Norms) -> Column:
+    def mixer(at: Frame, kinds: Kinds) -> Any:
+        return quantity.mixer(at, kinds, norms)
+
+    return Column(
+        float(quantity.base(frame)), priced(mixer, frame, attention), priced(quantity.ffn, frame, ffn)
+    )
 
 
 def priced(price: Callable[[Frame, Any], Any], frame: Frame, kinds: Kinds) -> np.ndarray:

@@ -23,7 +23,7 @@ from optimizer.questions.vocabulary import Priced
 from optimizer.solver.engine import SolveSettings
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Plan
-from optimizer.spec.split import FORMATS
+from optimizer.spec.split import FORMATS, formats_of
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Watch
 
@@ -233,8 +233,15 @@ class ArchitectureVocabulary(Question):
 
     def _frame(self, chosen: Mapping[str, Any]) -> Frame:
         chip = next(c for c in self.space.chips if c.name == chosen["hardware"])
-        split = {name: chosen[name] for name in DEPLOYMENT}
-        return replace(next(self.space.settings()), chip=chip, d_model=chosen["d_model"], **split)
+        setting = next(self.space.settings())
+        return replace(
+            setting,
+            chip=chip,
+            split=replace(setting.split, tensor_parallel=chosen["tensor_parallel"]),
+            formats=formats_of(chosen),
+            batch=chosen["batch"],
+            d_model=chosen["d_model"],
+        )
 
     def _architecture(self, frame: Frame, chosen: Mapping[str, Any]) -> Architecture:
         space = self.space

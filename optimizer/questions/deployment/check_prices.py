@@ -8,20 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optimizer import catalog
 from optimizer.anatomy.placement import blocks_of
 from optimizer.columns.deployment import PricedBy
+from optimizer.columns.replica import common
 from optimizer.columns.replica_costs import NETWORK
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory, serving
 from optimizer.cost.disaggregation import cache_on_a_chip
-from optimizer.cost.frame import Frame
+from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.overflow import placement, streamed_s
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, step_s
 from optimizer.errors import InputError
 from optimizer.spec.chip import Chip
+from optimizer.spec.split import formats_of, split_of
 
 _SAME = 1e-9
 _FIGURES = (
@@ -61,34 +62,16 @@ class Prices:
             yield replace(self._frame(row, chip), ranks_together=ranks, stage_runs=runs)
 
     def _frame(self, row: Mapping[str, Any], chip: Chip) -> Frame:
-        a, space, traffic = self.by.architecture, self.by.space, self.by.traffic
-        prompts = row["batch"] // (row["data_parallel"] * row["pipeline_parallel"])
-        return Frame(
-            chip=chip,
-            tensor_parallel=row["tensor_parallel"],
-            pipeline_parallel=row["pipeline_parallel"],
-            data_parallel=row["data_parallel"],
-            expert_parallel=1 if row["expert_chips"] else row["expert_parallel"],
+        a, split = self.by.architecture, split_of(row)
+        own = replace(split, expert_parallel=1) if row["expert_chips"] else split
+        setup = replace(
+            common(self.by.space, self.by.traffic),
+            **vars(own),
+            **vars(formats_of(row).published(a.expert_dtype)),
             batch=row["batch"],
-            prefill_batch=prompts if row["mode"] == "prefill" else 1,
-            weight_dtype=row["weight_dtype"],
-            kv_dtype=row["kv_dtype"],
-            expert_dtype=a.expert_dtype if a.expert_dtype and row["weight_dtype"] == "bf16" else "",
-            d_model=a.d_model,
-            vocab_size=a.vocab_size,
-            tied_embeddings=a.tied_embeddings,
-            position_embeddings=a.position_embeddings,
-            n_norms=a.first.n_norms,
-            norm_bias=a.first.norm_bias,
-            input_tokens=traffic.input_tokens,
-            output_tokens=traffic.output_tokens,
-            prefix_tokens=traffic.prefix_tokens,
-            training_tokens=0.0,
-            engine=catalog.engine(space.engine, host_ms=space.host_ms, reserve_gib=space.reserve_gib),
-            draft_tokens=space.draft_tokens,
-            draft_acceptance=space.draft_acceptance,
-            draft_cost=space.draft_cost,
+            prefill_batch=row["batch"] // split.lanes if row["mode"] == "prefill" else 1,
         )
+        return frame_of(a, chip, setup)
 
     def _figures(self, row: Mapping[str, Any], frame: Frame) -> dict[str, float]:
         """What the cost model says of a row; a figure that is not named is 0."""
@@ -147,7 +130,8 @@ def _equal(row: Mapping[str, Any], figures: Mapping[str, float]) -> bool:
 def _lying(row: Mapping[str, Any], domain: int) -> Iterator[tuple[int, int]]:
     """Attention ranks together and runs of stages of each placement that has a row's blocks."""
     blocks = blocks_of(row["domains"])
-    t, d, p = row["tensor_parallel"], row["data_parallel"], row["pipeline_parallel"]
+    split = split_of(row)
+    t, d, p = split.rank, split.data_parallel, split.pipeline_parallel
     if max(blocks) > domain:
         return
     part = max(n for n in range(1, t + 1) if t % n == 0 and n <= domain)

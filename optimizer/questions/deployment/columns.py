@@ -8,7 +8,7 @@ import numpy as np
 from optimizer import catalog
 from optimizer.columns.deployment import DeploymentColumns, PricedBy
 from optimizer.columns.performance_table import table_of
-from optimizer.columns.replica_costs import UNPRICED, n_setups, replica_columns
+from optimizer.columns.replica_costs import UNPRICED, n_replicas, replica_columns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.separated_costs import n_sides, separated_columns
 from optimizer.columns.supply import Supply, supplies
@@ -38,7 +38,7 @@ def setups_of(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> int:
     if problem.performance_table is not None:
         return 0
     apart = "separated" in problem.deployment.mode
-    return n_setups(offered, problem.deployment) + apart * n_sides(offered, problem.deployment)
+    return n_replicas(offered, problem.deployment) + apart * n_sides(offered, problem.deployment)
 
 
 def priced_of(setups: int, left: int) -> str:
@@ -92,7 +92,7 @@ def _from_cost_model(
     tables: list[Replicas] = []
     dropped: Counter[str] = Counter()
     sides: list[tuple[int, Callable[[], tuple[Replicas, Counter[str]]]]] = [
-        (n_setups(offered, by.space), lambda: replica_columns(*asked, by.memory_share, watch))
+        (n_replicas(offered, by.space), lambda: replica_columns(*asked, by.memory_share, watch))
     ]
     if "separated" in by.space.mode:
         sides.append((n_sides(offered, by.space), lambda: separated_columns(*asked, watch)))

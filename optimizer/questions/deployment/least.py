@@ -9,12 +9,12 @@ import math
 from collections.abc import Sequence
 
 from optimizer import catalog
-from optimizer.columns.replica_costs import Setup, frame_of
+from optimizer.columns.replica import Replica, common
 from optimizer.columns.supply import Supply
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.solver.totals import SCALE, each_of
-from optimizer.spec.split import Split
+from optimizer.spec.split import Formats, Split
 
 
 def least_total(problem: DeploymentProblem, offered: Sequence[Supply], name: str) -> float | None:
@@ -55,6 +55,7 @@ def weights_gib(problem: DeploymentProblem, supply: Supply) -> float:
         return 0.0
     model = catalog.model(problem.architecture or "", problem.documents)
     space, formats = problem.deployment, problem.deployment.formats
-    setups = [Setup(supply, supply.chip, 1, 1, 1, 1, w, formats.kv_dtype[0]) for w in formats.weight_dtype]
-    frames = [frame_of(model, setup, space, problem.workload, 1) for setup in setups]
+    setup, cache = common(space, problem.workload), formats.kv_dtype[0]
+    each = [Replica(supply, supply.chip, Split(), Formats(w, cache)) for w in formats.weight_dtype]
+    frames = [replica.frame(model, setup) for replica in each]
     return min(float(memory_parts(frame, model)["weights"]) for frame in frames)

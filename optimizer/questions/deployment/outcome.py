@@ -10,7 +10,7 @@ from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.questions.deployment.programme import Packed
 from optimizer.solver.totals import SCALE
 from optimizer.spec.plan import Deployment, Plan, Pool
-from optimizer.spec.split import Formats, Split
+from optimizer.spec.split import formats_of, split_of
 
 _SAME = 1e-9
 _ORDER = {"aggregated": 0, "prefill": 1, "decode": 2}
@@ -71,9 +71,9 @@ class DeploymentOutcome:
             phase=row["mode"],
             chip=row["chip"],
             replicas=n,
-            **Split.of(row).said(),
+            **split_of(row).mentioned(),
             batch=row["batch"],
-            **Formats.of(row).said(),
+            **formats_of(row).chosen(),
             chips=chips[0][1],
             expert_chip=row["expert_chip"] or None,
             expert_chips=n * row["expert_chips"],

@@ -4,7 +4,7 @@ from optimizer.questions.fleet.again import totals_of
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.spec.plan import Deployment, Part, Plan, Pool
-from optimizer.spec.split import Formats, Split
+from optimizer.spec.split import formats_of, split_of
 
 
 def plan_of(problem: FleetProblem, checked: FleetCheck) -> Plan:
@@ -25,8 +25,8 @@ def _pool(problem: FleetProblem, checked: FleetCheck, j: int, k: int) -> Pool:
         phase=row["mode"],
         chip=row["chip"],
         replicas=n,
-        **Split.of(row).said(),
-        **Formats.of(row).said(),
+        **split_of(row).mentioned(),
+        **formats_of(row).chosen(),
         domains=row["domains"],
         chips=chips,
         utilisation=float(checked.utilisation(j, k) or 0),

@@ -5,19 +5,20 @@ the totals that price whole models; what is outside the layers is priced operato
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from optimizer import catalog
 from optimizer.blocks import embedding
 from optimizer.cost import memory
 from optimizer.cost.collectives import point_to_point_s
-from optimizer.cost.frame import Frame
+from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.quantities import JOINED, QUANTITIES, Quantity, n_chunks, roofline, step_of
 from optimizer.cost.serving import most_scheduled
 from optimizer.questions.pipeline.problem import PipelineProblem
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.setup import Setup
 
 _NOISE = 1e-9
 _NETWORK = 50e9
@@ -39,27 +40,17 @@ class PipelineCheck:
     @cached_property
     def frames(self) -> list[Frame]:
         """Each stage's, as if all were alike."""
-        a, d, w = self.model, self.problem.deployment, self.problem.workload
+        d, w = self.problem.deployment, self.problem.workload
+        setup = Setup(
+            **vars(d.formats.published(self.model.expert_dtype)),
+            batch=self.batch * len(self.stages),
+            input_tokens=w.input_tokens,
+            output_tokens=w.output_tokens,
+            training_tokens=0.0,
+            engine=catalog.engine(d.engine, host_ms=d.host_ms, reserve_gib=d.reserve_gib),
+        )
         return [
-            Frame(
-                chip=chip,
-                tensor_parallel=t,
-                pipeline_parallel=len(self.stages),
-                batch=self.batch * len(self.stages),
-                weight_dtype=d.formats.weight_dtype,
-                kv_dtype=d.formats.kv_dtype,
-                expert_dtype=a.expert_dtype if a.expert_dtype and d.formats.weight_dtype == "bf16" else "",
-                d_model=a.d_model,
-                vocab_size=a.vocab_size,
-                tied_embeddings=a.tied_embeddings,
-                position_embeddings=a.position_embeddings,
-                n_norms=a.first.n_norms,
-                norm_bias=a.first.norm_bias,
-                input_tokens=w.input_tokens,
-                output_tokens=w.output_tokens,
-                training_tokens=0.0,
-                engine=catalog.engine(d.engine, host_ms=d.host_ms, reserve_gib=d.reserve_gib),
-            )
+            frame_of(self.model, chip, replace(setup, tensor_parallel=t, pipeline_parallel=len(self.stages)))
             for chip, t in self.stages
         ]
 
@@ -93,14 +84,14 @@ class PipelineCheck:
         lookup = embedding.operators(step, first.vocab_size)[:1]
         logits = embedding.operators(step_of(last, phase), last.vocab_size)[1:]
         host = engine.host_ms * 1e-3 + engine.host_us_per_sequence * 1e-6 * float(step.batch)
-        sent, filled = 0.0, first.tensor_parallel
+        sent, filled = 0.0, first.split.tensor_parallel
         for x, y in zip(self.frames, self.frames[1:], strict=False):
-            filled += y.tensor_parallel
+            filled += y.split.tensor_parallel
             like, size = x.chip.name == y.chip.name, 2.0 * float(step.rows) * x.d_model
             inside = like and filled <= y.chip.scaleup.domain
-            filled = filled if inside else y.tensor_parallel
+            filled = filled if inside else y.split.tensor_parallel
             ends = [x] if like else [x, y]
-            sent += max(float(_sent_s(size / f.tensor_parallel, f.chip, inside, like)) for f in ends)
+            sent += max(float(_sent_s(size / f.split.tensor_parallel, f.chip, inside, like)) for f in ends)
         ends_s = float(roofline(first).seconds(lookup)) + float(roofline(last).seconds(logits))
         return times * (host + ends_s + sent)
 
@@ -123,7 +114,7 @@ class PipelineCheck:
         layers = held.total(frame, own) - float(held.base(frame))
         share = memory.stage_share(len(self.stages), own.n_layers) if last else 1.0
         decoded = frame.batch
-        logits = 4.0 * decoded * frame.vocab_size / frame.tensor_parallel
+        logits = 4.0 * decoded * frame.vocab_size / frame.split.tensor_parallel
         rest = float(memory.activation_bytes(frame)) - logits + frame.engine.reserve_gib * memory.GIB
         table = float(memory.embedding_bytes(frame)) if s in (0, last) else 0.0
         return float(layers / share + rest + table + (logits if s == last else 0.0))

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from optimizer import catalog
 from optimizer.blocks.operators import Gemm, Host, StageTransfer
-from optimizer.columns.replica_costs import NETWORK, Setup, frame_of, unrunnable
+from optimizer.columns.replica import Replica
+from optimizer.columns.replica_costs import NETWORK, unrunnable
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
@@ -28,9 +30,10 @@ from optimizer.cost.quantities import (
 from optimizer.cost.serving import most_scheduled
 from optimizer.errors import InputError
 from optimizer.questions.pipeline.problem import PipelineProblem, StageGroup
-from optimizer.spec.architecture import Architecture, Block
+from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
-from optimizer.spec.deployment import ReplicaSpace, Traffic
+from optimizer.spec.setup import Setup
+from optimizer.spec.split import Split
 
 Ways = tuple[tuple[int, int], ...]
 """For each group of chips: the chips of a stage, and how many stages it has; the rest of it is idle."""
@@ -40,7 +43,7 @@ Ways = tuple[tuple[int, int], ...]
 class StageCosts:
     """Costs in seconds and bytes; matrices are kinds of layers by stages."""
 
-    setups: tuple[Setup, ...]
+    setups: tuple[Replica, ...]
     batch: int
     """Sequences in one stage at a time."""
     time_s: list[list[float]]
@@ -66,13 +69,12 @@ def ways_of(group: StageGroup, supply: Supply) -> list[tuple[int, int]]:
     return [(1, 0)] + [(t, n) for t in degrees for n in range(1, group.chips // t + 1)]
 
 
-def setups_of(problem: PipelineProblem, supplies: Sequence[Supply], ways: Ways) -> tuple[Setup, ...]:
+def setups_of(problem: PipelineProblem, supplies: Sequence[Supply], ways: Ways) -> tuple[Replica, ...]:
     """The stages in order."""
     d = problem.deployment
-    found: list[Setup] = []
+    found: list[Replica] = []
     for supply, (t, n) in zip(supplies, ways, strict=True):
-        chip: Any = supply.chip
-        found += [Setup(supply, chip, t, 1, 1, 1, *d.formats.said().values())] * n
+        found += [Replica(supply, supply.known, Split(tensor_parallel=t), d.formats)] * n
     return tuple(found)
 
 
@@ -80,27 +82,34 @@ class StagePrices:
     """Prices of one model's stages, each kind of stage priced once."""
 
     def __init__(self, a: Architecture, problem: PipelineProblem) -> None:
-        self.a, self.problem = a, problem
+        d, w = problem.deployment, problem.workload
+        self.a = a
+        self.common = Setup(
+            input_tokens=w.input_tokens,
+            output_tokens=w.output_tokens,
+            training_tokens=0.0,
+            engine=catalog.engine(d.engine, host_ms=d.host_ms, reserve_gib=d.reserve_gib),
+        )
         self._parts: dict[tuple[str, int, int, int], _Part] = {}
         self._reasons: dict[tuple[str, int], str] = {}
 
-    def why_not(self, setup: Setup) -> str:
+    def why_not(self, setup: Replica) -> str:
         """Why a stage cannot run; '' if it can."""
-        key = (setup.chip.name, setup.tensor_parallel)
+        key = (setup.chip.name, setup.split.tensor_parallel)
         if key not in self._reasons:
-            self._reasons[key] = unrunnable(self.a, setup)
+            self._reasons[key] = unrunnable(self.a, setup, self.common)
         return self._reasons[key]
 
-    def layer_s(self, setup: Setup, batch: int) -> list[float]:
+    def layer_s(self, setup: Replica, batch: int) -> list[float]:
         """Seconds of a layer of each kind in the steady state, however many stages there are."""
         return self._part(setup, batch, 1).layer_s
 
-    def host_s(self, setup: Setup, batch: int) -> float:
+    def host_s(self, setup: Replica, batch: int) -> float:
         """Seconds of the host for each token, however many stages there are."""
         frame = self._part(setup, batch, 1).frame
         return _outside(frame, "mixed", Host)
 
-    def priced(self, setups: tuple[Setup, ...], batch: int) -> StageCosts | str:
+    def priced(self, setups: tuple[Replica, ...], batch: int) -> StageCosts | str:
         """Costs of one structure at one batch, or why it cannot run."""
         if why := next(filter(None, map(self.why_not, setups)), ""):
             return why
@@ -129,10 +138,10 @@ class StagePrices:
             ],
         )
 
-    def _part(self, setup: Setup, batch: int, stages: int) -> "_Part":
-        key = (setup.chip.name, setup.tensor_parallel, batch, stages)
+    def _part(self, setup: Replica, batch: int, stages: int) -> "_Part":
+        key = (setup.chip.name, setup.split.tensor_parallel, batch, stages)
         if key not in self._parts:
-            self._parts[key] = _part(self.a, self.problem, setup, batch, stages)
+            self._parts[key] = _part(self.a, self.common, setup, batch, stages)
         return self._parts[key]
 
 
@@ -147,35 +156,26 @@ class _Part:
     logits_bytes: float
 
 
-def _part(a: Architecture, problem: PipelineProblem, setup: Setup, batch: int, stages: int) -> _Part:
+def _part(a: Architecture, common: Setup, stage: Replica, batch: int, stages: int) -> _Part:
     """Costs of one kind of stage, in the frame of a replica all of whose stages are of this kind."""
-    d, w = problem.deployment, problem.workload
-    size = Traffic(input_tokens=w.input_tokens, output_tokens=w.output_tokens)
-    space = ReplicaSpace(engine=d.engine, host_ms=d.host_ms, reserve_gib=d.reserve_gib)
-    frame = frame_of(a, replace(setup, pipeline_parallel=stages), space, size, batch * stages)
+    whole = replace(stage, split=replace(stage.split, pipeline_parallel=stages))
+    frame = whole.frame(a, common, batch=batch * stages)
+
+    def layers(quantity: Quantity) -> list[float]:
+        return [float(quantity.layer(frame, group.block)) for group in a.layers]
+
     return _Part(
         frame=frame,
-        layer_s=[_layer_s(QUANTITIES["mixed_s"], frame, group.block) for group in a.layers],
-        prompt_layer_s=[_layer_s(JOINED, frame, group.block) for group in a.layers],
-        layer_bytes=[_layer_bytes(frame, group.block) for group in a.layers],
+        layer_s=layers(QUANTITIES["mixed_s"]),
+        prompt_layer_s=layers(JOINED),
+        layer_bytes=layers(QUANTITIES["memory_bytes"]),
         shared_bytes=float(memory.working_bytes(frame)) + frame.engine.reserve_gib * memory.GIB,
         table_bytes=float(memory.embedding_bytes(frame)),
         logits_bytes=float(memory.logits_bytes(frame)),
     )
 
 
-def _layer_s(quantity: Quantity, frame: Frame, layer: Block) -> float:
-    own = replace(frame, n_norms=layer.n_norms, norm_bias=layer.norm_bias)
-    return float(quantity.mixer(own, layer.mixer) + quantity.ffn(own, layer.ffn))
-
-
-def _layer_bytes(frame: Frame, layer: Block) -> float:
-    own = replace(frame, n_norms=layer.n_norms, norm_bias=layer.norm_bias)
-    held = QUANTITIES["memory_bytes"]
-    return float(held.mixer(own, layer.mixer) + held.ffn(own, layer.ffn))
-
-
-def _fixed(parts: Sequence[_Part], setups: Sequence[Setup], phase: str) -> float:
+def _fixed(parts: Sequence[_Part], setups: Sequence[Replica], phase: str) -> float:
     """What is outside the layers: the look-up on the first stage, the logits on the last, all hand-overs."""
     first, last = parts[0].frame, parts[-1].frame
     ends = _outside(first, phase, Host) + _outside(last, phase, Gemm)
@@ -196,13 +196,13 @@ def _times(frame: Frame, phase: str) -> float:
     return float(passes(frame)) if phase in CHUNKED else 1.0
 
 
-def together(setups: Sequence[Setup]) -> list[bool]:
+def together(setups: Sequence[Replica]) -> list[bool]:
     """Whether each stage lies in the domain of the one before it: domains are filled one after the other."""
-    found, used = [], setups[0].tensor_parallel
+    found, used = [], setups[0].split.tensor_parallel
     for x, y in pairwise(setups):
-        used += y.tensor_parallel
+        used += y.split.tensor_parallel
         inside = x.chip.name == y.chip.name and used <= y.domain
-        used = used if inside else y.tensor_parallel
+        used = used if inside else y.split.tensor_parallel
         found.append(inside)
     return found
 

@@ -7,11 +7,10 @@ from pydantic import Field, model_validator
 from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Milliseconds, Share
 from optimizer.spec.documents import Documents
-from optimizer.spec.domains import Domain, HostMs, Positive
+from optimizer.spec.domains import FORMAT_VALUES, Domain, HostMs, Positive
 from optimizer.spec.engine import EngineName
 from optimizer.spec.flat import HasFormats, flat
 from optimizer.spec.quantity import Tokens
-from optimizer.spec.split import FORMAT, FORMATS
 
 
 class StageGroup(Strict):
@@ -29,7 +28,7 @@ class Pipeline(Strict):
     stages: Annotated[tuple[StageGroup, ...], Field(min_length=1, max_length=16)]
 
 
-@flat({name: (own.kind, FORMAT) for name, own in FORMATS.items()})
+@flat(FORMAT_VALUES)
 class StageSpace(Strict, HasFormats):
     """How the replica runs."""
 

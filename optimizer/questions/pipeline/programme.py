@@ -19,7 +19,7 @@ Matrix = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
-class Split:
+class Cut:
     """The question in whole numbers; matrices are kinds by stages."""
 
     time: Matrix
@@ -38,7 +38,7 @@ class Split:
 
 
 def slowest_stage(
-    question: Split, settings: SolveSettings = SolveSettings(), watch: Watch = UNWATCHED
+    question: Cut, settings: SolveSettings = SolveSettings(), watch: Watch = UNWATCHED
 ) -> tuple[Proved, list[list[int]]]:
     """The least time of the slowest stage, with its proof, and the counts, kinds by stages."""
     stages, kinds = range(len(question.capacity)), range(len(question.time))
@@ -68,7 +68,7 @@ def slowest_stage(
     return proved, counts
 
 
-def _nothing_faster(question: Split, best: int) -> bool:
+def _nothing_faster(question: Cut, best: int) -> bool:
     """With one kind of layer, the most layers all stages can do in less time is a sum: an exact witness.
 
     Limits on times are left out, so that it may say no without need, never yes.

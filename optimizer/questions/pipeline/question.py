@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optimizer.anatomy.chips_assumed import chips_assumed
-from optimizer.columns.replica_costs import Setup
+from optimizer.columns.replica import Replica
 from optimizer.columns.supply import GIB
 from optimizer.errors import InternalMismatch
 from optimizer.questions.pipeline.proof import proof_of
@@ -74,7 +74,7 @@ class PipelineQuestion(PipelineVocabulary):
 
     def totals(self, found: Found) -> dict[str, float]:
         """Totals of the replica."""
-        used = sum(setup.tensor_parallel for setup in found.costs.setups)
+        used = sum(setup.split.tensor_parallel for setup in found.costs.setups)
         own = {
             "stage_ms": 1e3 * found.tpot_s / found.costs.stages,
             "tpot_ms": 1e3 * found.tpot_s,
@@ -232,6 +232,6 @@ class PipelineQuestion(PipelineVocabulary):
         )
 
 
-def _width(setup: Setup) -> dict[str, Any]:
+def _width(setup: Replica) -> dict[str, Any]:
     """The degree of parallelism that a stage has."""
-    return {"tensor_parallel": setup.tensor_parallel}
+    return {"tensor_parallel": setup.split.tensor_parallel}

@@ -20,7 +20,7 @@ from optimizer.columns.supply import Supply
 from optimizer.errors import InputError, InternalMismatch
 from optimizer.questions.pipeline.columns import StageCosts, StagePrices, Ways, setups_of, ways_of
 from optimizer.questions.pipeline.problem import PipelineProblem
-from optimizer.questions.pipeline.programme import Split, slowest_stage
+from optimizer.questions.pipeline.programme import Cut, slowest_stage
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.milp import Proved
 from optimizer.spec.architecture import Architecture
@@ -332,7 +332,7 @@ class StageSearch:
             path = ([[_ticks(t) for t in row] for row in costs.prompt_s], math.floor(left / p * _TICKS))
         if (most is not None and most < 0) or (path is not None and path[1] < 0):
             return None
-        question = Split(
+        question = Cut(
             time=[[_ticks(t) for t in row] for row in costs.time_s],
             memory=[[math.ceil(b) for b in row] for row in costs.memory],
             capacity=rooms,

@@ -1,0 +1,39 @@
+"""How and for what traffic one replica runs a model: the fields of a problem's deployment and workload."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from optimizer.spec.engine import Engine
+from optimizer.spec.split import Formats, Split, formats_of, split_of
+
+
+@dataclass(frozen=True)
+class Setup(Formats, Split):
+    """One replica: degrees of parallelism, number formats, and these.
+
+    `batch` counts the sequences of the whole replica, and may be an array; `users` clients in a closed loop,
+    if there are any.
+    """
+
+    batch: Any = 1
+    input_tokens: int = 1024
+    output_tokens: int = 256
+    prefix_tokens: int = 0
+    draft_tokens: int = 0
+    draft_acceptance: float = 0.8
+    draft_cost: float = 0.05
+    training_tokens: float = 15e12
+    engine: str | Engine = "trtllm"
+    users: int | None = None
+    prefill_batch: Any = 1
+    """Prompts that each attention rank prefills together."""
+
+    @property
+    def split(self) -> Split:
+        """The degrees alone."""
+        return split_of(self)
+
+    @property
+    def formats(self) -> Formats:
+        """The formats alone."""
+        return formats_of(self, expert_dtype=self.expert_dtype)
