@@ -36,10 +36,11 @@ MADE_FROM = (
     "hardware/*/*.yaml",
     "models/*.yaml",
     "optimizer/blocks/*.py",
+    "optimizer/degrees/*.py",
     "optimizer/cost/**/*.py",
     *(
         f"optimizer/spec/{name}.py"
-        for name in ("architecture", "chip", "dtypes", "engine", "links", "training")
+        for name in ("architecture", "chip", "dtypes", "engine", "links", "norms", "split", "training")
     ),
     "optimizer/evidence/*points.py",
     "optimizer/evidence/*validate.py",

@@ -34,6 +34,7 @@ ORDER = [
     "hugging_face",
     "catalog",
     "blocks",
+    "degrees",
     "cost",
     "objectives",
     "metrics",

@@ -63,7 +63,7 @@ def assumptions_of(given: frozenset[str], frame: Frame, metrics: dict[str, float
     add("decode context", f"{frame.decode_context:g} tokens", "prompt and half of the answer")
     add(
         "prefill chunk",
-        f"{engine.step_tokens} tokens",
+        f"{frame.step_tokens} tokens",
         engine.source("step_tokens"),
     )
     add("loss proxy", f"differences below {NOISE:.2%} are noise", "optimizer.cost.quality")

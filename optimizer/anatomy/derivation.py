@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from optimizer.blocks.operators import (
     AllReduce,
+    Collective,
     DecodeAttention,
     Elementwise,
     ExpertExchange,
@@ -65,6 +66,10 @@ _FORMULAS: dict[type, _Formulas] = {
     },
     ExpertExchange: {
         "link bytes": "({ranks} - 1) / {ranks} x {rows} x {bytes_per_token}",
+        "seconds": "latency + link bytes / (share x {link})",
+    },
+    Collective: {
+        "link bytes": "({ranks} - 1) / {ranks} x {bytes}",
         "seconds": "latency + link bytes / (share x {link})",
     },
     StageTransfer: {
@@ -180,7 +185,7 @@ def _sources(operator: Operator, frame: Frame) -> dict[str, str]:
         "efficiency": lambda: chip.source("efficiency"),
         "hbm_bandwidth": lambda: chip.source("hbm_bandwidth"),
     }
-    if isinstance(operator, AllReduce | ExpertExchange | StageTransfer):
+    if isinstance(operator, AllReduce | Collective | ExpertExchange | StageTransfer):
         named = {"efficiency": named["efficiency"], "scaleup": lambda: chip.source("scaleup")}
     elif not isinstance(operator, Elementwise):
         named["dense_flops"] = lambda: chip.source("dense_flops")

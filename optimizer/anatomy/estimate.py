@@ -7,12 +7,12 @@ from optimizer.anatomy.check import check
 from optimizer.anatomy.operators import operator_rows
 from optimizer.anatomy.replica import deployment
 from optimizer.columns.rules import Reference, Rules, default_values
-from optimizer.columns.splits import unsplittable
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import closed_loop
+from optimizer.degrees import unsplittable
 from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
@@ -29,7 +29,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     """
     frame = frame_of(architecture, chip, setup)
     checked = check(frame, architecture, Rules(default_values(published=True), Reference(None)))
-    why = unsplittable(architecture, frame)
+    why = unsplittable(architecture, frame.split, frame.computed_tokens)
     broken, metrics = (*why, *checked.broken), checked.metrics
     if architecture.family != "dense":
         metrics = {name: value for name, value in metrics.items() if name != "loss"}  # no law covers it

@@ -53,7 +53,7 @@ def _tier(frame: Frame) -> SecondTier:
             f"second_tier: {frame.chip.name} has none; give the chip file one, such as "
             "second_tier: {capacity: 240 GiB, bandwidth: 225 GB/s, kind: lpddr}"
         )
-    if frame.split.pipeline_parallel > 1 or frame.split.data_parallel > 1:
+    if frame.n_chips > frame.split.tensor_parallel:
         raise InputError("second_tier: modelled for tensor parallelism alone; use one stage and one rank")
     return frame.chip.second_tier
 

@@ -74,7 +74,7 @@ def operators(attention: Any, step: Step) -> list[Operator]:
 def _decode(a: Any, heads: Number, step: Step) -> list[Operator]:
     if not step.decodes:
         return []
-    rows = step.batch * step.queries
+    rows = step.decoded
     return [
         Gemm("query absorption", rows, heads * a.d_kv_latent, a.d_nope),
         LatentAttention("attention", step.batch, step.context, heads, a.d_kv_latent, a.d_rope, step.queries),

@@ -5,7 +5,7 @@ costs in seconds is decided by `optimizer.cost.roofline`, never here.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -174,6 +174,20 @@ class ExpertExchange:
 
 
 @dataclass(frozen=True, slots=True)
+class Collective:
+    """An exchange of `bytes` between `ranks` that lie `stride` chips apart.
+
+    Gathered, each ends with all the bytes, of which it held one part; all to all, each sends what it holds.
+    """
+
+    name: str
+    how: Literal["all_gather", "all_to_all"]
+    bytes: Number
+    ranks: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
 class StageTransfer:
     """Activations of `bytes` handed from each pipeline stage to the next, `hops` times in a row."""
 
@@ -216,6 +230,7 @@ Operator = (
     | ExpertExchange
     | Elementwise
     | AllReduce
+    | Collective
     | StageTransfer
     | Host
     | ForSome
@@ -255,9 +270,22 @@ class Step:
         return bool(np.any(self.prompts))
 
     @property
+    def decoded(self) -> Number:
+        """Tokens of decoded sequences that each rank computes; where ranks share sequences, the busiest."""
+        n = self.split.sequence_ranks
+        each = self.batch if n == 1 else np.minimum(self.batch, np.maximum(1.0, self.batch / n))
+        return each * self.queries
+
+    @property
+    def prompted(self) -> Number:
+        """Tokens of prompts that each rank computes."""
+        whole, n = self.prompts * self.prompt_tokens, self.split.sequence_ranks
+        return whole if n == 1 else whole / n
+
+    @property
     def rows(self) -> Number:
-        """Tokens computed."""
-        return self.batch * self.queries + self.prompts * self.prompt_tokens
+        """Tokens that each rank computes."""
+        return self.decoded + self.prompted
 
     @property
     def attended(self) -> Number:
@@ -266,8 +294,8 @@ class Step:
 
     @property
     def sampled(self) -> Number:
-        """Rows that need a next token."""
-        return self.batch * self.queries + self.prompts
+        """Rows that need a next token, on the busiest rank: it has the ends of all prompts."""
+        return self.decoded + self.prompts
 
 
 @dataclass(frozen=True, slots=True)

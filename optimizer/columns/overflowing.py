@@ -35,7 +35,7 @@ def overflowing(frame: Frame, architecture: Architecture, share: float) -> Overf
     tier = frame.chip.second_tier
     if tier is None:
         raise InputError(f"{frame.chip.name} has no second tier of memory")
-    if frame.split.pipeline_parallel > 1 or frame.split.data_parallel > 1:
+    if frame.n_chips > frame.split.tensor_parallel:
         raise InputError("second_tier goes with tensor parallelism alone")
     n = len(frame.batch)
     parts = {name: np.broadcast_to(v, n) for name, v in memory_parts(frame, architecture).items()}

@@ -21,13 +21,13 @@ from optimizer.columns.overflowing import overflowing
 from optimizer.columns.replica import Replica, common
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.rules import frame_values
-from optimizer.columns.splits import unsplittable
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
 from optimizer.cost.disaggregation import cache_on_a_chip
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import aggregated, decode, most_scheduled, prefill
+from optimizer.degrees import unsplittable
 from optimizer.errors import InputError
 from optimizer.plugins import plugins
 from optimizer.scope import Scope, holds
@@ -134,7 +134,7 @@ def unrunnable(architecture: Architecture, replica: Replica, setup: Setup) -> st
     if not replica.placements():
         return f"{split.chips} chips leave the domain of {chip.name}, which states no network"
     frame = replica.frame(architecture, setup)
-    for name, why in unsplittable(architecture, frame).items():
+    for name, why in unsplittable(architecture, split, frame.computed_tokens).items():
         return f"{name} {getattr(split, name)}: {why}"
     broken = next((name for name in _RULES if not _keeps(name, architecture, frame)), "")
     return f"tensor_parallel {split.tensor_parallel} breaks {broken}" if broken else ""

@@ -18,7 +18,7 @@ from optimizer.columns.replica_costs import BATCHES, UNPRICED, unrunnable, witho
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import chips_of_a_rank, written
-from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, step_s
+from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, other_degrees, step_s
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
@@ -45,8 +45,9 @@ def separated_columns(
             f"deployment.mode: separated needs a mixture of experts, and {architecture.name} has no experts; "
             "use aggregated or disaggregated"
         )
-    if 1 not in space.split.pipeline_parallel:
-        raise InputError("deployment.pipeline_parallel: mode separated has no pipeline; allow 1")
+    for name in other_degrees(Split(**{n: min(values) for n, values in vars(space.split).items()})):
+        if name != "expert_parallel":
+            raise InputError(f"deployment.{name}: mode separated has none; allow 1")
     if False not in space.second_tier:
         raise InputError("deployment.second_tier: mode separated uses fast memory alone; allow false")
     dropped: Counter[str] = Counter()

@@ -63,6 +63,11 @@ class Frame:
         return float(tokens) if a == 1 else (1 - a**tokens) / (1 - a)
 
     @property
+    def step_tokens(self) -> int:
+        """Tokens that a step has room for: those of each rank that shares the sequences."""
+        return int(self.engine.step_tokens * self.split.sequence_ranks)
+
+    @property
     def computed_tokens(self) -> int:
         """Tokens of a prompt that are not in the cache yet."""
         return max(1, self.input_tokens - self.prefix_tokens)

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.blocks import block
 from optimizer.blocks.operators import ForSome, Gemm, Number, Operator, Products, Step, Weights
+from optimizer.degrees import operators
 from optimizer.spec.norms import Norms
 
 
@@ -47,7 +47,7 @@ class Least:
 
     def operators(self, step: Step) -> list[Operator]:
         """Operators of all layers in a step."""
-        own = [op for part in (self.mixers, self.ffn) for op in block(part).operators(part, step)]
+        own = [op for part in (self.mixers, self.ffn) for op in operators(part, step)]
         others: list[Operator] = [ForSome(op, self.n_layers) for op in own if not isinstance(op, Gemm)]
         return [*others, self._products([op for op in own if isinstance(op, Gemm)], step)]
 

@@ -5,10 +5,12 @@ library from ai-dynamo/aiconfigurator @095f58a5 (backends); one layer's activati
 """
 
 from dataclasses import is_dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
+from optimizer import degrees
 from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import Number, Weights
 from optimizer.cost.frame import Frame
@@ -36,10 +38,8 @@ def kv_bytes(attention: Any, frame: Frame) -> Number:
     """Cache of one sequence, prompt and answer, in one layer on one rank."""
     tokens = frame.input_tokens + frame.output_tokens
     kept = attention if frame.engine.window_cache else _unwindowed(attention)
-    return (
-        block(attention).kv_elements(kept, tokens, frame.split.tensor_parallel)
-        * BYTES[frame.formats.kv_dtype]
-    )
+    whole = block(attention).kv_elements(kept, tokens, frame.split.tensor_parallel)
+    return whole / frame.split.sequence_ranks * BYTES[frame.formats.kv_dtype]
 
 
 def _unwindowed(attention: Any) -> Any:
@@ -113,7 +113,8 @@ def activation_bytes(frame: Frame) -> Number:
 
 def working_bytes(frame: Frame) -> Number:
     """Working buffers of one layer on a scheduled chunk."""
-    rows = np.maximum(_decoded(frame), min(frame.engine.step_tokens, frame.input_tokens))
+    prompt = min(frame.step_tokens, frame.input_tokens) / frame.split.sequence_ranks
+    rows = np.maximum(_decoded(frame), prompt)
     factor = _ACTIVATION_FACTOR.get(frame.split.tensor_parallel, 5.0)
     return 2.0 * rows * frame.d_model * factor
 
@@ -124,7 +125,17 @@ def logits_bytes(frame: Frame) -> Number:
 
 
 def _decoded(frame: Frame) -> Number:
-    return frame.batch / frame.split.data_parallel * (1 + frame.draft_tokens)
+    ranks = frame.split.data_parallel * frame.split.sequence_ranks
+    return frame.batch / ranks * (1 + frame.draft_tokens)
+
+
+def held_bytes(frame: Frame, architecture: Architecture) -> Number:
+    """What a rank keeps of other ranks' while it computes prompts in the layer where that is most."""
+    if frame.split.sequence_ranks == 1:
+        return 0.0
+    tokens = np.minimum(frame.prefill_batch * frame.input_tokens, max(frame.step_tokens, frame.input_tokens))
+    each = (degrees.held_bytes(g.block.mixer, frame.split, tokens) for g in architecture.layers)
+    return reduce(np.maximum, each)
 
 
 def stored_bytes(elements: Weights, frame: Frame) -> Number:

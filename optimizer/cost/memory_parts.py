@@ -18,7 +18,7 @@ def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, Any]:
     state = held * sum(g.count * memory.state_bytes(g.block.mixer, frame) for g in layers)
     cache = memory.cache_bytes(frame, architecture) - state
     total = QUANTITIES["memory_bytes"].total(frame, architecture)
-    activations = memory.activation_bytes(frame)
+    activations = memory.activation_bytes(frame) + memory.held_bytes(frame, architecture)
     reserve = frame.engine.reserve_gib * memory.GIB
     parts: dict[str, Any] = {
         "weights": total - cache - state - activations - reserve,

@@ -14,10 +14,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from optimizer.blocks import block
 from optimizer.blocks.operators import ExpertExchange, Number
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import roofline, shared_operators, step_of
+from optimizer.degrees import operators
 from optimizer.spec.architecture import Architecture
 
 EXPOSED = {"decode": 0.7, "prefill": 0.1}
@@ -37,9 +37,7 @@ def overlapped_decode_s(
     half = replace(step, batch=step.batch / 2)
     layers = 0.0
     for group in architecture.layers:
-        own = [
-            op for part in (group.block.mixer, group.block.ffn) for op in block(part).operators(part, half)
-        ]
+        own = [op for part in (group.block.mixer, group.block.ffn) for op in operators(part, half)]
         exchange = rates.seconds([op for op in own if isinstance(op, ExpertExchange)])
         compute = rates.seconds([op for op in own if not isinstance(op, ExpertExchange)])
         balance = frame.engine.data_parallel_balance if frame.split.data_parallel > 1 else 1.0

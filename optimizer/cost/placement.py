@@ -40,8 +40,12 @@ class Layout:
 
 
 def chips_of_a_rank(split: Split, domain: int) -> int:
-    """Chips of an attention rank in each domain: all, or the largest equal part that fits."""
-    return most_together(split.tensor_parallel, 1, domain)
+    """Chips of an attention rank in each domain: all, or the largest equal part that fits.
+
+    Ranks that share a sequence lie together as far as whole ones fit; a part of one is alone.
+    """
+    one = most_together(split.tensor_parallel, 1, domain)
+    return one * most_together(split.sequence_ranks, split.tensor_parallel, domain)
 
 
 @cache

@@ -20,6 +20,7 @@ from optimizer.cost.least import Least, cheapest
 from optimizer.cost.placement import most_together
 from optimizer.cost.roofline import Roofline
 from optimizer.cost.training import quantity as training
+from optimizer.degrees import operators
 from optimizer.spec.architecture import Architecture, Block
 from optimizer.spec.norms import Norms
 
@@ -38,6 +39,8 @@ class Quantity:
     ffn: Callable[[Frame, Any], Number]
     least: Callable[[Frame, Least], Number]
     """Of all layers together, at least: the same functions on what is known of them."""
+    once: Callable[[Frame, Architecture], Number] | None = None
+    """Of the one layer that has the most of it, if there is such a part."""
     stages: Literal["sum", "longest", "round"] = "sum"
     """What counts of a pipeline: all layers, those of its longest stage, or a round of stages as long."""
 
@@ -47,6 +50,7 @@ class Quantity:
         for group in architecture.layers:
             layers += group.count * self.layer(frame, group.block)
         total = self.base(frame) + layers * self._pipelined(frame, architecture.n_layers)
+        total = total + self.once(frame, architecture) if self.once else total
         return float(total) if np.ndim(total) == 0 else total
 
     def layer(self, frame: Frame, block: Block) -> Number:
@@ -105,7 +109,7 @@ def step_of(frame: Frame, phase: str) -> Step:
 
 def n_chunks(frame: Frame) -> Any:
     """Steps that a prompt takes, or all prompts that are prefilled together."""
-    return np.ceil(frame.prefill_batch * frame.computed_tokens / frame.engine.step_tokens)
+    return np.ceil(frame.prefill_batch * frame.computed_tokens / frame.step_tokens)
 
 
 def passes(frame: Frame) -> Any:
@@ -138,15 +142,14 @@ def step_s(frame: Frame, architecture: Architecture, step: Step) -> float:
         group.count * np.maximum(rates.seconds(own), launch_s(frame) if own else 0.0)
         for group in architecture.layers
         for part in (group.block.mixer, group.block.ffn)
-        for own in [block(part).operators(part, step)]
+        for own in [operators(part, step)]
     )
     return float(layers + rates.seconds(_outside(frame, step)))
 
 
 def layer_operators(frame: Frame, part: Any, phase: str) -> list[Operator]:
     """Operators of the mixer or the feed-forward half of a layer in a phase."""
-    found: list[Operator] = block(part).operators(part, step_of(frame, phase))
-    return found
+    return operators(part, step_of(frame, phase))
 
 
 def launch_s(frame: Frame) -> float:
@@ -180,24 +183,22 @@ def _trained(
     return Quantity(unit, whole, mixer, ffn, floor)
 
 
-def _seconds(
-    frame: Frame, phase: str, operators: Callable[[Step], list[Operator]], least: float = 0.0
-) -> Number:
+def _seconds(frame: Frame, phase: str, made: Callable[[Step], list[Operator]], least: float = 0.0) -> Number:
     """Seconds of a phase for the operators of one part: all chunks of a prompt, drafts, uneven ranks."""
     rates, step = roofline(frame), step_of(frame, phase)
-    own = operators(step)
+    own = made(step)
     seconds = np.maximum(rates.seconds(own), least if own else 0.0)
     if phase in CHUNKED:
         seconds = seconds * passes(frame)
     elif frame.draft_tokens:
         plain = replace(step, queries=1, prompts=0.0)
-        seconds = seconds + frame.draft_tokens * frame.draft_cost * rates.seconds(operators(plain))
+        seconds = seconds + frame.draft_tokens * frame.draft_cost * rates.seconds(made(plain))
     return seconds / (frame.engine.data_parallel_balance if frame.split.data_parallel > 1 else 1.0)
 
 
 def _step(phase: str) -> Quantity:
     def layer(frame: Frame, part: Any) -> Number:
-        return _seconds(frame, phase, lambda step: block(part).operators(part, step), launch_s(frame))
+        return _seconds(frame, phase, lambda step: operators(part, step), launch_s(frame))
 
     def least(frame: Frame, layers: Least) -> Number:
         return cheapest(_seconds(frame, phase, layers.operators, 2 * layers.n_layers * launch_s(frame)))
@@ -208,7 +209,7 @@ def _step(phase: str) -> Quantity:
     def mixer(frame: Frame, part: Any, norms: Norms) -> Number:
         return layer(frame, part)  # its operators read and write what norms do
 
-    return Quantity("s", outside, mixer, layer, least, "round")
+    return Quantity("s", outside, mixer, layer, least, stages="round")
 
 
 JOINED = _step("joined")
@@ -230,6 +231,7 @@ QUANTITIES: dict[str, Quantity] = {
         lambda f, a, norms: memory.attention_bytes(a, f) + memory.norm_bytes(norms, f),
         lambda f, k: memory.ffn_bytes(k, f),
         lambda f, layers: cheapest(memory.least_bytes(layers, f)),
+        once=memory.held_bytes,
         stages="longest",
     ),
     "decode_s": _step("decode"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from optimizer.blocks.operators import (
     AllReduce,
+    Collective,
     DecodeAttention,
     Elementwise,
     ExpertExchange,
@@ -80,6 +81,8 @@ class Roofline:
                 return Cost(0.0, operator.bytes, 0.0, 0.0, memory_s, 0.0, streaming.overhead)
             case AllReduce():
                 return self._all_reduce(operator)
+            case Collective():
+                return self._collective(operator)
             case StageTransfer():
                 return self._stage_transfer(operator)
             case Host():
@@ -177,6 +180,12 @@ class Roofline:
             size = op.rows * copies_per_token(op.ranks, op.groups, op.n_active) * token
             total, latency = all_to_all_s(size, group, self.chip)
         return Cost(0.0, 0.0, (op.ranks - 1) / op.ranks * size, 0.0, 0.0, total - latency, latency)
+
+    def _collective(self, op: Collective) -> Cost:
+        group = Group(op.ranks, most_together(op.ranks, op.stride, self.chip.scaleup.domain))
+        exchange = all_gather_s if op.how == "all_gather" else all_to_all_s
+        total, latency = exchange(op.bytes, group, self.chip)
+        return Cost(0.0, 0.0, (op.ranks - 1) / op.ranks * op.bytes, 0.0, 0.0, total - latency, latency)
 
     def _stage_transfer(self, op: StageTransfer) -> Cost:
         """From stage to stage inside a domain, from run to run over the network; ranks send side by side."""

@@ -24,6 +24,7 @@ from optimizer.cost.experts import copies_per_token
 from optimizer.cost.frame import Frame
 from optimizer.cost.memory import GIB
 from optimizer.cost.quantities import QUANTITIES, roofline, shared_operators, step_of
+from optimizer.degrees import operators
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
@@ -63,6 +64,11 @@ def caravan_s(layers: Sequence[tuple[int, Gates]], microbatches: int) -> Number:
     return through - last.period(microbatches) + last.round_trip + (microbatches - 1) * last.longest
 
 
+def other_degrees(split: Split) -> list[str]:
+    """The degrees above 1 that the attention side cannot have: it is tensor and data parallel alone."""
+    return [n for n, v in vars(split).items() if v > 1 and n not in ("tensor_parallel", "data_parallel")]
+
+
 @dataclass(frozen=True)
 class Separated:
     """A replica whose routed experts lie on other chips than its attention.
@@ -80,10 +86,8 @@ class Separated:
     """Whether both sides lie in one scale-up domain; else tokens cross the network."""
 
     def __post_init__(self) -> None:
-        if self.frame.split.pipeline_parallel > 1:
-            raise InputError(
-                "pipeline_parallel: attention apart from experts has no pipeline; use pipeline_parallel 1"
-            )
+        for name in other_degrees(self.frame.split):
+            raise InputError(f"{name}: attention apart from experts has none; use {name} 1")
         if self.n_expert_chips % self.expert_parallel:
             raise InputError(
                 f"expert_parallel {self.expert_parallel} does not divide the {self.n_expert_chips} chips"
@@ -120,7 +124,7 @@ def gates(separated: Separated, mixer: Any, ffn: Any) -> Gates:
     frame = separated.frame
     whole = step_of(frame, "decode")
     step = replace(whole, batch=whole.batch / separated.microbatches)
-    own = [op for part in (mixer, ffn) for op in block(part).operators(part, step)]
+    own = [op for part in (mixer, ffn) for op in operators(part, step)]
     stays = [op for op in own if not isinstance(op, Experts | ExpertExchange)]
     attention = roofline(frame).seconds(stays)
     attention = attention / (frame.engine.data_parallel_balance if frame.split.data_parallel > 1 else 1.0)
@@ -144,8 +148,7 @@ def _remote(separated: Separated, ffn: Any, rows: Number) -> list[Operator]:
         prompts=0,
         prompt_tokens=0,
     )
-    found: list[Operator] = block(ffn).operators(ffn, step)
-    return found
+    return operators(ffn, step)
 
 
 def _way_s(separated: Separated, ffn: Any, rows: Number, outward: bool) -> Number:

@@ -49,7 +49,7 @@ def most_scheduled(frame: Frame) -> int:
     tokens for each token it decodes; pipelines have one step in flight per stage.
     """
     per_sequence = frame.tokens_per_step * (1 + frame.computed_tokens / frame.output_tokens)
-    tokens = frame.engine.step_tokens * frame.split.pipeline_parallel / per_sequence
+    tokens = frame.step_tokens * frame.split.pipeline_parallel / per_sequence
     return max(1, int(min(tokens, frame.engine.max_sequences))) * int(frame.split.data_parallel)
 
 

@@ -56,12 +56,17 @@ class Split:
     @property
     def chips(self) -> Any:
         """Chips of one replica; experts are spread over chips it has anyway."""
-        return self.tensor_parallel * self.data_parallel * self.pipeline_parallel
+        return self.rank * self.data_parallel * self.pipeline_parallel
+
+    @property
+    def sequence_ranks(self) -> Any:
+        """Ranks that share the tokens of each sequence, each with a copy of the weights."""
+        return 1
 
     @property
     def rank(self) -> Any:
         """Chips of one attention rank, which has sequences of its own."""
-        return self.tensor_parallel
+        return self.tensor_parallel * self.sequence_ranks
 
     @property
     def lanes(self) -> Any:

@@ -26,7 +26,6 @@ from optimizer.columns.replica_costs import (
 )
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.separated_costs import separated_columns
-from optimizer.columns.splits import unsplittable
 from optimizer.columns.supply import Supply, supplies
 from optimizer.cost.frame import Frame
 from optimizer.cost.memory_parts import memory_parts
@@ -34,6 +33,7 @@ from optimizer.cost.overflow import placement, streamed_s
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, step_s
 from optimizer.cost.serving import aggregated, decode, most_scheduled, prefill
+from optimizer.degrees import unsplittable
 from optimizer.errors import InputError
 from optimizer.spec import architecture as spec
 from optimizer.spec.architecture import Architecture
@@ -151,7 +151,7 @@ SPLITS = [
 @pytest.mark.parametrize(("model", "split", "refused"), SPLITS)
 def test_splits(model: str, split: dict[str, int], refused: dict[str, str]) -> None:
     own = {"dense": DENSE, "moe": MOE}[model]
-    found = unsplittable(own, samples.frame(own, **split))
+    found = unsplittable(own, Split(**split), 100)
     assert set(found) == set(refused)
     assert all(found[name].startswith(why) for name, why in refused.items())
 
@@ -437,7 +437,7 @@ def test_rows_of_experts_apart() -> None:
     }  # fmt: skip
     assert {k: row[k] for k in expected} == pytest.approx(expected)
     for fields, words in (
-        ({"pipeline_parallel": 2}, "has no pipeline; allow 1"),
+        ({"pipeline_parallel": 2}, "mode separated has none; allow 1"),
         ({"second_tier": True}, "uses fast memory alone; allow false"),
         ({"expert_parallel": 5}, r"no separated setup can run moe: expert_parallel 5"),
     ):

@@ -161,7 +161,7 @@ def test_separated_alone_prices_prefill_replicas_too() -> None:
     "model, space, words",
     [
         ("meta-llama/Llama-3.1-8B", {}, "separated needs a mixture of experts"),
-        (V3, {"pipeline_parallel": 2}, "has no pipeline"),
+        (V3, {"pipeline_parallel": 2}, "mode separated has none"),
         (V3, {"second_tier": True}, "fast memory alone"),
         (V3, {"expert_parallel": 7}, "7: does not divide the 256 experts"),
     ],

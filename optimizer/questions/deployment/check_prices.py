@@ -131,12 +131,13 @@ def _lying(row: Mapping[str, Any], domain: int) -> Iterator[tuple[int, int]]:
     """Attention ranks together and runs of stages of each placement that has a row's blocks."""
     blocks = blocks_of(row["domains"])
     split = split_of(row)
-    t, d, p = split.rank, split.data_parallel, split.pipeline_parallel
+    t, d, p, n = split.tensor_parallel, split.data_parallel, split.pipeline_parallel, split.sequence_ranks
     if max(blocks) > domain:
         return
-    part = max(n for n in range(1, t + 1) if t % n == 0 and n <= domain)
-    for ranks in (n for n in range(1, d + 1) if d % n == 0):
-        sets = t // part * d // ranks
+    part = max(size for size in range(1, t + 1) if t % size == 0 and size <= domain)
+    part *= max(k for k in range(1, n + 1) if n % k == 0 and (k == 1 or k * t <= domain))
+    for ranks in (k for k in range(1, d + 1) if d % k == 0):
+        sets = t * n // part * d // ranks
         runs = {size // (part * ranks): n // sets for size, n in blocks.items()}
         whole = all(size % (part * ranks) == 0 and n % sets == 0 for size, n in blocks.items())
         if whole and sum(stages * n for stages, n in runs.items()) == p:

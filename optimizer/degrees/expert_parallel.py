@@ -1,0 +1,17 @@
+"""Groups of ranks with whole experts: they divide the ranks, and the experts."""
+
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.split import Split
+
+
+def why_not(architecture: Architecture, split: Split, tokens: int) -> str:
+    """Why a model cannot have so many groups; '' if it can."""
+    experts = {g.block.ffn.n_experts for g in architecture.layers if g.block.ffn.kind == "moe"}
+    ranks = split.tensor_parallel * split.data_parallel
+    if split.expert_parallel > 1 and not experts:
+        return "the model has no experts"
+    if ranks % split.expert_parallel:
+        return f"does not divide tensor_parallel x data_parallel = {ranks}"
+    if any(n % split.expert_parallel for n in experts):
+        return f"does not divide the {max(experts)} experts"
+    return ""
