@@ -52,6 +52,7 @@ class Split:
     pipeline_parallel: Annotated[Any, Degree("pp", "stages of layers")] = 1
     expert_parallel: Annotated[Any, Degree("ep", "groups of ranks with whole experts")] = 1
     data_parallel: Annotated[Any, Degree("dp", "attention ranks that share experts")] = 1
+    context_parallel: Annotated[Any, Degree("cp", "ranks that share each sequence's tokens", quiet=True)] = 1
 
     @property
     def chips(self) -> Any:
@@ -61,7 +62,7 @@ class Split:
     @property
     def sequence_ranks(self) -> Any:
         """Ranks that share the tokens of each sequence, each with a copy of the weights."""
-        return 1
+        return self.context_parallel
 
     @property
     def rank(self) -> Any:
