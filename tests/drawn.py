@@ -23,6 +23,7 @@ from optimizer import catalog
 from optimizer.blocks import block
 from optimizer.blocks.operators import (
     AllReduce,
+    Collective,
     DecodeAttention,
     Elementwise,
     ExpertExchange,
@@ -433,6 +434,8 @@ def operators(d: Draw, tensor_parallel: int = 1) -> list[Operator]:
         ExpertExchange("exchange", rows, width, experts, active, ranks, ranks, d.of([True, False])),
         Elementwise("elementwise", rows * width),
         AllReduce("all-reduce", rows * width * d.of([2, 2000])),
+        Collective("gather", "all_gather", rows * width, d.of([2, 4]), t),
+        Collective("all to all", "all_to_all", rows * width, d.of([2, 4]), t),
         StageTransfer("transfer", rows * width, d.of([1, 3])),
         Host("host", d.of([0.0, 1e-3])),
         ForSome(Gemm("gemm", rows, width, width // t), d.of([0, 1, 40])),
@@ -470,6 +473,7 @@ def deployment(d: Draw) -> DeploymentProblem:
                 "mode": d.of([["aggregated"], ["aggregated", "disaggregated"]]),
                 "mix": d.of(["any", "same"]),
                 "tensor_parallel": some(d, [1, 2, 4], 2),
+                "context_parallel": some(d, [1, 2, 3], 2),
                 "batch": d.of([1, 16, 200]),
                 "weight_dtype": d.of(WEIGHTS),
                 "kv_dtype": d.of(CACHES),

@@ -31,6 +31,7 @@ WORK = {
     "ExpertExchange": ("rows", "d_model"),
     "Elementwise": ("bytes",),
     "AllReduce": ("bytes",),
+    "Collective": ("bytes",),
     "StageTransfer": ("bytes",),
     "Host": ("seconds",),
     "ForSome": ("present",),

@@ -17,6 +17,7 @@ from optimizer.blocks import embedding, moe
 from optimizer.blocks.operators import DecodeAttention, Experts, Gemm, LatentAttention, PrefillAttention, Step
 from optimizer.cost import memory
 from optimizer.cost.quantities import QUANTITIES, n_chunks, passes, roofline, step_of
+from optimizer.degrees import operators
 from optimizer.spec.architecture import Architecture, MixtureOfExperts
 from optimizer.spec.engine import IDEAL
 from optimizer.spec.split import Split
@@ -88,7 +89,7 @@ def flops(frame, own, phase, kinds):
     return sum(
         count * rates.cost(op).flops
         for count, part in parts
-        for op in memory.block(part).operators(part, step)
+        for op in operators(part, step)
         if isinstance(op, kinds)
     )
 
@@ -242,6 +243,42 @@ def test_a_prompt_fills_a_pipeline_only_by_its_chunks(case, stages) -> None:
     assert passes(frame) == chunks
     assert chunks / stages < passes(staged) <= chunks
     assert total("prefill_s", staged, own) >= total("prefill_s", frame, own) / stages
+
+
+# Shared sequences
+
+
+@PROPERTY
+@given(cases(), st.sampled_from([2, 3, 8]))
+def test_ranks_that_share_sequences_do_the_work_of_one(case, n) -> None:
+    """All together do the same arithmetic; each keeps an n-th of the cache, and all of the weights."""
+    own, frame = case
+    frame = replace(frame, batch=frame.batch * n)
+    many = samples.changed(frame, context_parallel=n)
+    if own.first.mixer.kind == "mamba2":
+        return
+    kinds = (DecodeAttention, LatentAttention, PrefillAttention)
+    whole = replace(frame, engine=many.engine.model_copy(update={"step_tokens": many.step_tokens}))
+    for phase in ("decode", "prefill", "mixed"):
+        assert n * flops(many, own, phase, kinds) == pytest.approx(flops(whole, own, phase, kinds))
+    dense = Gemm if own.first.ffn.kind == "dense_ffn" and own.first.mixer.kind == "gqa" else ()
+    assert n * flops(many, own, "decode", dense) == pytest.approx(flops(whole, own, "decode", dense))
+    for group in own.layers:
+        cached = memory.kv_bytes(group.block.mixer, frame)
+        assert n * memory.kv_bytes(group.block.mixer, many) == pytest.approx(cached)
+    assert memory.embedding_bytes(many) == memory.embedding_bytes(frame)
+
+
+@PROPERTY
+@given(cases(), st.sampled_from([2, 8]))
+def test_a_shared_prompt_is_sooner_by_less_than_the_ranks(case, n) -> None:
+    """Never n times as fast as the same steps on one rank of n times the room, for what is sent is paid."""
+    own, frame = case
+    if own.first.mixer.kind == "mamba2":
+        return
+    many = samples.changed(frame, context_parallel=n)
+    one = replace(frame, engine=many.engine.model_copy(update={"step_tokens": many.step_tokens}))
+    assert total("prefill_s", many, own) > total("prefill_s", one, own) / n
 
 
 # Prefixes and chunks

@@ -57,9 +57,11 @@ def cases(draw: Any) -> tuple[Replica, ReplicaSpace]:
     chip = samples.chip(scaleup=link, scaleout_bandwidth=network)
     supply = Supply("sample", draw(st.integers(1, 9)), 1.0, 1.0, draw(st.integers(1, 6)), None, chip)
     t, d, p = draw(st.sampled_from([1, 1, 2])), draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    assume(t <= (supply.domain or 0) and d * p <= MOST_GROUPS)
-    setup = Replica(supply, chip, Split(t, p, 1, d), Formats())
-    degrees = {"tensor_parallel": t, "pipeline_parallel": p, "data_parallel": d, "batch": 12}
+    c = draw(st.sampled_from([1, 1, 2, 3]))
+    assume(t * c <= (supply.domain or 0) and d * p <= MOST_GROUPS)
+    setup = Replica(supply, chip, Split(t, p, 1, d, c), Formats())
+    degrees = {"tensor_parallel": t, "pipeline_parallel": p, "data_parallel": d, "context_parallel": c}
+    degrees |= {"batch": 12}
     return setup, ReplicaSpace.model_validate(degrees)
 
 
@@ -78,7 +80,7 @@ def domains_of(supply: Supply) -> dict[Place, int]:
 
 
 def placements(groups: int, size: int, free: dict[Place, int]) -> Iterator[tuple[Place, ...]]:
-    """Every domain for each tensor-parallel group."""
+    """Every domain for each attention rank."""
     for chosen in product(free, repeat=groups):
         if all(n * size <= free[place] for place, n in Counter(chosen).items()):
             yield chosen
@@ -109,7 +111,7 @@ def plans(setup: Replica, space: ReplicaSpace) -> set[tuple[Fraction, int]]:
     groups, found = setup.split.data_parallel * setup.split.pipeline_parallel, set()
     rate = cache(lambda ranks, runs: rate_of(setup, space, ranks, runs))
     for n in range(MOST_GROUPS // groups + 1):
-        for chosen in placements(n * groups, setup.split.tensor_parallel, free):
+        for chosen in placements(n * groups, setup.split.rank, free):
             each = [lies(setup, chosen[i * groups : (i + 1) * groups]) for i in range(n)]
             whole = (setup.split.data_parallel, 1)
             if alone and any(one != whole for one in each):
@@ -149,18 +151,19 @@ def test_the_optimum_is_the_best_of_all_placements(case: Any, share: float) -> N
 @pytest.mark.parametrize(
     "t, d, p, domain", [(2, 3, 4, 7), (1, 4, 3, 4), (8, 1, 3, 4), (6, 2, 2, 4), (1, 6, 9, 8)]
 )
-def test_layouts_hold_all_chips_and_the_closest_is_first(t: int, d: int, p: int, domain: int) -> None:
-    every = list(layouts(Split(t, p, 1, d), domain))
+@pytest.mark.parametrize("c", [1, 2, 6])
+def test_layouts_hold_all_chips_and_the_closest_is_first(t: int, d: int, p: int, domain: int, c: int) -> None:
+    every = list(layouts(Split(t, p, 1, d, c), domain))
     assert len(set(every)) == len(every)
     for layout in every:
-        blocks = layout.blocks(Split(t, p, 1, d), domain)
-        assert sum(size * n for size, n in blocks.items()) == t * d * p
+        blocks = layout.blocks(Split(t, p, 1, d, c), domain)
+        assert sum(size * n for size, n in blocks.items()) == t * c * d * p
         assert max(blocks) <= domain
         assert read(written(blocks)) == tuple(sorted(blocks.items(), reverse=True))
         assert blocks_of(written(blocks)) == blocks
-    ranks = most_together(d, t, domain)
-    assert (every[0].ranks, len(every[0].runs)) == (ranks, fewest_runs(t * ranks, p, domain))
-    assert t % chips_of_a_rank(Split(t), domain) == 0
+    ranks = most_together(d, t * c, domain)
+    assert (every[0].ranks, len(every[0].runs)) == (ranks, fewest_runs(t * c * ranks, p, domain))
+    assert t * c % chips_of_a_rank(Split(t, context_parallel=c), domain) == 0
 
 
 def test_a_rank_wider_than_a_domain_lies_in_equal_parts() -> None:

@@ -53,6 +53,17 @@ ASKED: dict[str, dict[str, Any]] = {
             "host_ms": 0.4,
         },
     },
+    "shared sequences": {
+        "architecture": "meta-llama/Llama-3.1-8B",
+        "hardware": [{"chip": "nvidia-h100-sxm", "node": 4}, "nvidia-l40s"],
+        "deployment": {
+            "mode": ["aggregated", "disaggregated"],
+            "tensor_parallel": [1, 2],
+            "pipeline_parallel": [1, 2],
+            "context_parallel": [1, 2, 3, 8],
+            "kv_dtype": ["bf16", "fp8"],
+        },
+    },
     "two tiers": {
         "architecture": "meta-llama/Llama-3.3-70B-Instruct",
         "hardware": "nvidia-gh200-96",
@@ -111,6 +122,7 @@ def test_other_words_are_other_prices(columns: DeploymentColumns) -> None:
         assert prices.differs(row | {"batch": row["batch"] + lanes})
         assert prices.differs(row | {"weight_dtype": "fp8" if row["weight_dtype"] == "bf16" else "bf16"})
         assert prices.differs(row | {"domains": f"{row['chips'] + 1}"}) or row["expert_chips"]
+        assert prices.differs(row | {"context_parallel": row["context_parallel"] + 1})
         longer = columns.priced_by.traffic.model_copy(update={"input_tokens": 3500, "output_tokens": 260})
         other = replace(columns.priced_by, traffic=longer)
         assert Prices(other, columns.supplies).differs(row)

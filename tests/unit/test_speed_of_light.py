@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from optimizer import catalog
 from optimizer.blocks.operators import (
     AllReduce,
+    Collective,
     DecodeAttention,
     Elementwise,
     ExpertExchange,
@@ -54,6 +55,8 @@ LARGE: list[Any] = [
     Experts("", 65_536, 8192, 65_536, 8, 8, 8, True),
     Elementwise("", 1e12),
     AllReduce("", 1e12),
+    Collective("", "all_gather", 1e12, 4, 1),
+    Collective("", "all_to_all", 1e12, 4, 1),
     ExpertExchange("", 65_536, 8192, 128, 8, 48, 8, True),
     StageTransfer("", 1e12, 1),
 ]

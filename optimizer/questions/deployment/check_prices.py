@@ -19,7 +19,7 @@ from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.overflow import placement, streamed_s
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, step_s
+from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, other_degrees, step_s
 from optimizer.errors import InputError
 from optimizer.spec.chip import Chip
 from optimizer.spec.split import formats_of, split_of
@@ -106,7 +106,7 @@ class Prices:
 
     def _apart(self, row: Mapping[str, Any], frame: Frame) -> dict[str, float]:
         a, chip, n = self.by.architecture, self._chip(row["expert_chip"]), row["expert_chips"]
-        if chip is None:
+        if chip is None or other_degrees(frame.split):
             return {}
         both = Separated(frame, chip, n, row["expert_parallel"], row["microbatches"])
         tpot = step_s(both, a) / frame.tokens_per_step
@@ -137,7 +137,7 @@ def _lying(row: Mapping[str, Any], domain: int) -> Iterator[tuple[int, int]]:
     part = max(size for size in range(1, t + 1) if t % size == 0 and size <= domain)
     part *= max(k for k in range(1, n + 1) if n % k == 0 and (k == 1 or k * t <= domain))
     for ranks in (k for k in range(1, d + 1) if d % k == 0):
-        sets = t * n // part * d // ranks
+        sets = split.rank // part * d // ranks
         runs = {size // (part * ranks): n // sets for size, n in blocks.items()}
         whole = all(size % (part * ranks) == 0 and n % sets == 0 for size, n in blocks.items())
         if whole and sum(stages * n for stages, n in runs.items()) == p:
