@@ -30,7 +30,7 @@ from optimizer.questions.deployment.problem import DeploymentProblem  # noqa: E4
 from optimizer.questions.deployment.programme import Packed, optimum  # noqa: E402
 from optimizer.questions.fleet.columns import FleetColumns, Item  # noqa: E402
 from optimizer.questions.fleet.programme import FleetPlan, plan_fleet  # noqa: E402
-from optimizer.questions.pipeline.programme import Split, slowest_stage  # noqa: E402
+from optimizer.questions.pipeline.programme import Cut, slowest_stage  # noqa: E402
 from optimizer.watch import Watch  # noqa: E402
 
 TABLES = ROOT / "benchmarks" / "tables"
@@ -263,7 +263,7 @@ def pipelines() -> None:
         quality, target = rng.integers(1, 1000, kinds), int(params.mean() * layers)
         window = (params.tolist(), int(target * 0.99), int(target * 1.01))
         budget = (quality.tolist(), 0, int(quality.mean() * layers * 0.8))
-        split = Split(
+        split = Cut(
             time=(base[:, None] / speed).astype(int).tolist(),
             memory=np.repeat(size[:, None], stages, 1).tolist(),
             capacity=[int(np.median(size) * layers / stages * 1.3)] * stages,

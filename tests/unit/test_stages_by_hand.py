@@ -10,12 +10,12 @@ from random import Random
 
 import pytest
 
-from optimizer.questions.pipeline.programme import Split, _nothing_faster, slowest_stage
+from optimizer.questions.pipeline.programme import Cut, _nothing_faster, slowest_stage
 
 UNLIMITED = [99, 99]
 
 
-def fastest(split: Split) -> int | None:
+def fastest(split: Cut) -> int | None:
     """By trying every way to place every mix of kinds."""
     kinds, stages = range(len(split.time)), range(len(split.capacity))
     best = None
@@ -45,7 +45,7 @@ def test_free_kinds_are_the_best_mix_within_their_budgets(seed: int) -> None:
     memory = [[rng.randint(0, 3) for _ in range(2)] for _ in range(2)]
     figure = [rng.randint(1, 4), rng.randint(5, 9)]
     low = rng.randint(8, 20)
-    asked = Split(time, memory, [7, 8], None, 4, budgets=((figure, low, low + rng.randint(0, 12)),))
+    asked = Cut(time, memory, [7, 8], None, 4, budgets=((figure, low, low + rng.randint(0, 12)),))
     proved, counts = slowest_stage(asked)
     truth = fastest(asked)
     assert (proved.status, proved.objective) == ("infeasible" if truth is None else "optimal", truth)
@@ -58,7 +58,7 @@ def test_free_kinds_are_the_best_mix_within_their_budgets(seed: int) -> None:
 
 def test_a_budget_decides_the_mix() -> None:
     """Slow layers count 3, fast ones 1; of four layers at least one, at most two must be slow."""
-    asked = Split([[9, 9], [1, 1]], [[0, 0], [0, 0]], UNLIMITED, None, 4)
+    asked = Cut([[9, 9], [1, 1]], [[0, 0], [0, 0]], UNLIMITED, None, 4)
     assert slowest_stage(asked)[0].objective == 2
     slow = ([3, 1], 6, 8)
     proved, counts = slowest_stage(replace(asked, budgets=(slow,)))
@@ -69,23 +69,23 @@ def test_a_budget_decides_the_mix() -> None:
 
 def test_the_witness_speaks_for_one_kind_of_layers_only() -> None:
     """Five layers of 2 and 3 s: at best three on the fast stage and two on the slow one, 6 s."""
-    one = Split([[2, 3]], [[1, 1]], [9, 9], [5], 5)
+    one = Cut([[2, 3]], [[1, 1]], [9, 9], [5], 5)
     assert [_nothing_faster(one, best) for best in (5, 6, 7)] == [True, True, False]
-    two = Split([[2, 3], [2, 3]], [[1, 1], [1, 1]], [9, 9], [3, 2], 5)
+    two = Cut([[2, 3], [2, 3]], [[1, 1], [1, 1]], [9, 9], [3, 2], 5)
     assert not any(_nothing_faster(two, best) for best in (1, 6, 7))
     assert slowest_stage(two)[0].objective == 6
 
 
 def test_the_witness_counts_layers_that_need_no_memory_by_time_alone() -> None:
     """In less than 7 s two stages do three layers each; room is for none, and none is needed."""
-    light = Split([[2, 2]], [[0, 0]], [0, 0], [6], 6)
+    light = Cut([[2, 2]], [[0, 0]], [0, 0], [6], 6)
     assert [_nothing_faster(light, best) for best in (6, 7)] == [True, False]
-    full = Split([[2, 2]], [[2, 2]], [5, 5], [4], 4)  # two layers each, however long it takes
+    full = Cut([[2, 2]], [[2, 2]], [5, 5], [4], 4)  # two layers each, however long it takes
     assert [_nothing_faster(full, best) for best in (4, 5, 99)] == [True, False, False]
     assert _nothing_faster(replace(full, counts=[5], total=5), 99)
 
 
 def test_a_stage_without_time_for_a_layer_is_no_stage() -> None:
     """In less than 3 s the second stage does nothing, and it must do something."""
-    assert _nothing_faster(Split([[1, 3]], [[0, 0]], [9, 9], [2], 2), 3)
-    assert not _nothing_faster(Split([[1, 3]], [[0, 0]], [9, 9], [2], 2), 4)
+    assert _nothing_faster(Cut([[1, 3]], [[0, 0]], [9, 9], [2], 2), 3)
+    assert not _nothing_faster(Cut([[1, 3]], [[0, 0]], [9, 9], [2], 2), 4)
