@@ -69,25 +69,55 @@ def _constraint_facts(module: ModuleType) -> str:
     return "\n".join(facts) + "\n"
 
 
+FORMS = {
+    "value": "architecture",
+    "each": "deployment, fleet",
+    "PACKED": "deployment",
+    "ABSENT_IN": "deployment",
+    "per_request": "deployment, fleet",
+    "trained": "training",
+}
+"""A form of a metric, and the kinds of problem that have metrics of it."""
+
+
 def metrics() -> str:
     """One section per file of optimizer/objectives."""
     found = plugins("objectives")
     rows = [
-        (f"[{name}](#{name})", module.UNIT, module.BETTER, _first(module)) for name, module in found.items()
+        (f"[{name}](#{name})", module.UNIT, module.BETTER, _kinds(module), _first(module))
+        for name, module in found.items()
     ]
     intro = (
-        "Every metric is one file of `optimizer/objectives`. Each can be minimised, maximised, bounded with\n"
-        "`<metric>_max`, `<metric>_min` and `<metric>_increase_max`, and is in every report.\n"
+        "Every metric is one file of `optimizer/objectives`, for all kinds of problem that have it. Of\n"
+        "architectures each can be minimised, maximised, bounded with `<metric>_max`, `<metric>_min` and\n"
+        "`<metric>_increase_max`; of the other kinds each is optimised in its better direction and bounded on\n"
+        "the other side. All are in every report.\n"
     )
-    parts = ["# Metrics\n", intro, markdown_table(("metric", "unit", "better", "what it is"), rows)]
+    heads = ("metric", "unit", "better", "kinds of problem", "what it is")
+    parts = ["# Metrics\n", intro, markdown_table(heads, rows)]
     for name, module in found.items():
-        rises = {True: "rises with it", False: "falls with it", None: "may turn"}[module.RISES]
         parts.append(f"## {name}\n\n{_body(module)}")
-        parts.append(
-            f"- Unit: {module.UNIT}. Better: {module.BETTER}.\n"
-            f"- A function of the additive quantity `{module.QUANTITY}`: {rises}.\n"
-        )
+        parts.append("\n".join(_facts(module)) + "\n")
     return NOTE + "\n".join(parts)
+
+
+def _kinds(module: ModuleType) -> str:
+    forms = [kinds for form, kinds in FORMS.items() if hasattr(module, form)]
+    return ", ".join(dict.fromkeys(kind for kinds in forms for kind in kinds.split(", ")))
+
+
+def _facts(module: ModuleType) -> list[str]:
+    facts = [f"- Unit: {module.UNIT or 'a share'}. Better: {module.BETTER}."]
+    if hasattr(module, "value"):
+        rises = {True: "rises with it", False: "falls with it", None: "may turn"}[module.RISES]
+        facts.append(
+            f"- Of an architecture a function of the additive quantity `{module.QUANTITY}`: {rises}."
+        )
+    if hasattr(module, "each"):
+        facts.append(f"- Of replicas a sum over chips, in whole units of 1/{module.SCALE:,}.")
+    if hasattr(module, "ABSENT_IN"):
+        facts.append(f"- Of replicas the worst; {module.ABSENT_IN} replicas have none.")
+    return facts
 
 
 def chips() -> str:

@@ -1,5 +1,6 @@
 """Metrics by name: the value of a metric file on a slice, and all metrics of one whole plan."""
 
+from types import ModuleType
 from typing import Any
 
 from optimizer.cost.frame import Frame, Slice
@@ -9,13 +10,62 @@ from optimizer.plugins import plugins
 from optimizer.spec.architecture import Architecture
 
 
-def metric(name: str) -> Any:
-    """The metric's module; InputError with the nearest names if there is none."""
-    known = plugins("objectives")
+def metric(name: str, form: str = "value") -> Any:
+    """The metric's module; InputError with the nearest names if there is none with this form."""
+    known = having(form)
     if name not in known:
         hint = nearest(name, list(known)) or f" Accepted: {', '.join(known)}."
         raise InputError(f"unknown metric '{name[:64]}'.{hint}")
     return known[name]
+
+
+def having(form: str) -> dict[str, ModuleType]:
+    """The metrics of one form (`optimizer.objectives`), by name."""
+    return {name: module for name, module in plugins("objectives").items() if hasattr(module, form)}
+
+
+def totals() -> tuple[str, ...]:
+    """Totals over the chips of a plan, as people list them."""
+    return _by_title({**having("each")})
+
+
+def counted() -> tuple[str, ...]:
+    """What a plan of replicas can be made small in: totals over chips, and nodes."""
+    return _by_title({**having("each"), **having("PACKED")})
+
+
+def _by_title(found: dict[str, ModuleType]) -> tuple[str, ...]:
+    return tuple(sorted(found, key=lambda name: str(found[name].TITLE)))
+
+
+def latencies() -> dict[str, str]:
+    """Latencies of plans of replicas, each with the mode of replicas that has none."""
+    return {name: str(module.ABSENT_IN) for name, module in having("ABSENT_IN").items()}
+
+
+def traffic() -> tuple[str, ...]:
+    """What counts the requests that a plan serves."""
+    return tuple(having("per_request"))
+
+
+def unit(name: str) -> str:
+    """Unit of a metric of any form."""
+    return str(metric(name, "UNIT").UNIT)
+
+
+def unit_of_bound(name: str) -> str:
+    """Unit of what a rule bounds: of a metric, or a share of what there is."""
+    return unit(name) if name in having("UNIT") else "of the usable memory" * (name == "memory_capacity")
+
+
+def scale(name: str) -> int:
+    """Whole units in one of a metric's unit, in which planners add it up; 1 for what is counted."""
+    return int(getattr(plugins("objectives").get(name), "SCALE", 1))
+
+
+def sense(name: str) -> int:
+    """+1 where lower is better, -1 where higher is; of a metric of any form."""
+    return 1 if metric(name, "BETTER").BETTER == "lower" else -1
 
 
 _STEPS = {
@@ -37,9 +87,10 @@ _STEPS = {
 _STEP = 1e-6
 
 
-def step_of(unit: str) -> float:
-    """The step that a metric of a unit is resolved to, where it is not the first objective."""
-    return _STEPS.get(unit, _STEP)
+def step_of(name: str) -> float:
+    """The step that a metric is resolved to, where it is not the first objective."""
+    own = metric(name, "UNIT")
+    return float(getattr(own, "STEP", _STEPS.get(own.UNIT, _STEP)))
 
 
 def sign(name: str) -> int:
@@ -56,7 +107,7 @@ def evaluate(frame: Frame, architecture: Architecture) -> dict[str, float]:
 def values_of(frame: Frame, n_layers: int, totals: dict[str, float]) -> dict[str, float]:
     """Every metric of the additive quantities of a plan."""
     at, found = Slice(frame, n_layers), {}
-    for name, module in plugins("objectives").items():
+    for name, module in having("value").items():
         try:
             found[name] = float(module.value(at, totals[module.QUANTITY]))
         except InputError:

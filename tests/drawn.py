@@ -42,7 +42,7 @@ from optimizer.cost.least import Least
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.roofline import Roofline
 from optimizer.cost.training.quantity import TrainingRun
-from optimizer.plugins import plugins
+from optimizer.metrics import having
 from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.space import AttentionKinds, FfnKinds
 from optimizer.questions.deployment.problem import DeploymentProblem
@@ -351,7 +351,7 @@ def written(document: dict[str, Any]) -> str:
 
 RULES = ("tile_alignment", "kv_sharing", "ffn_ratio", "attention_ratio", "aspect_ratio")
 CHIPS = ("nvidia-b200-sxm", "nvidia-h100-sxm", "amd-mi300x", "google-tpu-v6e", "nvidia-a100-80-sxm")
-METRICS = tuple(sorted(set(plugins("objectives")) - {"power_w"}))  # not every chip says its power
+METRICS = tuple(sorted(set(having("value")) - {"power_w"}))  # not every chip says its power
 LIMITS: dict[str, list[float]] = {
     "tpot_ms_max": [1.0, 5.0, 30.0],
     "ttft_ms_max": [20.0, 200.0, 2000.0],

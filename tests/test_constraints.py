@@ -18,7 +18,7 @@ from rows import allowed
 from optimizer.columns.rules import Rules, frame_values
 from optimizer.cost.frame import Slice
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.metrics import metric
+from optimizer.metrics import having, metric
 from optimizer.plugins import plugins
 from optimizer.questions.architecture.compiled import Compiler, FrameRules, symbol
 from optimizer.questions.architecture.model import TERMS, SliceModel
@@ -30,7 +30,7 @@ from optimizer.questions.architecture.window import meets
 from optimizer.scope import AllOf, AnyOf, Bound, Relation, Scope, holds
 
 STRUCTURAL = sorted(plugins("constraints"))
-METRICS = sorted(plugins("objectives"))
+METRICS = sorted(having("value"))
 DEPTHS, ROW = [16, 20, 24], 1
 LATTICE = {
     "vocab_size": 32000,

@@ -10,11 +10,10 @@ import samples
 from optimizer import InputError, catalog
 from optimizer.cost.frame import Slice
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.metrics import evaluate, metric, sign
-from optimizer.plugins import plugins
+from optimizer.metrics import evaluate, having, metric, sign
 from optimizer.solver.engine import engine_version
 
-METRICS = sorted(plugins("objectives"))
+METRICS = sorted(having("value"))
 RANGE = {"parameters": (1e8, 1e12), "bytes": (1e8, 1e12), "s": (1e-4, 1e3)}
 
 

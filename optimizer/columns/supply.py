@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from optimizer import catalog
 from optimizer.errors import InputError
+from optimizer.metrics import metric
 from optimizer.spec.chip import Chip
 from optimizer.spec.deployment import Offer
 from optimizer.spec.documents import USERS_FILES, Documents
@@ -40,11 +41,13 @@ class Supply:
 
     def each(self, quantity: str) -> float:
         """What one chip adds to a quantity; InputError if nobody said."""
-        value = {"chips": 1.0, "usd_per_hour": self.usd_per_hour, "power_w": self.power_w}[quantity]
+        own = metric(quantity, "each")
+        value = own.each(self)
         if value is None:
-            field = "usd_per_chip_hour" if quantity == "usd_per_hour" else quantity
-            raise InputError(f"hardware: {self.name} has no known {quantity}; give {field} beside the chip")
-        return value
+            raise InputError(
+                f"hardware: {self.name} has no known {quantity}; give {own.GIVEN_BY} beside the chip"
+            )
+        return float(value)
 
 
 def supplies(

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from optimizer.commands._arguments import natural, overrides, seconds, whole
@@ -55,7 +54,9 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
         reached = "" if objective.value is None else f" {objective.value:.6g} {objective.unit}"
         write(arguments, f"{result.status} {objective.name}{reached}\n")
     else:
-        shown = import_module(f"optimizer.report.{report or kind.name}").report
+        from optimizer.report.solved import report_of
+
+        shown = report_of(report or kind.name).report
         show(arguments, shown(result, verbose=arguments.verbose))
     return EXIT[result.status]
 

@@ -6,6 +6,7 @@ memory_gib = bytes per chip / 2^30
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 from optimizer.cost.memory import GIB
+from optimizer.cost.training.run import Run
 
 TITLE = "Memory in use per chip"
 QUANTITY, UNIT, BETTER, RISES = "memory_bytes", "GiB", "lower", True
@@ -14,3 +15,8 @@ QUANTITY, UNIT, BETTER, RISES = "memory_bytes", "GiB", "lower", True
 def value(at: Slice, quantity: Number) -> Number:
     """GiB per chip."""
     return quantity / GIB
+
+
+def trained(run: Run) -> Number:
+    """Of a training run: what its fullest chip holds."""
+    return run.memory / GIB

@@ -16,3 +16,8 @@ QUANTITY, UNIT, BETTER, RISES = "mixed_s", "tokens/s", "higher", False
 def value(at: Slice, quantity: Number) -> Number:
     """Tokens per second of the replica."""
     return at.frame.batch * at.frame.tokens_per_step / quantity
+
+
+def per_request(output_tokens: int) -> float:
+    """Tokens of the answer to one request."""
+    return float(output_tokens)

@@ -6,10 +6,12 @@ power_w = chips x power
 from optimizer.blocks.operators import Number
 from optimizer.cost.fleet import chips_needed
 from optimizer.cost.frame import Slice
+from optimizer.cost.offered import Offered
 from optimizer.errors import InputError
 
 TITLE = "Power"
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "W", "lower", True
+SCALE, GIVEN_BY = 10**3, "power_w"
 
 
 def value(at: Slice, quantity: Number) -> Number:
@@ -21,3 +23,8 @@ def value(at: Slice, quantity: Number) -> Number:
             "to ask for power_w"
         )
     return chips_needed(at.frame, quantity) * watts
+
+
+def each(chip: Offered) -> float | None:
+    """Watts of one chip; None where nobody states them."""
+    return chip.power_w

@@ -9,6 +9,7 @@ from optimizer.cost.frame import Slice
 
 TITLE = "Time per output token"
 QUANTITY, UNIT, BETTER, RISES = "decode_s", "ms", "lower", True
+ABSENT_IN = "prefill"
 
 
 def value(at: Slice, quantity: Number) -> Number:

@@ -5,6 +5,7 @@ train_tokens_per_s_per_chip = global_batch x sequence_length / train_s / chips o
 
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
+from optimizer.cost.training.run import Run
 from optimizer.errors import InputError
 
 TITLE = "Training rate per chip"
@@ -18,3 +19,8 @@ def value(at: Slice, quantity: Number) -> Number:
         raise InputError("training: give a `training` section to ask for train_tokens_per_s_per_chip")
     setup = run.setup
     return setup.global_batch * setup.sequence_length / quantity / setup.n_chips
+
+
+def trained(run: Run) -> Number:
+    """The same of a run whose split is searched."""
+    return run.tokens / run.step_s / run.chips

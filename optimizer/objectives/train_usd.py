@@ -5,6 +5,7 @@ train_usd = usd_per_chip_hour x chips / 3600 x train_s x training_tokens / (glob
 
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
+from optimizer.cost.training.run import Run
 from optimizer.errors import InputError
 
 TITLE = "Cost of the training run"
@@ -24,3 +25,9 @@ def value(at: Slice, quantity: Number) -> Number:
         )
     steps = at.frame.training_tokens / (setup.global_batch * setup.sequence_length)
     return price * setup.n_chips / 3600.0 * quantity * steps
+
+
+def trained(run: Run) -> Number | None:
+    """The same of a run whose split is searched; None where the chip has no price."""
+    price = run.chip.usd_per_chip_hour
+    return None if price is None else run.step_s * run.chips * (run.steps / 3600 * price)

@@ -8,6 +8,7 @@ from optimizer.cost.frame import Slice
 
 TITLE = "Time to first token"
 QUANTITY, UNIT, BETTER, RISES = "prefill_s", "ms", "lower", True
+ABSENT_IN = "decode"
 
 
 def value(at: Slice, quantity: Number) -> Number:

@@ -6,10 +6,12 @@ usd_per_hour = chips x usd_per_chip_hour
 from optimizer.blocks.operators import Number
 from optimizer.cost.fleet import chips_needed
 from optimizer.cost.frame import Slice
+from optimizer.cost.offered import Offered
 from optimizer.errors import InputError
 
-TITLE = "Price of the chips"
+TITLE = "Cost of the chips"
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "USD/h", "lower", True
+SCALE, GIVEN_BY = 10**6, "usd_per_chip_hour"
 
 
 def value(at: Slice, quantity: Number) -> Number:
@@ -21,3 +23,8 @@ def value(at: Slice, quantity: Number) -> Number:
             "to ask for usd_per_hour"
         )
     return chips_needed(at.frame, quantity) * price
+
+
+def each(chip: Offered) -> float | None:
+    """The price of one chip; None where nobody states it."""
+    return chip.usd_per_hour

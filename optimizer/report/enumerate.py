@@ -1,7 +1,5 @@
 """The plans of a list, best first: the objective, what it costs, and what differs between them."""
 
-from importlib import import_module
-
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -11,6 +9,7 @@ from optimizer.report.numbers import value_of
 from optimizer.report.parts import blank_between, conflict_part, headline
 from optimizer.report.plans import STAGES, names_of
 from optimizer.report.replicas import POOLS
+from optimizer.report.solved import report_of
 from optimizer.spec.answer import Answer
 
 _ALWAYS = ("params", "layers", "d_model", "heads", "kv", "d_head", "d_ff", POOLS, STAGES)
@@ -29,8 +28,8 @@ def report(result: Answer, verbose: bool = False) -> Group:
         parts.append(_table(result))
     if result.conflict:
         parts.append(conflict_part(result.conflict))
-    kind = import_module(f"optimizer.report.{result.kind}")
-    return Group(*blank_between(iter([*parts, kind.proof(result)])))
+    proof = report_of(result.kind).proof(result)
+    return Group(*blank_between(iter([*parts, proof])))
 
 
 def _table(result: Answer) -> RenderableType:

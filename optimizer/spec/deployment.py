@@ -1,8 +1,9 @@
 """What serving problems say: the chips on offer, how replicas may be set up, the traffic, the bounds."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool
+from pydantic import BeforeValidator, Field, StrictBool, create_model
 
 from optimizer.spec.base import Strict
 from optimizer.spec.domains import DEGREE_DOMAINS, FORMAT_CHOICES, Domain, HostMs, Positive, choices
@@ -18,8 +19,6 @@ Share = Annotated[float, Field(ge=1e-6, le=1)]
 Count0 = Annotated[int, Field(ge=0, le=10**7, strict=True)]
 
 Mode = Literal["aggregated", "disaggregated", "separated"]
-MINIMIZE = ("chips", "nodes", "usd_per_hour", "power_w")
-MAXIMIZE = ("requests_per_s", "output_tokens_per_s")
 
 
 class Offer(Strict):
@@ -94,21 +93,27 @@ class Traffic(Strict):
     """Hold ttft_ms_max at this percentile of requests, by an M/M/1 queue in front of each replica."""
 
 
-class Bounds(Strict):
-    """What a deployment must keep. Every bound that is given has its name in conflicts."""
+class Requests(Strict):
+    """What each request must keep, and each replica."""
 
     ttft_ms_max: Milliseconds | None = None
     tpot_ms_max: Milliseconds | None = None
-    chips_max: Count0 | None = None
-    nodes_max: Count0 | None = None
-    usd_per_hour_max: NotNegative | None = None
-    power_w_max: NotNegative | None = None
-    requests_per_s_min: RequestsPerS | None = None
-    utilisation_max: Share | None = None
-    """Demand over capacity, of every pool."""
     memory_capacity: Share = 1.0
     """Share of each chip's usable memory that a replica may fill."""
 
     def given(self) -> dict[str, float]:
-        """The bounds in force, by name."""
-        return {name: value for name, value in self.model_dump().items() if value is not None}
+        """The bounds in force, by name: of requests first, then of the whole, then of shares."""
+        found = {name: value for name, value in self.model_dump().items() if value is not None}
+        last = {name: found.pop(name) for name in _LAST if name in found}
+        return found | last
+
+
+_LAST = ("requests_per_s_min", "utilisation_max", "memory_capacity")
+
+
+def bounds_on(name: str, base: type[Strict], totals: Mapping[str, bool]) -> type[Strict]:
+    """A model with `<total>_max` beside the fields of `base`; True for a total of whole things."""
+    fields: dict[str, Any] = {
+        f"{total}_max": ((Count0 if whole else NotNegative) | None, None) for total, whole in totals.items()
+    }
+    return create_model(name, __base__=base, __doc__=base.__doc__, **fields)

@@ -165,14 +165,16 @@ def test_constraint_of_contributing_works(monkeypatch: pytest.MonkeyPatch) -> No
     assert refused.conflict.relaxations[0].to == 5
 
 
+TRAFFIC = {"input_tokens": 512, "output_tokens": 128, "batch": 16, "requests_per_s": 500}
+
+
 def test_metric_of_contributing_works(monkeypatch: pytest.MonkeyPatch) -> None:
     name, module = shown_module("metric")
     monkeypatch.setitem(plugins("objectives"), name, module)
-    result = solve(small(maximize=name, constraints={f"{name}_min": 1.0}))
+    result = solve(small(minimize=name, workload=TRAFFIC, constraints={f"{name}_max": 1e6}))
     assert result.status == "optimal"
-    expected = result.metrics["output_tokens_per_s"] / 128
-    assert result.metrics[name] == pytest.approx(expected, rel=1e-12)
-    assert name in resolve(small(maximize=name)).problem.maximize
+    assert result.metrics[name] == pytest.approx(0.4e-3 * result.metrics["power_w"], rel=1e-12)
+    assert name in resolve(small(minimize=name, workload=TRAFFIC)).problem.minimize
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

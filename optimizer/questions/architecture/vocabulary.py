@@ -88,7 +88,7 @@ class ArchitectureVocabulary(Question):
             metric=metric_name,
             sense="min" if (sense or sign(metric_name)) > 0 else "max",
             unit=module.UNIT,
-            step=step or step_of(module.UNIT),
+            step=step or step_of(metric_name),
         )
 
     def own_aims(self) -> tuple[Aim, ...]:

@@ -17,10 +17,11 @@ from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.deployment import PricedBy
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
+from optimizer.metrics import counted, latencies, metric
+from optimizer.metrics import totals as sums
 from optimizer.questions.deployment.check_prices import Prices
 
 _NOISE = Fraction(1, 10**9)
-_LATENCY = {"ttft_ms": "decode", "tpot_ms": "prefill"}
 """Each latency, and the mode that has none."""
 
 
@@ -107,15 +108,15 @@ class DeploymentCheck:
         """Metrics of the plan; what lacks a price or a power is left out."""
         used = [(s, n) for s in self.supplies if (n := self.chips(s.name))]
         found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(self.served)}
-        for name in ("usd_per_hour", "power_w"):
-            each = [getattr(s, name) for s, _ in used]
+        for name in sums():
+            each = [metric(name, "each").each(s) for s, _ in used]
             if None not in each:
                 total = sum(n * _exact(v) for (_, n), v in zip(used, each, strict=True))
                 found[name] = float(total)
         placed = [self.nodes(s) for s, _ in used]
         if None not in placed:
             found["nodes"] = sum(len(nodes) for nodes in placed if nodes is not None)
-        for name, without in _LATENCY.items():
+        for name, without in latencies().items():
             values = [row[name] for row in self.rows.values() if row["mode"] != without]
             if values:
                 found[name] = max(values)
@@ -123,12 +124,14 @@ class DeploymentCheck:
 
     def broken(self, bounds: Mapping[str, float]) -> list[str]:
         """The names of the bounds this plan breaks."""
-        totals = self.totals()
+        found_totals = self.totals()
         unknown = math.inf if self.counts else 0.0
         found = [
             f"{name}_max"
-            for name in ("ttft_ms", "tpot_ms", "chips", "nodes", "usd_per_hour", "power_w")
-            if _above(totals.get(name, 0.0 if name in _LATENCY else unknown), bounds.get(f"{name}_max"))
+            for name in (*latencies(), *counted())
+            if _above(
+                found_totals.get(name, 0.0 if name in latencies() else unknown), bounds.get(f"{name}_max")
+            )
         ]
         found += [f"inventory:{s.name}" for s in self.supplies if not self._in_stock(s)]
         if self.demand is not None and self.served * (1 + _NOISE) < _exact(self.demand):

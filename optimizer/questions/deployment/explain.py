@@ -13,6 +13,7 @@ import numpy as np
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.errors import InputError
+from optimizer.metrics import counted, latencies, scale, unit
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.programme import Packed, optimum
 from optimizer.search.conflict import Names, smallest_conflict
@@ -155,7 +156,7 @@ class _Explanation:
         if not found.counts:
             return None
         value = found.values[quantity]
-        return value if quantity not in ("usd_per_hour", "power_w") else outward(value, 1)
+        return value if scale(quantity) == 1 else outward(value, 1)
 
     def _nearest_of_rows(self, name: str, others: dict[str, float]) -> float | None:
         """The least value at which a row returns that makes a plan: by halving the sorted values."""
@@ -233,5 +234,7 @@ def sentence(name: str, to: float) -> str:
 
 
 def _unit(name: str) -> str:
-    units = {"ttft_ms_max": "ms", "tpot_ms_max": "ms", "usd_per_hour_max": "USD/h", "power_w_max": "W"}
-    return units.get(name, "chips" if name.startswith(("inventory:", "chips")) else "")
+    if name.startswith("inventory:"):
+        return "chips"
+    metric = name.removesuffix("_max")
+    return unit(metric) if metric in (*latencies(), *counted()) else ""

@@ -12,22 +12,23 @@ from optimizer import catalog
 from optimizer.columns.replica import Replica, common
 from optimizer.columns.supply import Supply
 from optimizer.cost.memory_parts import memory_parts
+from optimizer.metrics import counted, metric, scale
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.solver.totals import SCALE, each_of
+from optimizer.solver.totals import each_of
 from optimizer.spec.split import Formats, Split
 
 
 def least_total(problem: DeploymentProblem, offered: Sequence[Supply], name: str) -> float | None:
     """A total that no plan is below, in its unit; None where nothing is known without a price."""
-    if problem.performance_table is not None or name not in ("chips", "nodes", "usd_per_hour", "power_w"):
+    if problem.performance_table is not None or name not in counted():
         return None
     chips = least_chips(problem, offered)
     if name == "nodes":
         nodes = [s.node for s in offered if s.node is not None]
         return float(-(-chips // max(nodes))) if len(nodes) == len(offered) else 1.0
-    if name != "chips" and any(getattr(s, name) is None for s in offered):
+    if any(metric(name, "each").each(s) is None for s in offered):
         return None
-    return chips * min(each_of(s, name) for s in offered) / SCALE[name]
+    return chips * min(each_of(s, name) for s in offered) / scale(name)
 
 
 def highest(*bounds: float | None) -> float | None:

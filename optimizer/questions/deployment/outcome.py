@@ -6,9 +6,9 @@ from functools import cached_property
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InternalMismatch
+from optimizer.metrics import scale
 from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.questions.deployment.programme import Packed
-from optimizer.solver.totals import SCALE
 from optimizer.spec.plan import Deployment, Plan, Pool
 from optimizer.spec.split import formats_of, split_of
 
@@ -52,7 +52,7 @@ class DeploymentOutcome:
         if broken:
             raise InternalMismatch(f"the plan found breaks {', '.join(broken)} when recomputed")
         totals = self.check.totals()
-        floored = sum(self.counts.values()) / SCALE["requests_per_s"]
+        floored = sum(self.counts.values()) / scale("requests_per_s")
         for name, value in plan.values.items():
             if abs(totals[name] - value) > _SAME * max(1.0, abs(value)) + floored:
                 raise InternalMismatch(f"{name}: the solver says {value:.9g}, the check {totals[name]:.9g}")

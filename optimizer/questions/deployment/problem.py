@@ -1,13 +1,33 @@
 """A deployment question: how many chips, of which kind, set up how, for this traffic within these limits."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from optimizer.metrics import counted, scale, traffic
 from optimizer.spec.base import Strict
-from optimizer.spec.deployment import MAXIMIZE, MINIMIZE, Bounds, Offers, ReplicaSpace, Traffic
+from optimizer.spec.deployment import Offers, ReplicaSpace, Requests, Share, Traffic, bounds_on
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import choices
+from optimizer.spec.values import RequestsPerS
+
+MINIMIZE, MAXIMIZE = counted(), tuple(sorted(traffic(), reverse=True))
+Minimized: Any = Literal[MINIMIZE]
+Maximized: Any = Literal[MAXIMIZE]
+
+
+class Kept(Requests):
+    """What a deployment must keep, beside bounds on totals (`chips_max`): conflicts name each."""
+
+    requests_per_s_min: RequestsPerS | None = None
+    utilisation_max: Share | None = None
+    """Demand over capacity, of every pool."""
+
+
+if TYPE_CHECKING:
+    Bounds = Kept
+else:
+    Bounds = bounds_on("Bounds", Kept, {name: scale(name) == 1 for name in MINIMIZE})
 
 
 class DeploymentProblem(Strict):
@@ -24,8 +44,8 @@ class DeploymentProblem(Strict):
     """CSV files of replica configurations, used instead of the cost model."""
     performance_table_rows: dict[str, str | int | float] = {}
     """Only rows that have these values in these columns."""
-    minimize: choices(Literal["chips", "nodes", "usd_per_hour", "power_w"]) | None = None  # type: ignore[valid-type]
-    maximize: Literal["requests_per_s", "output_tokens_per_s"] | None = None
+    minimize: choices(Minimized) | None = None  # type: ignore[valid-type]
+    maximize: Maximized | None = None
     constraints: Bounds = Bounds()
 
     @model_validator(mode="after")

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError, Unlimited
+from optimizer.metrics import scale, totals
 from optimizer.questions.deployment.knapsack import Curves
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.milp import Milp, Proved, prove
 from optimizer.solver.nodes import Part, added, pack_nodes
-from optimizer.solver.totals import LINEAR, MOST, SCALE, asked, each_of, limit_of
+from optimizer.solver.totals import MOST, asked, each_of, limit_of
 from optimizer.watch import UNWATCHED, Watch
 
 Objectives = Sequence[tuple[str, int]]
@@ -77,7 +78,7 @@ def optimum(
         if found.objective is None:
             break
         goals[name] = goal
-        limits[name] = None if found.bound is None else sense * found.bound / SCALE.get(name, 1)
+        limits[name] = None if found.bound is None else sense * found.bound / scale(name)
         model.hold(goal, sense, sense * found.objective)
     plan = next((p for p in reversed(proofs) if p.values), None)
     counts = model.counts(plan.values) if plan else {}
@@ -97,7 +98,7 @@ def optimum(
 
 def _worth(goals: Mapping[str, Mapping[int, int]], solution: Sequence[int]) -> dict[str, float]:
     """The objectives of the plan itself: one that was not proven may improve while a later one is sought."""
-    return {n: sum(c * solution[i] for i, c in goal.items()) / SCALE.get(n, 1) for n, goal in goals.items()}
+    return {n: sum(c * solution[i] for i, c in goal.items()) / scale(n) for n, goal in goals.items()}
 
 
 UNPROVEN = {"optimal": "feasible", "infeasible": "unknown", "feasible": "feasible", "unknown": "unknown"}
@@ -182,7 +183,7 @@ class _Model:
         found: list[int | None] = []
         for s in self.supplies:
             tops = [] if (limit := self.inventory(s.name)) is None else [limit]
-            for name in LINEAR:
+            for name in totals():
                 if f"{name}_max" in self.limits and (each := each_of(s, name)) > 0:
                     tops.append(limit_of(name, self.limits[f"{name}_max"]) // each)
             if "nodes_max" in self.limits and s.node:
@@ -241,7 +242,7 @@ class _Model:
         for c, s in enumerate(self.supplies):
             if (limit := self.inventory(s.name)) is not None:
                 self.m.row(self.used(c), high=limit)
-        for name in LINEAR:
+        for name in totals():
             if f"{name}_max" in self.limits:
                 self.m.row(self.goal(name), high=limit_of(name, self.limits[f"{name}_max"]))
 

@@ -1,14 +1,13 @@
 """What an answer to a deployment problem rests on: what was priced and asked, how its figures are made."""
 
 from optimizer.columns.replica_costs import UNPRICED
+from optimizer.metrics import scale, unit
 from optimizer.questions.deployment.columns import setups_of
-from optimizer.questions.deployment.metrics import UNITS
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.programme import Packed
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Best
 from optimizer.solver.engine import engine_version
-from optimizer.solver.totals import SCALE
 from optimizer.spec.answer import Assumption, Proof
 
 
@@ -17,14 +16,14 @@ def next_better(question: DeploymentVocabulary, found: Packed) -> str:
     problem, columns = question.problem, question.columns
     name, _ = problem.objectives[0]
     value, demand = found.values[name], columns.demand or 0.0
-    less = value - 1 / SCALE[name]
+    less = value - 1 / scale(name)
     if less <= 0:
         return ""
     bounds = question.bounds | {f"{name}_max": less}
     bounds.pop("requests_per_s")
     most = question.asked((("requests_per_s", -1),), bounds, confirm=False)
     whole = name in ("chips", "nodes")
-    what = f"{less:g} {UNITS[name]}" if whole else f"less than {value:g} {UNITS[name]}"
+    what = f"{less:g} {unit(name)}" if whole else f"less than {value:g} {unit(name)}"
     if not most.counts:
         return f"{what} serve no traffic within the bounds"
     gap = demand - most.served

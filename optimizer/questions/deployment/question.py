@@ -6,15 +6,15 @@ from typing import Any
 
 from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.errors import Unlimited
+from optimizer.metrics import counted, traffic, unit, unit_of_bound
 from optimizer.questions.deployment.columns import (
     prepare,
 )
 from optimizer.questions.deployment.explain import explain_deployment, relaxed, wider
 from optimizer.questions.deployment.least import highest, least_total
-from optimizer.questions.deployment.metrics import ANY_TRAFFIC, TRAFFIC, UNITS
 from optimizer.questions.deployment.programme import Packed, optimum
 from optimizer.questions.deployment.proof import methods_of, next_better, proof_of
-from optimizer.questions.deployment.search import LATENCIES, DeploymentSearch
+from optimizer.questions.deployment.search import ANY_TRAFFIC, DeploymentSearch
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Ask, Best
 from optimizer.search.binding import UNLIMITED, Bears
@@ -74,8 +74,8 @@ class DeploymentQuestion(DeploymentVocabulary):
     def at_hand(self, aim: Aim) -> Plan | None:
         """The best plan found in what time is left among what is priced; not proven best."""
         goal = (aim.metric, 1)
-        if aim.metric in TRAFFIC or aim.metric in LATENCIES:
-            goal = ("requests_per_s", -1) if aim.metric in TRAFFIC else ("chips", 1)
+        if aim.metric not in counted():
+            goal = ("requests_per_s", -1) if aim.metric in traffic() else ("chips", 1)
         bounds = {"requests_per_s": ANY_TRAFFIC} | self.bounds
         try:
             found = optimum(self.columns, (goal,), bounds, watch=self.watch, confirm=False)
@@ -144,7 +144,7 @@ class DeploymentQuestion(DeploymentVocabulary):
     def objective(self, best: Best) -> Objective:
         """What was optimised, reached and proven."""
         name, (_, sense) = self.shown_metric, self.problem.objectives[0]
-        return Objective.of(name, UNITS[name], sense, best.value, best.bound)
+        return Objective.of(name, unit(name), sense, best.value, best.bound)
 
     def _settled(self, found: Packed, bounds: Mapping[str, float]) -> Packed:
         """Of the optima the plan that every study shows (`DeploymentSearch.settled`)."""
@@ -203,8 +203,8 @@ class DeploymentQuestion(DeploymentVocabulary):
             value = totals.get(metric, limit)
             if row.rule.startswith("inventory:"):
                 metric, value = "chips", float(check.chips(row.rule.partition(":")[2]))
-            unit = UNITS.get(metric, "")
-            found.append(Binding(constraint=row.rule, bound=limit, value=value, unit=unit, gain=row.gain))
+            own = unit_of_bound(metric)
+            found.append(Binding(constraint=row.rule, bound=limit, value=value, unit=own, gain=row.gain))
         return tuple(found)
 
     def adds(self, best: Best) -> dict[str, Any]:

@@ -12,13 +12,14 @@ import numpy as np
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InternalMismatch
+from optimizer.metrics import latencies
 from optimizer.questions.deployment.programme import Packed, optimum
 from optimizer.search.steps import at_most, whole_steps
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
-LATENCIES = {"ttft_ms": "decode", "tpot_ms": "prefill"}
-"""Each latency, and the mode that has none."""
+ANY_TRAFFIC = 1e-8
+"""Requests per second that a plan for the most traffic must serve: some."""
 
 
 class DeploymentSearch:
@@ -91,7 +92,7 @@ class DeploymentSearch:
 
     def _reached(self, aim: Aim, exactly: bool) -> Packed | None:
         """The optimum of one aim, which is then held."""
-        if aim.metric in LATENCIES:
+        if aim.metric in latencies():
             return self._least_latency(aim, exactly)
         linear = "requests_per_s" if aim.metric in ("requests_per_s", "output_tokens_per_s") else aim.metric
         found = self.least(linear, aim.sign)
@@ -130,5 +131,5 @@ class DeploymentSearch:
     def _values(self, metric: str) -> Any:
         """Distinct values of the configurations that the bounds on one replica leave, ascending."""
         rows = self.columns.within(self.bounds, prune=False).rows
-        own = rows[self.columns.replicas.mode[rows] != LATENCIES[metric]]
+        own = rows[self.columns.replicas.mode[rows] != latencies()[metric]]
         return np.unique(getattr(self.columns.replicas, metric)[own])

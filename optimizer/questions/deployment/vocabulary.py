@@ -15,7 +15,9 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replica_costs import UNPRICED
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError, nearest
-from optimizer.metrics import step_of
+from optimizer.metrics import counted, latencies, step_of, totals, traffic, unit
+from optimizer.metrics import metric as metric_of
+from optimizer.metrics import sense as sense_of
 from optimizer.questions.deployment.answer import DeploymentAnswer
 from optimizer.questions.deployment.columns import (
     all_bounds,
@@ -25,12 +27,11 @@ from optimizer.questions.deployment.columns import (
     pricing,
     setups_of,
 )
-from optimizer.questions.deployment.metrics import AIMS, ANY_TRAFFIC, TRAFFIC, UNITS
 from optimizer.questions.deployment.moves import is_tighter, moves_of
 from optimizer.questions.deployment.outcome import DeploymentOutcome
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.programme import Objectives, Packed, optimum
-from optimizer.questions.deployment.search import LATENCIES
+from optimizer.questions.deployment.search import ANY_TRAFFIC
 from optimizer.questions.deployment.vary import check_constant, varied
 from optimizer.questions.moves import Move
 from optimizer.questions.question import Ask, Question
@@ -114,37 +115,41 @@ class DeploymentVocabulary(Question):
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics that every plan has."""
-        return tuple(name for name in AIMS if self._why_not(name) is None)
+        return tuple(name for name in self._aims() if self._why_not(name) is None)
 
     def aim(self, metric: str, sense: int | None = None, step: float | None = None) -> Aim:
         """A metric as an objective; InputError if a deployment does not have it."""
         why = self._why_not(metric)
         if why is not None:
             raise InputError(f"objectives {metric[:64]}: {why}")
-        way: Literal["min", "max"] = "max" if metric in TRAFFIC else "min"
-        return Aim(metric=metric, sense=way, unit=UNITS[metric], step=step or step_of(UNITS[metric]))
+        way: Literal["min", "max"] = "min" if sense_of(metric) > 0 else "max"
+        return Aim(metric=metric, sense=way, unit=unit(metric), step=step or step_of(metric))
+
+    @staticmethod
+    def _aims() -> tuple[str, ...]:
+        return (*counted(), *latencies(), *traffic())
 
     def _why_not(self, metric: str) -> str | None:
         """Why a metric cannot be an objective; None if it can."""
-        if metric not in AIMS:
-            hint = nearest(metric, list(AIMS)) or f" Accepted: {', '.join(AIMS)}."
+        if metric not in self._aims():
+            hint = nearest(metric, list(self._aims())) or f" Accepted: {', '.join(self._aims())}."
             return f"is no objective of a deployment.{hint}"
-        if metric in ("usd_per_hour", "power_w"):
-            without = [s.name for s in self.offered if getattr(s, metric) is None]
-            field = {"usd_per_hour": "usd_per_chip_hour"}.get(metric, metric)
-            return f"{without[0]} has none; give {field} beside the chip" if without else None
+        if metric in totals():
+            own = metric_of(metric, "each")
+            without = [s.name for s in self.offered if own.each(s) is None]
+            return f"{without[0]} has none; give {own.GIVEN_BY} beside the chip" if without else None
         if metric == "nodes":
             without = [s.name for s in self.offered if s.node is None]
             return f"{without[0]} has no known node size; give node beside the chip" if without else None
         if metric == "output_tokens_per_s" and self.problem.demand is not None:
             return "the traffic is fixed by workload.requests_per_s; requests_per_s is the capacity for it"
-        if metric not in LATENCIES:
+        if metric not in latencies():
             return None
         if metric == "ttft_ms" and self.problem.workload.percentile is not None:
             return "with workload.percentile it depends on the load; perturb moves constraints.ttft_ms_max"
         if self.problem.performance_table is None:
             return None  # the cost model states them all
-        rows = self.columns.replicas.mode != LATENCIES[metric]
+        rows = self.columns.replicas.mode != latencies()[metric]
         unknown = bool((getattr(self.columns.replicas, metric)[rows] <= 0).any())
         return "a configuration states none" if unknown else None
 

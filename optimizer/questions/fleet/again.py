@@ -8,13 +8,13 @@ from typing import Any, Self
 import numpy as np
 
 from optimizer.columns.replicas import Replicas
+from optimizer.metrics import totals
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.replica_choices import CHOICES
 from optimizer.spec.plan import Part, Plan, Pool
 
-TOTALS = ("chips", "usd_per_hour", "power_w")
 _SETUP = ("chip", *(column for name, column in CHOICES.items() if name not in ("hardware", "mode")))
 _NOISE = Fraction(1, 10**9)
 _LIMIT_NOISE = 1e-9
@@ -72,10 +72,10 @@ class Again:
 
 def totals_of(check: FleetCheck) -> dict[str, float]:
     """Totals of a fleet; those that a chip in use has no figure for are left out."""
-    totals = {name: check.total(name) for name in TOTALS}
+    found = {name: check.total(name) for name in totals()}
     asked = sum(map(sum, check.columns.demands))
     served = {"requests_per_s": check.requests_per_s(), "requests_per_s_asked": asked}
-    return {name: value for name, value in totals.items() if value is not None} | served
+    return {name: value for name, value in found.items() if value is not None} | served
 
 
 def _buckets_of(problem: FleetProblem, service: int, pool: Pool) -> dict[int, Part]:

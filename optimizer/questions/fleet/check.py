@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.supply import Supply
+from optimizer.metrics import metric, totals
 from optimizer.questions.fleet.columns import FleetColumns
 
 _NOISE = Fraction(1, 10**8)
@@ -66,9 +67,7 @@ class FleetCheck:
     def total(self, quantity: str) -> float | None:
         """Chips, dollars or watts of the fleet; None where a kind in use has no figure."""
         used, supplies = self.chips(), {s.name: s for s in self.columns.supplies}
-        if quantity == "chips":
-            return float(sum(used.values()))
-        each = [(n, getattr(supplies[name], quantity)) for name, n in used.items()]
+        each = [(n, metric(quantity, "each").each(supplies[name])) for name, n in used.items()]
         if any(value is None for _, value in each):
             return None
         return float(sum((n * _exact(value) for n, value in each), Fraction(0)))
@@ -105,7 +104,7 @@ class FleetCheck:
             stock = bounds.get(f"inventory:{s.name}")
             if stock is not None and not self._placed(s, int(stock), used.get(s.name, 0)):
                 found.append(f"inventory:{s.name}")
-        for quantity in ("chips", "usd_per_hour", "power_w"):
+        for quantity in totals():
             limit, value = bounds.get(f"{quantity}_max"), self.total(quantity)
             if limit is not None and (value is None or value > limit + abs(limit) * _LIMIT_NOISE):
                 found.append(f"{quantity}_max")

@@ -1,24 +1,18 @@
 """A fleet question: several services, each a model with its own traffic and limits, share one inventory."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from optimizer.metrics import scale, totals
 from optimizer.spec.base import Strict
-from optimizer.spec.deployment import (
-    Count0,
-    Milliseconds,
-    NotNegative,
-    Offers,
-    ReplicaSpace,
-    Share,
-)
+from optimizer.spec.deployment import Offers, ReplicaSpace, Requests, bounds_on
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import choices
 from optimizer.spec.quantity import Tokens
 from optimizer.spec.values import RequestsPerS
 
-Goal = Literal["chips", "usd_per_hour", "power_w"]
+Goal: Any = Literal[totals()]
 
 
 class Bucket(Strict):
@@ -31,18 +25,6 @@ class Bucket(Strict):
     """With a performance table: only rows that have these values in these columns are for this bucket."""
 
 
-class ServiceBounds(Strict):
-    """What each request of a service must keep."""
-
-    ttft_ms_max: Milliseconds | None = None
-    tpot_ms_max: Milliseconds | None = None
-    memory_capacity: Share = 1.0
-
-    def given(self) -> dict[str, float]:
-        """The bounds in force, by name."""
-        return {name: value for name, value in self.model_dump().items() if value is not None}
-
-
 class Service(Strict):
     """One model and its traffic."""
 
@@ -52,7 +34,7 @@ class Service(Strict):
     deployment: ReplicaSpace | None = None
     """How its replicas may run; without it the fleet's `deployment`."""
     traffic: Annotated[tuple[Bucket, ...], Field(min_length=1)]
-    constraints: ServiceBounds = ServiceBounds()
+    constraints: Requests = Requests()
 
     @model_validator(mode="after")
     def _priced(self) -> "Service":
@@ -61,16 +43,18 @@ class Service(Strict):
         return self
 
 
-class FleetBounds(Strict):
-    """What the whole fleet must keep."""
-
-    chips_max: Count0 | None = None
-    usd_per_hour_max: NotNegative | None = None
-    power_w_max: NotNegative | None = None
+class Whole(Strict):
+    """What the whole fleet must keep: bounds on totals (`chips_max`)."""
 
     def given(self) -> dict[str, float]:
         """The bounds in force, by name."""
         return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+if TYPE_CHECKING:
+    FleetBounds = Whole
+else:
+    FleetBounds = bounds_on("FleetBounds", Whole, {name: scale(name) == 1 for name in totals()})
 
 
 class FleetProblem(Strict):
@@ -92,9 +76,7 @@ class FleetProblem(Strict):
     @model_validator(mode="after")
     def _askable(self) -> "FleetProblem":
         if (self.minimize is None) == (self.maximize is None):
-            raise ValueError(
-                "give either minimize (chips, usd_per_hour, power_w) or maximize: requests_per_s"
-            )
+            raise ValueError(f"give either minimize ({', '.join(totals())}) or maximize: requests_per_s")
         names = [service.name for service in self.services]
         if len(set(names)) < len(names):
             raise ValueError("services: two services have the same name")

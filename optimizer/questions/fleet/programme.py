@@ -18,12 +18,13 @@ from fractions import Fraction
 
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
+from optimizer.metrics import totals
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.shares import Carried, Key, Triple, Worth, carried, carried_in_floats
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.milp import Milp, Proved, prove
 from optimizer.solver.nodes import Part, pack_nodes
-from optimizer.solver.totals import LINEAR, MOST, asked, each_of, limit_of
+from optimizer.solver.totals import MOST, asked, each_of, limit_of
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 
 _NEAR = Fraction(1, 1000)
@@ -309,7 +310,7 @@ class _Fleet:
                 self.m.row(self.cost(f"inventory:{s.name}"), high=limit)
         if (least := self.limits.get(LEAST)) is not None:
             self.m.row(dict.fromkeys(self.served.values(), 1), low=asked(least))
-        for name in LINEAR:
+        for name in totals():
             if f"{name}_max" in self.limits:
                 self.m.row(self.cost(name), high=limit_of(name, self.limits[f"{name}_max"]))
 

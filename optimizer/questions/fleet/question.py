@@ -6,10 +6,11 @@ from typing import Any
 
 from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.errors import InputError, InternalMismatch
+from optimizer.metrics import scale, totals, unit, unit_of_bound
 from optimizer.questions.deployment.explain import sentence
 from optimizer.questions.deployment.least import highest
-from optimizer.questions.deployment.metrics import ANY_TRAFFIC, UNITS
 from optimizer.questions.deployment.programme import UNPROVEN
+from optimizer.questions.deployment.search import ANY_TRAFFIC
 from optimizer.questions.fleet.answer import FleetWitnesses
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns, items_of
@@ -24,7 +25,6 @@ from optimizer.search.binding import Bears
 from optimizer.search.conflict import Names
 from optimizer.search.rounding import outward
 from optimizer.search.steps import at_most, whole_steps
-from optimizer.solver.totals import SCALE
 from optimizer.spec.answer import Assumption, Binding, Conflict, Objective, Proof, Relaxation, Status
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, Optimum, Work
@@ -96,7 +96,7 @@ class FleetQuestion(FleetVocabulary):
                 raise Stopped
             if found.proved.status == "infeasible" or found.proved.objective is None:
                 return Optimum(plan=None, slices=0, solves=solves, enumerated=0)
-            value = aim.sign * found.proved.objective / SCALE[aim.metric]
+            value = aim.sign * found.proved.objective / scale(aim.metric)
             exactly = number in (0, len(asked.aims) - 1)
             other.hold(bounds, aim, value if exactly else at_most(aim, whole_steps(aim, value)))
         if found is None:
@@ -131,7 +131,7 @@ class FleetQuestion(FleetVocabulary):
             plan = plan_of(self.problem, FleetCheck(columns, found.replicas, found.shares))
         (name, sense), proved, seen = self.problem.goal, found.proved, None
         value, bound = (
-            None if v is None else sense * v / SCALE[name] for v in (proved.objective, proved.bound)
+            None if v is None else sense * v / scale(name) for v in (proved.objective, proved.bound)
         )
         if proved.status == "infeasible" or proved.bound is not None:
             seen = look_again(self.problem, self.fleet, self.bounds, found, self.settings.seed, self.watch)
@@ -143,7 +143,7 @@ class FleetQuestion(FleetVocabulary):
     def objective(self, best: Best) -> Objective:
         """What was optimised, reached and proven."""
         name, sense = self.problem.goal
-        return Objective.of(name, UNITS[name], sense, best.value, best.bound)
+        return Objective.of(name, unit(name), sense, best.value, best.bound)
 
     def _require(self, plan: FleetPlan) -> None:
         """InternalMismatch unless the plan holds and has the value it claims."""
@@ -155,7 +155,7 @@ class FleetQuestion(FleetVocabulary):
             raise InternalMismatch(f"the plan found breaks {', '.join(broken)} when recomputed")
         name, sense = self.problem.goal
         value = checked.requests_per_s() if name == "requests_per_s" else checked.total(name)
-        claimed = sense * (plan.proved.objective or 0) / SCALE[name]
+        claimed = sense * (plan.proved.objective or 0) / scale(name)
         if value is None or abs(value - claimed) > 1e-9 * abs(claimed) + 1e-5:
             raise InternalMismatch(f"{name}: the solver says {claimed:.9g}, the check {value}")
 
@@ -166,7 +166,7 @@ class FleetQuestion(FleetVocabulary):
         if found.proved.status not in ("optimal", "infeasible"):
             raise Stopped  # not proven: no gain is better than a guess
         (name, sense), value = self.problem.goal, found.proved.objective
-        return None if value is None else sense * value / SCALE[name]
+        return None if value is None else sense * value / scale(name)
 
     def binding(self, best: Best, rows: Iterable[Bears]) -> tuple[Binding, ...]:
         """The bounds that bind, with what the fleet makes of them."""
@@ -176,13 +176,13 @@ class FleetQuestion(FleetVocabulary):
         for row in rows:
             limit, chip = self.rules()[row.rule], row.rule.partition(":")[2]
             metric = row.rule.removesuffix("_max")
-            value: float | None = check.total(metric) if metric in UNITS else None
+            value: float | None = check.total(metric) if metric in totals() else None
             if chip:
                 metric, value = "chips", float(check.chips().get(chip, 0))
             elif "." in row.rule:
                 metric, value = metric.rpartition(".")[2], _worst(best.plan, row.rule)
-            unit = UNITS.get(metric, "")
-            found.append(Binding(constraint=row.rule, bound=limit, value=value, unit=unit, gain=row.gain))
+            own = unit_of_bound(metric)
+            found.append(Binding(constraint=row.rule, bound=limit, value=value, unit=own, gain=row.gain))
         return tuple(found)
 
     def _check(self, best: Best) -> FleetCheck:
@@ -234,8 +234,8 @@ class FleetQuestion(FleetVocabulary):
         asked = Ask(aims=(), without=(rule,))
         quantity = rule if rule.startswith("inventory:") else rule.removesuffix("_max")
         found = self.planned(asked, (quantity, 1), watch)[0].proved
-        to = None if found.objective is None else found.objective / SCALE.get(quantity, 1)
-        if to is not None and quantity in ("usd_per_hour", "power_w"):
+        to = None if found.objective is None else found.objective / scale(quantity)
+        if to is not None and scale(quantity) > 1:
             to = outward(to, 1)
         if to is not None and not self._possible(Ask(aims=(), values={rule: to}), watch, (quantity, 1)):
             to = None

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 from optimizer.columns.replica_costs import UNPRICED
 from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError, nearest
-from optimizer.metrics import step_of
+from optimizer.metrics import metric as metric_of
+from optimizer.metrics import step_of, totals, unit
 from optimizer.questions.deployment.columns import priced_of, pricing
-from optimizer.questions.deployment.metrics import UNITS
 from optimizer.questions.deployment.vary import reprices, scaled_supplies
-from optimizer.questions.fleet.again import TOTALS, Again, totals_of
+from optimizer.questions.fleet.again import Again, totals_of
 from optimizer.questions.fleet.answer import FleetAnswer
 from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.pricing import PricedFleet, fleet_columns, price, setups_of_fleet
@@ -91,7 +91,7 @@ class FleetVocabulary(Question):
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics that can be optimised."""
-        names = (*TOTALS, "requests_per_s")
+        names = (*totals(), "requests_per_s")
         return tuple(name for name in names if self._why_not(name) is None)
 
     def aim(self, metric: str, sense: int | None = None, step: float | None = None) -> Aim:
@@ -99,19 +99,19 @@ class FleetVocabulary(Question):
         if (why := self._why_not(metric)) is not None:
             raise InputError(f"objectives {metric[:64]}: {why}")
         way = "max" if metric == "requests_per_s" else "min"
-        return Aim(metric=metric, sense=way, unit=UNITS[metric], step=step or step_of(UNITS[metric]))
+        return Aim(metric=metric, sense=way, unit=unit(metric), step=step or step_of(metric))
 
     def _why_not(self, metric: str) -> str | None:
-        names = (*TOTALS, "requests_per_s")
+        names = (*totals(), "requests_per_s")
         if metric not in names:
             hint = nearest(metric, list(names)) or f" Accepted: {', '.join(names)}."
             return f"is no objective of a fleet.{hint}"
         if metric == "requests_per_s":
             most = "all traffic must be served; maximize it to ask how much can be"
             return None if self.problem.maximize else most
-        without = [s.name for s in self.offered if metric != "chips" and getattr(s, metric) is None]
-        field = {"usd_per_hour": "usd_per_chip_hour"}.get(metric, metric)
-        return f"{without[0]} has none; give {field} beside the chip" if without else None
+        own = metric_of(metric, "each")
+        without = [s.name for s in self.offered if own.each(s) is None]
+        return f"{without[0]} has none; give {own.GIVEN_BY} beside the chip" if without else None
 
     def own_aims(self) -> tuple[Aim, ...]:
         """The problem's objective."""

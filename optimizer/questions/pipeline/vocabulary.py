@@ -7,7 +7,8 @@ from typing import Any, Self
 from optimizer import catalog
 from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError, nearest
-from optimizer.metrics import step_of
+from optimizer.metrics import sense as sense_of
+from optimizer.metrics import step_of, unit
 from optimizer.questions.moves import Move
 from optimizer.questions.pipeline.answer import PipelineAnswer
 from optimizer.questions.pipeline.check import PipelineCheck
@@ -22,12 +23,8 @@ from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Watch
 
 BOUNDS = ("tpot_ms_max", "ttft_ms_max", "memory_capacity")
-UNITS = {
-    "tpot_ms": "ms",
-    "output_tokens_per_s": "tokens/s",
-    "requests_per_s": "requests/s",
-}
-_MORE = ("output_tokens_per_s", "requests_per_s")
+_OPTIMISED = ("tpot_ms", "output_tokens_per_s", "requests_per_s")
+"""What the search through structures can make best: a round, or the rate that follows from it."""
 _KEPT = 32
 
 
@@ -69,7 +66,7 @@ class PipelineVocabulary(Question):
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics that can be optimised."""
-        return tuple(UNITS)
+        return _OPTIMISED
 
     def aim(self, metric: str, sense: int | None = None, step: float | None = None) -> Aim:
         """A metric as an objective; InputError for one that can only be bounded, or does not exist."""
@@ -78,11 +75,11 @@ class PipelineVocabulary(Question):
                 "objectives ttft_ms: of a pipeline it can be bounded, not optimised; perturb moves "
                 "constraints.ttft_ms_max"
             )
-        if metric not in UNITS:
-            hint = nearest(metric, list(UNITS)) or f" Accepted: {', '.join(UNITS)}."
+        if metric not in _OPTIMISED:
+            hint = nearest(metric, list(_OPTIMISED)) or f" Accepted: {', '.join(_OPTIMISED)}."
             raise InputError(f"objectives {metric[:64]}: is no objective of a pipeline.{hint}")
-        way = "max" if metric in _MORE else "min"
-        return Aim(metric=metric, sense=way, unit=UNITS[metric], step=step or step_of(UNITS[metric]))
+        way = "min" if sense_of(metric) > 0 else "max"
+        return Aim(metric=metric, sense=way, unit=unit(metric), step=step or step_of(metric))
 
     def own_aims(self) -> tuple[Aim, ...]:
         """The problem's objective."""

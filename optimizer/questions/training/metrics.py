@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from optimizer.cost.memory import GIB
 from optimizer.cost.training.flops import forward_flops
+from optimizer.cost.training.run import Run
 from optimizer.errors import InputError, nearest
+from optimizer.metrics import having
 from optimizer.questions.training.problem import TrainingProblem
 from optimizer.questions.training.search import Measure
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
-
-_DAY = 86400.0
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,24 @@ class TrainingMetric:
 def metrics_for(
     problem: TrainingProblem, architecture: Architecture, chip: Chip
 ) -> dict[str, TrainingMetric]:
-    """The metrics that a problem may optimise or bound; USD only where the chip has a price."""
+    """The metrics that a problem may optimise or bound; those that lack a fact (a price) are left out."""
     tokens = problem.global_batch * problem.sequence_length
     flops = forward_flops(architecture, problem.sequence_length).model(causal=True)
-    peak, steps = chip.dense_flops["bf16"], problem.training_tokens / tokens
-    price = chip.usd_per_chip_hour
-    found = {
-        "step_s": TrainingMetric("s", False, lambda s, n, m: s),
-        "train_tokens_per_s": TrainingMetric("tokens/s", True, lambda s, n, m: tokens / s),
-        "train_tokens_per_s_per_chip": TrainingMetric("tokens/s", True, lambda s, n, m: tokens / s / n),
-        "mfu": TrainingMetric("", True, lambda s, n, m: tokens / s / n * flops / peak),
-        "train_days": TrainingMetric("days", False, lambda s, n, m: s * steps / _DAY),
-        "chips": TrainingMetric("chips", False, lambda s, n, m: n),
-        "memory_gib": TrainingMetric("GiB", False, lambda s, n, m: m / GIB),
-    }
-    if price is not None:
-        rate = steps / 3600 * price
-        found["train_usd"] = TrainingMetric("USD", False, lambda s, n, m: s * n * rate)
+
+    def run(step_s: Any, chips: Any, memory: Any) -> Run:
+        return Run(step_s, chips, memory, tokens, problem.training_tokens, flops, chip)
+
+    found = {}
+    for name, module in having("trained").items():
+        own: Any = module
+        if own.trained(run(1.0, 1, 1.0)) is not None:
+            value = partial(_value, own.trained, run)
+            found[name] = TrainingMetric(own.UNIT, own.BETTER == "higher", value)
     return found
+
+
+def _value(trained: Callable[[Run], Any], run: Callable[..., Run], *figures: Any) -> Any:
+    return trained(run(*figures))
 
 
 def wanted(problem: TrainingProblem, metrics: dict[str, TrainingMetric]) -> str:

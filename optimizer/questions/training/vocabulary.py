@@ -97,7 +97,7 @@ class TrainingVocabulary(Question):
             raise InputError(f"objectives {metric[:64]}: is no metric of training here.{hint}")
         own = self.table[metric]
         way = "max" if own.more else "min"
-        return Aim(metric=metric, sense=way, unit=own.unit, step=step or step_of(own.unit))
+        return Aim(metric=metric, sense=way, unit=own.unit, step=step or step_of(metric))
 
     def own_aims(self) -> tuple[Aim, ...]:
         """The problem's objective."""

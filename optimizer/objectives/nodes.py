@@ -1,0 +1,10 @@
+"""Nodes that hold the replicas of a plan: as few as their blocks can be packed into.
+
+nodes = sum over kinds of chips of the nodes with a chip in use
+"""
+
+TITLE = "Nodes"
+UNIT, BETTER = "nodes", "lower"
+SCALE, GIVEN_BY = 1, "node"
+PACKED = True
+"""Not a sum over chips: replicas share nodes."""

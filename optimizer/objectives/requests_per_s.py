@@ -1,0 +1,14 @@
+"""Traffic that a plan can serve.
+
+requests_per_s = aggregated + min(prefill, decode), each the sum of its replicas' rates
+"""
+
+TITLE = "Request rate"
+UNIT, BETTER = "requests/s", "higher"
+SCALE = 10**8
+"""Six decimals of a measurement times two of a factor."""
+
+
+def per_request(output_tokens: int) -> float:
+    """A request is one."""
+    return 1.0

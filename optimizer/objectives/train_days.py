@@ -1,0 +1,18 @@
+"""Days until all training tokens are seen.
+
+train_days = step_s x training_tokens / (global_batch x sequence_length) / 86400
+"""
+
+from optimizer.blocks.operators import Number
+from optimizer.cost.training.run import Run
+
+TITLE = "Training time"
+UNIT, BETTER = "days", "lower"
+
+
+_DAY = 86400.0
+
+
+def trained(run: Run) -> Number:
+    """Days."""
+    return run.step_s * run.steps / _DAY

@@ -1,0 +1,274 @@
+"""What a stranger adds, done in a copy of the package: how many files it takes, and what picks it up.
+
+Each errand copies `optimizer/`, writes the files that CONTRIBUTING says, and asks a process of its own.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_problems
+
+import optimizer
+
+PACKAGE = Path(optimizer.__file__).parent
+ROOT = PACKAGE.parent
+DATA = ("hardware", "models", "problems", "engines")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A checkout of its own: the package copied, the data linked."""
+    shutil.copytree(PACKAGE, tmp_path / "optimizer", ignore=shutil.ignore_patterns("__pycache__", "data"))
+    for name in DATA:
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def asked(copy: Path, code: str) -> Any:
+    """What a piece of code prints as JSON, run in the copy."""
+    paths = {"PYTHONPATH": f"{copy}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin", "HOME": str(copy)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=copy, env=paths, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def shown(kind: str) -> str:
+    """The complete file that CONTRIBUTING shows of a kind."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {kind} \w+ -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+METRIC = """
+import json
+from rich.console import Console
+import small_problems
+from optimizer import explain, frontier, perturb, solve
+from importlib import import_module
+NAME = "kg_co2_per_hour"
+found = {}
+for kind in ("deployment", "fleet"):
+    own = small_problems.PROBLEMS[kind]
+    problem = small_problems.problem(kind, minimize=NAME)
+    best = solve(problem)
+    limit = {**own.get("constraints", {}), NAME + "_max": 1.01 * best.objective.value}
+    bounded = solve(small_problems.problem(kind, constraints=limit))
+    none = {**own.get("constraints", {}), NAME + "_max": 0.1}
+    refused = small_problems.problem(kind, constraints=none)
+    trade = frontier(small_problems.problem(kind), [NAME, "usd_per_hour"])
+    moved = perturb(small_problems.problem(kind, constraints=limit))
+    console = Console(width=80, file=open("/dev/null", "w"))
+    console.print(import_module("optimizer.report." + kind).report(best))
+    found[kind] = {
+        "status": best.status, "unit": best.objective.unit, "value": best.objective.value,
+        "watts": best.metrics["power_w"], "metric": best.metrics[NAME],
+        "bounded": bounded.metrics[NAME] <= limit[NAME + "_max"],
+        "conflict": solve(refused).conflict.constraints,
+        "relaxed": [r.to for r in explain(refused).relaxations if r.constraint == NAME + "_max"],
+        "points": [[p.metrics[NAME], p.metrics["usd_per_hour"]] for p in trade.points],
+        "rows": sorted({c.move for c in moved.changes if c.name == NAME + "_max"}),
+    }
+print(json.dumps(found))
+"""
+
+
+def test_a_metric_of_every_kind_is_one_file(copy: Path) -> None:
+    """Objective, bound, axis, row of perturbations, conflict, report: of deployments and of fleets."""
+    (copy / "optimizer" / "objectives" / "kg_co2_per_hour.py").write_text(shown("metric"))
+    for own in asked(copy, METRIC).values():
+        assert own["status"] == "optimal" and own["unit"] == "kg/h" and own["bounded"]
+        assert own["value"] == pytest.approx(own["metric"], rel=1e-9)
+        assert own["metric"] == pytest.approx(0.4e-3 * own["watts"], rel=1e-9)
+        assert "kg_co2_per_hour_max" in own["conflict"]
+        assert own["relaxed"] and own["relaxed"][0] >= own["value"] - 1e-9
+        assert len(own["points"]) >= 1 and own["points"] == sorted(own["points"])
+        assert own["rows"] == ["+1 %", "+5 %", "-1 %", "-5 %", "dropped"]
+
+
+KIND = {
+    "kind.py": '''
+"""How many boxes of which size hold some litres?"""
+
+KEYS = ("litres",)
+PROBLEM = "problem:BoxProblem"
+QUESTION = "question:BoxQuestion"
+''',
+    "__init__.py": '"""How many boxes of which size hold some litres?"""\n',
+    "problem.py": '''
+"""A box question."""
+
+from typing import Literal
+
+from optimizer.spec.base import Strict
+from optimizer.spec.documents import Documents
+from optimizer.spec.domains import Domain
+
+
+class BoxProblem(Strict):
+    """Boxes of one size that hold some litres."""
+
+    name: str
+    question: str = ""
+    documents: Documents = Documents()
+    litres: int
+    size: Domain
+    chips_max: float = 100.0
+    minimize: Literal["chips"] = "chips"
+''',
+    "question.py": '''
+"""A box question, answered by trying every size."""
+
+from typing import Any
+
+from optimizer.metrics import step_of, unit
+from optimizer.questions.question import Ask, Best, Question
+from optimizer.questions.vocabulary import Priced
+from optimizer.errors import InputError
+from optimizer.spec.answer import Proof
+from optimizer.spec.plan import Plan
+from optimizer.spec.studies import Aim, Optimum
+from optimizer.watch import UNWATCHED, Watch
+
+METRICS = ("chips", "memory_gib")
+
+
+class BoxQuestion(Question):
+    def metrics(self):
+        return METRICS
+
+    def aim(self, metric, sense=None, step=None):
+        if metric not in METRICS:
+            raise InputError(f"objectives {metric}: accepted: chips, memory_gib")
+        return Aim(metric=metric, sense="min", unit=unit(metric), step=step or step_of(metric))
+
+    def own_aims(self):
+        return (self.aim("chips"),)
+
+    def rules(self):
+        return {"chips_max": self.problem.chips_max}
+
+    def domains(self):
+        return {"size": self.problem.size} if len(self.problem.size) > 1 else {}
+
+    def choices(self, plan):
+        return {"size": plan.batch}
+
+    def _plan(self, size):
+        boxes = -(-self.problem.litres // size)
+        return Plan(batch=size, metrics={"chips": float(boxes), "memory_gib": float(boxes * size)})
+
+    def priced(self, plan, changed={}, scaled={}, values={}):
+        own = self.with_scaled(scaled) if scaled else self
+        metrics = own._plan(changed.get("size", plan.batch)).metrics
+        limit = values.get("chips_max", own.problem.chips_max)
+        return Priced(metrics, ("chips_max",) if metrics["chips"] > limit else ())
+
+    def optimum(self, asked, watch=UNWATCHED):
+        own = self.with_scaled(asked.scaled) if asked.scaled else self
+        watch.check()
+        limits = dict(asked.bounds)
+        if "chips_max" not in asked.without:
+            most = asked.values.get("chips_max", own.problem.chips_max)
+            limits["chips"] = min(most, limits.get("chips", most))
+        sizes = asked.within.get("size", own.problem.size)
+        plans = [p for p in map(own._plan, sizes) if all(p.metrics[m] <= v for m, v in limits.items())]
+        best = min(plans, key=lambda p: [p.metrics[a.metric] for a in asked.aims], default=None)
+        return Optimum(plan=best, slices=0, solves=0, enumerated=len(sizes))
+
+    def best(self):
+        found = self.optimum(Ask(aims=self.own_aims())).plan
+        value = None if found is None else found.metrics["chips"]
+        return Best("optimal" if found else "infeasible", found, value, value)
+
+    def proof(self, best):
+        return Proof(counts={"sizes": len(self.problem.size)}, checker="every size tried")
+
+    @property
+    def lattice_points(self):
+        return len(self.problem.size)
+
+    def identity(self):
+        return self.problem.model_dump_json()
+''',
+}
+STUDIES = """
+import json
+from optimizer import Variation, enumerate_plans, explain, frontier, load_problem, perturb, solve, sweep
+from optimizer.cli import main
+problem = load_problem("boxes.yaml")
+best, listed = solve(problem), enumerate_plans(problem, top=9)
+swept = sweep(problem, {"litres": [10, 20, 1000]})
+moved = perturb(problem, [Variation("litres", 2.0)])
+none = load_problem("boxes.yaml", {"chips_max": 1})
+codes = [
+    main([name, "boxes.yaml", *more, "--out", "said.txt"])
+    for name, more in (("solve", []), ("frontier", []), ("perturb", []), ("explain", []), ("enumerate", []),
+                       ("sweep", ["--over", "litres=10,20"]))
+]
+print(json.dumps({
+    "best": [best.status, best.objective.value, best.kind],
+    "points": [[p.metrics["chips"], p.metrics["memory_gib"]] for p in frontier(problem).points],
+    "listed": [[p.batch, p.metrics["chips"]] for p in listed.plans],
+    "swept": [row.plan and row.plan.metrics["chips"] for row in swept.rows],
+    "moved": [[c.name, c.move, c.objective] for c in moved.changes],
+    "why": explain(none).conflicts, "conflict": solve(none).conflict.constraints,
+    "codes": codes,
+}))
+"""
+
+
+def test_a_kind_of_problem_is_one_folder(copy: Path) -> None:
+    """All six studies answer it, from Python and from the command line, with a report; nothing lists it."""
+    folder = copy / "optimizer" / "questions" / "boxes"
+    folder.mkdir()
+    for name, text in KIND.items():
+        (folder / name).write_text(text)
+    (copy / "boxes.yaml").write_text("name: boxes\nlitres: 20\nsize: [3, 7, 8]\n")
+    found = asked(copy, STUDIES)
+    assert found["best"] == ["optimal", 3.0, "boxes"]
+    assert found["points"] == [[3.0, 21.0]]
+    assert found["listed"] == [[7, 3.0], [8, 3.0], [3, 7.0]]
+    assert found["swept"] == [2.0, 3.0, None]
+    assert ["litres", "+100 %", 5.0] in found["moved"]
+    assert found["why"] == [["chips_max"]] and found["conflict"] == ["chips_max"]
+    assert found["codes"] == [0] * 6
+
+
+STUDY = '''
+"""The best plan of each study's first objective, counted: what a new study needs of a kind is `Question`."""
+
+from optimizer.questions.question import Ask, question_of
+
+
+def extremes(problem):
+    """The optimum of every metric that the problem has, by name."""
+    question = question_of(problem)
+    found = {}
+    for name in question.metrics():
+        plan = question.optimum(Ask(aims=(question.aim(name),))).plan
+        found[name] = None if plan is None else plan.metrics[name]
+    return found
+'''
+
+
+def test_a_study_for_every_kind_is_a_file(copy: Path) -> None:
+    """One file of `studies`, which knows no kind (with a command and a report it is three)."""
+    (copy / "optimizer" / "studies" / "extremes.py").write_text(STUDY)
+    code = (
+        "import json, small_problems\n"
+        "from optimizer.studies.extremes import extremes\n"
+        "print(json.dumps({k: extremes(small_problems.problem(k)) for k in small_problems.PROBLEMS}))"
+    )
+    found = asked(copy, code)
+    assert set(found) == set(small_problems.PROBLEMS)
+    for values in found.values():
+        assert len(values) >= 3 and any(v is not None for v in values.values())
