@@ -90,8 +90,8 @@ def metrics() -> str:
     intro = (
         "Every metric is one file of `optimizer/objectives`, for all kinds of problem that have it. Of\n"
         "architectures each can be minimised, maximised, bounded with `<metric>_max`, `<metric>_min` and\n"
-        "`<metric>_increase_max`; of the other kinds each is optimised in its better direction and bounded on\n"
-        "the other side. All are in every report.\n"
+        "`<metric>_increase_max`; of the other kinds each is optimised in its better direction and bounded\n"
+        "on the other side. All are in every report.\n"
     )
     heads = ("metric", "unit", "better", "kinds of problem", "what it is")
     parts = ["# Metrics\n", intro, markdown_table(heads, rows)]

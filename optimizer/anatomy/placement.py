@@ -3,7 +3,10 @@
 It shares no code with `solver`, which adds up chips instead.
 """
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 _TRIES = 20_000
 
@@ -20,34 +23,38 @@ def blocks_of(text: str) -> dict[int, int]:
     return found
 
 
-def nodes_for(blocks: Blocks, node: int, domain: int, chips: int | None) -> list[int] | None:
-    """Chips used in each of the fewest nodes found that hold some blocks, none of which leaves a domain.
+def nodes_for(blocks: Blocks, node: int, domain: int, chips: int | None) -> int | None:
+    """The fewest nodes found that hold some blocks, none of which leaves a domain.
 
     A node has domains of `domain` chips and a smaller rest; of limited chips the last node is smaller. None
     if the blocks do not fit, or if no way was found in so many tries: that refuses a plan rather than accept
     a bad one.
     """
     left = {size: n for size, n in blocks.items() if n}
-    most = None if chips is None else -(-chips // node)
-    n = _at_least(left, node, domain)
-    while most is None or n <= most:
-        sizes = [node] * n if chips is None else [min(node, chips - node * i) for i in range(n)]
-        domains = [(i, d) for i, size in enumerate(sizes) for d in _domains(size, domain)]
-        domains.sort(key=lambda at: -at[1])
-        used = place(left, [d for _, d in domains])
-        if used is not None:
-            found = [0] * n
-            for (i, _), u in zip(domains, used, strict=True):
-                found[i] += u
-            return found
-        if most is None and n > sum(left.values()):
-            return None  # a block is larger than a domain
-        n += 1
-    return None
+    most = sum(left.values()) if chips is None else -(-chips // node)
+
+    def hold(n: int) -> bool:
+        return place(left, _domains_of(n, node, domain, chips)) is not None
+
+    low = n = _at_least(left, node, domain)
+    step = 1
+    while n <= most and not hold(n):
+        low, n, step = n + 1, max(n + 1, min(n + step, most)), 2 * step
+    return low + bisect_left(range(low, n), True, key=hold) if n <= most else None
 
 
-def _domains(chips: int, domain: int) -> list[int]:
-    return [domain] * (chips // domain) + ([chips % domain] if chips % domain else [])
+def _domains_of(nodes: int, node: int, domain: int, chips: int | None) -> Blocks:
+    """Domains of so many nodes by their chips."""
+    full = nodes if chips is None else min(nodes, chips // node)
+    found = Counter({size: full * n for size, n in _domains(node, domain).items()})
+    if chips is not None and nodes > full:
+        found.update(_domains(chips % node, domain))
+    return +found
+
+
+def _domains(chips: int, domain: int) -> Counter[int]:
+    """Domains of one node of so many chips."""
+    return Counter({domain: chips // domain}) + Counter({chips % domain: 1})
 
 
 def _at_least(blocks: Blocks, node: int, domain: int) -> int:
@@ -56,45 +63,73 @@ def _at_least(blocks: Blocks, node: int, domain: int) -> int:
     needed = -(-sum(size * n for size, n in blocks.items()) // node)
     for s in blocks:
         larger = {size: n for size, n in blocks.items() if size >= s}
-        fit = sum(d // s for d in domains)
+        fit = sum(n * (d // s) for d, n in domains.items())
         units = sum(n * (size // s if all(x % s == 0 for x in larger) else 1) for size, n in larger.items())
         needed = max(needed, -(-units // fit) if fit else needed)
     return needed
 
 
-def place(blocks: Blocks, domains: list[int]) -> list[int] | None:
-    """Chips used in each domain once every block lies in one; None if that was not found.
+class Run(NamedTuple):
+    """Domains that are filled alike."""
 
-    Domains are filled one after the other, the largest blocks first, and filled otherwise where blocks are
-    left over at the end.
+    domain: int
+    """Chips of each."""
+    blocks: tuple[int, ...]
+    """How many blocks lie in each, the largest size first."""
+    times: int
+
+
+def place(blocks: Blocks, domains: Blocks) -> list[Run] | None:
+    """How domains (chips to number) are filled so that every block lies in one; None if that was not found.
+
+    Domains are filled one after the other, the largest first and with the largest blocks first, alike as
+    often as that goes, and filled otherwise where blocks are left over at the end: in whole runs at first,
+    then in runs of any length. What it takes grows with the kinds of blocks, not with their number.
     """
     sizes = sorted(blocks, reverse=True)
-    left = tuple(blocks[size] for size in sizes)
-    used: list[int] = []
-    tried: set[tuple[int, tuple[int, ...]]] = set()
-    stack = [_fillings(sizes, left, domains[0])] if domains and any(left) else []
-    lefts = [left]
-    for _ in range(_TRIES + len(domains)):
-        if not any(lefts[-1]):
-            return used + [0] * (len(domains) - len(used))
+    start = tuple(blocks[size] for size in sizes), tuple(sorted(domains.items(), reverse=True))
+    whole = _placed(sizes, start, True)
+    return _placed(sizes, start, False) if whole is None else whole
+
+
+_State = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
+"""Blocks left of each size, domains left of each size."""
+
+
+def _placed(sizes: list[int], start: _State, whole: bool) -> list[Run] | None:
+    """One search for a placement, in whole runs or in runs of any length."""
+    if not any(start[0]):
+        return []
+    tried: set[_State] = set()
+    used: list[Run] = []
+    stack = [_runs(sizes, start, whole)]
+    for _ in range(_TRIES):
         if not stack:
             return None
-        way = next(stack[-1], None)
-        if way is None:
+        run, state = next(stack[-1], (None, start))
+        if run is None:
             stack.pop()
-            if used:
-                used.pop()
-                lefts.pop()
-            continue
-        rest = tuple(n - w for n, w in zip(lefts[-1], way, strict=True))
-        at = len(used) + 1
-        if (at, rest) in tried or (at == len(domains) and any(rest)):
-            continue
-        tried.add((at, rest))
-        used.append(sum(size * w for size, w in zip(sizes, way, strict=True)))
-        lefts.append(rest)
-        stack.append(_fillings(sizes, rest, domains[at] if at < len(domains) else 0))
+            used = used[: len(stack) - 1]
+        elif not any(state[0]):
+            return [*used, run]
+        elif state not in tried:
+            tried.add(state)
+            used.append(run)
+            stack.append(_runs(sizes, state, whole))
     return None
+
+
+def _runs(sizes: list[int], state: _State, whole: bool) -> Iterator[tuple[Run, _State]]:
+    """Ways to fill the next domains alike, and what is then left."""
+    left, rooms = state
+    if not rooms:
+        return
+    (room, n), *others = rooms
+    for way in _fillings(sizes, left, room):
+        most = min([n, *(have // take for have, take in zip(left, way, strict=True) if take)])
+        for times in (most,) if whole or not any(way) else range(most, 0, -1):
+            rest = tuple(have - times * take for have, take in zip(left, way, strict=True))
+            yield Run(room, way, times), (rest, (*([(room, n - times)] if n > times else []), *others))
 
 
 def _fillings(sizes: list[int], left: tuple[int, ...], room: int) -> Iterator[tuple[int, ...]]:

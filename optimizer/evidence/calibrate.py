@@ -61,18 +61,7 @@ def calibrate(
 
 def _nothing_fitted(path: Path, engine: Engine, held: HoldOut, name: str) -> Calibrated:
     """Interrupted before the fit began."""
-    report = Calibration(
-        file=path.name,
-        kind="engine",
-        name=name,
-        starts_from=engine.name,
-        held_out=str(held),
-        parts=(),
-        skipped={engine.name: INTERRUPTED},
-        worse=(),
-        unscored={},
-        complete=False,
-    )
+    report = _report(path, engine, held, name, [], {engine.name: INTERRUPTED}, {}, complete=False)
     return Calibrated(engine, report)
 
 
@@ -86,18 +75,8 @@ def _chip(
         raise InputError(
             f"{path}: no operator of {chip.name} can be fitted ({'; '.join(reasons) or 'no rows'})"
         )
-    report = Calibration(
-        file=path.name,
-        kind="chip",
-        name=name,
-        starts_from=chip.name,
-        held_out=str(held),
-        parts=tuple(found.parts),
-        skipped=found.skipped,
-        worse=worse(found.parts),
-        unscored=dict(found.unscored.most_common()),
-        complete=found.complete,
-    )
+    unscored = dict(found.unscored.most_common())
+    report = _report(path, chip, held, name, found.parts, found.skipped, unscored, found.complete)
     source = f"{_source(path, found.parts, held)}. The rest: {chip.source('efficiency')}"
     item = found.chip.model_copy(
         update={
@@ -126,19 +105,33 @@ def _engine(
     item = found.engine.model_copy(
         update={"name": name, "title": f"{engine.title}, calibrated", "sources": engine.sources | fitted}
     )
-    report = Calibration(
-        file=path.name,
-        kind="engine",
-        name=name,
-        starts_from=engine.name,
-        held_out=str(held),
-        parts=(found.part,),
-        skipped={},
-        worse=worse([found.part]),
-        unscored=found.unscored,
-        complete=found.complete,
-    )
+    report = _report(path, engine, held, name, [found.part], {}, found.unscored, found.complete)
     return Calibrated(item, report)
+
+
+def _report(
+    path: Path,
+    start: Chip | Engine,
+    held: HoldOut,
+    name: str,
+    parts: list[CalibratedPart],
+    skipped: dict[str, str],
+    unscored: dict[str, int],
+    complete: bool,
+) -> Calibration:
+    """What was fitted, from which file and which chip or engine on."""
+    return Calibration(
+        file=path.name,
+        kind="chip" if isinstance(start, Chip) else "engine",
+        name=name,
+        starts_from=start.name,
+        held_out=str(held),
+        parts=tuple(parts),
+        skipped=skipped,
+        worse=worse(parts),
+        unscored=unscored,
+        complete=complete,
+    )
 
 
 def _source(path: Path, parts: list[CalibratedPart], held: HoldOut) -> str:

@@ -315,6 +315,18 @@ def test_an_undecided_question_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -
     assert deploy_explain.explain_deployment(problem, columns, bounds, prepare) is None
 
 
+def test_millions_of_chips_are_placed_and_checked() -> None:
+    """In memory that does not grow with them: a hundred times the traffic takes about as many times the chips."""
+    small, large = (
+        solve(problems.load("llama-405b-h100", {"workload.requests_per_s": rate})) for rate in (1e5, 1e7)
+    )
+    assert (small.status, large.status) == ("optimal", "optimal")
+    assert small.plan is not None and large.plan is not None
+    few, many = small.plan.metrics["chips"], large.plan.metrics["chips"]
+    assert 99 * few < many <= 100 * few
+    assert many > 1e7
+
+
 @pytest.mark.parametrize(
     ("rate", "words"),
     [

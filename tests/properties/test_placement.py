@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from optimizer import catalog
-from optimizer.anatomy.placement import blocks_of, nodes_for
+from optimizer.anatomy.placement import blocks_of, nodes_for, place
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replica import Replica, common
 from optimizer.columns.replica_costs import replica_columns
@@ -203,6 +203,22 @@ def test_the_checker_finds_the_fewest_nodes(
 
     most = len(blocks) if chips is None else -(-chips // node)
     fewest = next((n for n in range(most + 1) if fits(sorted(blocks, reverse=True), rooms(n))), None)
-    found = nodes_for(Counter(blocks), node, min(domain, node), chips)
-    assert (None if found is None else len(found)) == fewest
-    assert found is None or sum(found) == sum(blocks)
+    assert nodes_for(Counter(blocks), node, min(domain, node), chips) == fewest
+
+
+@settings(SETTINGS, max_examples=300)
+@given(SIZES, SIZES, st.integers(1, 100_000))
+def test_every_block_of_a_placement_lies_in_a_domain(blocks: list[int], rooms: list[int], times: int) -> None:
+    """Of so many copies of some blocks in so many copies of some domains; found whenever one copy fits."""
+    own, domains = ({size: times * n for size, n in Counter(x).items()} for x in (blocks, rooms))
+    runs = place(own, domains)
+    assert runs is not None or not fits(sorted(blocks, reverse=True), rooms)
+    used: Counter[int] = Counter()
+    placed: Counter[int] = Counter()
+    for run in runs or []:
+        held = dict(zip(sorted(own, reverse=True), run.blocks, strict=True))
+        assert sum(size * n for size, n in held.items()) <= run.domain
+        used[run.domain] += run.times
+        placed.update({size: run.times * n for size, n in held.items() if n})
+    assert all(n <= domains[size] for size, n in used.items())
+    assert runs is None or placed == own

@@ -16,7 +16,7 @@ import pytest
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
-from optimizer.questions.fleet import programme as fleet_module
+from optimizer.questions.fleet import shares as shares_module
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.programme import _Fleet, _tuned, plan_fleet
 from optimizer.questions.fleet.shares import Worth
@@ -463,11 +463,11 @@ def test_floats_are_asked_where_there_is_much_to_add_up(
 ) -> None:
     """More than two setups times buckets; of most traffic whole numbers alone tell the truth."""
     said: list[str] = []
-    honest = fleet_module.carried
-    monkeypatch.setattr(fleet_module, "_EXACTLY", 2)
-    monkeypatch.setattr(fleet_module, "carried", lambda *a: said.append("exact") or honest(*a))
+    honest = shares_module.carried
+    monkeypatch.setattr(shares_module, "_EXACTLY", 2)
+    monkeypatch.setattr(shares_module, "carried", lambda *a: said.append("exact") or honest(*a))
     monkeypatch.setattr(
-        fleet_module,
+        shares_module,
         "carried_in_floats",
         lambda *a: said.append("floats") or (honest(*a) if floats else None),
     )
@@ -479,7 +479,7 @@ def test_floats_are_asked_where_there_is_much_to_add_up(
 
 
 def test_shares_in_floats_add_up_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet_module, "_EXACTLY", 0)
+    monkeypatch.setattr(shares_module, "_EXACTLY", 0)
     own = [item(0, "aggregated", [("red", 1, "bf16"), ("blue", 1, "bf16")], [[2.0, 3.0], [4.0, 1.0]])]
     fleet = programme(columns([(3.0, 3.0)], own))
     found = shared(fleet, {(0, 0): 2, (0, 1): 1})

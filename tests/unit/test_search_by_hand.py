@@ -448,14 +448,14 @@ def test_parts_are_searched_for_any_plan_first_and_then_for_the_best(monkeypatch
     ends = [(None, True), (None, True), (first, True), (None, True), (better, True)]
     asked = coarse_of(ends, monkeypatch)
     said: list[Progress] = []
-    own = search(watch=Watch(tell=said.append), also=("train_s",), beat=20.0, start=plan(30.0))
+    own = search(watch=Watch(tell=said.append), also=("train_s",), beat=20.0)
     own._early()
     assert [(s.space, s.any_plan) for s in asked] == [
         ("part 0", True), ("part 0", False), ("part 1", True), ("part 1", False), ("part 2", False),
     ]  # fmt: skip
     assert [s.beat for s in asked] == pytest.approx([20.0, 20.0, 20.0, 9.0, 9.0])
     assert asked[3].beat < 9.0
-    assert all(s.also == () and s.watch.tell is None and s.start is None for s in asked)
+    assert all(s.also == () and s.watch.tell is None for s in asked)
     assert own.best is not None and (own.best.key, own.best.attention, own.best.ffn) == (7.0, 22, 62)
     c = own.counts
     assert (c.slices, c.solves, c.frames, c.frames_solved) == (

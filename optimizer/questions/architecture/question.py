@@ -115,7 +115,7 @@ class ArchitectureQuestion(ArchitectureVocabulary):
 
     def beginning(self, asked: Ask, rules: Rules) -> Candidate | None:
         """The plan to begin with, if it is one of this space and keeps the rules; for a question changed."""
-        if not asked.start or asked.within:
+        if not asked.start or any(asked.start[name] not in kept for name, kept in asked.within.items()):
             return None
         chosen = self.own_choices(asked.start)
         checked = self.checked(chosen, rules)

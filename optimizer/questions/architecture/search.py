@@ -146,9 +146,7 @@ class Search:
     def _take_part(self, part: Coarse, any_plan: bool) -> None:
         quiet = replace(self.watch, tell=None)  # its bounds are of the part alone
         limit = self._limit()
-        search = replace(
-            self, space=part.space, any_plan=any_plan, beat=limit, also=(), watch=quiet, start=None
-        )
+        search = replace(self, space=part.space, any_plan=any_plan, beat=limit, also=(), watch=quiet)
         outcome = search.run()
         outcome.counts.frames_solved.clear()  # numbered otherwise
         self.counts.add(outcome.counts)

@@ -91,8 +91,8 @@ class DeploymentCheck:
             if chip in (None, self.rows[i][kind])
         )
 
-    def nodes(self, supply: Supply) -> list[int] | None:
-        """Chips used in each node of one kind; None where nodes are unknown, or do not hold the plan."""
+    def nodes(self, supply: Supply) -> int | None:
+        """Nodes in use of one kind; None where nodes are unknown, or do not hold the plan."""
         if supply.node is None:
             return None
         blocks: Counter[int] = Counter()
@@ -115,7 +115,7 @@ class DeploymentCheck:
                 found[name] = float(total)
         placed = [self.nodes(s) for s, _ in used]
         if None not in placed:
-            found["nodes"] = sum(len(nodes) for nodes in placed if nodes is not None)
+            found["nodes"] = sum(nodes for nodes in placed if nodes is not None)
         for name, without in latencies().items():
             values = [row[name] for row in self.rows.values() if row["mode"] != without]
             if values:

@@ -20,7 +20,7 @@ from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
 from optimizer.metrics import totals
 from optimizer.questions.fleet.columns import FleetColumns, Item
-from optimizer.questions.fleet.shares import Carried, Key, Triple, Worth, carried, carried_in_floats
+from optimizer.questions.fleet.shares import Key, Triple, Worth, worked_out
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.milp import Milp, Proved, prove
 from optimizer.solver.nodes import Part, pack_nodes
@@ -29,8 +29,6 @@ from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 
 _NEAR = Fraction(1, 1000)
 """Traffic, in 1e-8 requests/s, that is no shortfall: what rates lose when they are read as whole numbers."""
-_EXACTLY = 60
-"""Setups times buckets up to which what they carry is worked out in whole numbers alone."""
 _SCALES = tuple(Fraction(10) ** n for n in (0, 1, 2, 3, 4, 6, 8, 10, 12, -2, -4, -6))
 
 LEAST = "requests_per_s_min"
@@ -344,7 +342,7 @@ class _Fleet:
             demand = self.demand[service]
             rates = {(j, k): self.columns.items[j].capacity[:, k].tolist() for j, k in mine}
             phases = {(j, k): self.columns.items[j].phase for j, k in mine}
-            got = self._carried(service, rates, phases, mine, watch)
+            got = worked_out(demand, rates, phases, mine, service not in self.served, watch)
             claim, noise = Fraction(sum(demand)), _NEAR
             if service in self.served:
                 claim, noise = Fraction(values[self.served[service]]), Fraction(1 + sum(mine.values()))
@@ -355,22 +353,6 @@ class _Fleet:
             whole = demand if service in self.served else got.buckets
             found |= {key: x / whole[key[2]] for key, x in got.shares.items()}
         return None if short else found
-
-    def _carried(
-        self,
-        service: int,
-        rates: Mapping[Key, list[int]],
-        phases: Mapping[Key, str],
-        mine: Mapping[Key, int],
-        watch: Watch,
-    ) -> Carried:
-        """What replicas carry: in floats where there is much to add up and little doubt, else exactly."""
-        asked = (self.demand[service], rates, phases, mine, watch)
-        if len(mine) * len(self.demand[service]) > _EXACTLY and service not in self.served:
-            found = carried_in_floats(*asked)
-            if found is not None:
-                return found
-        return carried(*asked)
 
     def _reason(self, service: int, worth: Worth, replicas: Mapping[Key, int]) -> None:
         """A row that says what replicas can carry, in whole numbers that still refuse these."""

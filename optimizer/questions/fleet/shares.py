@@ -24,6 +24,8 @@ from optimizer.watch import UNWATCHED, Watch
 
 _CLOSE = 1e-7
 """How far from all of it the share carried must be for floating point to decide."""
+_EXACTLY = 60
+"""Setups times buckets up to which what they carry is worked out in whole numbers alone."""
 
 Key = tuple[int, int]
 """(item, setup)."""
@@ -67,6 +69,25 @@ class Worth:
         return max((r * u for r, u in zip(rates, self.of(phase), strict=True)), default=Fraction(0))
 
 
+def worked_out(
+    demand: Sequence[int],
+    rates: Mapping[Key, Sequence[int]],
+    phases: Mapping[Key, str],
+    replicas: Mapping[Key, int],
+    everything: bool,
+    watch: Watch = UNWATCHED,
+) -> Carried:
+    """What replicas carry: in floats where there is much to add up and little doubt, else exactly.
+
+    Floats say whether `everything` is carried, and not how much of it: where that is asked they are no help.
+    """
+    if everything and len(replicas) * len(demand) > _EXACTLY:
+        found = carried_in_floats(demand, rates, phases, replicas, watch)
+        if found is not None:
+            return found
+    return carried(demand, rates, phases, replicas, watch)
+
+
 def carried(
     demand: Sequence[int],
     rates: Mapping[Key, Sequence[int]],
@@ -80,7 +101,8 @@ def carried(
     solved = maximise(programme.objective, programme.rows(), [*limits, *[0] * programme.balances], watch)
     shares, of_each = programme.read(solved.variables)
     left = solved.duals[len(programme.used) :]
-    whole = [1 - s for s in left[: len(demand)]]  # from 0 to 1: above 1 no dual of a vertex is of use
+    # From 0 to 1: a request served is worth 1 and no demand is 0, so no optimal dual of a bucket is above 1.
+    whole = [1 - s for s in left[: len(demand)]]
     return Carried(solved.value, shares, of_each, (_reason(whole, left[len(demand) :]),))
 
 

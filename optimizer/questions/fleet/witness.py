@@ -17,7 +17,7 @@ from itertools import islice, product
 
 import numpy as np
 
-from optimizer.columns.deployment import DeploymentColumns, planned
+from optimizer.columns.deployment import UNIT, DeploymentColumns, planned
 from optimizer.cost.placement import lies_within
 from optimizer.errors import InternalMismatch
 from optimizer.questions.fleet.answer import FleetWitnesses
@@ -26,7 +26,7 @@ from optimizer.questions.fleet.columns import SETUP, Item
 from optimizer.questions.fleet.pricing import PricedFleet
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.programme import FleetPlan
-from optimizer.questions.fleet.shares import Carried, Key, Triple, carried, carried_in_floats
+from optimizer.questions.fleet.shares import Key, Triple, worked_out
 from optimizer.solver.totals import asked, each_of
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
@@ -36,9 +36,6 @@ PLANS = 20_000
 """Plans on one setup a phase, at most, of each service: their cost is two multiplications."""
 CHANGED = 48
 """Changes of the answer whose traffic is worked out, drawn by seed."""
-
-_EXACTLY = 60
-"""Pools times buckets up to which what they carry is worked out in whole numbers at once."""
 
 Replicas = Mapping[Key, int]
 Shares = Mapping[Triple, Fraction]
@@ -146,25 +143,13 @@ class _Look:
             mine = {key: n for key, n in replicas.items() if n and self._service(key) == service}
             phases = {key: self.columns.items[key[0]].phase for key in mine}
             rates = {key: self._rates(service)[key] for key in mine}
-            got = self._carried(service, rates, phases, mine)
+            got = worked_out(self.demand[service], rates, phases, mine, self.sense > 0, self.watch)
             if self.sense > 0 and got.served < sum(self.demand[service]):
                 self.plans += 1
                 continue
             shares = {key: x for key, x in self.plan.shares.items() if self._service(key[:2]) != service}
             shares |= {key: x / self.demand[service][key[2]] for key, x in got.shares.items()}
             self._try({key: n for key, n in replicas.items() if n}, shares)
-
-    def _carried(
-        self,
-        service: int,
-        rates: Mapping[Key, Sequence[int]],
-        phases: Mapping[Key, str],
-        mine: Replicas,
-    ) -> Carried:
-        """As plans are worked out: in floats first where there is much to add up and all must be carried."""
-        asked_for = self.demand[service], rates, phases, mine, self.watch
-        long = self.sense > 0 and len(mine) * len(self.demand[service]) > _EXACTLY
-        return (carried_in_floats(*asked_for) if long else None) or carried(*asked_for)
 
     def _changed(self) -> Iterator[tuple[dict[Key, int], int]]:
         """Changes that would be better, with the service they are of: each pool less one, and exchanged."""
@@ -198,7 +183,7 @@ class _Look:
         if self.sense > 0 and not self._better(self._cost(replicas)):
             return
         check = FleetCheck(self.columns, replicas, shares)
-        served = math.floor(check.requests_per_s() * 10**8)
+        served = math.floor(check.requests_per_s() * UNIT)
         if self.sense < 0 and not self._better(served):
             return
         if not check.broken(self.bounds, everything=self.sense > 0):
