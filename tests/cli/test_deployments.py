@@ -316,7 +316,7 @@ def test_an_undecided_question_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_millions_of_chips_are_placed_and_checked() -> None:
-    """In memory that does not grow with them: a hundred times the traffic takes about as many times the chips."""
+    """In memory that does not grow with them: a hundred times the traffic, about as many times the chips."""
     small, large = (
         solve(problems.load("llama-405b-h100", {"workload.requests_per_s": rate})) for rate in (1e5, 1e7)
     )
