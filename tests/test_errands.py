@@ -204,6 +204,7 @@ STUDIES = """
 import json
 from optimizer import Variation, enumerate_plans, explain, frontier, load_problem, perturb, solve, sweep
 from optimizer.cli import main
+from optimizer.questions.kinds import kind_of
 problem = load_problem("boxes.yaml")
 best, listed = solve(problem), enumerate_plans(problem, top=9)
 swept = sweep(problem, {"litres": [10, 20, 1000]})
@@ -215,7 +216,7 @@ codes = [
                        ("sweep", ["--over", "litres=10,20"]))
 ]
 print(json.dumps({
-    "best": [best.status, best.objective.value, best.kind],
+    "best": [best.status, best.objective.value, kind_of(best.problem).name],
     "points": [[p.metrics["chips"], p.metrics["memory_gib"]] for p in frontier(problem).points],
     "listed": [[p.batch, p.metrics["chips"]] for p in listed.plans],
     "swept": [row.plan and row.plan.metrics["chips"] for row in swept.rows],

@@ -3,6 +3,7 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from optimizer.questions.kinds import kind_of
 from optimizer.report.fitting import new_table
 from optimizer.report.frontier import broken, fitting
 from optimizer.report.numbers import value_of
@@ -28,7 +29,7 @@ def report(result: Answer, verbose: bool = False) -> Group:
         parts.append(_table(result))
     if result.conflict:
         parts.append(conflict_part(result.conflict))
-    proof = report_of(result.kind).proof(result)
+    proof = report_of(kind_of(result.problem).name).proof(result)
     return Group(*blank_between(iter([*parts, proof])))
 
 

@@ -141,11 +141,6 @@ class Answer(Solved):
     version: str
     problem: dict[str, Any]
 
-    @property
-    def kind(self) -> str:
-        """The kind of problem it answers: the folder that its class lies in."""
-        return type(self).__module__.split(".")[-2]
-
     @model_serializer(mode="wrap")
     def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """What was found first, then what the kind adds, then what it rests on."""

@@ -57,7 +57,6 @@ def test_a_shipped_problem_is_printed_byte_for_byte_and_loads_again(run, tmp_pat
 @pytest.mark.parametrize(
     ("extra", "named"),
     [
-        (("--context-parallel", "2"), "--context-parallel: does nothing without --phase train"),
         (("--zero", "3"), "--zero: does nothing"),
         (("--global-batch", "64"), "--global-batch: does nothing"),
         (("--recompute", "full"), "--recompute: does nothing"),
@@ -84,7 +83,7 @@ def test_a_flag_that_does_nothing_is_an_error(run, extra: tuple[str, ...], named
 def test_every_option_of_estimate_is_of_both_phases_or_of_one() -> None:
     """A new option that is of one phase must say so beside its definition."""
     both = {"model", "chip", "phase", "verbose", "json", "out", "engine", "help"}
-    both |= {"tensor-parallel", "pipeline-parallel", "data-parallel", "expert-parallel"}
+    both |= {"tensor-parallel", "pipeline-parallel", "data-parallel", "expert-parallel", "context-parallel"}
     assert not _SERVING_ONLY & TRAINING_ONLY
     from optimizer.cli import _parser
 
