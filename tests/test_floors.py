@@ -62,18 +62,8 @@ MODULES = {module_name(path): path for path in ROOT.rglob("*.py") if "data" not 
 
 
 def imports(tree: ast.AST) -> list[ast.Import | ast.ImportFrom]:
-    """All imports that run, inside functions too, but not those for type checkers."""
-    found: list[ast.Import | ast.ImportFrom] = []
-    stack: list[ast.AST] = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
-            stack += node.orelse
-            continue
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            found.append(node)
-        stack += ast.iter_child_nodes(node)
-    return found
+    """All imports: those inside functions and those for type checkers too, for a reader follows them all."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def imported(path: Path) -> set[str]:
@@ -108,8 +98,15 @@ def test_the_graph_is_not_empty() -> None:
     assert nx.has_path(GRAPH, "optimizer.cli", "optimizer.errors")
 
 
+def test_lazy_imports_and_those_for_type_checkers_count() -> None:
+    lazy = "def f():\n    import a\n\nif TYPE_CHECKING:\n    from b import c\n"
+    assert len(imports(ast.parse(lazy))) == 2
+
+
 def test_no_cycles() -> None:
-    assert not list(nx.simple_cycles(GRAPH))
+    """A file is understood with those below it, each alone."""
+    assert not [together for together in nx.strongly_connected_components(GRAPH) if len(together) > 1]
+    assert not list(nx.nodes_with_selfloops(GRAPH))
 
 
 def test_every_part_has_a_floor() -> None:
@@ -119,6 +116,14 @@ def test_every_part_has_a_floor() -> None:
 def test_imports_go_down() -> None:
     up = [f"{a} imports {b}" for a, b in GRAPH.edges if ORDER.index(part(b)) > ORDER.index(part(a))]
     assert not up
+
+
+def test_the_search_knows_no_kind_of_problem() -> None:
+    """It is written once, for every kind, over what it is handed."""
+    own = [name for name in MODULES if part(name + ".") == "search"]
+    assert own
+    for name in own:
+        assert not [other for other in nx.descendants(GRAPH, name) if part(other) == "questions"], name
 
 
 def test_plugins_do_not_know_each_other() -> None:

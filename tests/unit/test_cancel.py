@@ -9,7 +9,8 @@ import pytest
 
 from optimizer.solver import engine, mathopt
 from optimizer.solver.mathopt import propose
-from optimizer.solver.milp import Milp, _better
+from optimizer.solver.milp import Milp
+from optimizer.solver.proving import _better
 from optimizer.watch import Watch
 
 LONG_S = 600.0
@@ -36,7 +37,7 @@ ENGINES: dict[str, Callable[[Milp, Watch], Any]] = {
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_cancel_ends_an_engine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optimizer.solver.milp._CONFIRM_WORK", LONG_S)
+    monkeypatch.setattr("optimizer.solver.proving._CONFIRM_WORK", LONG_S)
     asked = threading.Event()
     timer = threading.Timer(1.5, asked.set)
     timer.start()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ortools.sat.python import cp_model
 
 from optimizer.questions.architecture import model
-from optimizer.solver import cp_sat, engine, milp
+from optimizer.solver import cp_sat, engine, proving
+from optimizer.solver.milp import Milp
 from optimizer.studies.solve import solve
 
 
@@ -86,16 +87,16 @@ def test_the_models_of_a_study_are_the_same(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_models_of_a_covering_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    m = milp.Milp()
+    m = Milp()
     five, two = m.variable(0, 9), m.variable(0, 9)
     m.row({five: 5, two: 2}, low=17)
     m.row({}, low=0)
     m.objective = {five: 5, two: 2}
     seen = []
     for kind in (cp_sat.CpModel, cp_model.CpModel):
-        monkeypatch.setattr(milp, "CpModel", kind)
+        monkeypatch.setattr(proving, "CpModel", kind)
         monkeypatch.setattr(engine, "solve", lambda built, *rest: seen.append(str(built.proto)))
-        milp._better(m, 30, engine.SolveSettings(), milp.UNWATCHED)
+        proving._better(m, 30, engine.SolveSettings(), proving.UNWATCHED)
     assert seen[0] == seen[1]
     assert "v1" in seen[0]
 

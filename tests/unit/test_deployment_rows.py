@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 from test_solved_deployments import row
 
@@ -17,7 +18,7 @@ from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError, Unlimited
 from optimizer.questions.deployment import programme as deployment
-from optimizer.questions.deployment.programme import _Model, _status, optimum
+from optimizer.questions.deployment.programme import DeploymentProgramme, _status, optimum
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.milp import Proved
 
@@ -38,12 +39,12 @@ def columns(rows: Rows, same: bool = False, supplies: tuple[Supply, ...] = (RED,
 def model(
     rows: Rows, limits: dict[str, float], wanted: Sequence[str] = ("chips",), same: bool = False,
     supplies: tuple[Supply, ...] = (RED, BLUE),
-) -> _Model:  # fmt: skip
+) -> DeploymentProgramme:  # fmt: skip
     own = columns(rows, same, supplies)
-    return _Model(own, own.within(limits, prune=False), limits, wanted)
+    return DeploymentProgramme.of(own, own.within(limits, prune=False), limits, wanted)
 
 
-def allowed(of: _Model) -> set[tuple[int, ...]]:
+def allowed(of: DeploymentProgramme) -> set[tuple[int, ...]]:
     """The numbers of replicas of every choice of variables that keeps all rows."""
     ranges = [range(low, high + 1) for low, high in zip(of.m.lows, of.m.highs, strict=True)]
     return {tuple(values[i] for i in of.n) for values in product(*ranges) if of.m.holds(values)}
@@ -82,8 +83,7 @@ def test_chips_of_a_kind_are_those_of_both_sides() -> None:
     loose = replace(RED, node=None)
     own = model(rows, {"inventory:red": 9.0, "inventory:blue": 4.0}, supplies=(loose, BLUE))
     assert [own.m.highs[i] for i in own.n] == [9, 1, 1]
-    assert (own.used(0), own.used(1)) == ({0: 1, 1: 5, 2: 2}, {2: 3})
-    assert own.goal("inventory:red") == own.used(0) and own.goal("inventory:blue") == own.used(1)
+    assert (own.goal("inventory:red"), own.goal("inventory:blue")) == ({0: 1, 1: 5, 2: 2}, {2: 3})
     assert own.goal("chips") == {0: 1, 1: 5, 2: 5}
     assert own.goal("usd_per_hour") == {0: 2 * 10**6, 1: 10 * 10**6, 2: (4 + 21) * 10**6}
     assert allowed(own) == choices((9, 1, 1), lambda p, r, b: p + 5 * r + 2 * b <= 9)
@@ -145,13 +145,13 @@ def _one_format(a: int, p0: int, p1: int, d0: int, d1: int) -> bool:
 
 def test_caches_are_handed_over_in_one_format() -> None:
     found = model(CACHES, {"requests_per_s": 2.0})
-    assert found.formats == ["bf16", "fp8"]
+    assert found.formats == ("bf16", "fp8")
     assert allowed(found) == choices(
         (2,) * 5,
         lambda a, p0, p1, d0, d1: _one_format(a, p0, p1, d0, d1) and a + min(p0 + p1, d0 + d1) >= 2,
     )
     one = model(CACHES[:2], {"requests_per_s": 2.0})
-    assert (one.formats, len(one.m.lows)) == (["bf16"], 2), "of one format there is nothing to choose"
+    assert (one.formats, len(one.m.lows)) == (("bf16",), 2), "of one format there is nothing to choose"
 
 
 @pytest.mark.parametrize("formats", [1, 2])
@@ -306,3 +306,39 @@ def test_a_quantity_is_held_at_its_optimum(sense: int, kept: list[int]) -> None:
     own.m.rows.clear()
     own.hold({own.n[0]: 1}, sense, 2)
     assert [n for n in range(5) if own.m.rows[-1].holds([n])] == kept
+
+
+def test_the_knapsack_is_asked_only_what_it_can_tell() -> None:
+    """Setups alike, parts that a plan must have, nodes, several kinds and formats are beyond its table."""
+    one: Rows = [row(1, 1.0)]
+    enough = {"requests_per_s": 3.0}
+
+    def asked(
+        rows: Rows = one, limits: dict[str, float] = enough, wanted: Sequence[str] = ("chips",), **more: Any
+    ) -> bool:
+        return model(rows, limits, wanted, **{"supplies": (RED,), **more}).witness(wanted[0], 1) is not None
+
+    assert asked() and asked(wanted=("usd_per_hour",))
+    assert not asked(same=True)
+    assert not asked(supplies=(RED, BLUE))
+    assert not asked(limits=enough | {"nodes_max": 3.0})
+    assert not asked(wanted=("chips", "nodes"))
+    pair = [
+        row(1, 1.0, mode=mode, kv_dtype=kind) for mode in ("prefill", "decode") for kind in ("bf16", "fp8")
+    ]
+    assert asked(pair[::2]) and not asked(pair)
+    own = replace(columns(one, supplies=(RED,)), used=(np.array([True]),))
+    must = DeploymentProgramme.of(own, own.within(enough, prune=False), enough, ("chips",))
+    assert must.witness("chips", 1) is None
+
+
+def test_what_the_knapsack_is_asked() -> None:
+    """A chip a replica at 2 USD, one request a second each: three serve three, four no more than four."""
+    least = model([row(1, 1.0)], {"requests_per_s": 3.0}, ("usd_per_hour",), supplies=(RED,))
+    witness = least.witness("usd_per_hour", 1)
+    assert witness is not None
+    assert [witness(usd * 10**6) for usd in (5, 6, 7)] == [True, True, False]
+    limits = {"requests_per_s": 1.0, "inventory:red": 4.0}
+    most = model([row(1, 1.0)], limits, ("requests_per_s",), supplies=(RED,)).witness("requests_per_s", -1)
+    assert most is not None
+    assert [most(-rate * 10**8) for rate in (3, 4, 5)] == [False, True, True]

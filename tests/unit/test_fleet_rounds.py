@@ -1,4 +1,4 @@
-"""Rounds of proposing fleets: when an answer is an optimum, what is kept when the time ends, who is told.
+"""Engines of proposing fleets: when an answer is an optimum, what is kept when the time ends, who is told.
 
 Guards the order of proposals, shares and proofs, with engines and shares that answer as they are told to.
 """
@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from test_fleet_rows import columns, item
 
-from optimizer.questions.fleet import programme as fleet_module
-from optimizer.questions.fleet.programme import FleetPlan, _Fleet, _Rounds, _together, plan_fleet
+from optimizer.questions.fleet import rounds as fleet_module
+from optimizer.questions.fleet.programme import FleetProgramme
+from optimizer.questions.fleet.rounds import FleetPlan, Rounds, _together, plan_fleet
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.milp import Proved
 from optimizer.watch import Progress, Stopped, Watch
@@ -68,19 +69,19 @@ def test_services_that_share_nothing_are_planned_apart(
 ) -> None:
     seen = []
 
-    class Seen(_Fleet):
+    class Seen(FleetProgramme):
         def __post_init__(self) -> None:
             seen.append((set(self.services), self.limits))
             super().__post_init__()
 
-    monkeypatch.setattr(fleet_module, "_Fleet", Seen)
+    monkeypatch.setattr(fleet_module, "FleetProgramme", Seen)
     of = columns([(1.0,)] * 3, [item(j, "aggregated", [("red", 1, "bf16")], [[1.0]]) for j in range(3)])
     found = plan_fleet(of, ("chips", 1), bounds, services)
     assert seen == [(own, bounds) for own in planned]
     assert found.proved.objective == sum(map(len, planned)) == len(found.replicas)
 
 
-# Rounds.
+# Engines.
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Scripted:
 
 
 @dataclass
-class Rounds:
+class Engines:
     """Engines that answer in turn; what was asked of them and what was told."""
 
     answers: Sequence[Proved]
@@ -121,13 +122,13 @@ class Rounds:
 def run(
     monkeypatch: pytest.MonkeyPatch, answers: Sequence[Proved], carries: Sequence[Any], over_after: int = 99,
     goal: tuple[str, int] = ("chips", 1),
-) -> tuple[FleetPlan, Rounds]:  # fmt: skip
+) -> tuple[FleetPlan, Engines]:  # fmt: skip
     """The answer; the watch is over after so many proposals."""
-    rounds = Rounds(answers)
+    rounds = Engines(answers)
     monkeypatch.setattr(fleet_module, "prove", rounds.prove)
     watch = Watch(cancelled=lambda: len(rounds.confirmed) >= over_after, tell=rounds.told.append)
     fleet: Any = Scripted(carries, goal)
-    return _Rounds(fleet, SolveSettings(), watch).run(), rounds
+    return Rounds(fleet, SolveSettings(), watch).run(), rounds
 
 
 def test_an_optimum_is_proven_once_its_plan_carries_what_it_claims(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +201,7 @@ def test_progress_is_told_in_the_sense_of_the_goal(
     monkeypatch: pytest.MonkeyPatch, goal: tuple[str, int], sign: int
 ) -> None:
     answers = [proved("unknown"), proved("feasible", 9, 5), proved("unknown", None, 4, 2)]
-    monkeypatch.setattr(fleet_module._Rounds, "_first", lambda self: None)
+    monkeypatch.setattr(fleet_module.Rounds, "_first", lambda self: None)
     _, rounds = run(monkeypatch, [*answers[1:2], *answers[1:]], [False, True], goal=goal)
     assert [(p.incumbent, p.bound, p.done) for p in rounds.told] == [
         (None, sign * 5, 1),
@@ -214,7 +215,7 @@ def test_progress_is_told_in_the_sense_of_the_goal(
 
 def test_of_two_plans_the_cheaper_is_kept_and_of_equals_the_first() -> None:
     fleet: Any = Scripted([])
-    rounds = _Rounds(fleet, SolveSettings(), Watch())
+    rounds = Rounds(fleet, SolveSettings(), Watch())
     nine, other_nine, eight = (
         FleetPlan(proved("feasible", n), {(0, 0): m}, {}) for n, m in ((9, 1), (9, 2), (8, 3))
     )
@@ -226,7 +227,7 @@ def test_of_two_plans_the_cheaper_is_kept_and_of_equals_the_first() -> None:
 def test_the_best_of_some_setups_is_no_optimum_of_all() -> None:
     """An early plan may have been proven, among plans of one setup a phase."""
     fleet: Any = Scripted([])
-    rounds = _Rounds(fleet, SolveSettings(), Watch(), solves=4, bound=3)
+    rounds = Rounds(fleet, SolveSettings(), Watch(), solves=4, bound=3)
     rounds.best = FleetPlan(proved("optimal", 9, 9), {(0, 0): 9}, {(0, 0, 0): 1})
     found = rounds._stopped()
     assert found.proved == Proved("feasible", (9,), 9, 3, 4, ())
@@ -243,9 +244,9 @@ TWO = [
 
 def early(
     same: tuple[bool, bool], goal: tuple[str, int] = ("chips", 1), limits: dict[str, float] | None = None,
-) -> _Rounds:  # fmt: skip
+) -> Rounds:  # fmt: skip
     of = columns([(8.0,), (1.0,)], TWO, same)
-    return _Rounds(_Fleet(of, goal, limits or {}, frozenset({0, 1})), SolveSettings(), Watch())
+    return Rounds(FleetProgramme.of(of, goal, limits or {}, frozenset({0, 1})), SolveSettings(), Watch())
 
 
 @pytest.mark.parametrize("same", [(False, False), (True, False), (False, True)])
@@ -287,7 +288,7 @@ def test_a_first_look_that_is_stopped_or_carries_too_little_is_no_plan(
         raise Stopped
 
     for own in (stopped, lambda *_: None):
-        monkeypatch.setattr(_Fleet, "shares", own)
+        monkeypatch.setattr(FleetProgramme, "shares", own)
         rounds = early((False, False))
         rounds._first()
         assert (rounds.best, rounds.solves) == (None, 1)
@@ -298,14 +299,14 @@ def test_the_first_plan_that_carries_too_little_is_followed_by_an_early_one(
 ) -> None:
     """The time ends with it: the answer is that plan."""
     rounds = early((False, False))
-    honest, asked = _Fleet.shares, []
+    honest, asked = FleetProgramme.shares, []
 
-    def shares(self: _Fleet, *rest: Any) -> Any:
+    def shares(self: FleetProgramme, *rest: Any) -> Any:
         asked.append(self)
         if len(asked) > 2:
             raise Stopped
         return None if len(asked) == 1 else honest(self, *rest)
 
-    monkeypatch.setattr(_Fleet, "shares", shares)
+    monkeypatch.setattr(FleetProgramme, "shares", shares)
     found = rounds.run()
     assert (found.proved.status, found.proved.objective) == ("feasible", 9)

@@ -18,7 +18,9 @@ from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
 from optimizer.questions.fleet import shares as shares_module
 from optimizer.questions.fleet.columns import FleetColumns, Item
-from optimizer.questions.fleet.programme import _Fleet, _tuned, plan_fleet
+from optimizer.questions.fleet.programme import FleetProgramme
+from optimizer.questions.fleet.reasons import _tuned
+from optimizer.questions.fleet.rounds import plan_fleet
 from optimizer.questions.fleet.shares import Worth
 from optimizer.solver.nodes import Part
 from optimizer.watch import UNWATCHED
@@ -57,11 +59,11 @@ def columns(
 
 def programme(
     of: FleetColumns, goal: tuple[str, int] = ("chips", 1), limits: dict[str, float] | None = None
-) -> _Fleet:
-    return _Fleet(of, goal, limits or {}, frozenset(range(len(of.names))))
+) -> FleetProgramme:
+    return FleetProgramme.of(of, goal, limits or {}, frozenset(range(len(of.names))))
 
 
-def allowed(fleet: _Fleet) -> set[tuple[tuple[tuple[int, int], int], ...]]:
+def allowed(fleet: FleetProgramme) -> set[tuple[tuple[tuple[int, int], int], ...]]:
     """The replicas of every choice of variables that keeps all rows."""
     m = fleet.m
     ranges = [range(low, high + 1) for low, high in zip(m.lows, m.highs, strict=True)]
@@ -258,7 +260,7 @@ def test_replicas_lie_in_nodes() -> None:
         assert ok == [n <= most for n in range(4)], stock
 
 
-def _packs(fleet: _Fleet, values: dict[int, int]) -> bool:
+def _packs(fleet: FleetProgramme, values: dict[int, int]) -> bool:
     """Whether the rows that limit from above hold for some numbers of nodes and steps."""
     m = fleet.m
     own = {v for v, _ in fleet.at.values()}
@@ -316,7 +318,7 @@ def test_every_bucket_needs_both_phases_from_the_start(slow: str) -> None:
     )
 
 
-def last_row(fleet: _Fleet) -> tuple[dict[tuple[int, int], int], int | None]:
+def last_row(fleet: FleetProgramme) -> tuple[dict[tuple[int, int], int], int | None]:
     """The row that was added last, by setup."""
     row = fleet.m.rows[-1]
     own = {v: key for key, (v, _) in fleet.at.items()}
@@ -328,11 +330,11 @@ def test_a_reason_is_a_row_in_its_lowest_terms() -> None:
     whole = Worth((F(1),), (F(0),))
     for demand, low in ((10.0, 5), (11.0, 6)):
         fleet = programme(columns([(demand,)], own))
-        fleet.known.clear()
-        fleet._reason(0, whole, {(0, 1): 1})
+        fleet.reasons.known.clear()
+        fleet.reasons.add(0, whole, {(0, 1): 1})
         assert last_row(fleet) == ({(0, 0): 3, (0, 1): 2}, low)
         n = len(fleet.m.rows)
-        fleet._reason(0, whole, {(0, 1): 1})
+        fleet.reasons.add(0, whole, {(0, 1): 1})
         assert len(fleet.m.rows) == n, "a row that is known is not said twice"
 
 
@@ -340,7 +342,7 @@ def test_a_reason_is_said_as_finely_as_it_takes_to_refuse() -> None:
     """1/3 + 3/4 is asked for, a replica is worth 3/4, or 1/2: whole numbers let one pass, tenths do not."""
     own = [item(0, "aggregated", [("red", 1, "bf16"), ("blue", 1, "bf16")], [[1e-8, 0.0], [3e-8, 2e-8]])]
     fleet = programme(columns([(1e-8, 3e-8)], own))
-    fleet._reason(0, Worth((F(1, 3), F(1, 4)), (F(0), F(0))), {(0, 0): 1})
+    fleet.reasons.add(0, Worth((F(1, 3), F(1, 4)), (F(0), F(0))), {(0, 0): 1})
     assert last_row(fleet) == ({(0, 0): 8, (0, 1): 5}, 10)
 
 
@@ -392,7 +394,7 @@ def test_a_bucket_that_nobody_serves_makes_no_fleet() -> None:
 # What a plan carries.
 
 
-def shared(fleet: _Fleet, n: dict[tuple[int, int], int], claims: dict[int, int] | None = None) -> Any:
+def shared(fleet: FleetProgramme, n: dict[tuple[int, int], int], claims: dict[int, int] | None = None) -> Any:
     values = [0] * len(fleet.m.lows)
     for key, m in n.items():
         values[fleet.at[key][0]] = m
@@ -415,7 +417,7 @@ def test_services_are_shared_out_apart() -> None:
     assert shared(programme(of), {(0, 0): 2, (1, 0): 2}) == {(0, 0, 0): 1, (1, 0, 0): 1}
     for n in ({(0, 0): 1, (1, 0): 2}, {(0, 0): 2, (1, 0): 1}):
         fleet = programme(of)
-        fleet.known.clear()
+        fleet.reasons.known.clear()
         before = len(fleet.m.rows)
         assert shared(fleet, n) is None
         (short,) = [key for key, m in n.items() if m == 1]
@@ -441,8 +443,8 @@ def test_what_is_served_of_some_buckets_is_all_that_is_left_of_the_others() -> N
     own = [item(0, "aggregated", [("red", 1, "bf16"), ("blue", 1, "bf16")], rates)]
     fleet = programme(columns([(4e-8, 2e-8)], own), ("requests_per_s", -1))
     served, red, blue = fleet.served[0], fleet.at[0, 0][0], fleet.at[0, 1][0]
-    fleet.known.clear()
-    fleet._reason(0, Worth((F(1, 3), F(3, 4)), (F(0), F(0))), {(0, 0): 1})
+    fleet.reasons.known.clear()
+    fleet.reasons.add(0, Worth((F(1, 3), F(3, 4)), (F(0), F(0))), {(0, 0): 1})
     row = fleet.m.rows[-1]
     # ceil(3/4) and ceil(5/3) a replica, and ceil(4 x 2/3 + 2 x 1/4) = ceil(19/6) whatever they are
     assert (row.terms, row.low) == ({red: 1, blue: 2, served: -1}, -4)

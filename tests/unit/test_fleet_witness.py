@@ -15,7 +15,7 @@ from rich.console import Console
 
 from optimizer.errors import InternalMismatch
 from optimizer.questions.fleet import columns
-from optimizer.questions.fleet import programme as solver
+from optimizer.questions.fleet import rounds as solver
 from optimizer.questions.fleet import witness as fleet_witness
 from optimizer.questions.fleet.answer import FleetAnswer
 from optimizer.questions.fleet.columns import Item
@@ -23,7 +23,8 @@ from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.shares import Worth
 from optimizer.questions.options import Options
 from optimizer.report.fleet import report
-from optimizer.solver.milp import Milp, Proved, prove
+from optimizer.solver.milp import Milp, Proved
+from optimizer.solver.proving import prove
 from optimizer.studies.solve import solve
 
 TABLE = """mode,chip,chips,requests_per_s,ttft_ms,tpot_ms,kv_dtype,size

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optimizer.solver import milp
+from optimizer.solver import proving
 from optimizer.solver.engine import Solve
 from optimizer.solver.mathopt import Proposal
-from optimizer.solver.milp import Milp, prove
+from optimizer.solver.milp import Milp
+from optimizer.solver.proving import prove
 
 
 def covering() -> Milp:
@@ -61,31 +62,33 @@ def test_the_optimum_is_the_enumerations(m: Milp) -> None:
 
 def test_a_proposal_that_breaks_a_row_is_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """HiGHS rounds a solution that violates the demand by a little: CP-SAT's exact answer is taken."""
-    monkeypatch.setattr(milp, "propose", lambda *_: Proposal("optimal", (3, 0), 15))
+    monkeypatch.setattr(proving, "propose", lambda *_: Proposal("optimal", (3, 0), 15))
     found = prove(covering())
     assert (found.status, found.objective) == ("optimal", 17)
     assert "presolve" in found.confirmed_by[0]
 
 
 def test_a_false_infeasible_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(milp, "propose", lambda *_: Proposal("infeasible", (), None))
+    monkeypatch.setattr(proving, "propose", lambda *_: Proposal("infeasible", (), None))
     found = prove(covering())
     assert (found.status, found.objective) == ("optimal", 17)
     assert "HiGHS did not agree" in found.confirmed_by[0]
 
 
 def test_a_poor_proposal_is_improved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(milp, "propose", lambda *_: Proposal("optimal", (4, 0), 20))
+    monkeypatch.setattr(proving, "propose", lambda *_: Proposal("optimal", (4, 0), 20))
     assert prove(covering()).objective == 17
 
 
 def test_nobody_to_confirm_is_no_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
     """With CP-SAT and SCIP out of time, HiGHS's word alone is 'feasible'."""
-    unknown = milp.engine.Solve("unknown", None, None, (), 0.0)
-    monkeypatch.setattr(milp, "_better", lambda *_: unknown)
-    real = milp.propose
+    unknown = proving.engine.Solve("unknown", None, None, (), 0.0)
+    monkeypatch.setattr(proving, "_better", lambda *_: unknown)
+    real = proving.propose
     monkeypatch.setattr(
-        milp, "propose", lambda m, e, s=None: real(m, e, s) if e == "HIGHS" else Proposal("unknown", (), None)
+        proving,
+        "propose",
+        lambda m, e, s=None: real(m, e, s) if e == "HIGHS" else Proposal("unknown", (), None),
     )
     found = prove(covering())
     assert (found.status, found.objective, found.confirmed_by) == ("feasible", 17, ())
@@ -93,8 +96,8 @@ def test_nobody_to_confirm_is_no_optimum(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_third_engine_confirms_where_cp_sat_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = milp.engine.Solve("unknown", None, None, (), 0.0)
-    monkeypatch.setattr(milp, "_better", lambda *_: unknown)
+    unknown = proving.engine.Solve("unknown", None, None, (), 0.0)
+    monkeypatch.setattr(proving, "_better", lambda *_: unknown)
     found = prove(covering())
     assert (found.status, found.confirmed_by) == ("optimal", ("SCIP, which reaches the same optimum",))
 
@@ -119,13 +122,13 @@ def test_stray_lines_of_a_library_do_not_reach_stdout() -> None:
 
 def test_a_bound_that_is_not_proven_is_one_that_both_engines_accept(monkeypatch) -> None:
     """HiGHS was caught 0.1 % above the optimum: its bound is never shown alone."""
-    m = milp.Milp()
+    m = Milp()
     x, y = m.variable(0, 10), m.variable(0, 10)
     m.row({x: 2, y: 3}, low=12)
     m.objective = {x: 5, y: 7}
-    truth = milp.prove(m)
+    truth = proving.prove(m)
     assert truth.status == "optimal"
-    honest = milp.propose
+    honest = proving.propose
 
     def too_high(*rest):
         return dataclasses.replace(honest(*rest), bound=truth.objective + 3)
@@ -133,13 +136,13 @@ def test_a_bound_that_is_not_proven_is_one_that_both_engines_accept(monkeypatch)
     def silent(*rest):
         return Solve("unknown", None, None, (), 0.0)
 
-    monkeypatch.setattr(milp, "propose", too_high)
+    monkeypatch.setattr(proving, "propose", too_high)
     for better, bound in (
         (silent, 0),
         (lambda *rest: dataclasses.replace(silent(), bound=truth.objective - 2), truth.objective - 2),
     ):
-        monkeypatch.setattr(milp, "_better", better)
-        monkeypatch.setattr(milp._Proof, "_by_scip", milp._Proof._unanswered)
-        found = milp.prove(m)
+        monkeypatch.setattr(proving, "_better", better)
+        monkeypatch.setattr(proving._Confirmation, "_by_scip", proving._Confirmation._unanswered)
+        found = proving.prove(m)
         assert found.status == "feasible"
         assert found.bound == bound <= truth.objective

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from test_solver_parts import covering
 
-from optimizer.solver import milp
+from optimizer.solver import proving
 from optimizer.solver.engine import Solve, SolveSettings
 from optimizer.solver.mathopt import Proposal
-from optimizer.solver.milp import Milp, Proved, _better, prove
+from optimizer.solver.milp import Milp, Proved
+from optimizer.solver.proving import _better, prove
 from optimizer.watch import UNWATCHED, Watch
 
 NOTHING = Proposal("unknown", (), None)
@@ -27,8 +28,8 @@ class Engines:
     ) -> None:
         self.highs, self.cp_sat, self.scip = highs, cp_sat, scip
         self.asked: list[Any] = []
-        monkeypatch.setattr(milp, "propose", self.propose)
-        monkeypatch.setattr(milp, "_better", self.better)
+        monkeypatch.setattr(proving, "propose", self.propose)
+        monkeypatch.setattr(proving, "_better", self.better)
 
     def propose(self, m: Milp, name: str, watch: Watch) -> Proposal:
         self.asked.append((name, watch.left()))

@@ -9,15 +9,17 @@ Rates are whole numbers of 1e-8 requests/s, money of 1e-6 USD, power of milliwat
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
-from optimizer.columns.supply import Supply
 from optimizer.errors import InputError, Unlimited
 from optimizer.metrics import scale, totals
-from optimizer.questions.deployment.knapsack import Curves
+from optimizer.questions.deployment.knapsack import Knapsack
+from optimizer.questions.replica_programme import AGGREGATED, PHASES, SIDES, ReplicaProgramme
 from optimizer.solver.engine import SolveSettings
-from optimizer.solver.milp import Milp, Proved, prove
+from optimizer.solver.milp import Proved
 from optimizer.solver.nodes import Part, added, pack_nodes
+from optimizer.solver.proving import Witness, prove
 from optimizer.solver.totals import MOST, asked, each_of, limit_of
 from optimizer.watch import UNWATCHED, Watch
 
@@ -43,99 +45,21 @@ class Packed:
     confirmed_by: tuple[str, ...]
 
 
-def optimum(
-    columns: DeploymentColumns,
-    objectives: Objectives,
-    bounds: Mapping[str, float],
-    settings: SolveSettings = SolveSettings(),
-    watch: Watch = UNWATCHED,
-    confirm: bool = True,
-) -> Packed:
-    """The optimum under `bounds`, by name; bounds left out do not hold, so that any can be lifted.
-
-    Without `confirm`, plans are verified and optimality is HiGHS's word alone: 'feasible', or 'unknown'.
-    Names: the fields of `constraints`, `requests_per_s` (the demand) and `inventory:CHIP`.
-    """
-    wanted = [name for name, _ in objectives]
-    usable = columns.within(bounds, nodes="nodes" in wanted or "nodes_max" in bounds)
-    if not len(usable.rows):
-        nothing = _nothing_left(objectives, bounds, usable)
-        return (
-            nothing
-            if columns.complete
-            else replace(nothing, status=UNPROVEN[nothing.status], bounds={}, confirmed_by=())
-        )
-    model = _Model(columns, usable, bounds, wanted)
-    goals: dict[str, Mapping[int, int]] = {}
-    limits: dict[str, float | None] = {}
-    proofs: list[Proved] = []
-    for name, sense in objectives:
-        goal = model.goal(name)
-        model.m.objective = {i: sense * c for i, c in goal.items()}
-        witness = Curves.witness(model, name, sense)
-        proofs.append(prove(model.m, settings, watch, witness, confirm))
-        found = proofs[-1]
-        if found.objective is None:
-            break
-        goals[name] = goal
-        limits[name] = None if found.bound is None else sense * found.bound / scale(name)
-        model.hold(goal, sense, sense * found.objective)
-    plan = next((p for p in reversed(proofs) if p.values), None)
-    counts = model.counts(plan.values) if plan else {}
-    status = _status(proofs, len(objectives))
-    return Packed(
-        status=status if columns.complete else UNPROVEN[status],
-        counts=counts,
-        values=_worth(goals, plan.values if plan else ()),
-        bounds=limits if columns.complete else {},
-        served=served(columns, usable, counts) / UNIT,
-        solves=sum(p.solves for p in proofs),
-        columns=len(usable.rows),
-        dropped=usable.dropped,
-        confirmed_by=tuple(dict.fromkeys(c for p in proofs for c in p.confirmed_by if columns.complete)),
-    )
-
-
-def _worth(goals: Mapping[str, Mapping[int, int]], solution: Sequence[int]) -> dict[str, float]:
-    """The objectives of the plan itself: one that was not proven may improve while a later one is sought."""
-    return {n: sum(c * solution[i] for i, c in goal.items()) / scale(n) for n, goal in goals.items()}
-
-
-UNPROVEN = {"optimal": "feasible", "infeasible": "unknown", "feasible": "feasible", "unknown": "unknown"}
-"""What an answer over some of the configurations is over all."""
-
-
-def _nothing_left(objectives: Objectives, bounds: Mapping[str, float], usable: Usable) -> Packed:
-    """No configuration keeps the bounds on one replica: no plan, or the empty one if nothing is demanded."""
-    said = ("no configuration is left by the bounds on one replica",)
-    zero = {} if "requests_per_s" in bounds else {name: 0.0 for name, _ in objectives}
-    status = "optimal" if zero else "infeasible"
-    return Packed(status, {}, zero, dict(zero), 0.0, 0, 0, usable.dropped, said)
-
-
-def _status(proofs: list[Proved], wanted: int) -> str:
-    first = proofs[0].status
-    if first in ("infeasible", "unknown"):
-        return first
-    return "optimal" if len(proofs) == wanted and all(p.status == "optimal" for p in proofs) else "feasible"
-
-
-def served(columns: DeploymentColumns, usable: Usable, counts: Mapping[int, int]) -> int:
-    """Requests per second that replicas serve together, in 1e-8: the thinner pool of a pair, and the rest."""
-    capacity = dict(zip(usable.rows.tolist(), usable.capacity.tolist(), strict=True))
-    pool = dict.fromkeys(("aggregated", "prefill", "decode"), 0)
-    for row, n in counts.items():
-        pool[str(columns.replicas.mode[row])] += n * capacity[row]
-    return pool["aggregated"] + min(pool["prefill"], pool["decode"])
-
-
 @dataclass
-class _Model:
-    columns: DeploymentColumns
-    usable: Usable
-    limits: Mapping[str, float]
-    wanted: Sequence[str]
-    m: Milp = field(default_factory=Milp)
+class DeploymentProgramme(ReplicaProgramme):
+    """Replicas of each configuration that the bounds on one replica leave."""
+
+    columns: DeploymentColumns = field(kw_only=True)
+    usable: Usable = field(kw_only=True)
+    wanted: Sequence[str] = field(kw_only=True)
+    """The quantities to be optimised."""
+
+    @classmethod
+    def of(
+        cls, columns: DeploymentColumns, usable: Usable, limits: Mapping[str, float], wanted: Sequence[str]
+    ) -> Self:
+        """The programme of the rows that are left; InputError, or Unlimited, for what cannot be planned."""
+        return cls(columns.supplies, limits, columns=columns, usable=usable, wanted=wanted)
 
     def __post_init__(self) -> None:
         replicas, rows = self.columns.replicas, self.usable.rows
@@ -151,13 +75,13 @@ class _Model:
         self.n = [self.m.variable(0, top) for top in tops]
         self.parts = [Part(self.n[k], *side) for k, sides in enumerate(self.sides) for side in sides]
         self._flow()
-        self._one_cache_format(tops)
+        caches = zip(self.n, replicas.kv_dtype[rows].tolist(), self.mode, strict=True)
+        self.formats = self.one_cache_format([(i, name) for i, name, own in caches if own != AGGREGATED])
         if self.columns.same:
-            self._one_setup_per_phase(tops)
+            self.one_setup_a_phase(dict(zip(self.n, self.mode, strict=True)))
         for mask in self.columns.used:
-            own = [i for i, used in zip(self.n, mask[rows].tolist(), strict=True) if used]
-            self.m.row(dict.fromkeys(own, 1), low=1)
-        self._limits()
+            self.use_one_of(i for i, used in zip(self.n, mask[rows].tolist(), strict=True) if used)
+        self.keep_limits()
         self.nodes = pack_nodes(self, "nodes" in self.wanted or "nodes_max" in self.limits)
         if "nodes_max" in self.limits:
             self.m.row(dict.fromkeys(self.nodes.values(), 1), high=int(self.limits["nodes_max"]))
@@ -205,8 +129,8 @@ class _Model:
 
     def _flow(self) -> None:
         """Aggregated replicas serve whole requests; the others as many as the thinner of the two pools."""
-        pool = {mode: self._pool(mode) for mode in ("aggregated", "prefill", "decode")}
-        self.sums = [pool["aggregated"] | pool[mode] for mode in ("prefill", "decode")]
+        pool = {mode: self._pool(mode) for mode in PHASES}
+        self.sums = [pool[AGGREGATED] | pool[mode] for mode in SIDES]
         if self.demand is not None:
             for terms in self.sums:
                 self.m.row(terms, low=self.demand)
@@ -217,60 +141,13 @@ class _Model:
     def _pool(self, mode: str) -> dict[int, int]:
         return {i: c for i, c, own in zip(self.n, self.capacity, self.mode, strict=True) if own == mode}
 
-    def _one_setup_per_phase(self, tops: list[int]) -> None:
-        """One aggregated row, or one prefill and one decode row."""
-        used = [self.m.variable(0, 1) for _ in self.n]
-        for i, u, top in zip(self.n, used, tops, strict=True):
-            self.m.row({i: 1, u: -top}, high=0)
-        for mode in ("prefill", "decode"):
-            chosen = [u for u, own in zip(used, self.mode, strict=True) if own in (mode, "aggregated")]
-            self.m.row(dict.fromkeys(chosen, 1), high=1)
-
-    def _one_cache_format(self, tops: list[int]) -> None:
-        """Prefill replicas hand over caches that decode replicas can read."""
-        format_of = self.columns.replicas.kv_dtype[self.usable.rows].tolist()
-        pairs = [k for k, own in enumerate(self.mode) if own != "aggregated"]
-        self.formats = sorted({format_of[k] for k in pairs})
-        if len(self.formats) < 2:
-            return
-        chosen = {name: self.m.variable(0, 1) for name in self.formats}
-        self.m.row(dict.fromkeys(chosen.values(), 1), high=1)
-        for k in pairs:
-            self.m.row({self.n[k]: 1, chosen[format_of[k]]: -tops[k]}, high=0)
-
-    def _limits(self) -> None:
-        for c, s in enumerate(self.supplies):
-            if (limit := self.inventory(s.name)) is not None:
-                self.m.row(self.used(c), high=limit)
-        for name in totals():
-            if f"{name}_max" in self.limits:
-                self.m.row(self.goal(name), high=limit_of(name, self.limits[f"{name}_max"]))
-
-    @property
-    def supplies(self) -> tuple[Supply, ...]:
-        """The kinds of chips on offer."""
-        return self.columns.supplies
-
-    def inventory(self, chip: str) -> int | None:
-        """Chips there are of one kind; None for as many as wanted."""
-        limit = self.limits.get(f"inventory:{chip}")
-        return None if limit is None else int(limit)
-
-    def used(self, kind: int) -> dict[int, int]:
-        """Chips of one kind, as a row."""
-        return added((part.variable, part.chips) for part in self.parts if part.kind == kind)
-
     def goal(self, name: str) -> dict[int, int]:
         """A quantity as a linear row."""
         if name == "requests_per_s":
             return {self.total: 1}
         if name == "nodes":
             return dict.fromkeys(self.nodes.values(), 1)
-        if name.startswith("inventory:"):
-            kinds = [s.name for s in self.supplies]
-            return self.used(kinds.index(name.partition(":")[2]))
-        each = [each_of(s, name) for s in self.supplies]
-        return added((part.variable, part.chips * each[part.kind]) for part in self.parts)
+        return self.cost(name)
 
     def hold(self, goal: Mapping[int, int], sense: int, value: int) -> None:
         """Keep a quantity at its optimum while a later one is optimised."""
@@ -280,3 +157,110 @@ class _Model:
         """Replicas by row of the table."""
         rows = self.usable.rows.tolist()
         return {rows[k]: values[i] for k, i in enumerate(self.n) if values[i]}
+
+    def witness(self, name: str, sense: int) -> Witness | None:
+        """A check that nothing is better; None where the question is not one of chips and rate alone."""
+        nodes = {"nodes_max", "nodes"} & {*self.limits, *self.wanted}
+        kinds = len(self.supplies), len(self.formats)
+        if self.columns.same or self.columns.used or nodes or max(kinds) > 1:
+            return None
+        knapsack = Knapsack(self.mode, self.chips, self.capacity)
+        if name == "requests_per_s":
+            return lambda best: knapsack.serves_no_more(self.stock[0], sense * best)
+        each = each_of(self.supplies[0], name)
+        return lambda best: knapsack.costs_no_less(each, self.demand, best)
+
+
+def optimum(
+    columns: DeploymentColumns,
+    objectives: Objectives,
+    bounds: Mapping[str, float],
+    settings: SolveSettings = SolveSettings(),
+    watch: Watch = UNWATCHED,
+    confirm: bool = True,
+) -> Packed:
+    """The optimum under `bounds`, by name; bounds left out do not hold, so that any can be lifted.
+
+    Without `confirm`, plans are verified and optimality is HiGHS's word alone: 'feasible', or 'unknown'.
+    Names: the fields of `constraints`, `requests_per_s` (the demand) and `inventory:CHIP`.
+    """
+    wanted = [name for name, _ in objectives]
+    usable = columns.within(bounds, nodes="nodes" in wanted or "nodes_max" in bounds)
+    if len(usable.rows):
+        programme = DeploymentProgramme.of(columns, usable, bounds, wanted)
+        found = _in_turn(programme, objectives, settings, watch, confirm)
+    else:
+        found = _nothing_left(objectives, bounds, usable)
+    if columns.complete:
+        return found
+    return replace(found, status=UNPROVEN[found.status], bounds={}, confirmed_by=())
+
+
+def _in_turn(
+    programme: DeploymentProgramme,
+    objectives: Objectives,
+    settings: SolveSettings,
+    watch: Watch,
+    confirm: bool,
+) -> Packed:
+    """Each objective in turn, the earlier held at their optima."""
+    goals: dict[str, Mapping[int, int]] = {}
+    limits: dict[str, float | None] = {}
+    proofs: list[Proved] = []
+    for name, sense in objectives:
+        goal = programme.goal(name)
+        programme.m.objective = {i: sense * c for i, c in goal.items()}
+        proofs.append(prove(programme.m, settings, watch, programme.witness(name, sense), confirm))
+        found = proofs[-1]
+        if found.objective is None:
+            break
+        goals[name] = goal
+        limits[name] = None if found.bound is None else sense * found.bound / scale(name)
+        programme.hold(goal, sense, sense * found.objective)
+    plan = next((p for p in reversed(proofs) if p.values), None)
+    counts = programme.counts(plan.values) if plan else {}
+    usable = programme.usable
+    return Packed(
+        status=_status(proofs, len(objectives)),
+        counts=counts,
+        values=_worth(goals, plan.values if plan else ()),
+        bounds=limits,
+        served=served(programme.columns, usable, counts) / UNIT,
+        solves=sum(p.solves for p in proofs),
+        columns=len(usable.rows),
+        dropped=usable.dropped,
+        confirmed_by=tuple(dict.fromkeys(c for p in proofs for c in p.confirmed_by)),
+    )
+
+
+def _worth(goals: Mapping[str, Mapping[int, int]], solution: Sequence[int]) -> dict[str, float]:
+    """The objectives of the plan itself: one that was not proven may improve while a later one is sought."""
+    return {n: sum(c * solution[i] for i, c in goal.items()) / scale(n) for n, goal in goals.items()}
+
+
+UNPROVEN = {"optimal": "feasible", "infeasible": "unknown", "feasible": "feasible", "unknown": "unknown"}
+"""What an answer over some of the configurations is over all."""
+
+
+def _nothing_left(objectives: Objectives, bounds: Mapping[str, float], usable: Usable) -> Packed:
+    """No configuration keeps the bounds on one replica: no plan, or the empty one if nothing is demanded."""
+    said = ("no configuration is left by the bounds on one replica",)
+    zero = {} if "requests_per_s" in bounds else {name: 0.0 for name, _ in objectives}
+    status = "optimal" if zero else "infeasible"
+    return Packed(status, {}, zero, dict(zero), 0.0, 0, 0, usable.dropped, said)
+
+
+def _status(proofs: list[Proved], wanted: int) -> str:
+    first = proofs[0].status
+    if first in ("infeasible", "unknown"):
+        return first
+    return "optimal" if len(proofs) == wanted and all(p.status == "optimal" for p in proofs) else "feasible"
+
+
+def served(columns: DeploymentColumns, usable: Usable, counts: Mapping[int, int]) -> int:
+    """Requests per second that replicas serve together, in 1e-8: the thinner pool of a pair, and the rest."""
+    capacity = dict(zip(usable.rows.tolist(), usable.capacity.tolist(), strict=True))
+    pool = dict.fromkeys(("aggregated", "prefill", "decode"), 0)
+    for row, n in counts.items():
+        pool[str(columns.replicas.mode[row])] += n * capacity[row]
+    return pool["aggregated"] + min(pool["prefill"], pool["decode"])

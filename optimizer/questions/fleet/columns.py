@@ -8,6 +8,7 @@ Griggs et al., arXiv 2404.14527): one replica is full at 1.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +41,11 @@ class Item:
     def capacity(self) -> Any:
         """Rates planned with, in 1e-8 requests/s."""
         return planned(self.rates)
+
+    def busy(self, k: int, demand: Sequence[int]) -> Fraction:
+        """How many replicas of a setup all traffic that it can serve keeps busy; in 1e-8 requests/s."""
+        pairs = zip(demand, self.capacity[:, k].tolist(), strict=True)
+        return sum((Fraction(d, r) for d, r in pairs if r), Fraction(0))
 
 
 @dataclass(frozen=True, eq=False)

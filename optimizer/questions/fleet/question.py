@@ -16,8 +16,9 @@ from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns, items_of
 from optimizer.questions.fleet.outcome import plan_of
 from optimizer.questions.fleet.pricing import least_of_fleet
-from optimizer.questions.fleet.programme import LEAST, FleetPlan, plan_fleet
+from optimizer.questions.fleet.programme import LEAST
 from optimizer.questions.fleet.proof import proof_of
+from optimizer.questions.fleet.rounds import FleetPlan, plan_fleet
 from optimizer.questions.fleet.vocabulary import SERVICE, FleetVocabulary
 from optimizer.questions.fleet.witness import look_again
 from optimizer.questions.question import Ask, Best

@@ -31,6 +31,8 @@ Key = tuple[int, int]
 """(item, setup)."""
 Triple = tuple[int, int, int]
 """(item, setup, bucket)."""
+Shares = Mapping[Triple, Fraction]
+"""To the share of the bucket's traffic."""
 
 
 @dataclass(frozen=True)

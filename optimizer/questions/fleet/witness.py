@@ -25,8 +25,8 @@ from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import SETUP, Item
 from optimizer.questions.fleet.pricing import PricedFleet
 from optimizer.questions.fleet.problem import FleetProblem
-from optimizer.questions.fleet.programme import FleetPlan
-from optimizer.questions.fleet.shares import Key, Triple, worked_out
+from optimizer.questions.fleet.rounds import FleetPlan
+from optimizer.questions.fleet.shares import Key, Shares, Triple, worked_out
 from optimizer.solver.totals import asked, each_of
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
@@ -38,7 +38,6 @@ CHANGED = 48
 """Changes of the answer whose traffic is worked out, drawn by seed."""
 
 Replicas = Mapping[Key, int]
-Shares = Mapping[Triple, Fraction]
 
 
 def look_again(
@@ -123,10 +122,8 @@ class _Look:
         by_phase: dict[str, dict[Key, int]] = {"aggregated": {}, "prefill": {}, "decode": {}}
         for key, rates in self._rates(service).items():
             if all(rates):
-                busy = sum(
-                    (Fraction(d, r) for d, r in zip(self.demand[service], rates, strict=True)), Fraction(0)
-                )
-                by_phase[self.columns.items[key[0]].phase][key] = math.ceil(busy)
+                item = self.columns.items[key[0]]
+                by_phase[item.phase][key] = math.ceil(item.busy(key[1], self.demand[service]))
         for key, n in by_phase["aggregated"].items():
             yield {key: n}
         for (p, n), (d, m) in product(by_phase["prefill"].items(), by_phase["decode"].items()):

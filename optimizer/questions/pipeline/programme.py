@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optimizer.solver.engine import SolveSettings
-from optimizer.solver.milp import Milp, Proved, prove
+from optimizer.solver.milp import Milp, Proved
+from optimizer.solver.proving import prove
 from optimizer.watch import UNWATCHED, Watch
 
 Matrix = Sequence[Sequence[int]]

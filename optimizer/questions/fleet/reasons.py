@@ -1,0 +1,82 @@
+"""Why some replicas carry no more: each reason is a row of the programme, true of all fleets."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from optimizer.errors import InputError
+from optimizer.questions.fleet.columns import Item
+from optimizer.questions.fleet.shares import Key, Worth
+from optimizer.solver.milp import Milp
+from optimizer.solver.totals import MOST
+
+_SCALES = tuple(Fraction(10) ** n for n in (0, 1, 2, 3, 4, 6, 8, 10, 12, -2, -4, -6))
+
+
+@dataclass
+class Reasons:
+    """The reasons known so far, as rows of a programme that is in the making."""
+
+    m: Milp
+    items: Sequence[Item]
+    demand: Sequence[Sequence[int]]
+    """Of each bucket of each service, in 1e-8 requests/s."""
+    at: Mapping[Key, tuple[int, int]]
+    """The variable of each setup, and the replicas one unit of it stands for."""
+    served: Mapping[int, int]
+    """The variable for the traffic served of each service, where not all of it must be."""
+    known: set[tuple[frozenset[tuple[int, int]], int]] = field(default_factory=set)
+
+    def start(self, service: int) -> None:
+        """Every bucket needs replicas that prefill it, and replicas that decode it; none is overfull."""
+        buckets = len(self.demand[service])
+        zero = (Fraction(0),) * buckets
+        for b in range(buckets):
+            one = tuple(Fraction(int(at == b)) for at in range(buckets))
+            for worth in (Worth(one, zero), Worth(zero, one)):
+                self.add(service, worth, {})
+        for item in self.items:
+            for k in range(len(item.setups) if item.service == service else 0):
+                self.add(service, _tuned(item, k), {})
+
+    def add(self, service: int, worth: Worth, replicas: Mapping[Key, int]) -> None:
+        """A row that says what replicas can carry, in whole numbers that still refuse these."""
+        demand = self.demand[service]
+        each: dict[Key, Fraction] = {}
+        for key in self.at:
+            item = self.items[key[0]]
+            if item.service == service:
+                each[key] = worth.replica(item.phase, item.capacity[:, key[1]].tolist())
+        rest = worth.unserved(demand)
+        if service in self.served:
+            sums = self.m.least[self.served[service]]
+            row = {self.at[key][0]: math.ceil(r) for key, r in each.items()}
+            sums.append((row, math.ceil(rest)))
+            self._once(row | {self.served[service]: -1}, -math.ceil(rest))
+            return
+        need = sum(demand) - rest
+        for scale in _SCALES:
+            row = {self.at[key][0]: math.ceil(r * scale) for key, r in each.items()}
+            low = math.floor(need * scale)
+            size = sum(c * self.m.highs[v] for v, c in row.items())
+            if size <= MOST and sum(row[self.at[key][0]] * n for key, n in replicas.items()) < low:
+                divisor = math.gcd(*row.values()) or 1
+                self._once({v: c // divisor for v, c in row.items()}, -(-low // divisor))
+                return
+        raise InputError("requests_per_s: too much traffic, or rates too close, to plan exactly")
+
+    def _once(self, row: Mapping[int, int], low: int) -> None:
+        key = (frozenset(row.items()), low)
+        if key not in self.known:
+            self.known.add(key)
+            self.m.row(row, low=low)
+
+
+def _tuned(item: Item, k: int) -> Worth:
+    """The worth of requests to a setup that is as busy with each: its row is exact where it serves alone."""
+    rates = item.capacity[:, k].tolist()
+    slowest = min((r for r in rates if r), default=1)
+    worth = tuple(Fraction(slowest, r) if r else Fraction(1) for r in rates)
+    zero = (Fraction(0),) * len(rates)
+    return Worth(zero, worth) if item.phase == "decode" else Worth(worth, zero)
