@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_optimum import problems
 
+from optimizer.questions.architecture import cells as cells_module
 from optimizer.questions.architecture import coarse as coarse_module
-from optimizer.questions.architecture import queue as queue_module
 from optimizer.questions.architecture import space as space_module
+from optimizer.questions.architecture.cells import SliceCells
 from optimizer.questions.architecture.coarse import CoarseBounds
 from optimizer.questions.architecture.compiled import Compiler, symbol
 from optimizer.questions.architecture.early import coarse, ends, spread
 from optimizer.questions.architecture.floors import Floors
 from optimizer.questions.architecture.oracle import brute_force
-from optimizer.questions.architecture.queue import SliceQueue
 from optimizer.questions.architecture.space import resolve
 
 
@@ -49,7 +49,7 @@ def coarse_is_below(problem, n) -> None:
                 assert key <= least or key - least <= 1e-9 * abs(least)
 
 
-def slices(queue: SliceQueue) -> list[tuple[float, int, int]]:
+def slices(queue: SliceCells) -> list[tuple[float, int, int]]:
     found = []
     while (queued := queue.pop(np.inf)) is not None:
         found.append((queued.bound, queued.frame_number, queued.n_layers))
@@ -63,12 +63,12 @@ def test_slices_come_in_one_order_however_cells_are_split(problem) -> None:
     space = resolve(problem)
     (name, sense), *_ = problem.objectives
     asked = (space.rules, symbol(name), sense)
-    whole = slices(SliceQueue(space, *asked))
+    whole = slices(SliceCells(space, *asked))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(space_module, "_PART_CELLS", 1)
-        patch.setattr(queue_module, "_SPLIT", 2)
-        patch.setattr(queue_module, "_BATCHES", 2)
-        assert slices(SliceQueue(resolve(problem), *asked)) == whole
+        patch.setattr(cells_module, "_SPLIT", 2)
+        patch.setattr(cells_module, "_BATCHES", 2)
+        assert slices(SliceCells(resolve(problem), *asked)) == whole
     assert whole == sorted(whole)
     assert len(set(whole)) == len(whole)
 

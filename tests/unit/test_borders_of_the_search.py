@@ -13,11 +13,12 @@ import samples
 
 from optimizer import frontier
 from optimizer.questions.architecture.bounds import depth_bounds
+from optimizer.questions.architecture.cells import SliceCells
 from optimizer.questions.architecture.compiled import Compiler, symbol
 from optimizer.questions.architecture.listing import best_plans
 from optimizer.questions.architecture.oracle import metric_of, quantities_in_use, slice_plans
-from optimizer.questions.architecture.queue import SliceQueue
-from optimizer.questions.architecture.search import Search, tile_efficiency
+from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.slice_search import tile_efficiency
 from optimizer.questions.architecture.space import Space, resolve
 from optimizer.questions.architecture.table import frame_table
 
@@ -33,7 +34,7 @@ def space() -> Space:
 
 
 def slices(space: Space, name: str, limit: float) -> list[Any]:
-    queue = SliceQueue(space, space.rules, symbol(name), 1)
+    queue = SliceCells(space, space.rules, symbol(name), 1)
     found = []
     while (queued := queue.pop(limit)) is not None:
         found.append(queued)
@@ -51,9 +52,9 @@ def test_every_slice_up_to_a_limit_leaves_the_queue(space: Space, name: str) -> 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_the_bound_of_a_slice_is_the_better_of_floor_and_columns(space: Space, name: str) -> None:
-    queue = SliceQueue(space, space.rules, symbol(name), 1)
+    queue = SliceCells(space, space.rules, symbol(name), 1)
     while (queued := queue.pop(np.inf)) is not None:
-        floor = queue.opened[queued.frame_number]
+        floor = queue.priced_at[queued.frame_number]
         assert queued.bound == max(floor, queued.bounds.key[queued.row])
         assert queued.bound <= slice_plans(queued.table, queued.row, symbol(name), 1).best * (1 + 1e-12)
 
@@ -107,11 +108,11 @@ def values(space: Space, rules: Any) -> list[float]:
 def test_only_what_is_better_improves_on_an_incumbent(space: Space) -> None:
     search = Search(space, space.rules, symbol("tpot_ms"), 1)
     search.run()
-    assert search.best is not None
-    assert search._limit() < search.best.key
-    assert search._limit() > search.best.key * (1 - 1e-9)
+    assert search.hunt.best is not None
+    assert search.hunt.limit[0] < search.hunt.best.key
+    assert search.hunt.limit[0] > search.hunt.best.key * (1 - 1e-9)
     for factor, better in ((1 - 1e-6, False), (1 + 1e-6, True)):
-        again = Search(space, space.rules, symbol("tpot_ms"), 1, beat=search.best.key * factor).run()
+        again = Search(space, space.rules, symbol("tpot_ms"), 1, beat=search.hunt.best.key * factor).run()
         assert (again.best is not None) == better
 
 
@@ -122,14 +123,14 @@ def test_among_equal_plans_of_a_slice_tiles_decide_and_then_size() -> None:
     search.run()
     queued, _ = search.solved[-1]
     plans = slice_plans(queued.table, queued.row, symbol("chips"), 1)
-    equal = np.flatnonzero(plans.key == search.best.key)
+    equal = np.flatnonzero(plans.key == search.hunt.best.key)
     rules = queued.table.rules
     a = space.attention.take(rules.attention[plans.attention[equal]])
     f = space.ffn.take(rules.ffn[plans.ffn[equal]])
     tiles = np.round(tile_efficiency(queued.table.frame, a, f), 9)
     order = sorted(zip(-tiles, a.n_heads, a.d_head, a.n_kv_heads, f.d_ff, strict=True))
     assert len(set(order)) > 2
-    best = search.best
+    best = search.hunt.best
     kinds = space.attention.take(best.attention), space.ffn.take(best.ffn)
     own = (kinds[0].n_heads, kinds[0].d_head, kinds[0].n_kv_heads, kinds[1].d_ff)
     assert own == order[0][1:]
@@ -137,7 +138,7 @@ def test_among_equal_plans_of_a_slice_tiles_decide_and_then_size() -> None:
 
 def test_equal_tiles_are_decided_by_the_smaller_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "optimizer.questions.architecture.search.tile_efficiency",
+        "optimizer.questions.architecture.slice_search.tile_efficiency",
         lambda frame, a, f: np.zeros(np.shape(a.n_heads)),
     )
     space = resolve(samples.problem(**FEW_REQUESTS))
@@ -145,12 +146,12 @@ def test_equal_tiles_are_decided_by_the_smaller_kind(monkeypatch: pytest.MonkeyP
     search.run()
     queued, _ = search.solved[-1]
     plans = slice_plans(queued.table, queued.row, symbol("chips"), 1)
-    equal = np.flatnonzero(plans.key == search.best.key)
+    equal = np.flatnonzero(plans.key == search.hunt.best.key)
     a = space.attention.take(queued.table.rules.attention[plans.attention[equal]])
     f = space.ffn.take(queued.table.rules.ffn[plans.ffn[equal]])
     order = sorted(zip(a.n_heads, a.d_head, a.n_kv_heads, f.d_ff, strict=True))
     assert len({row[-1] for row in order if row[:3] == order[0][:3]}) > 1  # some differ in d_ff alone
-    kinds = space.attention.take(search.best.attention), space.ffn.take(search.best.ffn)
+    kinds = space.attention.take(search.hunt.best.attention), space.ffn.take(search.hunt.best.ffn)
     assert (kinds[0].n_heads, kinds[0].d_head, kinds[0].n_kv_heads, kinds[1].d_ff) == order[0]
 
 

@@ -80,9 +80,9 @@ def search(
 
     key = min((p.best for p in plans), default=None)
     return SimpleNamespace(
-        best=None if key is None else SimpleNamespace(key=key),
+        hunt=SimpleNamespace(best=None if key is None else SimpleNamespace(key=key)),
         solved=list(zip(done, plans, strict=True)),
-        queue=SimpleNamespace(pop=pop),
+        cells=SimpleNamespace(pop=pop),
         space=SimpleNamespace(
             attention=Attention(*(arrays[n] for n in ("n_heads", "d_head", "n_kv_heads"))),
             ffn=Ffn(arrays["d_ff"]),
@@ -90,7 +90,7 @@ def search(
         objective=slices.Q,
         sense=sense,
         watch=UNWATCHED,
-        candidate=lambda table, n_layers, a, f, key: (table.frame.identity[0], n_layers, a, f, key),
+        slices=SimpleNamespace(candidate=lambda t, n, a, f, key: (t.frame.identity[0], n, a, f, key)),
         limits=limits,
     )
 
@@ -137,7 +137,7 @@ def test_the_later_aim_decides_in_steps_and_then_exactly(tiles: Any) -> None:
 
 def test_a_plan_that_is_in_no_slice_is_an_error(tiles: Any) -> None:
     own = search([("x", 2, SAME, SAME)])
-    own.best = SimpleNamespace(key=1.0)
+    own.hunt.best = SimpleNamespace(key=1.0)
     with pytest.raises(InternalMismatch, match="is in no slice"):
         chosen(own)
 

@@ -18,10 +18,10 @@ from sentences import SENTENCES
 
 from optimizer.cost.frame import Frame
 from optimizer.metrics import evaluate
+from optimizer.questions.architecture.cells import SliceCells
 from optimizer.questions.architecture.compiled import Compiler, symbol
 from optimizer.questions.architecture.listing import best_plans
 from optimizer.questions.architecture.oracle import all_values, brute_force
-from optimizer.questions.architecture.queue import SliceQueue
 from optimizer.questions.architecture.search import Search
 from optimizer.questions.architecture.space import Space, resolve
 
@@ -181,7 +181,7 @@ def test_what_the_compiler_leaves_is_what_the_rules_on_dimensions_keep(seed: int
 
 def slices(space: Space, rules: Any, metric: str, sense: int) -> Any:
     """(frame, table, bounds) of every run of depths that the queue would price."""
-    queue = SliceQueue(space, rules, symbol(metric), sense)
+    queue = SliceCells(space, rules, symbol(metric), sense)
     for number, frame in enumerate(space.frames()):
         for table, bounds in queue.priced(number):
             yield frame, table, bounds

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import samples
 
-import optimizer.questions.architecture.queue as queue_module
+import optimizer.questions.architecture.cells as cells_module
 import optimizer.questions.architecture.search as search_module
+import optimizer.questions.architecture.slice_search as slice_module
 from optimizer import InputError, InternalMismatch, Options, catalog, solve
 from optimizer.metrics import evaluate
 from optimizer.questions import problems
@@ -99,7 +100,7 @@ def test_floors_that_rule_out_everything_are_caught(monkeypatch: pytest.MonkeyPa
 
 def test_columns_that_disagree_with_the_cost_model_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """CP-SAT and its enumeration read the same columns; only the checker knows better."""
-    honest = queue_module.frame_table
+    honest = cells_module.frame_table
 
     def faulty(*rest: Any) -> Any:
         table = honest(*rest)
@@ -108,7 +109,7 @@ def test_columns_that_disagree_with_the_cost_model_are_caught(monkeypatch: pytes
         )
         return table
 
-    monkeypatch.setattr(queue_module, "frame_table", faulty)
+    monkeypatch.setattr(cells_module, "frame_table", faulty)
     with pytest.raises(InternalMismatch):
         solve(samples.problem())
 
@@ -241,14 +242,14 @@ def test_a_stop_after_the_first_plan_keeps_it_with_a_true_bound(
     """The incumbent is kept, the bound is below the optimum, nothing is proven."""
     asked = samples.problem(**BOUNDED)
     best = solve(asked).objective.value
-    honest = search_module.Search._confirm
+    honest = slice_module.SliceSearch._confirm
 
     def interrupted(self: Any, *rest: Any) -> None:
         honest(self, *rest)
-        if self.best is not None:
+        if self.hunt.best is not None:
             raise Stopped
 
-    monkeypatch.setattr(search_module.Search, "_confirm", interrupted)
+    monkeypatch.setattr(slice_module.SliceSearch, "_confirm", interrupted)
     result = solve(asked)
     assert result.status == "feasible"
     assert result.objective.bound <= best <= result.objective.value
@@ -312,7 +313,7 @@ def test_counts_of_a_search_that_is_stopped_are_counts(monkeypatch: pytest.Monke
     def stopped(*rest: Any) -> Any:
         raise Stopped
 
-    monkeypatch.setattr(search_module.Search, "_solve_slice", stopped)
+    monkeypatch.setattr(slice_module.SliceSearch, "look", stopped)
     certificate = solve(samples.problem()).certificate
     assert certificate.counts["slices"] > 0
     assert certificate.counts["slices_solved"] == 0

@@ -17,17 +17,18 @@ from optimizer.blocks.operators import Gemm
 from optimizer.cost.quantisation import gemm_efficiency
 from optimizer.errors import InternalMismatch
 from optimizer.questions.architecture import search as module
+from optimizer.questions.architecture import slice_search as slice_module
 from optimizer.questions.architecture.bounds import DepthBounds, depth_bounds
+from optimizer.questions.architecture.cells import SliceCell
 from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.early import Coarse
 from optimizer.questions.architecture.model import SliceModel
 from optimizer.questions.architecture.oracle import SlicePlans, slice_plans
-from optimizer.questions.architecture.queue import QueuedSlice
-from optimizer.questions.architecture.search import (
+from optimizer.questions.architecture.search import Outcome, Search, _improves, _rank
+from optimizer.questions.architecture.slice_search import (
     Candidate,
     Counts,
-    Outcome,
-    Search,
+    SliceSearch,
     _as_good,
     _wanted,
     tile_efficiency,
@@ -35,6 +36,7 @@ from optimizer.questions.architecture.search import (
 from optimizer.questions.architecture.space import resolve
 from optimizer.questions.architecture.table import FrameTable
 from optimizer.scope import Bound, Symbol
+from optimizer.search.cells import BestFirst, Cells
 from optimizer.solver.engine import Solve
 from optimizer.watch import Progress, Stopped, Watch
 
@@ -49,13 +51,14 @@ def table(depth: int = 2, costs: Any = COSTS, **rules: Any) -> FrameTable:
     return slices.table({"q": costs, "n_params": PARAMS}, (depth,), **rules)
 
 
-def search(sense: int = 1, best: float | None = None, **own: Any) -> Search:
+def search(sense: int = 1, best: float | None = None, beat: float = INF, **own: Any) -> SliceSearch:
     """A search in its middle, with a plan of some key at hand."""
-    found = Search(own.pop("space", None), None, own.pop("objective", slices.Q), sense, **own)  # type: ignore[arg-type]
-    found.counts, found.solved, found._at_hand = Counts(), [], INF
-    found.queue = SimpleNamespace(bound=-INF, slices_priced=0)  # type: ignore[assignment]
-    found.best = None if best is None else plan(best, sense)
-    return found
+    said = own.pop("said", [])
+    hunt: Any = BestFirst(
+        Cells(), _rank, _improves, lambda plan, bound: said.append((plan.key, bound)), (beat,)
+    )
+    hunt.best = None if best is None else plan(best, sense)
+    return SliceSearch(own.pop("space", None), own.pop("objective", slices.Q), sense, hunt, **own)
 
 
 def plan(key: float, sense: int = 1, kinds: tuple[int, int] = (0, 0)) -> Candidate:
@@ -71,21 +74,14 @@ def keys(own: FrameTable, sense: int = 1) -> dict[tuple[int, int], float]:
 
 
 def test_what_improves_on_an_incumbent_is_better_by_more_than_the_last_digits() -> None:
-    assert search()._limit() == INF
+    assert search()._limit == INF
     for key in (5.0, -5.0):
-        assert search(best=key)._limit() == pytest.approx(key - 5e-12, abs=1e-15)
-        assert search(beat=key)._limit() == pytest.approx(key - 5e-12, abs=1e-15)
+        assert search(best=key)._limit == pytest.approx(key - 5e-12, abs=1e-15)
+        assert search(beat=key)._limit == pytest.approx(key - 5e-12, abs=1e-15)
         assert _wanted(key) == pytest.approx(key + 5e-5, abs=1e-15)
-    assert search(best=5.0, beat=4.0)._limit() == pytest.approx(4.0)
-    assert search(best=5.0, beat=6.0)._limit() == pytest.approx(5.0)
+    assert search(best=5.0, beat=4.0)._limit == pytest.approx(4.0)
+    assert search(best=5.0, beat=6.0)._limit == pytest.approx(5.0)
     assert _wanted(INF) == INF
-
-
-def test_no_plan_is_better_than_what_is_queued_at_hand_or_found() -> None:
-    own = search(best=5.0)
-    for queued, at_hand, bound in ((3.0, 4.0, 3.0), (4.0, 3.0, 3.0), (9.0, 9.0, 5.0)):
-        own.queue, own._at_hand = SimpleNamespace(bound=queued), at_hand  # type: ignore[assignment]
-        assert own._bound() == bound
 
 
 def test_counts_of_two_searches_are_added_and_frames_told_apart() -> None:
@@ -145,14 +141,14 @@ def test_kinds_that_are_left_are_those_of_better_plans(
     pairs_at_once: int, sense: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("optimizer.questions.architecture.oracle._PAIRS", pairs_at_once)
-    monkeypatch.setattr(module, "_KINDS", 1)
+    monkeypatch.setattr(slice_module, "_KINDS", 1)
     own = table(costs=(7.0, [1.0, 1.0, 4.0, 9.0, 9.0], [10.0, 10.0, 32.0, 32.0]))
     bounds = depth_bounds(own, slices.Q, sense)
     by_pair = keys(own, sense)
     for limit in (INF, *sorted(set(by_pair.values())), sense * 28.0):
         for truth in (INF, *sorted(by_pair.values())[:8:3]):
             asked = search(sense, beat=limit) if np.isfinite(limit) else search(sense)
-            better = {p: k for p, k in by_pair.items() if k < asked._limit()}
+            better = {p: k for p, k in by_pair.items() if k < asked._limit}
             a, f = asked._kinds_left(own, bounds, 0, truth)
             # As good as the truth; where nothing is, the one that is best.
             for axis, found in ((0, a), (1, f)):
@@ -180,15 +176,15 @@ def test_kinds_whose_bound_is_no_better_are_not_priced() -> None:
 # A slice.
 
 
-def queued(own: FrameTable, sense: int = 1, objective: Any = slices.Q) -> QueuedSlice:
+def queued(own: FrameTable, sense: int = 1, objective: Any = slices.Q) -> SliceCell:
     bounds = depth_bounds(own, objective, sense)
-    return QueuedSlice(float(bounds.key[0]), 77, own, bounds, 0)
+    return SliceCell(float(bounds.key[0]), 77, own, bounds, 0)
 
 
 @pytest.fixture
 def even(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ties are broken by the kinds' dimensions alone."""
-    monkeypatch.setattr(module, "tile_efficiency", lambda frame, a, f: np.zeros(1))
+    monkeypatch.setattr(slice_module, "tile_efficiency", lambda frame, a, f: np.zeros(1))
 
 
 class Rows(SimpleNamespace):
@@ -203,33 +199,31 @@ def space(heads: list[int] | None = None, d_ff: list[int] | None = None) -> Any:
 
 @pytest.mark.parametrize("sense", [1, -1])
 def test_a_slice_is_solved_counted_and_confirmed(sense: int, even: None) -> None:
-    own = search(sense, space=space())
-    said: list[Progress] = []
-    own.watch = Watch(tell=said.append)
-    own._at_hand = -1e3
+    said: list[tuple[float, float]] = []
+    own = search(sense, space=space(), said=said)
     slice_ = queued(table(), sense)
-    own._solve_slice(slice_)
+    found = own.look(slice_)
     least = min(keys(slice_.table, sense).values())
-    assert own.best is not None and own.best.key == least
-    assert (own.best.attention, own.best.ffn) == ((0, 0) if sense > 0 else (4, 3))
-    assert (own.best.metric, own.best.sense, own.best.n_layers) == ("m", sense, 2)
-    assert [s for s, _ in own.solved] == [slice_]
+    assert own.hunt.best is not None and own.hunt.best.key == least
+    assert (own.hunt.best.attention, own.hunt.best.ffn) == ((0, 0) if sense > 0 else (4, 3))
+    assert (own.hunt.best.metric, own.hunt.best.sense, own.hunt.best.n_layers) == ("m", sense, 2)
+    assert found.best == least
     c = own.counts
     assert (c.frames_solved, c.slices_solved, c.columns, c.enumerated) == ({77}, 1, A + F, A * F)
     assert (c.solves, c.band) == (2, 0)  # one look finds the best, the other nothing within its integers
     assert c.deterministic_time > 0
-    assert said[-1] == Progress("search", "m", incumbent=sense * least, bound=sense * -INF)
+    assert said[-1][0] == least
 
 
 def test_a_slice_without_anything_better_is_not_solved(even: None) -> None:
     own = search(best=29.0, space=space())  # the best is 7 + 2 x 11 = 29
-    own._solve_slice(queued(table()))
-    assert own.best is not None and own.best.n_layers == 1
+    seen = own.look(queued(table()))
+    assert own.hunt.best is not None and own.hunt.best.n_layers == 1
     assert (own.counts.slices_solved, own.counts.columns, own.counts.solves) == (0, 0, 0)
-    assert [len(plans.key) for _, plans in own.solved] == [1]  # enumerated all the same
+    assert len(seen.key) == 1  # enumerated all the same
     better = search(best=29.0 * (1 + 1e-9), space=space())
-    better._solve_slice(queued(table()))
-    assert better.best is not None and better.best.key == 29.0
+    better.look(queued(table()))
+    assert better.hunt.best is not None and better.hunt.best.key == 29.0
 
 
 def test_a_rule_that_leaves_no_plan_is_a_slice_without_one(even: None) -> None:
@@ -237,15 +231,15 @@ def test_a_rule_that_leaves_no_plan_is_a_slice_without_one(even: None) -> None:
     odd = Symbol("odd", "q", None, lambda at, q: np.abs(q / 2.0 % 1.0 - 0.25))
     own = search(space=space())
     slice_ = queued(table(bounds=[("odd_max", Bound(odd, -INF, 0.1))]))
-    own._solve_slice(slice_)
-    assert own.best is None
+    own.look(slice_)
+    assert own.hunt.best is None
     assert (own.counts.slices_solved, own.counts.enumerated) == (1, A * F)
 
 
 def test_a_bound_above_a_plan_of_its_slice_is_an_error() -> None:
     own = search(space=space())
     with pytest.raises(InternalMismatch, match="its bound 30 is above a plan in it, 29"):
-        own._solve_slice(replace(queued(table()), bound=30.0))
+        own.look(replace(queued(table()), bound=30.0))
 
 
 def test_rules_are_posted_and_the_incumbent_may_be_the_best_they_leave(even: None) -> None:
@@ -253,20 +247,20 @@ def test_rules_are_posted_and_the_incumbent_may_be_the_best_they_leave(even: Non
     mask = np.ones((A, F), dtype=bool)
     mask[0, 0] = False
     own = search(space=space())
-    own._solve_slice(queued(table(pairs=[("a", mask)])))
-    assert own.best is not None and own.best.key == 31.0
+    own.look(queued(table(pairs=[("a", mask)])))
+    assert own.hunt.best is not None and own.hunt.best.key == 31.0
     assert own.counts.band == 0
     again = search(best=31.0, space=space())
-    again._solve_slice(queued(table(pairs=[("a", mask)])))
-    assert again.best is not None and again.best.n_layers == 1
+    again.look(queued(table(pairs=[("a", mask)])))
+    assert again.hunt.best is not None and again.hunt.best.n_layers == 1
     assert again.counts.slices_solved == 1  # kinds of the pair may be in a better plan, for all that is known
 
 
 @pytest.mark.parametrize("any_plan", [False, True])
 def test_a_search_for_any_plan_takes_the_first(any_plan: bool, even: None) -> None:
     own = search(space=space(), any_plan=any_plan)
-    own._solve_slice(queued(table()))
-    assert own.best is not None
+    own.look(queued(table()))
+    assert own.hunt.best is not None
     assert own.counts.enumerated == (0 if any_plan else A * F)
 
 
@@ -285,7 +279,9 @@ def answers(monkeypatch: pytest.MonkeyPatch, choices: list[Any]) -> list[tuple[i
     return forbidden
 
 
-def solved(own: Search, t: FrameTable, a: list[int], f: list[int], plans: SlicePlans | None = None) -> float:
+def solved(
+    own: SliceSearch, t: FrameTable, a: list[int], f: list[int], plans: SlicePlans | None = None
+) -> float:
     plans = slice_plans(t, 0, slices.Q, own.sense) if plans is None else plans
     return own._solve_by_cp_sat(t, 0, plans, np.array(a), np.array(f))
 
@@ -297,7 +293,11 @@ def test_the_band_is_what_is_no_better_when_ranked_again(monkeypatch: pytest.Mon
     assert solved(own, table(), [1, 2, 4], [0, 2]) == 7 + 2 * (2 + 10)
     assert forbidden[-1] == (0, 1) and {(1, 0), (2, 0), (0, 0)} <= set(forbidden)
     assert (own.counts.solves, own.counts.band, own.counts.deterministic_time) == (5, 2, 1.25)
-    assert own.best is not None and (own.best.attention, own.best.ffn, own.best.key) == (1, 0, 31.0)
+    assert own.hunt.best is not None and (own.hunt.best.attention, own.hunt.best.ffn, own.hunt.best.key) == (
+        1,
+        0,
+        31.0,
+    )
 
 
 def test_nothing_better_than_the_incumbent_is_no_find(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +305,7 @@ def test_nothing_better_than_the_incumbent_is_no_find(monkeypatch: pytest.Monkey
     own = search(best=29.0, space=space())
     assert solved(own, table(), [0], [0, 1]) == INF
     assert own.counts.band == 2
-    assert own.best is not None and own.best.n_layers == 1
+    assert own.hunt.best is not None and own.hunt.best.n_layers == 1
 
 
 def test_a_cut_off_that_leaves_nothing_ends_the_slice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,7 +358,7 @@ def test_two_optima_are_one_within_noise(sign: float, even: None) -> None:
     one = replace(plans, key=np.where(plans.key == 29.0, truth, 1e3))
     for found in (truth, truth + 9e-10 * abs(truth)):
         own._confirm(t, 0, one, truth, found)
-        assert own.best is not None and own.best.key == truth
+        assert own.hunt.best is not None and own.hunt.best.key == truth
     assert own.counts.enumerated == 2 * A * F
     for wrong in (truth * (1 + 2e-9), truth * (1 - 2e-9), INF):
         with pytest.raises(
@@ -373,7 +373,7 @@ def test_no_plan_is_agreed_on_and_the_incumbent_stays() -> None:
     own = search(best=3.0)
     t = table()
     own._confirm(t, 0, slice_plans(t, 0, slices.Q, 1), INF, INF)
-    assert own.best is not None and own.best.key == 3.0
+    assert own.hunt.best is not None and own.hunt.best.key == 3.0
     any_plan = search(best=3.0, any_plan=True)
     any_plan._confirm(t, 0, slice_plans(t, 0, slices.Q, 1), INF, 5.0)  # nothing is claimed of the best
     with pytest.raises(InternalMismatch):  # but that there is none is
@@ -405,7 +405,7 @@ def test_better_tiles_come_before_fewer_heads(monkeypatch: pytest.MonkeyPatch) -
     t = table()
     plans = SlicePlans(np.array([0, 1]), np.array([0, 0]), np.array([5.0, 5.0]), 2)
     for tiles, first in (([0.4, 0.6], 1), ([0.6, 0.4], 0), ([0.5, 0.5 + 1e-10], 0), ([0.5, 0.5 + 1e-8], 1)):
-        monkeypatch.setattr(module, "tile_efficiency", lambda frame, a, f, tiles=tiles: np.array(tiles))
+        monkeypatch.setattr(slice_module, "tile_efficiency", lambda frame, a, f, tiles=tiles: np.array(tiles))
         assert search(space=space())._tie_break(t, 2, plans, 5.0).attention == first
 
 
@@ -415,7 +415,7 @@ def test_tiles_are_of_all_products_of_a_prefill() -> None:
     point = {"n_heads": 9, "n_kv_heads": 3, "d_head": 72, "d_ff": 1000, "n_layers": 1}
     block = samples.dense(point, own).first
     halves = [
-        [op for op in module.layer_operators(own, half, "prefill") if isinstance(op, Gemm)]
+        [op for op in slice_module.layer_operators(own, half, "prefill") if isinstance(op, Gemm)]
         for half in (block.mixer, block.ffn)
     ]
     each = [float(gemm_efficiency(products, own.chip)) for products in halves]
@@ -426,6 +426,15 @@ def test_tiles_are_of_all_products_of_a_prefill() -> None:
 
 
 # Parts of a wide space.
+
+
+def whole(said: list[Progress] | None = None, **own: Any) -> Search:
+    """A search over a made-up space, before it begins."""
+    tell = None if said is None else said.append
+    found = Search(SimpleNamespace(), None, slices.Q, 1, watch=Watch(tell=tell), **own)  # type: ignore[arg-type]
+    found.counts = Counts()
+    found.hunt = BestFirst(Cells(), _rank, _improves, found._tell, (found.beat,))
+    return found
 
 
 def coarse_of(outcomes: list[Any], monkeypatch: pytest.MonkeyPatch) -> list[Search]:
@@ -448,7 +457,7 @@ def test_parts_are_searched_for_any_plan_first_and_then_for_the_best(monkeypatch
     ends = [(None, True), (None, True), (first, True), (None, True), (better, True)]
     asked = coarse_of(ends, monkeypatch)
     said: list[Progress] = []
-    own = search(watch=Watch(tell=said.append), also=("train_s",), beat=20.0)
+    own = whole(said, also=("train_s",), beat=20.0)
     own._early()
     assert [(s.space, s.any_plan) for s in asked] == [
         ("part 0", True), ("part 0", False), ("part 1", True), ("part 1", False), ("part 2", False),
@@ -456,7 +465,11 @@ def test_parts_are_searched_for_any_plan_first_and_then_for_the_best(monkeypatch
     assert [s.beat for s in asked] == pytest.approx([20.0, 20.0, 20.0, 9.0, 9.0])
     assert asked[3].beat < 9.0
     assert all(s.also == () and s.watch.tell is None for s in asked)
-    assert own.best is not None and (own.best.key, own.best.attention, own.best.ffn) == (7.0, 22, 62)
+    assert own.hunt.best is not None and (own.hunt.best.key, own.hunt.best.attention, own.hunt.best.ffn) == (
+        7.0,
+        22,
+        62,
+    )
     c = own.counts
     assert (c.slices, c.solves, c.frames, c.frames_solved) == (
         10,
@@ -469,17 +482,17 @@ def test_parts_are_searched_for_any_plan_first_and_then_for_the_best(monkeypatch
 
 def test_any_plan_of_a_part_is_enough_where_any_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = coarse_of([(None, True), (None, True), (plan(9.0), True)], monkeypatch)
-    own = search(any_plan=True)
+    own = whole(any_plan=True)
     own._early()
     assert [(s.space, s.any_plan) for s in asked] == [("part 0", True), ("part 0", True), ("part 1", True)]
 
 
 def test_a_part_that_is_stopped_leaves_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     coarse_of([(plan(9.0, kinds=(0, 0)), False)], monkeypatch)
-    own = search()
+    own = whole()
     with pytest.raises(Stopped):
         own._early()
-    assert own.best is not None and (own.best.key, own.best.attention) == (9.0, 20)
+    assert own.hunt.best is not None and (own.hunt.best.key, own.hunt.best.attention) == (9.0, 20)
     assert own.counts.slices == 2
 
 
@@ -492,7 +505,7 @@ def test_a_search_says_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = asked.run()
     assert whole.finished and whole.best is not None and whole.bound == whole.best.key
     assert whole.counts.frames == problem.n_frames == 8
-    assert whole.counts.slices == asked.queue.slices_priced
+    assert whole.counts.slices == asked.cells.slices_priced
     first = replace(asked, any_plan=True).run()
     assert first.finished and first.best is not None
     assert first.counts.slices_solved == 1
@@ -510,12 +523,12 @@ def test_while_a_slice_is_at_hand_its_bound_counts(monkeypatch: pytest.MonkeyPat
     problem = resolve(samples.problem())
     seen: list[tuple[float, float]] = []
 
-    def look(self: Search, slice_: QueuedSlice) -> None:
-        seen.append((self._bound(), slice_.bound))
+    def look(self: SliceSearch, slice_: SliceCell) -> None:
+        seen.append((self.hunt.bound, slice_.bound))
         if len(seen) == 3:
             raise Stopped
 
-    monkeypatch.setattr(Search, "_solve_slice", look)
+    monkeypatch.setattr(SliceSearch, "look", look)
     outcome = Search(problem, problem.rules, symbol("tpot_ms"), 1).run()
     assert [bound for bound, _ in seen] == [own for _, own in seen]
     assert (outcome.finished, outcome.bound) == (False, seen[-1][1])

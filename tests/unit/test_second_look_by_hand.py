@@ -13,7 +13,7 @@ import pytest
 import slices
 
 from optimizer.errors import InternalMismatch
-from optimizer.questions.architecture.search import require_bound
+from optimizer.questions.architecture.slice_search import require_bound
 from optimizer.questions.architecture.table import FrameTable
 from optimizer.questions.architecture.witness import _Look, look_again
 from optimizer.scope import Bound, Symbol
@@ -32,10 +32,10 @@ def frame_of(costs: list[float], bounds: Any = ()) -> FrameTable:
 
 def search(frames: dict[int, list[tuple[FrameTable, Any]]], n: int, **own: Any) -> Any:
     """A finished search over `n` frames, of which those given have anything left."""
-    opened = own.get("opened", {})
+    opened = own.get("priced_at", {})
     floors = own.get("floors", {})
     queue = SimpleNamespace(
-        opened=opened,
+        priced_at=opened,
         left_out_by=lambda number: floors.get(number, -INF),
         priced=lambda number: [
             (table, SimpleNamespace(key=np.array(key, float))) for table, key in frames.get(number, [])
@@ -44,9 +44,9 @@ def search(frames: dict[int, list[tuple[FrameTable, Any]]], n: int, **own: Any) 
     best = own.get("best")
     return SimpleNamespace(
         space=SimpleNamespace(n_frames=n, frame=lambda number: SimpleNamespace(d_model=100 + number)),
-        queue=queue,
+        cells=queue,
         solved=[(SimpleNamespace(frame_number=f, n_layers=d), None) for f, d in own.get("solved", [])],
-        best=None if best is None else SimpleNamespace(key=best),
+        hunt=SimpleNamespace(best=None if best is None else SimpleNamespace(key=best)),
         objective=slices.Q,
         sense=own.get("sense", 1),
         watch=own.get("watch", UNWATCHED),
@@ -59,7 +59,7 @@ ONE = slices.table({"q": (0.0, [1.0, 3.0], [5.0]), "n_params": (0.0, [2.0, 4.0],
 
 def test_few_frames_are_all_priced_and_many_are_sampled() -> None:
     frames = {number: [(ONE, [6.0])] for number in range(400)}
-    every = look_again(search(frames, 90, best=6.0, opened={3: 5.0, 7: 5.0}), few=90, sample=5)
+    every = look_again(search(frames, 90, best=6.0, priced_at={3: 5.0, 7: 5.0}), few=90, sample=5)
     assert (every.frames_left_out, every.frames_priced, every.all_frames) == (88, 88, True)
     assert (every.slices_enumerated, every.plans) == (90, 180)  # opened ones are looked into too
     some = look_again(search(frames, 91, best=6.0), few=90, sample=5)
@@ -70,8 +70,8 @@ def test_few_frames_are_all_priced_and_many_are_sampled() -> None:
 
 def test_the_sample_is_drawn_by_seed_from_all_frames() -> None:
     asked: list[int] = []
-    own = search({}, 1000, best=6.0, opened=dict.fromkeys(range(0, 1000, 2), 5.0))
-    own.queue.left_out_by = lambda number: asked.append(number) or 0.0
+    own = search({}, 1000, best=6.0, priced_at=dict.fromkeys(range(0, 1000, 2), 5.0))
+    own.cells.left_out_by = lambda number: asked.append(number) or 0.0
     found = look_again(own, few=40, sample=5, seed=9)
     drawn = Random(9).sample(range(1000), 8 * 5)
     assert asked == [number for number in drawn if number % 2]
@@ -90,7 +90,7 @@ def test_frames_in_which_nothing_is_left_do_not_count_for_the_sample() -> None:
 
 def test_no_more_opened_frames_than_the_sample_are_looked_into() -> None:
     frames = {number: [(ONE, [6.0])] for number in range(9)}
-    own = search(frames, 9, best=6.0, opened=dict.fromkeys(range(9), 1.0))
+    own = search(frames, 9, best=6.0, priced_at=dict.fromkeys(range(9), 1.0))
     found = look_again(own, few=40, sample=4)
     assert (found.frames_left_out, found.frames_priced, found.slices_enumerated) == (0, 0, 4)
 
@@ -102,7 +102,7 @@ def test_a_look_that_is_stopped_says_so_and_what_it_did() -> None:
     found = look_again(search(frames, 40, best=6.0, watch=watch), few=40, sample=5)
     assert (found.frames_priced, found.slices_enumerated, found.all_frames) == (3, 3, False)
     for opened in ({}, {0: 1.0}):
-        own = search(frames, 40, best=6.0, watch=Watch(cancelled=lambda: True), opened=opened)
+        own = search(frames, 40, best=6.0, watch=Watch(cancelled=lambda: True), priced_at=opened)
         found = look_again(own, few=40, sample=5)
         assert (found.frames_priced, found.slices_enumerated, found.all_frames) == (0, 0, False)
 
@@ -136,15 +136,15 @@ def test_what_was_solved_is_not_looked_into_again() -> None:
 @pytest.mark.parametrize(("opened", "most"), [({}, 4), ({0: 1.0}, 16)])
 def test_some_slices_that_their_bounds_call_empty_are_looked_into(opened: Any, most: int) -> None:
     key = [INF] * 30
-    found = rows(key, 5.0, opened=opened)
+    found = rows(key, 5.0, priced_at=opened)
     assert all(len(own) == most for own in found)
     assert {i for own in found for i in own} == set(range(30))
-    assert all(own == [0, 1, 2] for own in rows(key[:3], 5.0, opened=opened))
-    beside = rows([INF, 9.0, INF, INF], 5.0, opened=opened)
+    assert all(own == [0, 1, 2] for own in rows(key[:3], 5.0, priced_at=opened))
+    beside = rows([INF, 9.0, INF, INF], 5.0, priced_at=opened)
     assert all(len(own) == 2 and 1 in own for own in beside)  # one, where another is not empty
     # Depths 1 to 30 have 10 to 12 parameters a layer: a window of 100 to 120 leaves 9 to 12 layers.
     window = [("parameter_window", Bound(PARAMS, 100.0, 120.0))]
-    within = rows(key, 5.0, opened=opened, bounds=window)
+    within = rows(key, 5.0, priced_at=opened, bounds=window)
     assert {i + 1 for own in within for i in own} == {9, 10, 11, 12}
 
 
@@ -192,7 +192,7 @@ def test_a_frame_that_its_bounds_call_empty_and_is_is_no_error() -> None:
         look_again(search({0: [(ONE, [INF])]}, 1, best=5.0))
     with pytest.raises(InternalMismatch, match="its floor inf is above a plan"):
         check(best=5.0, floor=INF)
-    opened = search({0: [(ONE, [9.0])]}, 1, best=5.0, opened={0: 9.0})
+    opened = search({0: [(ONE, [9.0])]}, 1, best=5.0, priced_at={0: 9.0})
     with pytest.raises(InternalMismatch, match="its bound 9 is above a plan in it, 6"):
         look_again(opened)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import samples
 
-import optimizer.questions.architecture.queue as queue_module
+import optimizer.questions.architecture.cells as cells_module
 from optimizer import InternalMismatch, frontier, solve
 from optimizer.questions import problems
 from optimizer.questions.architecture import witness
@@ -38,7 +38,7 @@ def spoil_floors(monkeypatch: pytest.MonkeyPatch, factor: float, widths: Any = N
 
 def spoil_columns(monkeypatch: pytest.MonkeyPatch, factor: float, width: int) -> None:
     """Bounds of slices times a factor, at one width."""
-    honest = queue_module.depth_bounds
+    honest = cells_module.depth_bounds
 
     def bounds(table: Any, objective: Any, sense: int) -> Any:
         found = honest(table, objective, sense)
@@ -47,7 +47,7 @@ def spoil_columns(monkeypatch: pytest.MonkeyPatch, factor: float, width: int) ->
             found.by_attention[:] *= factor
         return found
 
-    monkeypatch.setattr(queue_module, "depth_bounds", bounds)
+    monkeypatch.setattr(cells_module, "depth_bounds", bounds)
 
 
 @pytest.fixture(scope="module")

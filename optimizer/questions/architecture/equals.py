@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from optimizer.errors import InternalMismatch
+from optimizer.questions.architecture.cells import SliceCell
 from optimizer.questions.architecture.oracle import SlicePlans, metric_of, slice_plans
-from optimizer.questions.architecture.queue import QueuedSlice
-from optimizer.questions.architecture.search import Candidate, Search, tile_efficiency
+from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.slice_search import Candidate, tile_efficiency
 from optimizer.scope import Symbol
 
 _CLOSE = 1e-12
@@ -40,34 +41,34 @@ class Aim:
 
 def chosen_among_equals(search: Search, later: tuple[Aim, ...]) -> Candidate | None:
     """The answer of a finished search. Every slice that may hold an equal plan is enumerated."""
-    if search.best is None:
+    if search.hunt.best is None:
         return None
-    limit = search.best.key + abs(search.best.key) * _CLOSE
+    limit = search.hunt.best.key + abs(search.hunt.best.key) * _CLOSE
     slices = list(search.solved)
-    while (queued := search.queue.pop(np.nextafter(limit, np.inf))) is not None:
-        table, row = queued.table, queued.row
+    while (cell := search.cells.pop(np.nextafter(limit, np.inf))) is not None:
+        table, row = cell.table, cell.row
         plans = slice_plans(table, row, search.objective, search.sense, limit, search.watch)
-        slices.append((queued, plans))
-    found = [row for queued, plans in slices for row in _equals(search, queued, plans, limit, later)]
+        slices.append((cell, plans))
+    found = [row for cell, plans in slices for row in _equals(search, cell, plans, limit, later)]
     if not found:
         raise InternalMismatch(
-            f"the plan that the search began with, {search.best}, is in no slice; no answer is given"
+            f"the plan that the search began with, {search.hunt.best}, is in no slice; no answer is given"
         )
     return min(found, key=lambda row: row[0])[1]
 
 
 def _equals(
-    search: Search, queued: QueuedSlice, plans: SlicePlans, limit: float, later: tuple[Aim, ...]
+    search: Search, cell: SliceCell, plans: SlicePlans, limit: float, later: tuple[Aim, ...]
 ) -> list[tuple[tuple[Any, ...], Candidate]]:
     """(order, plan) of the best equal plans of a slice."""
     equal = np.flatnonzero(plans.key <= limit)
     if not len(equal):
         return []
-    table, rules = queued.table, queued.table.rules
+    table, rules = cell.table, cell.table.rules
     plans = SlicePlans(plans.attention[equal], plans.ffn[equal], plans.key[equal], 0)
     attention = search.space.attention.take(rules.attention[plans.attention])
     ffn = search.space.ffn.take(rules.ffn[plans.ffn])
-    values = [(aim, metric_of(table, queued.row, plans, aim.symbol)) for aim in later]
+    values = [(aim, metric_of(table, cell.row, plans, aim.symbol)) for aim in later]
     order = [
         *(aim.steps(value) for aim, value in values),
         *(aim.sense * value for aim, value in values),
@@ -76,6 +77,6 @@ def _equals(
     ]
     first = np.lexsort(order[::-1])[0]
     a, f = int(plans.attention[first]), int(plans.ffn[first])
-    candidate = search.candidate(table, queued.n_layers, a, f, float(plans.key[first]))
-    rank = (*(float(column[first]) for column in order), queued.n_layers, repr(table.frame.identity))
+    candidate = search.slices.candidate(table, cell.n_layers, a, f, float(plans.key[first]))
+    rank = (*(float(column[first]) for column in order), cell.n_layers, repr(table.frame.identity))
     return [(rank, candidate)]

@@ -11,7 +11,8 @@ from optimizer.cost.memory import GIB
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
 from optimizer.questions.architecture.compiled import symbol
-from optimizer.questions.architecture.search import Candidate, Search
+from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.slice_search import Candidate
 from optimizer.questions.architecture.space import Space, resolve
 from optimizer.search.rounding import outward
 from optimizer.spec.answer import Relaxation

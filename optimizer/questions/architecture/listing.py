@@ -1,15 +1,15 @@
 """The K best plans of a space, or all plans up to a limit: listed by enumeration, slice after slice.
 
-CP-SAT lists a few thousand solutions a second, numpy millions. The queue hands out slices in the order of
+CP-SAT lists a few thousand solutions a second, numpy millions. The cells hand out slices in the order of
 their bounds, and listing stops when the next bound is above the worst plan still wanted: complete.
 """
 
 import numpy as np
 
 from optimizer.columns.rules import Rules
+from optimizer.questions.architecture.cells import SliceCell, SliceCells
 from optimizer.questions.architecture.oracle import SlicePlans, slice_plans
-from optimizer.questions.architecture.queue import QueuedSlice, SliceQueue
-from optimizer.questions.architecture.search import Candidate
+from optimizer.questions.architecture.slice_search import Candidate
 from optimizer.questions.architecture.space import Space
 from optimizer.scope import Symbol
 from optimizer.watch import UNWATCHED, Stopped, Watch
@@ -37,33 +37,33 @@ def best_plans(
     With `distinct`, names of dimensions or of the frame, only the best plan of each combination of them.
     Raises Unfinished once the watch is over, with what no plan that is still to be found can come before.
     """
-    queue = SliceQueue(space, rules, objective, sense, watch=watch)
+    cells = SliceCells(space, rules, objective, sense, watch=watch)
     found: list[Candidate] = []
     try:
-        _list(queue, found, at_most, limit, distinct)
+        _list(cells, found, at_most, limit, distinct)
     except Stopped:
-        raise Unfinished([plan for plan in found if plan.key < queue.bound]) from None
+        raise Unfinished([plan for plan in found if plan.key < cells.waiting.passed]) from None
     return found
 
 
 def _list(
-    queue: SliceQueue, found: list[Candidate], at_most: int, limit: float, distinct: tuple[str, ...]
+    cells: SliceCells, found: list[Candidate], at_most: int, limit: float, distinct: tuple[str, ...]
 ) -> None:
     """Fill `found`."""
-    space, objective, sense = queue.space, queue.objective, queue.sense
-    while (queued := queue.pop(np.nextafter(limit, np.inf))) is not None:
-        table, kinds = queued.table, queued.table.rules
-        plans = slice_plans(table, queued.row, objective, sense, limit, queue.watch)
+    space, objective, sense = cells.space, cells.objective, cells.sense
+    while (cell := cells.pop(np.nextafter(limit, np.inf))) is not None:
+        table, kinds = cell.table, cell.table.rules
+        plans = slice_plans(table, cell.row, objective, sense, limit, cells.watch)
         wanted = np.flatnonzero(plans.key < np.inf)  # none is above the limit
         order = wanted[np.argsort(plans.key[wanted], kind="stable")]
-        order = order[_first_of_each(space, queued, plans, order, distinct)][:at_most]
+        order = order[_first_of_each(space, cell, plans, order, distinct)][:at_most]
         more = [
             Candidate(
                 objective.name,
                 sense,
                 float(plans.key[i]),
                 table.frame,
-                queued.n_layers,
+                cell.n_layers,
                 int(kinds.attention[plans.attention[i]]),
                 int(kinds.ffn[plans.ffn[i]]),
             )
@@ -83,10 +83,10 @@ def _order(plan: Candidate) -> tuple[float, int, int, int, int]:
 
 
 def _first_of_each(
-    space: Space, queued: QueuedSlice, plans: SlicePlans, order: np.ndarray, distinct: tuple[str, ...]
+    space: Space, cell: SliceCell, plans: SlicePlans, order: np.ndarray, distinct: tuple[str, ...]
 ) -> np.ndarray:
     """Positions in `order`, ascending, of the first plan of each combination of the distinct dimensions."""
-    kinds = queued.table.rules
+    kinds = cell.table.rules
     own = {
         **vars(space.attention.take(kinds.attention[plans.attention[order]])),
         **vars(space.ffn.take(kinds.ffn[plans.ffn[order]])),

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.columns.rules import Rules
+from optimizer.questions.architecture.cells import SliceCells
 from optimizer.questions.architecture.oracle import slice_plans
-from optimizer.questions.architecture.queue import SliceQueue
-from optimizer.questions.architecture.search import Candidate
+from optimizer.questions.architecture.slice_search import Candidate
 from optimizer.questions.architecture.space import Space
 from optimizer.scope import Symbol
 from optimizer.watch import UNWATCHED, Stopped, Watch
@@ -58,13 +58,13 @@ def near_ties(
     limit = best.key + abs(best.key) * within
     count, complete, found = 0, True, [(oddity_of(space, best), best)]
     try:
-        queue = SliceQueue(space, rules, objective, sense, watch=watch)
+        cells = SliceCells(space, rules, objective, sense, watch=watch)
         for _ in range(_MOST_SLICES):
-            queued = queue.pop(np.nextafter(limit, np.inf))
-            if queued is None:
+            cell = cells.pop(np.nextafter(limit, np.inf))
+            if cell is None:
                 break
-            table, kinds = queued.table, queued.table.rules
-            plans = slice_plans(table, queued.row, objective, sense)
+            table, kinds = cell.table, cell.table.rules
+            plans = slice_plans(table, cell.row, objective, sense)
             near = np.flatnonzero(plans.key <= limit)
             count += len(near)
             if not len(near):
@@ -74,7 +74,7 @@ def near_ties(
             first = np.lexsort((plans.key[near], *odd[::-1]))[0]
             own = int(attention[first]), int(ffn[first])
             key = float(plans.key[near[first]])
-            plan = Candidate(objective.name, sense, key, table.frame, queued.n_layers, *own)
+            plan = Candidate(objective.name, sense, key, table.frame, cell.n_layers, *own)
             found.append((tuple(int(column[first]) for column in odd), plan))
         else:
             complete = False

@@ -11,7 +11,7 @@ from optimizer.errors import InternalMismatch
 from optimizer.metrics import metric
 from optimizer.questions.architecture.answer import Baseline, NearTiesShown
 from optimizer.questions.architecture.near_ties import NearTies
-from optimizer.questions.architecture.search import Candidate
+from optimizer.questions.architecture.slice_search import Candidate
 from optimizer.questions.architecture.space import TAKEN_FROM_BASELINE, Space
 from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture, DenseFeedForward, GroupedQueryAttention

@@ -28,7 +28,8 @@ from optimizer.questions.architecture.outcome import (
     vocabulary_of,
 )
 from optimizer.questions.architecture.proof import Found, lexicographic, proof_of
-from optimizer.questions.architecture.search import Candidate, Search, tile_efficiency
+from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.slice_search import Candidate, tile_efficiency
 from optimizer.questions.architecture.space import Space
 from optimizer.questions.architecture.vocabulary import ArchitectureVocabulary
 from optimizer.questions.architecture.witness import look_again

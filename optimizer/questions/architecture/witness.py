@@ -14,9 +14,10 @@ import numpy as np
 
 from optimizer.errors import InternalMismatch
 from optimizer.questions.architecture.answer import FrameWitnesses
+from optimizer.questions.architecture.cells import is_below
 from optimizer.questions.architecture.oracle import in_parameter_window, slice_plans
-from optimizer.questions.architecture.queue import is_below
-from optimizer.questions.architecture.search import Search, require_bound
+from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.slice_search import require_bound
 from optimizer.questions.architecture.table import FrameTable
 from optimizer.watch import Stopped
 
@@ -50,7 +51,7 @@ def look_again(search: Search, few: int = FEW, sample: int = SAMPLE, seed: int =
         look.left_out(_left_out(search, every, sample, seed), None if every else sample)
     except Stopped:
         every = False
-    c, left_out = look.counts, n - len(search.queue.opened)
+    c, left_out = look.counts, n - len(search.cells.priced_at)
     return FrameWitnesses(
         frames_left_out=left_out,
         frames_priced=c.frames,
@@ -64,18 +65,18 @@ def look_again(search: Search, few: int = FEW, sample: int = SAMPLE, seed: int =
 def _left_out(search: Search, every: bool, sample: int, seed: int) -> Iterator[int]:
     n = search.space.n_frames
     numbers = range(n) if every else random.Random(seed).sample(range(n), min(n, _DRAWS * sample))
-    return (number for number in numbers if number not in search.queue.opened)
+    return (number for number in numbers if number not in search.cells.priced_at)
 
 
 class _Look:
     """One second look in the making."""
 
     def __init__(self, search: Search, seed: int) -> None:
-        self.search, self.queue = search, search.queue
+        self.search, self.cells = search, search.cells
         self.draw = random.Random(seed)
         self.counts = _Counts()
-        self.solved = {(queued.frame_number, queued.n_layers) for queued, _ in search.solved}
-        self.key = search.best.key if search.best else np.inf
+        self.solved = {(cell.frame_number, cell.n_layers) for cell, _ in search.solved}
+        self.key = search.hunt.best.key if search.hunt.best else np.inf
 
     def left_out(self, numbers: Iterable[int], most: int | None) -> None:
         """Price frames that were never opened; no more than `most` in which the rules leave anything."""
@@ -83,19 +84,19 @@ class _Look:
             if most is not None and self.counts.alive >= most:
                 break
             self.search.watch.check()
-            self.counts.alive += self._frame(number, self.queue.left_out_by(number))
+            self.counts.alive += self._frame(number, self.cells.left_out_by(number))
             self.counts.frames += 1
 
     def opened(self, sample: int) -> None:
         """Look into slices that were left out of frames that were opened."""
-        numbers = sorted(self.queue.opened)
+        numbers = sorted(self.cells.priced_at)
         for number in self.draw.sample(numbers, min(sample, len(numbers))):
             self.search.watch.check()
-            self._frame(number, self.queue.opened[number])
+            self._frame(number, self.cells.priced_at[number])
 
     def _frame(self, number: int, floor: float) -> bool:
         alive = False
-        for table, bounds in self.queue.priced(number):
+        for table, bounds in self.cells.priced(number):
             alive = True
             for row in self._rows(number, table, bounds.key):
                 plans = slice_plans(
@@ -116,7 +117,7 @@ class _Look:
         none = [i for i in rows if not np.isfinite(key[i]) and within[i]]
         if some:
             found += [min(some, key=lambda i: (key[i], i)), self.draw.choice(some)]
-        looks = 1 if some else _EMPTY_OPENED if number in self.queue.opened else _EMPTY
+        looks = 1 if some else _EMPTY_OPENED if number in self.cells.priced_at else _EMPTY
         found += self.draw.sample(none, min(len(none), looks))
         return sorted(set(found))
 

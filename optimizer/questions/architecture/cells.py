@@ -1,14 +1,12 @@
-"""Slices in the order of their bounds, cheapest bounds first: nothing is bounded finely before its turn.
+"""The cells of an architecture problem, cheapest bounds first: nothing is bounded finely before its turn.
 
-A cell is a run of settings and widths. It enters with a coarse bound, or none, and is split when its turn
-comes: into settings, into runs of widths, into frames with their floors (`columns.floors`). A frame is
-priced and replaced by its slices, each with the bound its columns give (`columns.bounds`). What leaves the
-queue is a slice whose bound is below every other, so whatever is inside cannot hold a better plan than that.
-The order follows from the bounds of frames and slices alone, not from how cells were split.
+A block of cells is a run of settings and widths. It enters with a coarse bound, or none, and is opened when
+its turn comes: into settings, into runs of widths, into frames with their floors (`floors.py`). A frame is
+priced and opens into its slices, each with the bound its columns give (`bounds.py`); a slice is whole. The
+order of slices follows from the bounds of frames and slices alone, not from how blocks were split.
 """
 
-import heapq
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from optimizer.questions.architecture.oracle import quantities_in_use
 from optimizer.questions.architecture.space import Space
 from optimizer.questions.architecture.table import FrameTable, frame_table
 from optimizer.scope import Symbol
+from optimizer.search.cells import Cell, Cells, Rank
 from optimizer.watch import UNWATCHED, Watch
 
 CLOSE = 1e-9
@@ -35,8 +34,8 @@ _BATCHES = 512
 
 
 @dataclass(frozen=True)
-class QueuedSlice:
-    """A slice to be solved: row `row` of a priced frame."""
+class SliceCell:
+    """A slice to be looked through: row `row` of a priced frame."""
 
     bound: float
     frame_number: int
@@ -51,26 +50,26 @@ class QueuedSlice:
 
 
 @dataclass(frozen=True)
-class _Cell:
+class Frames:
     """Settings by number, and widths by their place among those of the space."""
 
     settings: range
     widths: range
 
 
-@dataclass(frozen=True, order=True)
-class _Entry:
-    bound: float
+@dataclass(frozen=True)
+class OneFrame:
+    """A frame by its number, not priced yet."""
+
     number: int
-    """Of the first frame inside."""
-    n_layers: int
-    what: "_Cell | QueuedSlice | None" = field(compare=False, default=None)
-    """None: the frame of that number."""
+
+
+Part = Frames | OneFrame | SliceCell
 
 
 @dataclass
-class SliceQueue:
-    """All slices of a space that the rules leave, for one objective."""
+class SliceCells:
+    """All slices of a space that the rules leave, for one objective, and the cells that they come from."""
 
     space: Space
     rules: Rules
@@ -89,43 +88,39 @@ class SliceQueue:
         ]
         self._n_widths = len(self.space.architecture.d_model)
         self._coarse = CoarseBounds(self.space, self._compiler, self.objective, self.sense)
-        whole = _Cell(range(self.space.n_settings), range(self._n_widths))
+        whole = Frames(range(self.space.n_settings), range(self._n_widths))
         empty = not len(self.space.attention) or not len(self.space.ffn)  # a choice held where no kind has it
-        self._heap: list[_Entry] = [] if empty else [self._entry(whole)]
-        self.empty: list[tuple[float, _Cell]] = []
-        """Cells left out by their coarse bounds."""
-        self.opened: dict[int, float] = {}
+        self.waiting: Cells[Part] = Cells(self.opened, self.watch)
+        self.waiting.add([] if empty else [self._cell(whole)])
+        self.empty: list[Cell[Part]] = []
+        """Frames left out by their coarse bounds."""
+        self.priced_at: dict[int, float] = {}
         """Floors of the frames that were priced."""
         self.floors: dict[tuple[int, int], np.ndarray] = {}
         """Floors by setting and first width of a run, where they were worked out."""
 
-    @property
-    def bound(self) -> float:
-        """No plan still in the queue has a key below this; inf when it is empty."""
-        return self._heap[0].bound if self._heap else np.inf
-
-    def pop(self, limit: float) -> QueuedSlice | None:
+    def pop(self, limit: float) -> SliceCell | None:
         """The next slice whose bound is below `limit`; None if there is none. Raises Stopped."""
-        while self._heap and self._heap[0].bound < limit:
-            self.watch.check()
-            entry = self._heap[0]
-            if isinstance(entry.what, QueuedSlice):
-                heapq.heappop(self._heap)
-                return entry.what
-            found = self._split(entry.what, entry.bound, limit) if entry.what else self._price(entry, limit)
-            heapq.heappop(self._heap)  # only now: until it is replaced, its bound is that of what is inside
-            for new in found:
-                heapq.heappush(self._heap, new)
-        return None
+        cell = self.waiting.pop((limit,))
+        return cell.what if cell is not None and isinstance(cell.what, SliceCell) else None
 
-    def _split(self, cell: _Cell, bound: float, limit: float) -> list[_Entry]:
+    def opened(self, cell: Cell[Part], limit: Rank) -> list[Cell[Part]] | None:
+        """What is inside a cell and may be below a limit; None of a slice, which is whole."""
+        part, [bound], [most] = cell.what, cell.rank, limit
+        if isinstance(part, SliceCell):
+            return None
+        return (
+            self._price(part, bound, most) if isinstance(part, OneFrame) else self._split(part, bound, most)
+        )
+
+    def _split(self, cell: Frames, bound: float, limit: float) -> list[Cell[Part]]:
         if len(cell.settings) > 1:
             runs = self._settings_within(cell.settings)
             if len(runs) > 1:
-                return [self._entry(_Cell(run, cell.widths)) for run in runs]
-            return self._bounded([_Cell(range(i, i + 1), cell.widths) for i in cell.settings], limit)
+                return [self._cell(Frames(run, cell.widths)) for run in runs]
+            return self._bounded([Frames(range(i, i + 1), cell.widths) for i in cell.settings], limit)
         if len(self._floors) > 1 and len(cell.widths) == self._n_widths:
-            return self._bounded([_Cell(cell.settings, widths) for widths, _ in self._floors], limit)
+            return self._bounded([Frames(cell.settings, widths) for widths, _ in self._floors], limit)
         return self._frames(cell, bound, limit)
 
     def _settings_within(self, settings: range) -> list[range]:
@@ -136,23 +131,23 @@ class SliceQueue:
         step *= -(-parts // _SPLIT) if step == n else 1
         return [settings[i : i + step] for i in range(0, len(settings), step)]
 
-    def _bounded(self, cells: list[_Cell], limit: float) -> list[_Entry]:
+    def _bounded(self, cells: list[Frames], limit: float) -> list[Cell[Part]]:
         """Cells of one family, of several settings or several runs of widths, with their coarse bounds."""
         settings = range(cells[0].settings.start, cells[-1].settings.stop)
         keys = self._coarse.keys(settings, list(dict.fromkeys(cell.widths for cell in cells)))
         found = []
         for cell, key in zip(cells, keys.ravel().tolist(), strict=True):
             if key <= _edge(limit) and key < np.inf:
-                found.append(replace(self._entry(cell), bound=key))
+                found.append(self._cell(cell, key))
             else:
-                self.empty.append((key, cell))
+                self.empty.append(self._cell(cell, key))
         return found
 
-    def _entry(self, cell: _Cell) -> _Entry:
-        number = cell.settings.start * self._n_widths + cell.widths.start
-        return _Entry(self._coarse.least, number, 0, cell)
+    def _cell(self, part: Frames, bound: float | None = None) -> Cell[Part]:
+        number = part.settings.start * self._n_widths + part.widths.start
+        return Cell((self._coarse.least if bound is None else bound,), (number, 0), part)
 
-    def _frames(self, cell: _Cell, bound: float, limit: float) -> list[_Entry]:
+    def _frames(self, cell: Frames, bound: float, limit: float) -> list[Cell[Part]]:
         """The frames of a cell of one setting and one run of widths, without those above the limit."""
         setting, start = cell.settings.start, cell.widths.start
         keys = self.floors_of(setting, start)
@@ -163,7 +158,7 @@ class SliceQueue:
             )
         first = setting * self._n_widths + start
         wanted = np.flatnonzero((keys < np.inf) & (keys <= _edge(limit)))
-        return [_Entry(float(keys[i]), first + int(i), 0) for i in wanted]
+        return [Cell((float(keys[i]),), (first + int(i), 0), OneFrame(first + int(i))) for i in wanted]
 
     def floors_of(self, setting: int, start: int) -> np.ndarray:
         """Floors of the frames of a setting in the run of widths that begins at `start`."""
@@ -182,20 +177,21 @@ class SliceQueue:
         start = next(widths.start for widths, _ in self._floors if width in widths)
         if (setting, start) in self.floors:
             return float(self.floors[setting, start][width - start])
-        cells = [(entry.bound, entry.what) for entry in self._heap if isinstance(entry.what, _Cell)]
-        cells += self.empty
-        return next(
-            (bound for bound, c in cells if setting in c.settings and width in c.widths), np.inf
-        )  # in no cell: nothing was there to be bounded
+        frames = [*self.waiting, *self.empty]
+        for cell in frames:
+            part = cell.what
+            if isinstance(part, Frames) and setting in part.settings and width in part.widths:
+                return float(cell.rank[0])
+        return np.inf  # in no cell: nothing was there to be bounded
 
-    def _price(self, entry: _Entry, limit: float) -> list[_Entry]:
-        self.opened[entry.number] = entry.bound
-        found = []
-        for table, bounds in self.priced(entry.number):
+    def _price(self, frame: OneFrame, floor: float, limit: float) -> list[Cell[Part]]:
+        self.priced_at[frame.number] = floor
+        found: list[Cell[Part]] = []
+        for table, bounds in self.priced(frame.number):
             for row in np.flatnonzero(np.isfinite(bounds.key) & (bounds.key <= _edge(limit))):
-                bound = max(entry.bound, float(bounds.key[row]))
-                queued = QueuedSlice(bound, entry.number, table, bounds, int(row))
-                found.append(_Entry(bound, entry.number, queued.n_layers, queued))
+                bound = max(floor, float(bounds.key[row]))
+                part = SliceCell(bound, frame.number, table, bounds, int(row))
+                found.append(Cell((bound,), (frame.number, part.n_layers), part))
         self.slices_priced += len(found)
         return found
 

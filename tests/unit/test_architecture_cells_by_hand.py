@@ -13,12 +13,13 @@ import pytest
 import samples
 
 from optimizer.errors import InternalMismatch
-from optimizer.questions.architecture import queue as module
+from optimizer.questions.architecture import cells as module
 from optimizer.questions.architecture import space as space_module
+from optimizer.questions.architecture.cells import Frames, OneFrame, SliceCells, _edge, is_below
 from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.oracle import slice_plans
-from optimizer.questions.architecture.queue import SliceQueue, _Cell, _edge, _Entry, is_below
 from optimizer.questions.architecture.space import Space, resolve
+from optimizer.search.cells import Cell, Cells
 from optimizer.watch import Stopped, Watch
 
 INF = np.inf
@@ -33,7 +34,7 @@ def space() -> Space:
 
 
 @pytest.fixture(scope="module")
-def uncut(space: Space) -> dict[tuple[str, int], SliceQueue]:
+def uncut(space: Space) -> dict[tuple[str, int], SliceCells]:
     """Queues of the space in one run of widths."""
     found = {own: queue(space, *own) for own in METRICS}
     assert all(len(own._floors) == 1 for own in found.values())
@@ -68,11 +69,11 @@ def cut(space: Space, monkeypatch: pytest.MonkeyPatch) -> Space:
     return own
 
 
-def queue(space: Space, name: str = "tpot_ms", sense: int = 1, **own: Any) -> SliceQueue:
-    return SliceQueue(space, space.rules, symbol(name), sense, **own)
+def queue(space: Space, name: str = "tpot_ms", sense: int = 1, **own: Any) -> SliceCells:
+    return SliceCells(space, space.rules, symbol(name), sense, **own)
 
 
-def popped(own: SliceQueue, limit: float = INF) -> list[tuple[float, int, int]]:
+def popped(own: SliceCells, limit: float = INF) -> list[tuple[float, int, int]]:
     found = []
     while (queued := own.pop(limit)) is not None:
         found.append((queued.bound, queued.frame_number, queued.n_layers))
@@ -116,7 +117,7 @@ def test_settings_are_cut_into_families_and_those_into_runs_of_batches(
     batches: int, settings: range, sizes: list[int]
 ) -> None:
     own: Any = SimpleNamespace(space=SimpleNamespace(batches=range(batches)))
-    runs = SliceQueue._settings_within(own, settings)
+    runs = SliceCells._settings_within(own, settings)
     assert [len(run) for run in runs] == sizes
     assert [i for run in runs for i in run] == list(settings)
 
@@ -134,14 +135,14 @@ def test_the_order_does_not_depend_on_how_cells_are_cut(
 
 
 @pytest.mark.parametrize(("name", "sense"), METRICS)
-def test_the_bound_of_the_queue_is_of_all_that_is_inside(cut: Space, name: str, sense: int) -> None:
+def test_the_bound_of_what_waits_is_of_all_that_is_inside(cut: Space, name: str, sense: int) -> None:
     own = queue(cut, name, sense)
-    assert own.bound <= 0.0
-    last = own.bound
+    assert own.waiting.rank[0] <= 0.0
+    last = own.waiting.rank[0]
     while (queued := own.pop(INF)) is not None:
-        assert last <= queued.bound <= own.bound
+        assert last <= queued.bound <= own.waiting.rank[0]
         last = queued.bound
-    assert own.bound == INF
+    assert own.waiting.rank == (INF,)
     assert own.pop(INF) is None
 
 
@@ -153,24 +154,26 @@ def test_a_queue_is_left_as_it_is_by_a_watch_that_ends(cut: Space) -> None:
         own = queue(cut, watch=Watch(cancelled=lambda looks=looks, most=most: next(looks) >= most))
         with pytest.raises(Stopped):
             popped(own)
-        found = {queued for queued in whole if queued[0] < own.bound}
-        own.watch = Watch()
+        found = {queued for queued in whole if queued[0] < own.waiting.rank[0]}
+        own.watch = own.waiting.watch = Watch()
         assert set(popped(own)) >= set(whole) - found
 
 
 def test_cells_that_are_cut_begin_at_their_first_frame(cut: Space) -> None:
     own = queue(cut)
-    entry = own._entry(_Cell(range(3, 5), range(2, 4)))
-    assert (entry.bound, entry.number, entry.n_layers) == (0.0, 3 * len(WIDTHS) + 2, 0)
-    assert queue(cut, "output_tokens_per_s", -1)._entry(_Cell(range(1), range(1))).bound == -INF
+    entry = own._cell(Frames(range(3, 5), range(2, 4)))
+    assert (entry.rank, entry.order) == ((0.0,), (3 * len(WIDTHS) + 2, 0))
+    assert queue(cut, "output_tokens_per_s", -1)._cell(Frames(range(1), range(1))).rank == (-INF,)
 
 
 def test_what_a_run_of_settings_is_split_into(cut: Space) -> None:
     own = queue(cut)  # 20 settings: four families of five batches; three runs of widths
 
     def split(settings: range, widths: range) -> list[Any]:
-        found = own._split(_Cell(settings, widths), -INF, INF)
-        return [e.number if e.what is None else (e.what.settings, e.what.widths) for e in found]
+        found = own._split(Frames(settings, widths), -INF, INF)
+        return [
+            e.what.number if isinstance(e.what, OneFrame) else (e.what.settings, e.what.widths) for e in found
+        ]
 
     whole = range(5)
     assert split(range(20), whole) == [(range(10), whole), (range(10, 20), whole)]
@@ -184,29 +187,29 @@ def test_what_a_run_of_settings_is_split_into(cut: Space) -> None:
 
 def test_a_narrow_space_is_split_into_frames_at_once(space: Space) -> None:
     own = queue(space)
-    found = own._split(_Cell(range(7, 8), range(5)), -INF, INF)
-    assert [(e.number, e.what) for e in found] == [(35 + i, None) for i in range(5)]
+    found = own._split(Frames(range(7, 8), range(5)), -INF, INF)
+    assert [(e.order, e.what) for e in found] == [((35 + i, 0), OneFrame(35 + i)) for i in range(5)]
     floors = own.floors_of(7, 0)
-    assert [e.bound for e in found] == floors.tolist()
+    assert [e.rank[0] for e in found] == floors.tolist()
     # Up to the limit, what may be equal to it too.
     limit = float(np.sort(floors)[2])
     for factor, kept in ((1.0, 3), (1 - 5e-10, 3), (1 - 2e-9, 2)):
-        assert len(own._split(_Cell(range(7, 8), range(5)), -INF, limit * factor)) == kept
+        assert len(own._split(Frames(range(7, 8), range(5)), -INF, limit * factor)) == kept
 
 
 def test_frames_that_hold_nothing_are_not_opened(space: Space) -> None:
     own = queue(space)
     own.floors[7, 0] = np.array([5.0, INF, 4.0, INF, 6.0])
-    assert [e.number for e in own._frames(_Cell(range(7, 8), range(5)), 4.0, INF)] == [35, 37, 39]
+    assert [e.what.number for e in own._frames(Frames(range(7, 8), range(5)), 4.0, INF)] == [35, 37, 39]
 
 
 def test_coarse_bounds_leave_cells_out_at_the_limit(cut: Space) -> None:
-    cells = [_Cell(range(i, i + 1), range(5)) for i in range(5)]
+    cells = [Frames(range(i, i + 1), range(5)) for i in range(5)]
     own = queue(cut)
     whole = own._bounded(cells, INF)
     assert [e.what for e in whole] == cells and not own.empty
     keys = own._coarse.keys(range(5), [range(5)])[:, 0].tolist()
-    assert [e.bound for e in whole] == keys
+    assert [e.rank[0] for e in whole] == keys
     limit = sorted(keys)[2]
     for factor, kept in ((1.0, 3), (1 - 5e-10, 3), (1 - 2e-9, 2)):
         own = queue(cut)
@@ -215,16 +218,16 @@ def test_coarse_bounds_leave_cells_out_at_the_limit(cut: Space) -> None:
         out = [
             (key, cell) for key, cell in zip(keys, cells, strict=True) if key > limit * factor * (1 + 1e-9)
         ]
-        assert own.empty == out
+        assert [(c.rank[0], c.what) for c in own.empty] == out
         assert [e.what for e in found] == [cell for cell in cells if cell not in [c for _, c in out]]
 
 
 def test_cells_that_nothing_can_be_in_are_left_out_without_a_limit(cut: Space) -> None:
     rules = cut.rules.with_value("n_params_max", 10.0)
-    own = SliceQueue(cut, rules, symbol("tpot_ms"), 1)
+    own = SliceCells(cut, rules, symbol("tpot_ms"), 1)
     assert own.pop(INF) is None
-    assert own.opened == {}
-    assert {key for key, _ in own.empty} == {INF}
+    assert own.priced_at == {}
+    assert {cell.rank for cell in own.empty} == {(INF,)}
     assert all(own.left_out_by(number) == INF for number in range(cut.n_frames))
 
 
@@ -232,7 +235,7 @@ def test_cells_that_nothing_can_be_in_are_left_out_without_a_limit(cut: Space) -
 def test_a_space_without_kinds_of_a_half_is_empty(space: Space, choice: dict[str, int]) -> None:
     own = queue(space.restricted(choice))
     assert own.pop(INF) is None
-    assert own.bound == INF
+    assert own.waiting.rank == (INF,)
 
 
 def test_the_edge_of_a_limit_is_on_its_far_side() -> None:
@@ -249,7 +252,7 @@ def test_a_floor_below_the_bound_of_its_cell_is_an_error(space: Space) -> None:
         if not np.isfinite(least):
             own.floors[7, 0] = np.full(5, -8.0)
             least = -8.0
-        cell = _Cell(range(7, 8), range(5))
+        cell = Frames(range(7, 8), range(5))
         assert own._frames(cell, least + 5e-10 * abs(least), INF)
         with pytest.raises(
             InternalMismatch, match=r"setting 7: the bound of all its widths, .* is above that"
@@ -292,19 +295,23 @@ def test_what_a_frame_was_left_out_by_is_no_more_than_its_plans(
         own = queue(cut, name, sense)
         popped(own, limit)
         for number in range(cut.n_frames):
-            if number not in own.opened:
+            if number not in own.priced_at:
                 bound = own.left_out_by(number)
                 assert limit * (1 - 1e-9 * np.sign(limit)) <= bound <= keys[number] + 1e-9 * abs(keys[number])
 
 
 def test_the_bound_that_is_named_is_that_of_the_frame_or_of_its_cell(cut: Space) -> None:
     own = queue(cut)
-    own._heap = [
-        _Entry(7.0, 0, 0, _Cell(range(5), range(5))),
-        _Entry(8.0, 25, 0, _Cell(range(5, 6), range(2))),
-        _Entry(0.5, 99, 0),
-    ]
-    own.empty = [(9.0, _Cell(range(5, 6), range(2, 5))), (3.0, _Cell(range(6, 7), range(5)))]
+    own.waiting = Cells()
+    own.waiting.add(
+        [
+            Cell((7.0,), (0, 0), Frames(range(5), range(5))),
+            Cell((8.0,), (25, 0), Frames(range(5, 6), range(2))),
+            Cell((0.5,), (99, 0), OneFrame(99)),
+        ]
+    )
+    left_out = {9.0: Frames(range(5, 6), range(2, 5)), 3.0: Frames(range(6, 7), range(5))}
+    own.empty = [Cell((key,), (0, 0), part) for key, part in left_out.items()]
     own.floors[4, 2] = np.array([41.0, 42.0])
     expected = {(0, 0): 7.0, (4, 1): 7.0, (4, 2): 41.0, (4, 3): 42.0, (4, 4): 7.0, (5, 1): 8.0, (5, 2): 9.0}
     expected |= {(5, 4): 9.0, (6, 0): 3.0, (7, 0): INF}
@@ -319,20 +326,22 @@ def test_a_frame_is_replaced_by_its_slices_up_to_the_limit(space: Space) -> None
     own = queue(space)
     number = 7 * len(WIDTHS) + 2
     floor = float(own.floors_of(7, 0)[2])
-    found = own._price(_Entry(floor, number, 0), INF)
-    assert own.opened == {number: floor}
+    found = own._price(OneFrame(number), floor, INF)
+    assert own.priced_at == {number: floor}
     [(table, bounds)] = own.priced(number)
-    assert [e.n_layers for e in found] == table.depths.tolist() == [16, 20]
+    assert [e.order[1] for e in found] == table.depths.tolist() == [16, 20]
     assert own.slices_priced == 2
     for row, entry in enumerate(found):
-        assert entry.bound == entry.what.bound == max(floor, bounds.key[row])
-        assert (entry.number, entry.what.frame_number, entry.what.row) == (number, number, row)
-    high = _Entry(2.0 * float(bounds.key.max()), number, 0)
-    assert [e.bound for e in own._price(high, INF)] == [high.bound] * 2  # the floor, where it is higher
+        assert entry.rank[0] == entry.what.bound == max(floor, bounds.key[row])
+        assert (entry.order[0], entry.what.frame_number, entry.what.row) == (number, number, row)
+    high = 2.0 * float(bounds.key.max())
+    assert [e.rank[0] for e in own._price(OneFrame(number), high, INF)] == [
+        high
+    ] * 2  # the floor, where it is higher
     assert own.slices_priced == 4
     least = float(bounds.key.min())
     for factor, kept in ((1.0, 1), (1 - 5e-10, 1), (1 - 2e-9, 0)):
-        assert len(own._price(_Entry(floor, number, 0), least * factor)) == kept
+        assert len(own._price(OneFrame(number), floor, least * factor)) == kept
 
 
 def test_columns_are_made_once_for_a_space(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,7 +369,7 @@ def test_a_frame_that_the_rules_leave_nothing_of_has_no_columns(
     space: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = space.rules.with_value("aspect_ratio", (1e6, 1e7))
-    own = SliceQueue(space, rules, symbol("tpot_ms"), 1)
+    own = SliceCells(space, rules, symbol("tpot_ms"), 1)
     monkeypatch.setattr(module, "frame_table", None)
     assert own.priced(3) == []
     with pytest.raises(Stopped):
@@ -371,8 +380,8 @@ def test_columns_of_many_depths_come_in_runs(space: Space, monkeypatch: pytest.M
     monkeypatch.setattr("optimizer.questions.architecture.table._CELLS", 1)
     own = queue(space)
     assert [table.depths.tolist() for table, _ in own.priced(3)] == [[16], [20]]
-    found = own._price(_Entry(0.0, 3, 0), INF)
-    assert [(e.n_layers, e.what.row) for e in found] == [(16, 0), (20, 0)]
+    found = own._price(OneFrame(3), 0.0, INF)
+    assert [(e.order[1], e.what.row) for e in found] == [(16, 0), (20, 0)]
     looks = iter(range(10))
     own.watch = Watch(cancelled=lambda: next(looks) >= 1)
     with pytest.raises(Stopped):
