@@ -94,7 +94,7 @@ class SliceSearch:
         return self.hunt.limit[0]
 
     def look(self, cell: SliceCell) -> SlicePlans:
-        """Take what a slice holds that is better; returns its plans up to just above the limit. May be Stopped."""
+        """Take what a slice holds that is better; its plans up to just above the limit. May be Stopped."""
         table, row = cell.table, cell.row
         plans = slice_plans(table, row, self.objective, self.sense, _wanted(self._limit), self.watch)
         require_bound(cell.bound, plans.best, table, row)
