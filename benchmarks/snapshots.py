@@ -63,7 +63,8 @@ def answer(arguments: list[str]) -> Any:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         code = main([*arguments, "--json"])
     text = out.getvalue()
-    return {"exit": code, "said": _timeless(json.loads(text)) if text else errors.getvalue()}
+    said = errors.getvalue().replace(f"{ROOT}/", "")
+    return {"exit": code, "said": _timeless(json.loads(text)) if text else said}
 
 
 def _timeless(value: Any) -> Any:

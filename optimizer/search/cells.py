@@ -61,7 +61,11 @@ class Cells(Generic[T]):
         """No plan that waits, or is at hand, has a key below this: the key of what was popped last."""
 
     def add(self, cells: Finer[T]) -> None:
-        """Let more cells wait."""
+        """Let more cells wait, which may be below all that was popped."""
+        self._add(cells)
+        self.passed = min(self.passed, self.rank[0])
+
+    def _add(self, cells: Finer[T]) -> None:
         if isinstance(cells, InOrder):
             self._push(next(cells.cells, None), cells.cells)
             return
@@ -96,7 +100,7 @@ class Cells(Generic[T]):
                 self._push(next(rest, None), rest)
             if finer is None:
                 return cell
-            self.add(finer)
+            self._add(finer)
         return None
 
 

@@ -21,8 +21,10 @@ from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.options import Options
 from optimizer.questions.pipeline.check import PipelineCheck
 from optimizer.questions.pipeline.columns import StagePrices, setups_of
+from optimizer.questions.pipeline.cut import Found, evenly
 from optimizer.questions.pipeline.problem import PipelineProblem
-from optimizer.questions.pipeline.search import Found, StageSearch, evenly
+from optimizer.questions.pipeline.search import StageSearch
+from optimizer.questions.pipeline.structures import Structures
 from optimizer.solver.engine import SolveSettings
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
@@ -79,7 +81,7 @@ def asked(d: drawn.Draw) -> tuple[Architecture, PipelineProblem]:
 
 def search_of(own: Architecture, problem: PipelineProblem, watch: Watch = UNWATCHED) -> StageSearch:
     offered = [supplies([Offer(chip=g.chip)])[0] for g in problem.pipeline.stages]
-    return StageSearch(own, problem, offered, SolveSettings(), watch)
+    return StageSearch(Structures(own, problem, offered), SolveSettings(), watch)
 
 
 @settings(SETTINGS, max_examples=12)

@@ -17,10 +17,12 @@ from optimizer.cost.training.job import job
 from optimizer.cost.training.layout import layout_of
 from optimizer.cost.training.rules import facts_of, kept
 from optimizer.errors import InternalMismatch
-from optimizer.questions.training import search as training_module
-from optimizer.questions.training.lattice import divisors, setup_of
+from optimizer.questions.training import lattice as lattice_module
+from optimizer.questions.training.choices import setup_of
+from optimizer.questions.training.lattice import Lattice
 from optimizer.questions.training.problem import TrainingProblem
-from optimizer.questions.training.search import Counts, Lattice, Limits, search, witness
+from optimizer.questions.training.search import Counts, Limits, search, witness
+from optimizer.questions.training.splits import divisors
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.training import TrainingSetup
 from optimizer.studies import solve as train_solve
@@ -172,7 +174,7 @@ def test_the_search_is_brute_force_over_what_estimate_prices(made) -> None:
 def test_the_lattice_has_every_setting_once(wide, monkeypatch) -> None:
     """Cut into many cells or whole."""
     if wide:
-        monkeypatch.setattr(training_module, "_CELL", 50)
+        monkeypatch.setattr(lattice_module, "_CELL", 50)
     architecture = Architecture.model_validate(SMALL)
     problem = TrainingProblem(
         name="small",
@@ -213,13 +215,13 @@ def test_no_setting_is_below_the_bounds_of_its_split_and_its_cell(made) -> None:
 
 @pytest.mark.parametrize("what", ["step_s", "memory"])
 def test_bounds_that_are_too_high_are_an_error_and_no_answer(what, monkeypatch) -> None:
-    honest = training_module.bounds_of
+    honest = lattice_module.bounds_of
 
     def high(*rest):
         bounds = honest(*rest)
         return replace(bounds, **{what: 1.5 * getattr(bounds, what)})
 
-    monkeypatch.setattr(training_module, "bounds_of", high)
+    monkeypatch.setattr(lattice_module, "bounds_of", high)
     with pytest.raises(InternalMismatch, match="below the bound"):
         train_solve.solve(llama())
 
@@ -228,7 +230,7 @@ def test_a_split_that_a_wrong_bound_hides_is_found_by_a_witness(monkeypatch) -> 
     """Bounds too high for all but one split, which is opened and shows no fault."""
     few = {"tensor_parallel": [1, 2], "pipeline_parallel": 1, "context_parallel": 1}
     problem = llama(chips=2, setup=few)
-    honest = training_module.bounds_of
+    honest = lattice_module.bounds_of
     worst = []
 
     def high(works, splits, *rest):
@@ -238,7 +240,7 @@ def test_a_split_that_a_wrong_bound_hides_is_found_by_a_witness(monkeypatch) -> 
         step_s[worst[-1]] /= 100
         return replace(bounds, step_s=step_s, memory=0 * bounds.memory)
 
-    monkeypatch.setattr(training_module, "bounds_of", high)
+    monkeypatch.setattr(lattice_module, "bounds_of", high)
     with pytest.raises(InternalMismatch):
         train_solve.solve(problem)
 

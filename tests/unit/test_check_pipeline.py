@@ -11,8 +11,8 @@ from optimizer import catalog
 from optimizer.columns.supply import supplies
 from optimizer.questions.pipeline.check import PipelineCheck
 from optimizer.questions.pipeline.columns import StagePrices, setups_of
+from optimizer.questions.pipeline.cut import Found, evenly
 from optimizer.questions.pipeline.problem import PipelineProblem
-from optimizer.questions.pipeline.search import Found, evenly
 from optimizer.spec.deployment import Offer
 
 H100, A100 = catalog.chip("nvidia-h100-sxm"), catalog.chip("nvidia-a100-80-sxm")

@@ -11,8 +11,9 @@ from optimizer.cost.training.layout import layout_of
 from optimizer.cost.training.links import exchange_s
 from optimizer.cost.training.memory import expert_group, rank_parameters, training_memory
 from optimizer.questions.training.check import check_training
+from optimizer.questions.training.lattice import Lattice
 from optimizer.questions.training.problem import TrainingProblem
-from optimizer.questions.training.search import Counts, Lattice, Limits, search
+from optimizer.questions.training.search import Counts, Limits, search
 from optimizer.spec.training import TrainingSetup
 
 LLAMA = catalog.model("meta-llama/Llama-3.1-8B")

@@ -14,20 +14,20 @@ import pytest
 from optimizer import catalog
 from optimizer.cost.training.flops import forward_flops
 from optimizer.errors import InternalMismatch
+from optimizer.questions.training import broken as broken_module
+from optimizer.questions.training import lattice as lattice_module
 from optimizer.questions.training import search as module
-from optimizer.questions.training.lattice import Domains
+from optimizer.questions.training.broken import broken_everywhere
+from optimizer.questions.training.lattice import Cell, Lattice, _cut
 from optimizer.questions.training.problem import TrainingProblem
 from optimizer.questions.training.search import (
-    Cell,
     Counts,
     Found,
-    Lattice,
     Limits,
-    _cut,
-    broken_everywhere,
     search,
     witness,
 )
+from optimizer.questions.training.splits import Domains
 from optimizer.spec.architecture import Architecture
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 
@@ -224,7 +224,7 @@ def test_a_dive_ends_with_the_first_setting_or_after_so_many(monkeypatch: pytest
 
 def test_a_dive_looks_at_the_watch_before_it_prices() -> None:
     likely, looks, counts = Made([[(3.0, 1.0)]], [1]), iter(range(9)), Counts()
-    watch = Watch(cancelled=lambda: next(looks) >= 1)
+    watch = Watch(cancelled=lambda: next(looks) >= 2)
     lattice = MadeLattice([likely], likely=likely)
     assert search(lattice, step, NO_LIMITS, counts, watch) is None  # type: ignore[arg-type]
     assert (likely.opened, likely.asked, counts.unfinished) == (True, [], 0.0)
@@ -423,7 +423,7 @@ def test_cells_are_bounded_once(lattice: Lattice, monkeypatch: pytest.MonkeyPatc
     assert not own.bounded and all(cell.chip_seconds == 0.0 for cell in own.cells)
     own.bound_cells(UNWATCHED)
     assert own.bounded and all(cell.chip_seconds > 0.0 for cell in own.cells)
-    monkeypatch.setattr(module, "ChipSeconds", None)
+    monkeypatch.setattr(lattice_module, "ChipSeconds", None)
     own.bound_cells(UNWATCHED)
 
 
@@ -434,7 +434,7 @@ def test_no_more_chips_are_bounded_than_are_wired_together(monkeypatch: pytest.M
         seen.append(chips)
         return SimpleNamespace(of=lambda domains: 3.0)
 
-    monkeypatch.setattr(module, "ChipSeconds", chip_seconds)
+    monkeypatch.setattr(lattice_module, "ChipSeconds", chip_seconds)
     alone = CHIP.model_copy(update={"scaleout_bandwidth": None})
     for chip, chips in ((CHIP, 64), (alone, 64), (alone, 4)):
         own = Lattice(problem(chips=chips), SMALL, chip, chips)
@@ -504,14 +504,14 @@ def domains(**own: tuple[int, ...]) -> Domains:
 
 def test_domains_are_cut_until_each_part_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = domains(tensor_parallel=(1, 2), context_parallel=(1, 2, 4), pipeline_parallel=(1, 2, 3, 4, 5))
-    monkeypatch.setattr(module, "_CELL", 30)
+    monkeypatch.setattr(lattice_module, "_CELL", 30)
     assert _cut(whole) == [whole]
-    monkeypatch.setattr(module, "_CELL", 29)
+    monkeypatch.setattr(lattice_module, "_CELL", 29)
     assert [part.tensor_parallel for part in _cut(whole)] == [(1,), (2,)]
-    monkeypatch.setattr(module, "_CELL", 5)
+    monkeypatch.setattr(lattice_module, "_CELL", 5)
     parts = [(part.tensor_parallel, part.context_parallel) for part in _cut(whole)]
     assert parts == [((t,), (c,)) for t in (1, 2) for c in (1, 2, 4)]
-    monkeypatch.setattr(module, "_CELL", 4)  # no more degrees can be held: the pipeline is never cut
+    monkeypatch.setattr(lattice_module, "_CELL", 4)  # no more degrees can be held: the pipeline is never cut
     assert len(_cut(whole)) == 6
 
 
@@ -549,6 +549,6 @@ def test_what_nothing_can_keep_is_what_every_cell_breaks(
     rules: Any, broken: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = iter(rules)
-    monkeypatch.setattr(module, "broken_rules", lambda *rest: next(said))
+    monkeypatch.setattr(broken_module, "broken_rules", lambda *rest: next(said))
     own: Any = SimpleNamespace(cells=[SimpleNamespace(domains=None)] * len(rules), facts=None, chips=8)
     assert broken_everywhere(problem(), own) == broken

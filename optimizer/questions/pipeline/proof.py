@@ -9,15 +9,15 @@ def proof_of(search: StageSearch, outcome: Outcome, seed: int) -> Proof:
     """Why the answer can be believed."""
     found, said = outcome.best, list[str]()
     if found and found.proved:
-        rest = search.structures - outcome.opened
+        rest = len(search.structures) - outcome.opened
         said = [*found.proved.confirmed_by, f"bounds of the other {rest} structures, in numpy"]
         said += [f"{outcome.sampled} of those priced: none beats its bound"] if outcome.sampled else []
     return Proof(
         counts={
             "setups": 0,
-            "columns": search.structures,
+            "columns": len(search.structures),
             "columns_solved": outcome.opened,
-            "dropped": dict(search.dropped),
+            "dropped": dict(search.structures.dropped),
         },
         engine="HiGHS and CP-SAT through OR-Tools",
         engine_version=engine_version(),

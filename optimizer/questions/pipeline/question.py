@@ -7,8 +7,8 @@ from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.columns.replica import Replica
 from optimizer.columns.supply import GIB
 from optimizer.errors import InternalMismatch
+from optimizer.questions.pipeline.cut import Found, evenly
 from optimizer.questions.pipeline.proof import proof_of
-from optimizer.questions.pipeline.search import Found, Outcome, evenly
 from optimizer.questions.pipeline.vocabulary import PipelineVocabulary
 from optimizer.questions.question import Ask, Best
 from optimizer.search.binding import Bears
@@ -138,7 +138,7 @@ class PipelineQuestion(PipelineVocabulary):
 
     def binding(self, best: Best, rows: Iterable[Bears]) -> tuple[Binding, ...]:
         """The bounds that bind, with what the split makes of them."""
-        outcome: Outcome = best.found
+        outcome = best.found
         found: list[Binding] = []
         for row in rows if outcome.best is not None else ():
             limit = self.problem.constraints.model_dump()[row.rule]
@@ -214,7 +214,7 @@ class PipelineQuestion(PipelineVocabulary):
         """What the answer rests on that the problem did not say."""
         used = [stage.chip for stage in best.plan.pools] if best.plan else []
         chips = chips_assumed(self.kinds, used)
-        if not self.search.whole_groups:
+        if not self.search.structures.whole_groups:
             return chips
         said = "each group is used whole or not at all; with fewer tensor_parallel, parts of it too"
         return (Assumption(name="idle stages", value=said, source="docs/deployments.md"), *chips)

@@ -13,7 +13,8 @@ from optimizer.questions.moves import Move
 from optimizer.questions.pipeline.answer import PipelineAnswer
 from optimizer.questions.pipeline.check import PipelineCheck
 from optimizer.questions.pipeline.problem import PipelineProblem
-from optimizer.questions.pipeline.search import StageSearch, group_name, way_in_words
+from optimizer.questions.pipeline.search import StageSearch
+from optimizer.questions.pipeline.structures import Structures, group_name, way_in_words
 from optimizer.questions.question import Question
 from optimizer.questions.vocabulary import Priced
 from optimizer.solver.engine import SolveSettings
@@ -46,7 +47,7 @@ class PipelineVocabulary(Question):
     @cached_property
     def search(self) -> StageSearch:
         """All structures, bounded at once; InputError where none can run the model."""
-        return StageSearch(self.model, self.problem, self.supplies, self.settings, self.watch)
+        return StageSearch(Structures(self.model, self.problem, self.supplies), self.settings, self.watch)
 
     @property
     def kinds(self) -> tuple[Supply, ...]:
@@ -97,9 +98,8 @@ class PipelineVocabulary(Question):
 
     @cached_property
     def _domains(self) -> dict[str, tuple[Any, ...]]:
-        found: dict[str, tuple[Any, ...]] = {
-            group_name(g): tuple(map(way_in_words, ways)) for g, ways in enumerate(self.search.ways)
-        }
+        groups = enumerate(self.search.structures.ways)
+        found: dict[str, tuple[Any, ...]] = {group_name(g): tuple(map(way_in_words, w)) for g, w in groups}
         found["batch"] = self.problem.deployment.batch
         return {name: values for name, values in found.items() if len(values) > 1}
 
@@ -159,7 +159,7 @@ class PipelineVocabulary(Question):
     @property
     def lattice_points(self) -> int:
         """Structures at all their batches; layers are spread over each."""
-        return self.search.structures
+        return len(self.search.structures)
 
     def identity(self) -> str:
         """The problem with its model and chips written out."""

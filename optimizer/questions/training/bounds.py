@@ -19,8 +19,9 @@ from optimizer.cost.training.layout import Layout
 from optimizer.cost.training.memory import rank_parameters, training_memory
 from optimizer.cost.training.step import Parts, added_up, head_of, layer_messages, optimizer_s, passes
 from optimizer.cost.training.work import Shape, Work, work
-from optimizer.questions.training.lattice import Choices, Domains, Splits, distinct, divisors, layout
+from optimizer.questions.training.choices import Choices
 from optimizer.questions.training.problem import TrainingProblem
+from optimizer.questions.training.splits import Domains, Splits, distinct, divisors, layout
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.watch import UNWATCHED, Watch

@@ -9,8 +9,8 @@ from optimizer.cost.training.flops import forward_flops
 from optimizer.cost.training.run import Run
 from optimizer.errors import InputError, nearest
 from optimizer.metrics import having
+from optimizer.questions.training.lattice import Measure
 from optimizer.questions.training.problem import TrainingProblem
-from optimizer.questions.training.search import Measure
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 

@@ -12,14 +12,14 @@ from optimizer.cost.memory import GIB
 from optimizer.cost.training.rules import SENTENCES
 from optimizer.errors import InternalMismatch
 from optimizer.questions.question import Ask, Best
-from optimizer.questions.training.lattice import setup_of
+from optimizer.questions.training.broken import broken_everywhere
+from optimizer.questions.training.choices import setup_of
 from optimizer.questions.training.metrics import TrainingMetric
 from optimizer.questions.training.proof import proof_of
 from optimizer.questions.training.search import (
     Counts,
     Found,
     Limits,
-    broken_everywhere,
     search,
     witness,
 )

@@ -15,9 +15,9 @@ from optimizer.questions.moves import Move, moves_of, whole_moves
 from optimizer.questions.question import Question
 from optimizer.questions.training.answer import TrainingAnswer
 from optimizer.questions.training.check import TrainingCheck, check_training
+from optimizer.questions.training.lattice import Lattice
 from optimizer.questions.training.metrics import TrainingMetric, limits_of, metrics_for, wanted
 from optimizer.questions.training.problem import TrainingProblem
-from optimizer.questions.training.search import Lattice
 from optimizer.questions.vary import HARDWARE, scaled_chip, scaled_problem
 from optimizer.questions.vocabulary import Priced
 from optimizer.solver.engine import SolveSettings
