@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from optimizer.columns.supply import Supply
+from optimizer.columns.totals import each_of, limit_of
 from optimizer.metrics import totals
-from optimizer.solver.milp import Milp
-from optimizer.solver.nodes import Part, added
-from optimizer.solver.totals import each_of, limit_of
+from optimizer.search.packing import Part, added
+from optimizer.search.programme import Programme
 
 AGGREGATED = "aggregated"
 SIDES = ("prefill", "decode")
@@ -27,7 +27,7 @@ class ReplicaProgramme:
     supplies: tuple[Supply, ...]
     """The kinds of chips on offer."""
     limits: Mapping[str, float]
-    m: Milp = field(default_factory=Milp)
+    m: Programme = field(default_factory=Programme)
     parts: list[Part] = field(default_factory=list)
     """The chips that each variable stands for."""
 

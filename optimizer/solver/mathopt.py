@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from optimizer.solver.milp import Milp
+from optimizer.search.programme import Programme
 from optimizer.watch import UNWATCHED, Watch, never
 
 _HERE_S = 1.0
@@ -34,7 +34,7 @@ class Proposal:
     bound: int | None
 
 
-def propose(m: Milp, engine: str, watch: Watch = UNWATCHED) -> Proposal:
+def propose(m: Programme, engine: str, watch: Watch = UNWATCHED) -> Proposal:
     """Minimise a programme by 'HIGHS' or 'GSCIP'; values are rounded and not yet verified."""
     if watch.cancelled is never:
         return _here(m, engine, watch.left())
@@ -45,7 +45,7 @@ def propose(m: Milp, engine: str, watch: Watch = UNWATCHED) -> Proposal:
     return _in_a_process(m, engine, watch) or found
 
 
-def _in_a_process(m: Milp, engine: str, watch: Watch) -> Proposal | None:
+def _in_a_process(m: Programme, engine: str, watch: Watch) -> Proposal | None:
     """The same in a process of its own, ended when the watch is over; None if it was, or failed."""
     code = "from optimizer.solver.mathopt import answer_stdin; answer_stdin()"
     with subprocess.Popen(
@@ -80,7 +80,7 @@ def answer_stdin() -> None:
         pickle.dump(_here(m, engine, left), answer)
 
 
-def _here(m: Milp, engine: str, left: float | None) -> Proposal:
+def _here(m: Programme, engine: str, left: float | None) -> Proposal:
     from ortools.math_opt.python import mathopt
 
     model = mathopt.Model()
@@ -138,7 +138,7 @@ def linear(
     return [found[v] for v in variables], [duals[c] for c in constraints]
 
 
-def _objective_scale(m: Milp, units: list[float]) -> float:
+def _objective_scale(m: Programme, units: list[float]) -> float:
     """The common divisor where all is whole, so that HiGHS can round its bounds; else the largest."""
     if not set(m.objective) & set(m.least):
         return float(max(1, math.gcd(*m.objective.values())))

@@ -9,10 +9,10 @@ imported late.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from optimizer.search.programme import Programme, Proved
 from optimizer.solver import engine
 from optimizer.solver.cp_sat import CpModel, weighted_sum
 from optimizer.solver.mathopt import Proposal, propose
-from optimizer.solver.milp import Milp, Proved
 from optimizer.watch import UNWATCHED, Watch
 
 _CONFIRM_WORK = 0.5
@@ -24,7 +24,7 @@ Witness = Callable[[int], bool]
 
 
 def prove(
-    m: Milp,
+    m: Programme,
     settings: engine.SolveSettings = engine.SolveSettings(),
     watch: Watch = UNWATCHED,
     witness: Witness | None = None,
@@ -42,7 +42,7 @@ def prove(
 
 @dataclass
 class _Confirmation:
-    m: Milp
+    m: Programme
     settings: engine.SolveSettings
     watch: Watch
     witness: Witness | None
@@ -137,7 +137,7 @@ class _Confirmation:
         return Proved(status, self.values, best, best, self.solves, (said,))
 
 
-def _better(m: Milp, than: int | None, settings: engine.SolveSettings, watch: Watch) -> engine.Solve:
+def _better(m: Programme, than: int | None, settings: engine.SolveSettings, watch: Watch) -> engine.Solve:
     """Ask CP-SAT for the best solution whose objective is below `than`."""
     model = CpModel()
     variables = [

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
+from optimizer.search.programme import Programme
 from optimizer.solver import engine, mathopt
 from optimizer.solver.mathopt import propose
-from optimizer.solver.milp import Milp
 from optimizer.solver.proving import _better
 from optimizer.watch import Watch
 
 LONG_S = 600.0
 
 
-def market_split() -> Milp:
+def market_split() -> Programme:
     """Five rows of sums over sixty coins: small, and out of reach of every engine here."""
     draw = random.Random(1)
-    m = Milp()
+    m = Programme()
     coins = [m.variable(0, 1) for _ in range(60)]
     for _ in range(5):
         weights = [draw.randrange(10**5, 10**6) for _ in coins]
@@ -28,7 +28,7 @@ def market_split() -> Milp:
     return m
 
 
-ENGINES: dict[str, Callable[[Milp, Watch], Any]] = {
+ENGINES: dict[str, Callable[[Programme, Watch], Any]] = {
     "CP-SAT": lambda m, watch: _better(m, None, engine.SolveSettings(), watch),
     "SCIP": lambda m, watch: propose(m, "GSCIP", watch),
     "HiGHS": lambda m, watch: propose(m, "HIGHS", watch),
@@ -51,7 +51,7 @@ def test_a_cancel_ends_an_engine(name: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("name", ["GSCIP", "HIGHS"])
 def test_a_process_of_its_own_says_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    m = Milp()
+    m = Programme()
     five, two = m.variable(0, 9), m.variable(0, 9)
     m.row({five: 5, two: 2}, low=17)
     m.objective = {five: 5, two: 2}

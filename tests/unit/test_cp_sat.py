@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ortools.sat.python import cp_model
 
 from optimizer.questions.architecture import model
+from optimizer.search.programme import Programme
 from optimizer.solver import cp_sat, engine, proving
-from optimizer.solver.milp import Milp
 from optimizer.studies.solve import solve
 
 
@@ -87,7 +87,7 @@ def test_the_models_of_a_study_are_the_same(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_models_of_a_covering_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    m = Milp()
+    m = Programme()
     five, two = m.variable(0, 9), m.variable(0, 9)
     m.row({five: 5, two: 2}, low=17)
     m.row({}, low=0)

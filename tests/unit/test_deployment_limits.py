@@ -25,7 +25,7 @@ from optimizer.questions.fleet import pricing as fleet_columns
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.options import Options
 from optimizer.report.deployment import report
-from optimizer.solver.milp import Milp, Proved
+from optimizer.search.programme import Programme, Proved
 from optimizer.studies import solve as deploy
 from optimizer.studies import solve as fleet
 from optimizer.watch import Stopped, Watch
@@ -134,7 +134,7 @@ def test_a_later_objective_may_improve_an_earlier_one_that_was_not_proven(monkey
     """The value told is the plan's own, not that of the plan before it."""
     honest, calls = deployment.prove, []
 
-    def lazy(m: Milp, *more: Any) -> Proved:
+    def lazy(m: Programme, *more: Any) -> Proved:
         """The first time a plan that is as dear as can be, without a proof."""
         calls.append(m)
         if len(calls) > 1:

@@ -19,8 +19,8 @@ from optimizer.columns.supply import Supply
 from optimizer.errors import InputError, Unlimited
 from optimizer.questions.deployment import programme as deployment
 from optimizer.questions.deployment.programme import DeploymentProgramme, _status, optimum
+from optimizer.search.programme import Proved
 from optimizer.solver.engine import SolveSettings
-from optimizer.solver.milp import Proved
 
 RED = Supply("red", None, 2.0, 500.0, 4, None, None)
 BLUE = Supply("blue", None, 7.0, 900.0, None, None, None)

@@ -13,8 +13,8 @@ from test_fleet_rows import columns, item
 from optimizer.questions.fleet import rounds as fleet_module
 from optimizer.questions.fleet.programme import FleetProgramme
 from optimizer.questions.fleet.rounds import FleetPlan, Rounds, _together, plan_fleet
+from optimizer.search.programme import Proved
 from optimizer.solver.engine import SolveSettings
-from optimizer.solver.milp import Proved
 from optimizer.watch import Progress, Stopped, Watch
 
 

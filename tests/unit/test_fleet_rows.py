@@ -22,7 +22,7 @@ from optimizer.questions.fleet.programme import FleetProgramme
 from optimizer.questions.fleet.reasons import _tuned
 from optimizer.questions.fleet.rounds import plan_fleet
 from optimizer.questions.fleet.shares import Worth
-from optimizer.solver.nodes import Part
+from optimizer.search.packing import Part
 from optimizer.watch import UNWATCHED
 
 SETUP: dict[str, Any] = {

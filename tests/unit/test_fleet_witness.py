@@ -23,7 +23,7 @@ from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.shares import Worth
 from optimizer.questions.options import Options
 from optimizer.report.fleet import report
-from optimizer.solver.milp import Milp, Proved
+from optimizer.search.programme import Programme, Proved
 from optimizer.solver.proving import prove
 from optimizer.studies.solve import solve
 
@@ -111,7 +111,7 @@ def test_rows_that_ask_for_22_percent_too_much_are_refused(
 def test_a_bound_that_is_too_high_is_refused_of_a_stopped_fleet_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is shown below a feasible plan is held against plans as well."""
 
-    def stopped(m: Milp, *asked: Any, **more: Any) -> Proved:
+    def stopped(m: Programme, *asked: Any, **more: Any) -> Proved:
         found = prove(m, *asked, **more)
         return replace(found, status="feasible", bound=found.objective)
 
@@ -122,7 +122,7 @@ def test_a_bound_that_is_too_high_is_refused_of_a_stopped_fleet_too(monkeypatch:
         solve(problem())
 
 
-def dearer(found: Proved, m: Milp) -> Proved:
+def dearer(found: Proved, m: Programme) -> Proved:
     """The same with one more replica of everything that is in use."""
     if not found.values:
         return found

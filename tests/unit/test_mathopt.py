@@ -19,15 +19,15 @@ from typing import Any, Self
 import pytest
 from ortools.math_opt.python import mathopt as engines
 
+from optimizer.search.programme import Programme
 from optimizer.solver import mathopt
 from optimizer.solver.mathopt import Proposal, _objective_scale, _read, linear, propose
-from optimizer.solver.milp import Milp
 from optimizer.watch import Watch
 
 
-def programme() -> Milp:
+def programme() -> Programme:
     """Two numbers of replicas, and the least of two sums of millions of them."""
-    m = Milp()
+    m = Programme()
     a, b = m.variable(-2, 7), m.variable(0, 3)
     m.row({a: 4, b: -8}, low=-8, high=16)
     m.row({a: 3, b: 2}, high=9)
@@ -90,7 +90,7 @@ def test_an_engine_is_told_each_row_by_its_largest_coefficient(told: list[Any]) 
 def test_the_least_of_sums_is_told_in_units_of_its_larger_end(
     told: list[Any], low: int, high: int, ends: tuple[float, float]
 ) -> None:
-    m = Milp()
+    m = Programme()
     m.least_of([({}, high)], low, high)
     propose(m, "HIGHS")
     ((model, _, _),) = told
@@ -121,7 +121,7 @@ def test_what_comes_back_is_in_whole_numbers(engine: str) -> None:
 
 
 def test_the_goal_is_told_in_its_common_divisor_where_all_is_whole() -> None:
-    m = Milp()
+    m = Programme()
     x, y = m.variable(0, 9), m.variable(0, 9)
     m.objective = {x: 6, y: -15}
     assert _objective_scale(m, [1.0, 1.0]) == 3
@@ -213,7 +213,7 @@ def asked_twice(
     monkeypatch.setattr(mathopt, "_HERE_S", here_s)
     monkeypatch.setattr(mathopt, "_here", lambda *_: first)
     monkeypatch.setattr(mathopt, "_in_a_process", lambda *_: begun.append(1) or late)
-    return propose(Milp(), "HIGHS", watch), len(begun)
+    return propose(Programme(), "HIGHS", watch), len(begun)
 
 
 def no() -> bool:

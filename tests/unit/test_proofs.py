@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from test_solver_parts import covering
 
+from optimizer.search.programme import Programme, Proved
 from optimizer.solver import proving
 from optimizer.solver.engine import Solve, SolveSettings
 from optimizer.solver.mathopt import Proposal
-from optimizer.solver.milp import Milp, Proved
 from optimizer.solver.proving import _better, prove
 from optimizer.watch import UNWATCHED, Watch
 
@@ -31,11 +31,11 @@ class Engines:
         monkeypatch.setattr(proving, "propose", self.propose)
         monkeypatch.setattr(proving, "_better", self.better)
 
-    def propose(self, m: Milp, name: str, watch: Watch) -> Proposal:
+    def propose(self, m: Programme, name: str, watch: Watch) -> Proposal:
         self.asked.append((name, watch.left()))
         return {"HIGHS": self.highs, "GSCIP": self.scip}[name]
 
-    def better(self, m: Milp, than: int | None, settings: SolveSettings, watch: Watch) -> Solve:
+    def better(self, m: Programme, than: int | None, settings: SolveSettings, watch: Watch) -> Solve:
         self.asked.append((than, settings.presolve))
         return self.cp_sat[sum(isinstance(who, int | None) for who, _ in self.asked) - 1]
 
@@ -131,7 +131,7 @@ def test_the_bound_of_a_first_look_stands(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_no_solution_is_below_what_its_variables_allow() -> None:
-    m = Milp()
+    m = Programme()
     x, y, z = m.variable(2, 7), m.variable(-3, 5), m.variable(4, 6)
     m.objective = {x: 3, y: -2, z: 1}
     assert m.floor() == 3 * 2 - 2 * 5 + 4
@@ -167,7 +167,7 @@ def test_without_a_goal_nothing_is_better_and_any_plan_will_do() -> None:
 
 
 def test_cp_sat_is_told_rows_of_any_size() -> None:
-    m = Milp()
+    m = Programme()
     x, y = m.variable(0, 10**9), m.variable(0, 10**9)
     m.row({x: 10**6}, low=7 * 10**12)
     m.row({y: -(10**6)}, high=-(10**12))

@@ -18,11 +18,11 @@ from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
 from optimizer.questions.deployment import knapsack
 from optimizer.questions.deployment.knapsack import Knapsack
+from optimizer.search.packing import Part, _steps, added, pack_nodes
+from optimizer.search.programme import Programme, Row
 from optimizer.solver import proving
 from optimizer.solver.engine import SolveSettings
 from optimizer.solver.mathopt import Proposal
-from optimizer.solver.milp import Milp, Row
-from optimizer.solver.nodes import Part, _steps, added, pack_nodes
 from optimizer.solver.proving import prove
 
 # Programmes.
@@ -38,7 +38,7 @@ def test_a_row_holds_at_its_borders() -> None:
 
 
 def test_a_programme_in_whole_numbers() -> None:
-    m = Milp()
+    m = Programme()
     a, b = m.variable(1, 4), m.variable(-2, 2)
     m.row({a: 2, b: 0}, high=6)
     assert m.rows == [Row({a: 2}, None, 6)]
@@ -55,9 +55,9 @@ def test_a_programme_in_whole_numbers() -> None:
     assert m.complete((2, -1, 5)) == (2, -1, 4)
 
 
-def covering() -> Milp:
+def covering() -> Programme:
     """Two sizes of replica for a demand of 17: three of 5 and one of 2 cost 17, the least."""
-    m = Milp()
+    m = Programme()
     five, two = m.variable(0, 9), m.variable(0, 9)
     m.row({five: 5, two: 2}, low=17)
     m.objective = {five: 5, two: 2}
@@ -182,7 +182,7 @@ def test_no_objective_is_met_by_any_solution() -> None:
 class Fixed:
     """A programme with a fixed number of replicas of each row, on one kind of chips or two."""
 
-    m: Milp
+    m: Programme
     parts: list[Part]
     supplies: tuple[Supply, ...]
     stock: dict[str, int | None]
@@ -229,7 +229,7 @@ def test_packing_rows_are_exact(seed: int) -> None:
     supply = Supply("red", None, 1.0, 1.0, node, 80.0, chip)
     for stock in (None, *range(max(0, total - 1), total + 6)):
         for most_nodes in (None, 1, 2):
-            m = Milp()
+            m = Programme()
             variables = [m.variable(n, n) for _, _, n in kinds]
             parts = [
                 Part(v, 0, unit, chips // unit) for v, (unit, chips, _) in zip(variables, kinds, strict=True)
@@ -246,7 +246,7 @@ def test_packing_rows_are_exact(seed: int) -> None:
                 ]  # fmt: skip
                 fits = any(packable(groups, domains(shape[:most_nodes], size)) for shape in shapes)
             assert (prove(m).status == "optimal") == fits, (stock, most_nodes, kinds)
-    m = Milp()
+    m = Programme()
     variables = [m.variable(n, n) for _, _, n in kinds]
     parts = [Part(v, 0, unit, chips // unit) for v, (unit, chips, _) in zip(variables, kinds, strict=True)]
     nodes = pack_nodes(Fixed(m, parts, (supply,), {"red": None}), counted=True)
@@ -272,7 +272,7 @@ def test_the_checker_finds_the_fewest_nodes_too() -> None:
 
 def test_kinds_are_packed_apart() -> None:
     """Three groups of two on nodes of four: two red and one blue group take a node of each."""
-    m = Milp()
+    m = Programme()
     n = m.variable(1, 1)
     supplies = (Supply("red", None, 1.0, 1.0, 4, 80.0, None), Supply("blue", None, 1.0, 1.0, 2, 80.0, None))
     own = Fixed(m, [Part(n, 0, 2, 2), Part(n, 1, 2, 1)], supplies, {"red": None, "blue": None})
@@ -280,14 +280,14 @@ def test_kinds_are_packed_apart() -> None:
     assert set(nodes) == {0, 1}
     m.objective = dict.fromkeys(nodes.values(), 1)
     assert prove(m).objective == 2
-    m = Milp()
+    m = Programme()
     unused = Fixed(m, [], supplies, {"red": 1, "blue": 1})
     assert pack_nodes(unused, counted=True) == {}
     assert (m.rows, m.lows) == ([], [])
 
 
 def test_chips_without_nodes() -> None:
-    m = Milp()
+    m = Programme()
     loose = Supply("red", None, 1.0, 1.0, None, 80.0, None)
     own = Fixed(m, [Part(m.variable(0, 5), 0, 2, 1)], (loose,), {"red": 3})
     assert pack_nodes(own, counted=False) == {}

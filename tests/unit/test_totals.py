@@ -7,7 +7,7 @@ and half a milliwatt is not lost by the thousand.
 import pytest
 
 from optimizer.columns.supply import Supply
-from optimizer.solver.totals import asked, each_of, limit_of
+from optimizer.columns.totals import asked, each_of, limit_of
 
 RED = Supply("red", None, 1.234567, 700.125, 8, None, None)
 

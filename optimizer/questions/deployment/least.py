@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from optimizer import catalog
 from optimizer.columns.replica import Replica, common
 from optimizer.columns.supply import Supply
+from optimizer.columns.totals import each_of
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.metrics import counted, metric, scale
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.solver.totals import each_of
 from optimizer.spec.split import Formats, Split
 
 

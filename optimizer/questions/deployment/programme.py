@@ -2,7 +2,7 @@
 
     minimise  sum n_k cost_k      (or maximise T)
     T = min(A + P, A + D) >= demand        A, P, D: sums of capacity_k n_k over aggregated, prefill, decode
-    chips of each kind <= what there is, packed into nodes (solver/nodes.py)
+    chips of each kind <= what there is, packed into nodes (search/packing.py)
 
 Rates are whole numbers of 1e-8 requests/s, money of 1e-6 USD, power of milliwatts: no rounding decides.
 """
@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
+from optimizer.columns.totals import MOST, asked, each_of, limit_of
 from optimizer.errors import InputError, Unlimited
 from optimizer.metrics import scale, totals
 from optimizer.questions.deployment.knapsack import Knapsack
 from optimizer.questions.replica_programme import AGGREGATED, PHASES, SIDES, ReplicaProgramme
+from optimizer.search.packing import Part, added, pack_nodes
+from optimizer.search.programme import Proved
 from optimizer.solver.engine import SolveSettings
-from optimizer.solver.milp import Proved
-from optimizer.solver.nodes import Part, added, pack_nodes
 from optimizer.solver.proving import Witness, prove
-from optimizer.solver.totals import MOST, asked, each_of, limit_of
 from optimizer.watch import UNWATCHED, Watch
 
 Objectives = Sequence[tuple[str, int]]

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Self
 
+from optimizer.columns.totals import asked
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.reasons import Reasons
 from optimizer.questions.fleet.shares import Key, Shares, Triple, worked_out
 from optimizer.questions.replica_programme import AGGREGATED, PHASES, SIDES, ReplicaProgramme
-from optimizer.solver.nodes import Part, pack_nodes
-from optimizer.solver.totals import asked
+from optimizer.search.packing import Part, pack_nodes
 from optimizer.watch import Watch
 
 _NEAR = Fraction(1, 1000)

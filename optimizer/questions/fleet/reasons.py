@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from optimizer.columns.totals import MOST
 from optimizer.errors import InputError
 from optimizer.questions.fleet.columns import Item
 from optimizer.questions.fleet.shares import Key, Worth
-from optimizer.solver.milp import Milp
-from optimizer.solver.totals import MOST
+from optimizer.search.programme import Programme
 
 _SCALES = tuple(Fraction(10) ** n for n in (0, 1, 2, 3, 4, 6, 8, 10, 12, -2, -4, -6))
 
@@ -18,7 +18,7 @@ _SCALES = tuple(Fraction(10) ** n for n in (0, 1, 2, 3, 4, 6, 8, 10, 12, -2, -4,
 class Reasons:
     """The reasons known so far, as rows of a programme that is in the making."""
 
-    m: Milp
+    m: Programme
     items: Sequence[Item]
     demand: Sequence[Sequence[int]]
     """Of each bucket of each service, in 1e-8 requests/s."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.programme import FleetProgramme
 from optimizer.questions.fleet.shares import Key, Shares
+from optimizer.search.programme import Proved
 from optimizer.solver.engine import SolveSettings
-from optimizer.solver.milp import Proved
 from optimizer.solver.proving import prove
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 

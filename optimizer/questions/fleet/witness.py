@@ -18,6 +18,7 @@ from itertools import islice, product
 import numpy as np
 
 from optimizer.columns.deployment import UNIT, DeploymentColumns, planned
+from optimizer.columns.totals import asked, each_of
 from optimizer.cost.placement import lies_within
 from optimizer.errors import InternalMismatch
 from optimizer.questions.fleet.answer import FleetWitnesses
@@ -27,7 +28,6 @@ from optimizer.questions.fleet.pricing import PricedFleet
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.rounds import FleetPlan
 from optimizer.questions.fleet.shares import Key, Shares, Triple, worked_out
-from optimizer.solver.totals import asked, each_of
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 FEW = 4_000

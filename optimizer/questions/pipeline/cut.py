@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optimizer.questions.pipeline.columns import StageCosts, Ways
-from optimizer.solver.milp import Proved
+from optimizer.search.programme import Proved
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ then their total is given, and rows that they must keep.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from optimizer.search.programme import Programme, Proved
 from optimizer.solver.engine import SolveSettings
-from optimizer.solver.milp import Milp, Proved
 from optimizer.solver.proving import prove
 from optimizer.watch import UNWATCHED, Watch
 
@@ -43,7 +43,7 @@ def slowest_stage(
 ) -> tuple[Proved, list[list[int]]]:
     """The least time of the slowest stage, with its proof, and the counts, kinds by stages."""
     stages, kinds = range(len(question.capacity)), range(len(question.time))
-    m = Milp()
+    m = Programme()
     most = question.counts or [question.total] * len(question.time)
     n = [[m.variable(0, most[k]) for _ in stages] for k in kinds]
     if question.counts is None:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
-from optimizer.solver.milp import Milp
+from optimizer.search.programme import Programme
 
 _MOST_STEPS = 20_000
 
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 class Placed(Protocol):
     """A programme of which some variables stand for chips of one kind, or of several."""
 
-    m: Milp
+    m: Programme
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -90,7 +90,9 @@ def _domains(supply: Supply, last: int) -> list[_Domains]:
     return [_Domains(size, (full, rest)) for size, (full, rest) in sorted(found.items(), reverse=True)]
 
 
-def _pack_kind(m: Milp, mine: list[Part], supply: Supply, limited: int | None, counted: bool) -> int | None:
+def _pack_kind(
+    m: Programme, mine: list[Part], supply: Supply, limited: int | None, counted: bool
+) -> int | None:
     """Packing of one kind, the smaller node that is left included; the variable for its nodes, if counted."""
     node = supply.node or 0
     most = sum(m.highs[part.variable] * part.blocks for part in mine)
@@ -114,7 +116,7 @@ def _pack_kind(m: Milp, mine: list[Part], supply: Supply, limited: int | None, c
 
 
 def _pack_by_flow(
-    m: Milp, used: list[int], mine: list[Part], sizes: list[int], domains: list[_Domains]
+    m: Programme, used: list[int], mine: list[Part], sizes: list[int], domains: list[_Domains]
 ) -> None:
     """Each domain is a way from 0 to its size, and each of its blocks a step; larger blocks come first."""
     steps: dict[int, list[int]] = {s: [] for s in sizes}

@@ -12,9 +12,8 @@ from test_solver_parts import Fixed
 
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
-from optimizer.solver import nodes
-from optimizer.solver.milp import Milp, Row
-from optimizer.solver.nodes import Part, _Domains, _domains, _steps, pack_nodes
+from optimizer.search.packing import Part, _Domains, _domains, _steps, pack_nodes
+from optimizer.search.programme import Programme, Row
 
 
 def supply(node: int | None, domain: int | None = None) -> Supply:
@@ -42,9 +41,9 @@ def test_domains_of_a_full_node_and_of_the_last(
 
 def packed(
     sizes: list[tuple[int, int]], top: int, stock: int | None, counted: bool, node: int = 8
-) -> tuple[Milp, dict[int, int], list[int]]:
+) -> tuple[Programme, dict[int, int], list[int]]:
     """The programme of so many blocks of some sizes for each unit of a variable; its nodes; its variables."""
-    m = Milp()
+    m = Programme()
     own = [m.variable(0, top) for _ in sizes]
     parts = [Part(v, 0, size, n) for v, (size, n) in zip(own, sizes, strict=True)]
     return m, pack_nodes(Fixed(m, parts, (supply(node),), {"red": stock}), counted), own
@@ -103,7 +102,7 @@ def test_blocks_that_do_not_divide_each_other_are_steps_through_domains() -> Non
 
 def test_too_many_ways_are_refused_with_the_first_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ascending, and no more than twelve of them."""
-    monkeypatch.setattr(nodes, "_MOST_STEPS", 5)
+    monkeypatch.setattr(packing, "_MOST_STEPS", 5)
     assert len(_steps([1], 5)) == 5
     with pytest.raises(InputError, match=r"blocks of 2, 3 chips .* a domain of 9 chips"):
         _steps([3, 2], 9)

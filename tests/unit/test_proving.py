@@ -10,16 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from optimizer.search.programme import Programme
 from optimizer.solver import proving
 from optimizer.solver.engine import Solve
 from optimizer.solver.mathopt import Proposal
-from optimizer.solver.milp import Milp
 from optimizer.solver.proving import prove
 
 
-def covering() -> Milp:
+def covering() -> Programme:
     """Two sizes of replica for a demand of 17: three of 5 and one of 2 cost 17, the least."""
-    m = Milp()
+    m = Programme()
     five, two = m.variable(0, 9), m.variable(0, 9)
     m.row({five: 5, two: 2}, low=17)
     m.objective = {five: 5, two: 2}
@@ -28,7 +28,7 @@ def covering() -> Milp:
 
 @st.composite
 def programmes(draw):
-    m = Milp()
+    m = Programme()
     variables = [m.variable(0, draw(st.integers(0, 4))) for _ in range(draw(st.integers(1, 4)))]
     coefficient = st.integers(-(10**9), 10**9)
     for _ in range(draw(st.integers(0, 3))):
@@ -44,7 +44,7 @@ def programmes(draw):
 
 @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(programmes())
-def test_the_optimum_is_the_enumerations(m: Milp) -> None:
+def test_the_optimum_is_the_enumerations(m: Programme) -> None:
     free = [i for i in range(len(m.lows)) if i not in m.least]
     values = []
     for numbers in product(*(range(m.lows[i], m.highs[i] + 1) for i in free)):
@@ -122,7 +122,7 @@ def test_stray_lines_of_a_library_do_not_reach_stdout() -> None:
 
 def test_a_bound_that_is_not_proven_is_one_that_both_engines_accept(monkeypatch) -> None:
     """HiGHS was caught 0.1 % above the optimum: its bound is never shown alone."""
-    m = Milp()
+    m = Programme()
     x, y = m.variable(0, 10), m.variable(0, 10)
     m.row({x: 2, y: 3}, low=12)
     m.objective = {x: 5, y: 7}

@@ -19,7 +19,7 @@ class Row:
 
 
 @dataclass
-class Milp:
+class Programme:
     """Bounded whole-number variables, rows, and one linear quantity to minimise."""
 
     lows: list[int] = field(default_factory=list)
