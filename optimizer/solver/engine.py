@@ -23,11 +23,13 @@ _STATUS = {"OPTIMAL": "optimal", "FEASIBLE": "feasible", "INFEASIBLE": "infeasib
 
 @dataclass(frozen=True)
 class SolveSettings:
-    """How CP-SAT runs. One worker is reproducible, and faster on these models than several."""
+    """How engines run. One worker of CP-SAT is reproducible, and faster on these models than several."""
 
     seed: int = 0
     workers: int = 1
     presolve: bool = True
+    tolerance: float = 0.0
+    """The share by which an optimum of counts may be missed; 0 is exact."""
 
 
 @dataclass(frozen=True)

@@ -34,18 +34,18 @@ class Proposal:
     bound: int | None
 
 
-def propose(m: Programme, engine: str, watch: Watch = UNWATCHED) -> Proposal:
-    """Minimise a programme by 'HIGHS' or 'GSCIP'; values are rounded and not yet verified."""
+def propose(m: Programme, engine: str, watch: Watch = UNWATCHED, gap: float = 0.0) -> Proposal:
+    """Minimise a programme by 'HIGHS' or 'GSCIP', to a relative gap; values are rounded, not yet verified."""
     if watch.cancelled is never:
-        return _here(m, engine, watch.left())
+        return _here(m, engine, watch.left(), gap)
     short = watch.at_most(_HERE_S)
-    found = _here(m, engine, short.left())
+    found = _here(m, engine, short.left(), gap)
     if found.status in ("optimal", "infeasible") or watch.over or not short.over:
         return found
-    return _in_a_process(m, engine, watch) or found
+    return _in_a_process(m, engine, watch, gap) or found
 
 
-def _in_a_process(m: Programme, engine: str, watch: Watch) -> Proposal | None:
+def _in_a_process(m: Programme, engine: str, watch: Watch, gap: float) -> Proposal | None:
     """The same in a process of its own, ended when the watch is over; None if it was, or failed."""
     code = "from optimizer.solver.mathopt import answer_stdin; answer_stdin()"
     with subprocess.Popen(
@@ -56,7 +56,7 @@ def _in_a_process(m: Programme, engine: str, watch: Watch) -> Proposal | None:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         start_new_session=True,  # a Ctrl-C at the terminal is for us
     ) as child:
-        question: bytes | None = pickle.dumps((m, engine, watch.left()))
+        question: bytes | None = pickle.dumps((m, engine, watch.left(), gap))
         try:
             while True:
                 try:
@@ -75,20 +75,60 @@ def answer_stdin() -> None:
     """Answer one pickled question; what the engine prints goes nowhere."""
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    m, engine, left = pickle.load(sys.stdin.buffer)
+    question = pickle.load(sys.stdin.buffer)
     with answer:
-        pickle.dump(_here(m, engine, left), answer)
+        pickle.dump(_here(*question), answer)
 
 
-def _here(m: Programme, engine: str, left: float | None) -> Proposal:
+def _here(m: Programme, engine: str, left: float | None, gap: float) -> Proposal:
+    from ortools.math_opt.python import mathopt
+
+    stated = _stated(m, whole=True)
+    parameters = mathopt.SolveParameters(
+        relative_gap_tolerance=gap, absolute_gap_tolerance=0.0, time_limit=_limit(left)
+    )
+    result: Any = mathopt.solve(stated.model, mathopt.SolverType[engine], params=parameters)
+    variables = list(zip(stated.variables, stated.units, strict=True))
+    return _read(result, variables, stated.scale, mathopt.TerminationReason)
+
+
+def row_duals(m: Programme, watch: Watch = UNWATCHED) -> list[float] | None:
+    """The duals of a programme's rows when fractions are allowed, by GLOP; None where they are not known."""
+    from ortools.math_opt.python import mathopt
+
+    stated = _stated(m, whole=False)
+    parameters = mathopt.SolveParameters(time_limit=_limit(watch.left()))
+    result: Any = mathopt.solve(stated.model, mathopt.SolverType.GLOP, params=parameters)
+    if not result.has_dual_feasible_solution():
+        return None
+    duals = result.dual_values()
+    rows = zip(stated.rows, stated.row_scales, strict=True)
+    return [duals[row] * stated.scale / scale for row, scale in rows]
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """A programme as MathOpt has it: in units of its variables, rows and objective scaled."""
+
+    model: Any
+    variables: list[Any]
+    units: list[float]
+    rows: list[Any]
+    row_scales: list[float]
+    scale: float
+    """Of the objective."""
+
+
+def _stated(m: Programme, whole: bool) -> _Stated:
     from ortools.math_opt.python import mathopt
 
     model = mathopt.Model()
     units = [float(max(1, -m.lows[i], m.highs[i])) if i in m.least else 1.0 for i in range(len(m.lows))]
     variables = [
-        model.add_variable(lb=low / unit, ub=high / unit, is_integer=i not in m.least)
+        model.add_variable(lb=low / unit, ub=high / unit, is_integer=whole and i not in m.least)
         for i, (low, high, unit) in enumerate(zip(m.lows, m.highs, units, strict=True))
     ]
+    rows, scales = [], []
     for row in m.rows:
         scale = float(max((abs(c) * units[i] for i, c in row.terms.items()), default=1.0))
         low = -math.inf if row.low is None else row.low / scale
@@ -96,16 +136,17 @@ def _here(m: Programme, engine: str, left: float | None) -> Proposal:
         constraint = model.add_linear_constraint(lb=low, ub=high)
         for i, coefficient in row.terms.items():
             constraint.set_coefficient(variables[i], coefficient * units[i] / scale)
+        rows.append(constraint)
+        scales.append(scale)
     scale = _objective_scale(m, units)
     model.objective.is_maximize = False
     for i, coefficient in m.objective.items():
         model.objective.set_linear_coefficient(variables[i], coefficient * units[i] / scale)
-    limit = None if left is None else timedelta(seconds=left)
-    parameters = mathopt.SolveParameters(
-        relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0, time_limit=limit
-    )
-    result: Any = mathopt.solve(model, mathopt.SolverType[engine], params=parameters)
-    return _read(result, list(zip(variables, units, strict=True)), scale, mathopt.TerminationReason)
+    return _Stated(model, variables, units, rows, scales, scale)
+
+
+def _limit(left: float | None) -> timedelta | None:
+    return None if left is None else timedelta(seconds=left)
 
 
 def linear(
@@ -127,9 +168,7 @@ def linear(
     model.objective.is_maximize = True
     for variable, coefficient in zip(variables, objective, strict=True):
         model.objective.set_linear_coefficient(variable, coefficient)
-    left = watch.left()
-    limit_s = None if left is None else timedelta(seconds=left)
-    parameters = mathopt.SolveParameters(time_limit=limit_s)
+    parameters = mathopt.SolveParameters(time_limit=_limit(watch.left()))
     result: Any = mathopt.solve(model, mathopt.SolverType.GLOP, params=parameters)
     optimal = result.termination.reason == mathopt.TerminationReason.OPTIMAL
     if not optimal or not result.has_dual_feasible_solution():

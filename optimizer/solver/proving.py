@@ -9,10 +9,11 @@ imported late.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from optimizer.search.duals import dual_bound
 from optimizer.search.programme import Programme, Proved
 from optimizer.solver import engine
 from optimizer.solver.cp_sat import CpModel, weighted_sum
-from optimizer.solver.mathopt import Proposal, propose
+from optimizer.solver.mathopt import Proposal, propose, row_duals
 from optimizer.watch import UNWATCHED, Watch
 
 _CONFIRM_WORK = 0.5
@@ -32,9 +33,11 @@ def prove(
 ) -> Proved:
     """Minimise, and confirm the optimum (or that there is none) by a second, different computation.
 
-    HiGHS proposes, Python integers verify, and `witness`, else CP-SAT, is asked for anything better. What
-    nobody confirms is 'feasible' or 'unknown', never 'optimal'. Without `confirm`, HiGHS alone is asked: a
-    solution is still verified, its bound is not.
+    HiGHS proposes, Python integers verify, and `witness`, else CP-SAT, is asked for anything better. With a
+    tolerance in the settings, the duals of the linear relaxation are asked first, and CP-SAT for what is
+    better by more than that: 'optimal' is within the tolerance of the bound. What nobody confirms is
+    'feasible' or 'unknown', never 'optimal'. Without `confirm`, HiGHS alone is asked: a solution is still
+    verified, its bound is not.
     """
     proof = _Confirmation(m, settings, watch, witness)
     return proof.run() if confirm else proof.quick()
@@ -57,6 +60,8 @@ class _Confirmation:
         proposal = self._propose()
         if self._witnessed():
             return self._proved("an exact computation in whole numbers, outside both engines")
+        if (gap := self._gap_of_duals()) is not None:
+            return self._proved("the duals of the linear relaxation, added up in whole numbers", gap)
         while True:
             answer = self._ask(self.settings)
             if answer.values and self.m.holds(answer.values):
@@ -65,6 +70,20 @@ class _Confirmation:
             if answer.status == "infeasible":
                 return self._settled(proposal)
             return self._by_scip()
+
+    @property
+    def _slack(self) -> int:
+        """By how much a solution may be worse than the optimum."""
+        return int(self.settings.tolerance * abs(self._best() or 0))
+
+    def _gap_of_duals(self) -> int | None:
+        """How far the duals' bound is below the best solution; None where that is too far, or unknown."""
+        best = self._best()
+        if best is None or not self._slack or (duals := row_duals(self.m, self.watch)) is None:
+            return None
+        self.solves += 1
+        gap = max(0, best - dual_bound(self.m, duals))
+        return gap if gap <= self._slack else None
 
     def _by_scip(self) -> Proved:
         """The third engine, where CP-SAT has no answer in time: whole-number covering is its ground."""
@@ -95,7 +114,7 @@ class _Confirmation:
         return best is not None and self.witness is not None and self.witness(best)
 
     def _propose(self) -> Proposal:
-        found = propose(self.m, "HIGHS", self.watch)
+        found = propose(self.m, "HIGHS", self.watch, self.settings.tolerance / 2)
         self.solves += 1
         self.bound = found.bound
         if found.values and self.m.holds(values := self.m.complete(found.values)):
@@ -104,7 +123,8 @@ class _Confirmation:
 
     def _ask(self, settings: engine.SolveSettings) -> engine.Solve:
         self.solves += 1
-        answer = _better(self.m, self._best(), settings, self.watch)
+        best = self._best()
+        answer = _better(self.m, best if best is None else best - self._slack, settings, self.watch)
         self.second = answer.bound if self.second is None else self.second
         return answer
 
@@ -113,9 +133,10 @@ class _Confirmation:
         said = "CP-SAT, which finds nothing better" if self.values else "CP-SAT, which finds no plan either"
         agreed = proposal.status == ("optimal" if self.values else "infeasible")
         if agreed and (not self.values or self.m.complete(proposal.values) == self.values):
-            return self._proved(said)
+            return self._proved(said, self._slack)
         if self._ask(_plain(self.settings)).status == "infeasible":
-            return self._proved("CP-SAT with and without presolve; HiGHS did not agree or had no answer")
+            said = "CP-SAT with and without presolve; HiGHS did not agree or had no answer"
+            return self._proved(said, self._slack)
         return self._unanswered()
 
     def _agreed_bound(self) -> int | None:
@@ -131,10 +152,11 @@ class _Confirmation:
         shown = self._agreed_bound() if bound is None else bound
         return Proved(status, self.values, best, shown, self.solves, ())
 
-    def _proved(self, said: str) -> Proved:
+    def _proved(self, said: str, gap: int = 0) -> Proved:
         best = self._best()
-        status = "infeasible" if best is None else "optimal"
-        return Proved(status, self.values, best, best, self.solves, (said,))
+        if best is None:
+            return Proved("infeasible", self.values, None, None, self.solves, (said,))
+        return Proved("optimal", self.values, best, best - gap, self.solves, (said,))
 
 
 def _better(m: Programme, than: int | None, settings: engine.SolveSettings, watch: Watch) -> engine.Solve:

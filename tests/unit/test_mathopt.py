@@ -263,7 +263,10 @@ def test_one_question_is_answered_on_stdout_and_nothing_else_is() -> None:
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     for code in (CODE, noisy):
         done = subprocess.run(
-            [sys.executable, "-c", code], input=pickle.dumps((m, "GSCIP", 30.0)), capture_output=True, env=env
+            [sys.executable, "-c", code],
+            input=pickle.dumps((m, "GSCIP", 30.0, 0.0)),
+            capture_output=True,
+            env=env,
         )
         assert done.returncode == 0, done.stderr
         assert pickle.loads(done.stdout) == propose(m, "GSCIP")
@@ -335,10 +338,10 @@ def test_a_process_is_looked_at_until_it_answers_or_somebody_cancels(
     child = Child(looks, code)
     monkeypatch.setattr(mathopt.subprocess, "Popen", child)
     m = programme()
-    assert mathopt._in_a_process(m, "HIGHS", Watch(cancelled=cancelled)) == wanted
+    assert mathopt._in_a_process(m, "HIGHS", Watch(cancelled=cancelled), 0.0) == wanted
     assert child.killed == 1
     first, *later = child.questions
-    assert pickle.loads(first or b"") == (m, "HIGHS", None)
+    assert pickle.loads(first or b"") == (m, "HIGHS", None, 0.0)
     assert set(later) <= {None}, "the question is on its way"
     assert child.began["start_new_session"], "a Ctrl-C at the terminal is for us"
     assert child.began["env"]["PYTHONPATH"].split(os.pathsep) == sys.path

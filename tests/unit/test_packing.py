@@ -12,6 +12,7 @@ from test_solver_parts import Fixed
 
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
+from optimizer.search import packing
 from optimizer.search.packing import Part, _Domains, _domains, _steps, pack_nodes
 from optimizer.search.programme import Programme, Row
 

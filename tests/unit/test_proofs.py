@@ -31,7 +31,7 @@ class Engines:
         monkeypatch.setattr(proving, "propose", self.propose)
         monkeypatch.setattr(proving, "_better", self.better)
 
-    def propose(self, m: Programme, name: str, watch: Watch) -> Proposal:
+    def propose(self, m: Programme, name: str, watch: Watch, gap: float = 0.0) -> Proposal:
         self.asked.append((name, watch.left()))
         return {"HIGHS": self.highs, "GSCIP": self.scip}[name]
 

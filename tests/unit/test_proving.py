@@ -88,7 +88,7 @@ def test_nobody_to_confirm_is_no_optimum(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(
         proving,
         "propose",
-        lambda m, e, s=None: real(m, e, s) if e == "HIGHS" else Proposal("unknown", (), None),
+        lambda m, e, *rest: real(m, e, *rest) if e == "HIGHS" else Proposal("unknown", (), None),
     )
     found = prove(covering())
     assert (found.status, found.objective, found.confirmed_by) == ("feasible", 17, ())
