@@ -3,17 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+from kinds import DenseFeedForward, GroupedQueryAttention
+
 from optimizer import catalog
 from optimizer.cost.frame import Frame
 from optimizer.cost.training.quantity import TrainingRun
 from optimizer.questions.architecture.problem import Problem
-from optimizer.spec.architecture import (
-    Architecture,
-    Block,
-    DenseFeedForward,
-    GroupedQueryAttention,
-    Layers,
-)
+from optimizer.spec.architecture import Architecture, Block, Layers
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import IDEAL
 from optimizer.spec.norms import Norms

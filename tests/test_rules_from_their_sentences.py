@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import samples
+from kinds import DenseFeedForward, GroupedQueryAttention, Mla, NoMixer
 from pydantic import TypeAdapter
 from rows import allowed_pairs
 from sentences import SENTENCES, Point
@@ -37,13 +38,7 @@ from optimizer.questions.architecture.model import SliceModel
 from optimizer.questions.architecture.space import Space, resolve
 from optimizer.questions.architecture.table import frame_table
 from optimizer.scope import Scope, holds
-from optimizer.spec.architecture import (
-    Architecture,
-    DenseFeedForward,
-    GroupedQueryAttention,
-    NoMixer,
-)
-from optimizer.spec.architecture import LatentAttention as Mla
+from optimizer.spec.architecture import Architecture
 
 GIB = 2**30
 

@@ -1,11 +1,13 @@
 """The cost model alone: one architecture on one replica, operator by operator, with memory by part."""
 
 from dataclasses import replace
+from typing import Any
 
 from optimizer.anatomy.assumptions import assumptions_of
 from optimizer.anatomy.check import check
 from optimizer.anatomy.operators import operator_rows
 from optimizer.anatomy.replica import deployment
+from optimizer.blocks import block
 from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame, frame_of
@@ -14,7 +16,7 @@ from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import closed_loop
 from optimizer.degrees import unsplittable
 from optimizer.spec.answer import Assumption
-from optimizer.spec.architecture import Architecture
+from optimizer.spec.architecture import Architecture, family_of
 from optimizer.spec.chip import Chip
 from optimizer.spec.estimate import Estimate
 from optimizer.spec.setup import Setup
@@ -77,23 +79,24 @@ def served_metrics(frame: Frame, architecture: Architecture, users: int) -> dict
     }
 
 
-_FAMILY = {
-    "moe": "uniform routing; with whole experts on ranks, the busiest has expert_skew x the mean",
-    "mla": "latent attention with the constants of grouped-query attention",
-    "hybrid": "state-space scans by formula, not measured",
-    "ssm": "state-space scans by formula, not measured",
-}
-
-
 def _family_assumption(architecture: Architecture) -> tuple[Assumption, ...]:
     """What is not measured of a family's own operators."""
-    kinds = {architecture.family}
-    kinds |= {"moe" for group in architecture.layers if group.block.ffn.kind == "moe"}
+    halves = [half for group in architecture.layers for half in (group.block.mixer, group.block.ffn)]
+    found = {
+        _family_of(half, architecture): str(block(half).CAVEAT)
+        for half in halves
+        if hasattr(block(half), "CAVEAT")
+    }
     return tuple(
-        Assumption(name=f"{kind} layers", value=_FAMILY[kind], source="docs/cost-model.md")
-        for kind in sorted(kinds)
-        if kind in _FAMILY
+        Assumption(name=f"{family} layers", value=said, source="docs/cost-model.md")
+        for family, said in sorted(found.items())
     )
+
+
+def _family_of(half: Any, architecture: Architecture) -> str:
+    """The family of a half: its model's, where it has a state; its kind where it makes none."""
+    own = family_of(half)
+    return architecture.family if own == "ssm" else half.kind if own == "dense" else own
 
 
 def _model_assumption(architecture: Architecture) -> tuple[Assumption, ...]:

@@ -4,12 +4,12 @@ A chunk of Q tokens is computed as small matrix products, and one state per chun
 reads and writes the state once a step. The state is 32 bit, the convolution's window 16 bit.
 """
 
+from optimizer.blocks._saved import SCAN
 from optimizer.blocks.operators import Elementwise, Gemm, Number, Operator, Step
 
 STATE_BYTES = 4.0
 CONV_BYTES = 2.0
-PRODUCT = "prompt scan"
-"""The product that stands for a scan's arithmetic."""
+CAVEAT = "state-space scans by formula, not measured"
 
 
 def operators(
@@ -28,5 +28,5 @@ def operators(
         tokens = step.prompts * step.prompt_tokens
         kept = 2.0 * STATE_BYTES * state / min(chunk, step.prompt_tokens)
         found.append(Elementwise("prompt scan, traffic", tokens * (2.0 * read + kept)))
-        found.append(Gemm(PRODUCT, tokens, out, flops / (2.0 * out), weight_dtype="bf16"))
+        found.append(Gemm(SCAN, tokens, out, flops / (2.0 * out), weight_dtype="bf16"))
     return found

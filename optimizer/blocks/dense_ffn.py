@@ -1,12 +1,35 @@
 """Dense feed-forward network: up (and gate), activation, down; split over ranks along d_ff."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from optimizer.blocks import _saved
+from optimizer.blocks._fields import Dimension, Half, Positive
 from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
 
 ROLE = "ffn"
+USUAL = True
+
+
+class DenseFeedForward(Half):
+    """Feed-forward network of width d_ff; gated (SwiGLU, GeGLU) has three matrices, else two."""
+
+    kind: Literal["dense_ffn"] = "dense_ffn"
+    d_ff: Annotated[
+        Positive,
+        Dimension("Feed-forward width", "d_ff", tuple(range(1024, 65537, 64)), usual_per_width=(1 / 8, 40)),
+    ]
+    gated_ffn: bool = True
+    ffn_bias: bool = False
+
+
+FIELDS = DenseFeedForward
+
+
+def in_words(ffn: Any) -> str:
+    """For a sentence of a report."""
+    return f"d_ff {ffn.d_ff}"
 
 
 def n_params(ffn: Any, d_model: int) -> Number:
@@ -27,6 +50,11 @@ def least(ffn: Any, kept: np.ndarray) -> dict[str, np.ndarray]:
     Shape (1, rows) for a mask of shape (rows, kinds).
     """
     return {"d_ff": np.min(np.where(kept, ffn.d_ff, np.iinfo(np.int64).max), axis=1)[None, :]}
+
+
+def saved(ffn: Any, d_model: Number, at: Any) -> Number:
+    """Bytes a token kept for the backward pass: the hidden layer."""
+    return _saved.around(d_model, at) + _saved.hidden(ffn.gated_ffn, at) * ffn.d_ff / at.tensor_parallel
 
 
 def operators(ffn: Any, step: Step) -> list[Operator]:

@@ -9,14 +9,52 @@ inside a chunk, keys against keys and queries, and three products with the trian
 here, not measured. Value heads are split over ranks, and key heads as far as they go.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import model_validator
 
 from optimizer.blocks import _scan
+from optimizer.blocks._fields import Dimension, Half, Positive
 from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
 
 ROLE = "mixer"
+CAVEAT = _scan.CAVEAT
+
+
+class GatedDeltaNet(Half):
+    """Linear attention with a delta rule (Qwen3-Next): a d_key x d_value state for each value head."""
+
+    kind: Literal["gated_deltanet"] = "gated_deltanet"
+    n_key_heads: Annotated[Positive, Dimension("Key heads", "keys", tuple(range(1, 129)), rank=1)]
+    n_value_heads: Annotated[Positive, Dimension("Value heads", "values", tuple(range(1, 257)))]
+    d_key: Annotated[Positive, Dimension("Key width", "d_key", (128,))]
+    d_value: Annotated[Positive, Dimension("Value width", "d_value", (128,), usual=(16, 1024))]
+    d_conv: Positive = 4
+
+    @model_validator(mode="after")
+    def _groups(self) -> "GatedDeltaNet":
+        if self.n_value_heads % self.n_key_heads:
+            raise ValueError(
+                f"n_key_heads {self.n_key_heads} does not divide n_value_heads {self.n_value_heads}"
+            )
+        return self
+
+
+FIELDS = GatedDeltaNet
+
+
+def legal(n_value_heads: Number, n_key_heads: Number) -> Number:
+    """Whether value heads fall into equal groups, one for each key head."""
+    return n_value_heads % n_key_heads == 0
+
+
+def in_words(mixer: Any) -> str:
+    """For a sentence of a report."""
+    m = mixer
+    return f"{m.n_value_heads} value heads of {m.d_value} on {m.n_key_heads} key heads of {m.d_key}"
+
+
 _CHUNK = 64.0
 
 

@@ -8,10 +8,14 @@ Three extras of published models: `output_gate` doubles the query projection (Qw
 logit per head (gpt-oss), `qk_norm_full` has a weight per channel of all heads, not of one (OLMo-2).
 """
 
-from typing import Any
+from dataclasses import is_dataclass, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import model_validator
 
+from optimizer.blocks import _saved
+from optimizer.blocks._fields import Dimension, Half, Positive, extra
 from optimizer.blocks.operators import (
     AllReduce,
     DecodeAttention,
@@ -25,6 +29,60 @@ from optimizer.blocks.operators import (
 )
 
 ROLE = "mixer"
+USUAL = True
+LEGAL_BY = "gqa_divisibility"
+
+
+class GroupedQueryAttention(Half):
+    """Softmax attention with n_heads query heads that share n_kv_heads key-value heads."""
+
+    kind: Literal["gqa"] = "gqa"
+    n_heads: Annotated[Positive, Dimension("Query heads", "heads", tuple(range(1, 257)), usual=(1, 1024))]
+    n_kv_heads: Annotated[Positive, Dimension("Key-value heads", "kv", tuple(range(1, 65)), rank=1)]
+    d_head: Annotated[
+        Positive, Dimension("Head width", "d_head", (64, 128, 256), rises=None, usual=(16, 1024))
+    ]
+    attention_window: Positive | None = None
+    qkv_bias: bool = False
+    output_bias: bool = False
+    qk_norm: bool = False
+    qk_norm_full: bool = extra()
+    """Query and key norms over all heads together (OLMo-2); qk_norm has one weight per channel of a head."""
+    output_gate: bool = extra()
+    """The attention's output is gated by a projection as wide as the queries (Qwen3-Next)."""
+    sinks: bool = extra()
+    """One learned logit per head in the softmax (gpt-oss)."""
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether it has no switch that lattices do not know."""
+        return not (self.qk_norm_full or self.output_gate or self.sinks)
+
+    @model_validator(mode="after")
+    def _groups(self) -> "GroupedQueryAttention":
+        if self.n_heads % self.n_kv_heads:
+            divisors = [str(k) for k in range(1, self.n_heads + 1) if self.n_heads % k == 0]
+            raise ValueError(
+                f"n_kv_heads {self.n_kv_heads} does not divide n_heads {self.n_heads}; "
+                f"use one of {', '.join(divisors)}"
+            )
+        if self.qk_norm and self.qk_norm_full:
+            raise ValueError("qk_norm and qk_norm_full exclude each other; keep one")
+        return self
+
+
+FIELDS = GroupedQueryAttention
+
+
+def legal(n_heads: Number, n_kv_heads: Number) -> Number:
+    """Whether query heads fall into equal groups: no cost is defined for others."""
+    return n_heads % n_kv_heads == 0
+
+
+def in_words(attention: Any) -> str:
+    """For a sentence of a report."""
+    a = attention
+    return f"{a.n_heads} query heads of {a.d_head} in {a.n_kv_heads} groups of {a.n_heads // a.n_kv_heads}"
 
 
 def kv_heads_per_rank(attention: Any, tensor_parallel: int) -> Number:
@@ -67,6 +125,23 @@ def operators(attention: Any, step: Step) -> list[Operator]:
         Gemm("output projection", rows, step.d_model, q),
         AllReduce("attention all-reduce", rows * 2 * step.d_model),
     ]
+
+
+def saved(attention: Any, d_model: Number, at: Any) -> Number:
+    """Bytes a token kept for the backward pass: queries, keys, values, the core's output, its scores."""
+    a, t = attention, at.tensor_parallel
+    q, kv = a.n_heads * a.d_head / t, np.ceil(a.n_kv_heads / t) * a.d_head
+    own = 2.0 * (2 * q + 2 * kv) + _saved.scores(a.n_heads / t, a.attention_window, at)
+    return _saved.around(d_model, at) + own
+
+
+def unwindowed(attention: Any) -> Any:
+    """The layer for an engine that keeps what its window has passed."""
+    if attention.attention_window is None:
+        return attention
+    if is_dataclass(attention):
+        return replace(attention, attention_window=None)  # type: ignore[type-var]
+    return attention.model_copy(update={"attention_window": None})
 
 
 def least(attention: Any, kept: np.ndarray) -> dict[str, np.ndarray]:

@@ -5,12 +5,32 @@ the gate (arXiv 2501.08313; the model's printed module tree). Scan of prompts in
 n_heads (4 d_head^2 + 2 Q d_head) FLOP a token. Heads are split over ranks.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from optimizer.blocks import _scan
+from optimizer.blocks._fields import Dimension, Half, Positive
 from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
 
 ROLE = "mixer"
+CAVEAT = _scan.CAVEAT
+
+
+class Lightning(Half):
+    """Linear attention with a fixed decay (MiniMax-Text-01): a d_head x d_head state for each head."""
+
+    kind: Literal["lightning"] = "lightning"
+    n_heads: Annotated[Positive, Dimension("Heads", "heads", tuple(range(1, 257)), usual=(1, 1024))]
+    d_head: Annotated[Positive, Dimension("Head width", "d_head", (64, 96, 128), usual=(16, 1024))]
+
+
+FIELDS = Lightning
+
+
+def in_words(mixer: Any) -> str:
+    """For a sentence of a report."""
+    return f"{mixer.n_heads} linear heads of {mixer.d_head}"
+
+
 _CHUNK = 256.0
 
 

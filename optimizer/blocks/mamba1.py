@@ -7,12 +7,35 @@ recalled); it runs on the vector units, whose peak is about 1/16 of the matrix u
 312 TFLOP/s), and is counted as 16 times its arithmetic.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from optimizer.blocks import _scan
+from optimizer.blocks._fields import Dimension, Half, Positive
 from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
 
 ROLE = "mixer"
+CAVEAT = _scan.CAVEAT
+
+
+class Mamba1(Half):
+    """Selective state-space layer of Mamba-1 as Jamba has it: a state of d_state for each inner channel."""
+
+    kind: Literal["mamba1"] = "mamba1"
+    d_inner: Annotated[Positive, Dimension("Inner width", "d_inner", tuple(range(512, 32769, 256)))]
+    d_state: Annotated[Positive, Dimension("State", "state", (16,))]
+    d_dt: Annotated[Positive, Dimension("Width of the step sizes", "d_dt", (256,))]
+    """Width of the bottleneck through which the step sizes are projected."""
+    d_conv: Positive = 4
+
+
+FIELDS = Mamba1
+
+
+def in_words(mixer: Any) -> str:
+    """For a sentence of a report."""
+    return f"Mamba-1 of d_inner {mixer.d_inner} x {mixer.d_state}"
+
+
 _CHUNK = 2048.0  # the kernel keeps the state on chip and writes it once per 2048 tokens
 _VECTOR_SHARE = 16.0
 

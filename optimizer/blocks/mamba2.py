@@ -6,14 +6,52 @@ Scan of prompts in chunks of Q = 128: 4 H P N + Q (G N + H P) FLOP a token (arXi
 over ranks; a group is on every rank that has one of its heads.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import model_validator
 
 from optimizer.blocks import _scan
+from optimizer.blocks._fields import Dimension, Half, Positive
 from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
 
 ROLE = "mixer"
+CAVEAT = _scan.CAVEAT
+
+
+class Mamba2(Half):
+    """State-space layer of Mamba-2: d_inner / d_ssm_head heads, each with a d_ssm_head x d_state state."""
+
+    kind: Literal["mamba2"] = "mamba2"
+    d_inner: Annotated[Positive, Dimension("Inner width", "d_inner", tuple(range(512, 32769, 256)))]
+    d_ssm_head: Annotated[Positive, Dimension("Head width", "d_head", (64,), rises=False)]
+    d_state: Annotated[Positive, Dimension("State", "state", (128,))]
+    n_groups: Annotated[Positive, Dimension("Groups", "groups", (1,))] = 1
+    d_conv: Positive = 4
+
+    @model_validator(mode="after")
+    def _heads(self) -> "Mamba2":
+        if self.d_inner % self.d_ssm_head:
+            raise ValueError(f"d_ssm_head {self.d_ssm_head} does not divide d_inner {self.d_inner}")
+        return self
+
+
+FIELDS = Mamba2
+
+
+def legal(d_inner: Number, d_ssm_head: Number) -> Number:
+    """Whether the inner width is whole heads."""
+    return d_inner % d_ssm_head == 0
+
+
+def in_words(mixer: Any) -> str:
+    """For a sentence of a report."""
+    m = mixer
+    return (
+        f"Mamba-2 of d_inner {m.d_inner}: {m.d_inner // m.d_ssm_head} heads of {m.d_ssm_head} x {m.d_state}"
+    )
+
+
 _CHUNK = 128.0
 
 

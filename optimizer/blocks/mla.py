@@ -6,8 +6,10 @@ times the arithmetic. The latent is not split over ranks: each holds it whole. S
 parameter counts reproduce DeepSeek-V3's 187,107,328 a layer; rates as ai-dynamo/aiconfigurator @095f58a5.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from optimizer.blocks import _saved
+from optimizer.blocks._fields import Dimension, Half, Positive
 from optimizer.blocks.operators import (
     AllReduce,
     Elementwise,
@@ -21,6 +23,32 @@ from optimizer.blocks.operators import (
 )
 
 ROLE = "mixer"
+FAMILY = "mla"
+MARK = "d_kv_latent"
+CAVEAT = "latent attention with the constants of grouped-query attention"
+
+
+class MultiHeadLatentAttention(Half):
+    """Multi-head latent attention (DeepSeek-V2): keys and values are rebuilt from one latent per token."""
+
+    kind: Literal["mla"] = "mla"
+    n_heads: Annotated[Positive, Dimension("Query heads", "heads", tuple(range(1, 257)), usual=(1, 1024))]
+    d_kv_latent: Annotated[Positive, Dimension("Key-value latent", "latent", (512,))]
+    d_q_latent: Positive | None = None
+    d_nope: Annotated[Positive, Dimension("Head width without rotation", "d_nope", (128,), rises=None)]
+    d_rope: Annotated[Positive, Dimension("Rotary width", "d_rope", (64,), rises=None)]
+    d_value: Annotated[Positive, Dimension("Value width", "d_value", (128,), rises=None, usual=(16, 1024))]
+
+
+FIELDS = MultiHeadLatentAttention
+
+
+def in_words(attention: Any) -> str:
+    """For a sentence of a report."""
+    a = attention
+    return (
+        f"{a.n_heads} heads of {a.d_nope} + {a.d_rope} on latents of {a.d_kv_latent}, values of {a.d_value}"
+    )
 
 
 def n_params(attention: Any, d_model: int) -> Number:
@@ -69,6 +97,15 @@ def operators(attention: Any, step: Step) -> list[Operator]:
         Gemm("output projection", rows, step.d_model, heads * a.d_value),
         AllReduce("attention all-reduce", rows * 2 * step.d_model),
     ]
+
+
+def saved(attention: Any, d_model: Number, at: Any) -> Number:
+    """Bytes a token kept for the backward pass: queries, keys, values, latents, the core's scores."""
+    a, heads = attention, attention.n_heads / at.tensor_parallel
+    q, v = heads * (a.d_nope + a.d_rope), heads * a.d_value
+    latents = a.d_kv_latent + a.d_rope + (a.d_q_latent or 0)
+    own = 2.0 * (2 * q + 2 * v + latents) + _saved.scores(heads, None, at)
+    return _saved.around(d_model, at) + own
 
 
 def _decode(a: Any, heads: Number, step: Step) -> list[Operator]:

@@ -7,10 +7,13 @@ all-reduce, as in a dense layer; several exchange their tokens before and after.
 belong to the attention ranks.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 
+from optimizer.blocks import _saved
+from optimizer.blocks._fields import Dimension, Half, Positive
 from optimizer.blocks.operators import (
     AllReduce,
     Elementwise,
@@ -25,6 +28,49 @@ from optimizer.blocks.operators import (
 )
 
 ROLE = "ffn"
+FAMILY = "moe"
+MARK = "n_experts"
+CAVEAT = "uniform routing; with whole experts on ranks, the busiest has expert_skew x the mean"
+
+
+class MixtureOfExperts(Half):
+    """n_experts networks of width d_expert; each token uses n_active_experts and the shared ones."""
+
+    kind: Literal["moe"] = "moe"
+    n_experts: Annotated[Positive, Dimension("Experts", "experts", (8, 16, 32, 64, 128, 256))]
+    n_active_experts: Annotated[Positive, Dimension("Experts of a token", "active", (1, 2, 4, 6, 8))]
+    d_expert: Annotated[Positive, Dimension("Expert width", "d_expert", tuple(range(256, 16385, 256)))]
+    n_shared_experts: Annotated[
+        Annotated[int, Field(ge=0, le=64)], Dimension("Shared experts", "shared", (0, 1))
+    ] = 0
+    d_shared: Positive | None = None
+    """Width of one shared expert; d_expert where not given."""
+    gated_ffn: bool = True
+    expert_bias: bool = False
+    router_bias: bool = False
+    shared_gate: bool = False
+
+    @model_validator(mode="after")
+    def _active(self) -> "MixtureOfExperts":
+        if self.n_active_experts > self.n_experts:
+            raise ValueError(
+                f"n_active_experts {self.n_active_experts} is more than n_experts {self.n_experts}"
+            )
+        return self
+
+
+FIELDS = MixtureOfExperts
+
+
+def legal(n_experts: Number, n_active_experts: Number) -> Number:
+    """Whether there are as many experts as a token uses."""
+    return n_active_experts <= n_experts
+
+
+def in_words(ffn: Any) -> str:
+    """For a sentence of a report."""
+    shared = f" and {ffn.n_shared_experts} shared" if ffn.n_shared_experts else ""
+    return f"{ffn.n_active_experts} of {ffn.n_experts} experts{shared}, d_expert {ffn.d_expert}"
 
 
 def n_params(ffn: Any, d_model: int) -> Number:
@@ -76,6 +122,22 @@ def operators(ffn: Any, step: Step) -> list[Operator]:
         *_shared_operators(ffn, step),
         *_reduce(ffn, step),
     ]
+
+
+def saved(ffn: Any, d_model: Number, at: Any) -> Number:
+    """Bytes a token kept for the backward pass: hidden layers, and a copy of the input for each expert."""
+    width = _saved.hidden(ffn.gated_ffn, at)
+    shared = _shared_width(ffn) / at.tensor_parallel
+    # Spread experts work on the tokens of one sequence shard, with their whole width.
+    routed = ffn.n_active_experts * (
+        width * ffn.d_expert / at.tensor_parallel + 4.0 * d_model / at.sequence_shards
+    )
+    return _saved.around(d_model, at) + width * shared + routed
+
+
+def hidden_flops(ffn: Any, d_model: Number) -> Number:
+    """FLOP of a token that no operator counts: the router's."""
+    return 2.0 * d_model * ffn.n_experts
 
 
 def _sent(ffn: Any, step: Step) -> Number:

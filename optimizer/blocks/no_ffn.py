@@ -1,10 +1,21 @@
 """No feed-forward network: a layer that is only a mixer (Mamba-2, Nemotron-H), with one norm."""
 
-from typing import Any
+from typing import Any, Literal
 
+from optimizer.blocks._fields import Half
 from optimizer.blocks.operators import Number, Operator, Step, Weights
 
 ROLE = "ffn"
+FAMILY = ""
+
+
+class NoFeedForward(Half):
+    """A layer that is only a mixer."""
+
+    kind: Literal["no_ffn"] = "no_ffn"
+
+
+FIELDS = NoFeedForward
 
 
 def n_params(ffn: Any, d_model: int) -> Number:
@@ -20,3 +31,8 @@ def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
 def operators(ffn: Any, step: Step) -> list[Operator]:
     """None."""
     return []
+
+
+def saved(part: Any, d_model: Number, at: Any) -> Number:
+    """None."""
+    return 0.0

@@ -1,10 +1,21 @@
 """No mixer: a layer that is only a feed-forward network (Nemotron-H), with one norm."""
 
-from typing import Any
+from typing import Any, Literal
 
+from optimizer.blocks._fields import Half
 from optimizer.blocks.operators import Number, Operator, Step, Weights
 
 ROLE = "mixer"
+FAMILY = ""
+
+
+class NoMixer(Half):
+    """A layer that is only a feed-forward network."""
+
+    kind: Literal["no_mixer"] = "no_mixer"
+
+
+FIELDS = NoMixer
 
 
 def n_params(mixer: Any, d_model: int) -> Number:
@@ -25,3 +36,8 @@ def kv_elements(mixer: Any, tokens: int, tensor_parallel: int) -> Number:
 def operators(mixer: Any, step: Step) -> list[Operator]:
     """None."""
     return []
+
+
+def saved(part: Any, d_model: Number, at: Any) -> Number:
+    """None."""
+    return 0.0

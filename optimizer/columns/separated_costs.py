@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.blocks import n_experts
 from optimizer.columns.replica import Replica, common
 from optimizer.columns.replica_costs import BATCHES, UNPRICED, unrunnable, without_arithmetic
 from optimizer.columns.replicas import Replicas
@@ -39,7 +40,7 @@ def separated_columns(
 
     InputError if the model has no experts, or the problem asks for what such a replica cannot have.
     """
-    experts = {g.block.ffn.n_experts for g in architecture.layers if g.block.ffn.kind == "moe"}
+    experts = {n_experts(g.block.ffn) for g in architecture.layers} - {0}
     if not experts:
         raise InputError(
             f"deployment.mode: separated needs a mixture of experts, and {architecture.name} has no experts; "

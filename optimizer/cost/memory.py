@@ -4,7 +4,6 @@ Sources: activation factor c of 2 T d_model c bytes and the reserve of the runti
 library from ai-dynamo/aiconfigurator @095f58a5 (backends); one layer's activations are alive at a time.
 """
 
-from dataclasses import is_dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -37,18 +36,11 @@ def sequence_bytes(mixer: Any, frame: Frame) -> Number:
 def kv_bytes(attention: Any, frame: Frame) -> Number:
     """Cache of one sequence, prompt and answer, in one layer on one rank."""
     tokens = frame.input_tokens + frame.output_tokens
-    kept = attention if frame.engine.window_cache else _unwindowed(attention)
-    whole = block(attention).kv_elements(kept, tokens, frame.split.tensor_parallel)
+    module = block(attention)
+    if not frame.engine.window_cache and hasattr(module, "unwindowed"):
+        attention = module.unwindowed(attention)
+    whole = module.kv_elements(attention, tokens, frame.split.tensor_parallel)
     return whole / frame.split.sequence_ranks * BYTES[frame.formats.kv_dtype]
-
-
-def _unwindowed(attention: Any) -> Any:
-    """The layer without its window, where it has one."""
-    if getattr(attention, "attention_window", None) is None:
-        return attention
-    if is_dataclass(attention):
-        return replace(attention, attention_window=None)  # type: ignore[type-var]
-    return attention.model_copy(update={"attention_window": None})
 
 
 def state_bytes(mixer: Any, frame: Frame) -> Number:

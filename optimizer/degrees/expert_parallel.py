@@ -1,12 +1,13 @@
 """Groups of ranks with whole experts: they divide the ranks, and the experts."""
 
+from optimizer.blocks import n_experts
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.split import Split
 
 
 def why_not(architecture: Architecture, split: Split, tokens: int) -> str:
     """Why a model cannot have so many groups; '' if it can."""
-    experts = {g.block.ffn.n_experts for g in architecture.layers if g.block.ffn.kind == "moe"}
+    experts = {n_experts(g.block.ffn) for g in architecture.layers} - {0}
     ranks = split.tensor_parallel * split.data_parallel
     if split.expert_parallel > 1 and not experts:
         return "the model has no experts"

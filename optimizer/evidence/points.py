@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from optimizer import catalog
+from optimizer.blocks import n_experts
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.cells import number, read_cells, whole
@@ -173,7 +174,7 @@ def _split(row: dict[str, str], model: Architecture, regime: str) -> dict[str, i
     """
     given = {name: degree.short for name, degree in DEGREES.items() if row.get(degree.short)}
     split = {name: _count(row, short) for name, short in ({"tensor_parallel": "tp"} | given).items()}
-    experts = any(group.block.ffn.kind == "moe" for group in model.layers)
+    experts = any(n_experts(group.block.ffn) for group in model.layers)
     tp, spread = split["tensor_parallel"], given.keys() & {"expert_parallel", "data_parallel"}
     if regime == "saturation" and experts and tp > 1 and not spread:
         return split | {"tensor_parallel": 1, "data_parallel": tp, "expert_parallel": tp}

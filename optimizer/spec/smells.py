@@ -47,11 +47,13 @@ def _dimensions(model: Architecture) -> Iterator[tuple[str, int, tuple[int, int]
     yield "vocab_size", model.vocab_size, (1_000, 1_000_000)
     yield "n_layers", model.n_layers, (1, 512)
     for group in model.layers:
-        for name, bounds in (("d_head", (16, 1_024)), ("n_heads", (1, 1_024)), ("d_value", (16, 1_024))):
-            if hasattr(group.block.mixer, name):
-                yield name, getattr(group.block.mixer, name), bounds
-        if hasattr(group.block.ffn, "d_ff"):
-            yield "d_ff", group.block.ffn.d_ff, (max(1, model.d_model // 8), 40 * model.d_model)
+        for half in (group.block.mixer, group.block.ffn):
+            for name, said in half.dimensions().items():
+                if said.usual:
+                    yield name, getattr(half, name), said.usual
+                if said.usual_per_width:
+                    low, high = (int(share * model.d_model) for share in said.usual_per_width)
+                    yield name, getattr(half, name), (max(1, low), high)
 
 
 def _near(value: float, target: float) -> bool:

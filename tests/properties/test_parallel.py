@@ -11,6 +11,7 @@ import pytest
 import samples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from kinds import MixtureOfExperts
 
 from optimizer import catalog
 from optimizer.blocks import embedding, moe
@@ -18,7 +19,7 @@ from optimizer.blocks.operators import DecodeAttention, Experts, Gemm, LatentAtt
 from optimizer.cost import memory
 from optimizer.cost.quantities import QUANTITIES, n_chunks, passes, roofline, step_of
 from optimizer.degrees import operators
-from optimizer.spec.architecture import Architecture, MixtureOfExperts
+from optimizer.spec.architecture import Architecture
 from optimizer.spec.engine import IDEAL
 from optimizer.spec.split import Split
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import samples
+from kinds import GroupedQueryAttention
 
 from optimizer import catalog, solve
 from optimizer.anatomy.check import check
@@ -29,7 +30,6 @@ from optimizer.questions.architecture.explain import find_plan
 from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.space import resolve
 from optimizer.scope import Scope, holds
-from optimizer.spec.architecture import GroupedQueryAttention
 from optimizer.spec.split import Split
 
 LLAMA_70B = "meta-llama/Llama-3.3-70B-Instruct"

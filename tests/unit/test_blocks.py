@@ -7,6 +7,7 @@ cost, or a cache that does not follow its heads over the ranks.
 import math
 from typing import Any
 
+import kinds
 import pytest
 import samples
 from pydantic import ValidationError
@@ -16,7 +17,6 @@ from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES, layer_operators, passes, roofline
 from optimizer.plugins import plugins
-from optimizer.spec import architecture as spec
 from optimizer.spec.architecture import Architecture
 
 D_MODEL = 2048
@@ -24,24 +24,24 @@ GQA = {"n_heads": 16, "n_kv_heads": 8, "d_head": 128}
 MLA = {"n_heads": 16, "d_kv_latent": 512, "d_nope": 128, "d_rope": 64, "d_value": 128}
 MOE = {"n_experts": 32, "n_active_experts": 4, "d_expert": 512}
 PARTS: dict[str, Any] = {
-    "gqa": spec.GroupedQueryAttention(**GQA),
-    "gqa with biases": spec.GroupedQueryAttention(**GQA, qkv_bias=True, output_bias=True, qk_norm=True),
-    "gqa with extras": spec.GroupedQueryAttention(**GQA, qk_norm_full=True, output_gate=True, sinks=True),
-    "gqa with a window": spec.GroupedQueryAttention(**GQA, attention_window=256),
-    "mla": spec.LatentAttention(**MLA),
-    "mla with a query latent": spec.LatentAttention(**MLA, d_q_latent=768),
-    "mamba2": spec.Mamba2(d_inner=4096, d_ssm_head=64, d_state=128, n_groups=8),
-    "mamba1": spec.Mamba1(d_inner=4096, d_state=16, d_dt=128),
-    "gated_deltanet": spec.GatedDeltaNet(n_key_heads=16, n_value_heads=32, d_key=128, d_value=128),
-    "lightning": spec.Lightning(n_heads=16, d_head=128),
-    "no_mixer": spec.NoMixer(),
-    "dense_ffn": spec.DenseFeedForward(d_ff=8192),
-    "dense_ffn ungated": spec.DenseFeedForward(d_ff=8192, gated_ffn=False, ffn_bias=True),
-    "moe": spec.MixtureOfExperts(**MOE),
-    "moe with biases": spec.MixtureOfExperts(
+    "gqa": kinds.GroupedQueryAttention(**GQA),
+    "gqa with biases": kinds.GroupedQueryAttention(**GQA, qkv_bias=True, output_bias=True, qk_norm=True),
+    "gqa with extras": kinds.GroupedQueryAttention(**GQA, qk_norm_full=True, output_gate=True, sinks=True),
+    "gqa with a window": kinds.GroupedQueryAttention(**GQA, attention_window=256),
+    "mla": kinds.Mla(**MLA),
+    "mla with a query latent": kinds.Mla(**MLA, d_q_latent=768),
+    "mamba2": kinds.Mamba2(d_inner=4096, d_ssm_head=64, d_state=128, n_groups=8),
+    "mamba1": kinds.Mamba1(d_inner=4096, d_state=16, d_dt=128),
+    "gated_deltanet": kinds.GatedDeltaNet(n_key_heads=16, n_value_heads=32, d_key=128, d_value=128),
+    "lightning": kinds.Lightning(n_heads=16, d_head=128),
+    "no_mixer": kinds.NoMixer(),
+    "dense_ffn": kinds.DenseFeedForward(d_ff=8192),
+    "dense_ffn ungated": kinds.DenseFeedForward(d_ff=8192, gated_ffn=False, ffn_bias=True),
+    "moe": kinds.MixtureOfExperts(**MOE),
+    "moe with biases": kinds.MixtureOfExperts(
         **MOE, expert_bias=True, router_bias=True, n_shared_experts=1, shared_gate=True
     ),
-    "no_ffn": spec.NoFeedForward(),
+    "no_ffn": kinds.NoFeedForward(),
 }
 EMPTY = {"no_mixer", "no_ffn"}
 STATES = {"mamba2", "mamba1", "gated_deltanet", "lightning"}
@@ -154,13 +154,13 @@ def test_a_model_with_extras_is_no_point_of_the_dense_lattice() -> None:
 @pytest.mark.parametrize(
     ("kind", "fields", "message"),
     [
-        (spec.Mamba2, {"d_inner": 100, "d_ssm_head": 64, "d_state": 16}, "does not divide"),
+        (kinds.Mamba2, {"d_inner": 100, "d_ssm_head": 64, "d_state": 16}, "does not divide"),
         (
-            spec.GatedDeltaNet,
+            kinds.GatedDeltaNet,
             {"n_key_heads": 3, "n_value_heads": 32, "d_key": 8, "d_value": 8},
             "does not divide",
         ),
-        (spec.GroupedQueryAttention, GQA | {"qk_norm": True, "qk_norm_full": True}, "exclude each other"),
+        (kinds.GroupedQueryAttention, GQA | {"qk_norm": True, "qk_norm_full": True}, "exclude each other"),
     ],
 )
 def test_impossible_shapes_are_refused(kind: Any, fields: dict[str, Any], message: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import kinds
 import numpy as np
 import pytest
 
@@ -27,7 +28,6 @@ from optimizer.blocks.operators import (
     Step,
     Weights,
 )
-from optimizer.spec import architecture as spec
 from optimizer.spec.split import Split
 
 D, T = 7, 4  # d_model, tensor_parallel
@@ -99,7 +99,7 @@ def test_embedding() -> None:
 @pytest.mark.parametrize("gated", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 def test_dense_ffn(gated: bool, bias: bool) -> None:
-    part = spec.DenseFeedForward(d_ff=12, gated_ffn=gated, ffn_bias=bias)
+    part = kinds.DenseFeedForward(d_ff=12, gated_ffn=gated, ffn_bias=bias)
     n = 2 if gated else 1
     assert stored(part) == (
         n * 7 * 12 + 12 * 7 + (n * 12 + 7 if bias else 0),
@@ -119,7 +119,7 @@ GQA = {"n_heads": 8, "n_kv_heads": 2, "d_head": 5}  # a rank has 2 query heads a
 
 
 def test_gqa_weights() -> None:
-    part = spec.GroupedQueryAttention
+    part = kinds.GroupedQueryAttention
     assert stored(part(**GQA)) == (7 * (40 + 40 + 2 * 10), Weights(7 * (10 + 10 + 2 * 5), 0))
     qkv, output, norm = ({name: True} for name in ("qkv_bias", "output_bias", "qk_norm"))
     assert stored(part(**GQA, **qkv)) == (700 + 40 + 20, Weights(210, 10 + 10))
@@ -134,7 +134,7 @@ def test_gqa_weights() -> None:
 
 def test_gqa_cache() -> None:
     def elements(tokens: int, t: int, **fields: Any) -> Any:
-        part = spec.GroupedQueryAttention(**(GQA | fields))
+        part = kinds.GroupedQueryAttention(**(GQA | fields))
         return block(part).kv_elements(part, tokens, t)
 
     assert elements(100, 1) == 2 * 2 * 5 * 100
@@ -145,7 +145,7 @@ def test_gqa_cache() -> None:
 
 
 def test_gqa_operators() -> None:
-    part = spec.GroupedQueryAttention(**GQA)
+    part = kinds.GroupedQueryAttention(**GQA)
     before = [
         Elementwise("attention norm, residual", 28 * 6 * 7),
         Gemm("qkv projection", 28, 10 + 2 * 5, 7),
@@ -157,9 +157,9 @@ def test_gqa_operators() -> None:
     assert made(part) == [*before, decode, prompt, *after]
     assert made(part, DECODE)[3:-2] == [decode]
     assert made(part, PROMPTS)[3:-2] == [replace(prompt, name="attention")]
-    gated = spec.GroupedQueryAttention(**GQA, output_gate=True)
+    gated = kinds.GroupedQueryAttention(**GQA, output_gate=True)
     assert made(gated)[1] == Gemm("qkv projection", 28, 2 * 10 + 2 * 5, 7)
-    narrow, wide = (spec.GroupedQueryAttention(**GQA, attention_window=n) for n in (30, 45))
+    narrow, wide = (kinds.GroupedQueryAttention(**GQA, attention_window=n) for n in (30, 45))
     assert made(narrow)[3:5] == [replace(decode, context=30), replace(prompt, window=30)]
     assert made(wide)[3:5] == [replace(decode, context=45), prompt]
 
@@ -168,7 +168,10 @@ MLA = {"n_heads": 8, "d_kv_latent": 6, "d_nope": 5, "d_rope": 3, "d_value": 4}  
 
 
 def test_mla_weights() -> None:
-    direct, latent = spec.LatentAttention(**MLA), spec.LatentAttention(**MLA, d_q_latent=9)
+    direct, latent = (
+        kinds.Mla(**MLA),
+        kinds.Mla(**MLA, d_q_latent=9),
+    )
     shared = 7 * (6 + 3) + 6 + 6 * 8 * (5 + 4) + 8 * 4 * 7
     assert stored(direct) == (7 * 8 * 8 + shared, Weights(7 * 16 + 7 * 9 + 6 * 2 * 9 + 2 * 4 * 7, 6))
     assert stored(latent) == (
@@ -181,7 +184,10 @@ def test_mla_weights() -> None:
 
 
 def test_mla_operators() -> None:
-    direct, latent = spec.LatentAttention(**MLA), spec.LatentAttention(**MLA, d_q_latent=9)
+    direct, latent = (
+        kinds.Mla(**MLA),
+        kinds.Mla(**MLA, d_q_latent=9),
+    )
     decode = [
         Gemm("query absorption", 6, 2 * 6, 5),
         LatentAttention("attention", 3, 50, 2, 6, 3, 2),
@@ -225,7 +231,7 @@ def scan(
 # Kind, parameters, elements a rank, bytes of a state a rank, words, operators before the scan, and the scan.
 STATES: dict[str, tuple[Any, int, Weights, float, dict[str, int], list[Operator], dict[str, float]]] = {
     "lightning": (
-        spec.Lightning(n_heads=8, d_head=5),  # D = 40, 10 of it on a rank
+        kinds.Lightning(n_heads=8, d_head=5),  # D = 40, 10 of it on a rank
         5 * 7 * 40 + 40,
         Weights(5 * 7 * 10, 10),
         4 * 2 * 5 * 5,
@@ -234,7 +240,7 @@ STATES: dict[str, tuple[Any, int, Weights, float, dict[str, int], list[Operator]
         {"state": 2 * 25, "read": 3 * 10, "out": 10, "flops": 2 * (4 * 25 + 2 * 256 * 5), "chunk": 256},
     ),
     "mamba1": (
-        spec.Mamba1(d_inner=8, d_state=3, d_dt=2, d_conv=4),  # 2 channels on a rank; R + 2 N = 8
+        kinds.Mamba1(d_inner=8, d_state=3, d_dt=2, d_conv=4),  # 2 channels on a rank; R + 2 N = 8
         2 * 7 * 8 + 8 * 5 + 8 * 8 + 2 * 8 + 8 + 8 * 3 + 8 + 8 + 8 * 7,
         Weights(2 * 7 * 2 + 2 * 8 + 2 * 2 + 2 * 7, 2 * (4 + 1) + 2 + 2 * 3 + 2 + 8),
         2 * (4 * 3 + 2 * 4),
@@ -249,7 +255,7 @@ STATES: dict[str, tuple[Any, int, Weights, float, dict[str, int], list[Operator]
         {"state": 2 * 3, "read": 3 * 2 + 2 * 3, "out": 2, "flops": 16 * 9 * 2 * 3, "chunk": 2048},
     ),
     "mamba2": (
-        spec.Mamba2(d_inner=24, d_ssm_head=3, d_state=5, n_groups=6, d_conv=4),  # 2 of 8 heads, 2 groups
+        kinds.Mamba2(d_inner=24, d_ssm_head=3, d_state=5, n_groups=6, d_conv=4),  # 2 of 8 heads, 2 groups
         7 * (48 + 2 * 6 * 5 + 8) + (24 + 60) * (4 + 1) + 3 * 8 + 24 + 24 * 7,
         Weights(7 * (12 + 2 * 2 * 5 + 2) + 6 * 7, (6 + 20) * (4 + 1) + 3 * 2 + 6),
         4 * 6 * 5 + 2 * (6 + 20) * 4,
@@ -268,7 +274,7 @@ STATES: dict[str, tuple[Any, int, Weights, float, dict[str, int], list[Operator]
     ),
     "gated_deltanet": (
         # 3 of 12 value heads and 2 of 6 key heads on a rank: widths 9 and 10
-        spec.GatedDeltaNet(n_key_heads=6, n_value_heads=12, d_key=5, d_value=3, d_conv=4),
+        kinds.GatedDeltaNet(n_key_heads=6, n_value_heads=12, d_key=5, d_value=3, d_conv=4),
         7 * (2 * 30 + 2 * 36) + 2 * 7 * 12 + (60 + 36) * 4 + 2 * 12 + 3 + 36 * 7,
         Weights(7 * (2 * 10 + 2 * 9 + 2 * 3) + 9 * 7, (20 + 9) * 4 + 2 * 3 + 3),
         4 * 9 * 5 + 2 * (20 + 9) * 4,
@@ -307,7 +313,9 @@ def test_layers_with_a_state(kind: str) -> None:
     assert made(part, long)[n:-2] == scan(fixed=fixed, **own, tokens=5000)
 
 
-@pytest.mark.parametrize(("part", "words"), [(spec.NoMixer(), "no_mixer"), (spec.NoFeedForward(), "no_ffn")])
+@pytest.mark.parametrize(
+    ("part", "words"), [(kinds.NoMixer(), "no_mixer"), (kinds.NoFeedForward(), "no_ffn")]
+)
 def test_half_a_layer_is_empty(part: Any, words: str) -> None:
     assert stored(part) == (0, Weights(0, 0))
     assert made(part) == []
@@ -320,10 +328,10 @@ EXPERT = 3 * 7 * 6
 
 
 def test_moe_weights() -> None:
-    plain = spec.MixtureOfExperts(**MOE)
+    plain = kinds.MixtureOfExperts(**MOE)
     assert stored(plain) == (7 * 8 + 8 * EXPERT, Weights(0, 7 * 8, 8 * EXPERT / 4))
     assert moe.n_active_params(plain, D) == 7 * 8 + 2 * EXPERT
-    full = spec.MixtureOfExperts(
+    full = kinds.MixtureOfExperts(
         **MOE, n_shared_experts=3, d_shared=5, expert_bias=True, router_bias=True, shared_gate=True
     )
     one, shared = EXPERT + 2 * 6 + 7, 3 * (3 * 7 * 5) + 7
@@ -333,7 +341,7 @@ def test_moe_weights() -> None:
     )
     assert moe.n_active_params(full, D) == 7 * 8 + 2 * one + shared
     assert moe.rank_weights(full, D, T, 3) == Weights(shared / 4, (7 + 1) * 8, 8 * one / 12)
-    ungated = spec.MixtureOfExperts(**MOE, gated_ffn=False, expert_bias=True, n_shared_experts=1)
+    ungated = kinds.MixtureOfExperts(**MOE, gated_ffn=False, expert_bias=True, n_shared_experts=1)
     one, shared = 2 * 7 * 6 + 6 + 7, 2 * 7 * 6  # shared experts are as wide as the others unless given
     assert stored(ungated) == (7 * 8 + 8 * one + shared, Weights(shared / 4, 7 * 8, 8 * one / 4))
     assert rule_words(full)["d_ff"] == 6
@@ -341,14 +349,14 @@ def test_moe_weights() -> None:
 
 def test_moe_of_one_attention_rank() -> None:
     """All tokens are on the rank, so nothing is exchanged and one all-reduce sums up."""
-    part = spec.MixtureOfExperts(**MOE)
+    part = kinds.MixtureOfExperts(**MOE)
     norm, total = Elementwise("ffn norm, residual", 28 * 6 * 7), AllReduce("ffn all-reduce", 28 * 2 * 7)
     split = Experts("experts", 28, 7, 6 / 4, 8, 2, 8, True, 1.0, 1.0)
     assert made(part) == [norm, split, total]
     whole = replace(STEP, split=replace(STEP.split, expert_parallel=2))
     assert made(part, whole) == [norm, replace(split, d_expert=6 * 2 / 4, n_local=4), total]
     assert made(part, replace(STEP, prompts=0.25))[1] == replace(split, rows=6 + 2.75, launched=0.25)
-    ungated = spec.MixtureOfExperts(**MOE, gated_ffn=False, n_shared_experts=2, d_shared=10)
+    ungated = kinds.MixtureOfExperts(**MOE, gated_ffn=False, n_shared_experts=2, d_shared=10)
     assert made(ungated) == [
         norm,
         replace(split, gated=False),
@@ -366,13 +374,13 @@ def test_moe_of_several_attention_ranks() -> None:
     out = ExpertExchange("expert dispatch", 28 / 4, 7, 8, 2, 12, 2, True)
     back = replace(out, name="expert combine", outward=False)
     experts = Experts("experts", 3 * 28, 7, 6 * 2 / 12, 8, 2, 4, True, 1.0, 1 - (1 / 2) ** 2)
-    assert made(spec.MixtureOfExperts(**MOE), step) == [norm, out, experts, back]
+    assert made(kinds.MixtureOfExperts(**MOE), step) == [norm, out, experts, back]
     shared = [
         Gemm("shared experts, up", 28, 2 * 6 / 4, 7),
         Elementwise("shared experts, activation", 28 * 5 * 6 / 4),
         Gemm("shared experts, down", 28, 7, 6 / 4),
     ]
-    part = spec.MixtureOfExperts(**MOE, n_shared_experts=1)
+    part = kinds.MixtureOfExperts(**MOE, n_shared_experts=1)
     assert made(part, step) == [norm, out, experts, back, *shared, total]
 
 

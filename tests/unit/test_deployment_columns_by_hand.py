@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import kinds
 import numpy as np
 import pytest
 import samples
@@ -35,7 +36,6 @@ from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip
 from optimizer.cost.serving import aggregated, decode, most_scheduled, prefill
 from optimizer.degrees import unsplittable
 from optimizer.errors import InputError
-from optimizer.spec import architecture as spec
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
 from optimizer.spec.split import Formats, Split
@@ -171,7 +171,7 @@ def test_why_a_setup_cannot_run() -> None:
     assert why_not(MOE, replica(alone, t=4, d=2)) == ""
     assert why_not(MOE, replica(own, t=8, d=2)) == ""
     assert why_not(MOE, replica(t=8, e=8)) == "expert_parallel 8: does not divide the 12 experts"
-    mixer = spec.GroupedQueryAttention.model_construct(
+    mixer = kinds.GroupedQueryAttention.model_construct(
         **(DENSE.first.mixer.model_dump() | {"n_heads": 6, "n_kv_heads": 4})
     )
     layers = (

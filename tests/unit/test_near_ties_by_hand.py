@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import samples
+from kinds import GroupedQueryAttention
 
 from optimizer import catalog
 from optimizer.questions.architecture import near_ties as module
@@ -18,7 +19,6 @@ from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.listing import best_plans
 from optimizer.questions.architecture.near_ties import near_ties, oddities, oddity_of
 from optimizer.questions.architecture.space import Space, resolve
-from optimizer.spec.architecture import GroupedQueryAttention
 from optimizer.watch import UNWATCHED, Watch
 
 

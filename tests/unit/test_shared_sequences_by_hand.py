@@ -6,6 +6,7 @@ Guards a form of parallelism that is easy to flatter: exchanges left out, or a c
 from dataclasses import replace
 from typing import Any
 
+import kinds
 import pytest
 import samples
 
@@ -25,11 +26,10 @@ from optimizer.cost.placement import chips_of_a_rank, layouts
 from optimizer.cost.quantities import QUANTITIES, n_chunks, roofline
 from optimizer.degrees import held_bytes, operators, unsplittable
 from optimizer.errors import InputError
-from optimizer.spec import architecture as spec
 from optimizer.spec.split import Split
 
-GQA = spec.GroupedQueryAttention(n_heads=8, n_kv_heads=4, d_head=16)
-MLA = spec.LatentAttention(n_heads=8, d_q_latent=24, d_kv_latent=32, d_nope=16, d_rope=8, d_value=16)
+GQA = kinds.GroupedQueryAttention(n_heads=8, n_kv_heads=4, d_head=16)
+MLA = kinds.Mla(n_heads=8, d_q_latent=24, d_kv_latent=32, d_nope=16, d_rope=8, d_value=16)
 FOUR = Split(tensor_parallel=2, context_parallel=4)
 # 8 sequences with 2 new tokens each; 3 prompts of 2 chunks of 40 tokens behind a prefix of 10: the mean chunk
 # has 10 + 20 tokens before it.

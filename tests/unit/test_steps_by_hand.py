@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import kinds
 import numpy as np
 import pytest
 import samples
@@ -32,16 +33,15 @@ from optimizer.cost.quantities import (
 )
 from optimizer.errors import InputError
 from optimizer.metrics import metric, values_of
-from optimizer.spec import architecture as spec
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.engine import IDEAL
 from optimizer.spec.norms import Norms
 
 GIB = 2**30
-GQA = spec.GroupedQueryAttention(n_heads=8, n_kv_heads=2, d_head=16, qk_norm=True)
-STATE = spec.Lightning(n_heads=8, d_head=16)
-DENSE = spec.DenseFeedForward(d_ff=48)
-MOE = spec.MixtureOfExperts(n_experts=12, n_active_experts=2, d_expert=24, n_shared_experts=1)
+GQA = kinds.GroupedQueryAttention(n_heads=8, n_kv_heads=2, d_head=16, qk_norm=True)
+STATE = kinds.Lightning(n_heads=8, d_head=16)
+DENSE = kinds.DenseFeedForward(d_ff=48)
+MOE = kinds.MixtureOfExperts(n_experts=12, n_active_experts=2, d_expert=24, n_shared_experts=1)
 MODEL = Architecture(
     name="small",
     d_model=32,
@@ -445,5 +445,5 @@ def test_metrics_by_hand() -> None:
 def test_half_a_layer_is_not_launched() -> None:
     slow = frame(engine=ENGINE.model_copy(update={"launch_us_per_layer": 4000.0}))
     for quantity in ("decode_s", "prefill_s", "mixed_s"):
-        assert QUANTITIES[quantity].ffn(slow, spec.NoFeedForward()) == 0
-        assert QUANTITIES[quantity].mixer(slow, spec.NoMixer(), Norms()) == 0
+        assert QUANTITIES[quantity].ffn(slow, kinds.NoFeedForward()) == 0
+        assert QUANTITIES[quantity].mixer(slow, kinds.NoMixer(), Norms()) == 0

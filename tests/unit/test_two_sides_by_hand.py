@@ -7,6 +7,7 @@ larger ones.
 from dataclasses import replace
 from typing import Any
 
+import kinds
 import numpy as np
 import pytest
 import samples
@@ -31,16 +32,15 @@ from optimizer.cost.separation import (
 )
 from optimizer.cost.two_tier import Placement, Tensor, hiding_tokens, place, read_s
 from optimizer.errors import InputError
-from optimizer.spec import architecture as spec
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import SecondTier
 from optimizer.spec.engine import IDEAL
 
 GIB = 2**30
-GQA = spec.GroupedQueryAttention(n_heads=8, n_kv_heads=2, d_head=16)
-STATE = spec.Lightning(n_heads=8, d_head=16)
-DENSE = spec.DenseFeedForward(d_ff=48)
-MOE = spec.MixtureOfExperts(n_experts=12, n_active_experts=2, d_expert=24, n_shared_experts=1)
+GQA = kinds.GroupedQueryAttention(n_heads=8, n_kv_heads=2, d_head=16)
+STATE = kinds.Lightning(n_heads=8, d_head=16)
+DENSE = kinds.DenseFeedForward(d_ff=48)
+MOE = kinds.MixtureOfExperts(n_experts=12, n_active_experts=2, d_expert=24, n_shared_experts=1)
 MODEL = Architecture(
     name="small",
     d_model=32,

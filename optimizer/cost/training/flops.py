@@ -51,8 +51,9 @@ def forward_flops(architecture: Architecture, sequence_length: int) -> Flops:
                 layers += group.count * _products(op)
                 causal += group.count * _attention(op, causal=True)
                 full += group.count * _attention(op, causal=False)
-            if part.kind == "moe":
-                layers += group.count * 2.0 * architecture.d_model * part.n_experts * sequence_length
+            hidden = getattr(block(part), "hidden_flops", None)
+            if hidden:
+                layers += group.count * hidden(part, architecture.d_model) * sequence_length
     head = 2.0 * architecture.d_model * architecture.vocab_size
     return Flops(layers / sequence_length, head, causal / sequence_length, full / sequence_length)
 

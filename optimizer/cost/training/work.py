@@ -109,10 +109,12 @@ def rates_of(chip: Chip, shape: Shape) -> Roofline:
 def part_work(part: Any, d_model: Number, rates: Roofline, shape: Shape) -> Work:
     """The work of one layer half; `part` and `d_model` may stand for many at once."""
     operators = block(part).operators(part, forward_step(d_model, shape))
-    routes = float(part.kind == "moe")
-    per_token = 2.0 / shape.tensor_parallel * routes * getattr(part, "n_active_experts", 0) * d_model
     own = work_of(operators, d_model, rates, shape)
-    return replace(own, routed_bytes=shape.tokens * per_token, routed_layers=routes)
+    for op in operators:
+        if isinstance(op, Experts):
+            per_token = 2.0 / shape.tensor_parallel * op.n_active * d_model
+            return replace(own, routed_bytes=shape.tokens * per_token, routed_layers=1.0)
+    return own
 
 
 def forward_step(d_model: Number, shape: Shape) -> Step:

@@ -2,6 +2,8 @@
 
 from optimizer.anatomy.check import check
 from optimizer.anatomy.replica import deployment
+from optimizer.blocks.dense_ffn import DenseFeedForward
+from optimizer.blocks.gqa import GroupedQueryAttention
 from optimizer.columns.rules import baseline_frame, lattice_only, split_bound
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import (
@@ -14,7 +16,7 @@ from optimizer.questions.architecture.near_ties import NearTies
 from optimizer.questions.architecture.slice_search import Candidate
 from optimizer.questions.architecture.space import TAKEN_FROM_BASELINE, Space
 from optimizer.spec.answer import Assumption
-from optimizer.spec.architecture import Architecture, DenseFeedForward, GroupedQueryAttention
+from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import DenseDimensions, Plan
 
 _SAME = 1e-9

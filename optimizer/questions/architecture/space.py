@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from optimizer import catalog
+from optimizer.blocks.dense_ffn import DenseFeedForward
+from optimizer.blocks.gqa import GroupedQueryAttention as Gqa
 from optimizer.columns.rules import Reference, Rules, resolve_rules
 from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame, frame_of
@@ -21,8 +23,7 @@ from optimizer.cost.training.quantity import TrainingRun
 from optimizer.errors import InputError
 from optimizer.questions.architecture.kept import Kept
 from optimizer.questions.architecture.problem import ArchitectureSpace, DeploymentSpace, Problem
-from optimizer.spec.architecture import Architecture, Block, DenseFeedForward
-from optimizer.spec.architecture import GroupedQueryAttention as Gqa
+from optimizer.spec.architecture import Architecture, Block
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
 from optimizer.spec.setup import Setup

@@ -1,0 +1,25 @@
+"""The fields of every kind of layer half, as tests spell them."""
+
+from optimizer.blocks.dense_ffn import DenseFeedForward
+from optimizer.blocks.gated_deltanet import GatedDeltaNet
+from optimizer.blocks.gqa import GroupedQueryAttention
+from optimizer.blocks.lightning import Lightning
+from optimizer.blocks.mamba1 import Mamba1
+from optimizer.blocks.mamba2 import Mamba2
+from optimizer.blocks.mla import MultiHeadLatentAttention as Mla
+from optimizer.blocks.moe import MixtureOfExperts
+from optimizer.blocks.no_ffn import NoFeedForward
+from optimizer.blocks.no_mixer import NoMixer
+
+__all__ = [
+    "DenseFeedForward",
+    "GatedDeltaNet",
+    "GroupedQueryAttention",
+    "Lightning",
+    "Mamba1",
+    "Mamba2",
+    "MixtureOfExperts",
+    "Mla",
+    "NoFeedForward",
+    "NoMixer",
+]
