@@ -51,6 +51,10 @@ class AnyOf:
 Relation = np.ndarray | Bound | AllOf | AnyOf
 
 
+class Unsaid(KeyError):
+    """A rule names a word that the layers at hand do not have."""
+
+
 class Scope:
     """What a rule may say. Attributes are the named values; `touched` records those it used."""
 
@@ -63,6 +67,8 @@ class Scope:
         if name.startswith("_"):
             raise AttributeError(name)
         self.touched.add(name)
+        if name not in self._values:
+            raise Unsaid(name)
         return self._values[name]
 
     def metric(self, name: str) -> Any:

@@ -20,7 +20,7 @@ import yaml
 from hypothesis import strategies as st
 
 from optimizer import catalog
-from optimizer.blocks import block
+from optimizer.blocks import block, least
 from optimizer.blocks.operators import (
     AllReduce,
     Collective,
@@ -43,8 +43,8 @@ from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.roofline import Roofline
 from optimizer.cost.training.quantity import TrainingRun
 from optimizer.metrics import having
+from optimizer.questions.architecture.kinds import Kinds, kinds_like
 from optimizer.questions.architecture.problem import Problem
-from optimizer.questions.architecture.space import AttentionKinds, FfnKinds
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
@@ -310,30 +310,39 @@ def _reaches(run: TrainingRun) -> bool:
     return run.setup.n_chips <= run.chip.scaleup.domain or run.chip.scaleout_bandwidth is not None
 
 
-def narrowest(own: Architecture) -> tuple[AttentionKinds, FfnKinds]:
-    """The kinds of a plain model as a lattice of one."""
-    a, f = own.first.mixer, own.first.ffn
-    attention = AttentionKinds(
-        np.array([a.n_heads]),
-        np.array([a.n_kv_heads]),
-        np.array([a.d_head]),
-        a.attention_window,
-        a.qkv_bias,
-        a.output_bias,
-        a.qk_norm,
-    )
-    return attention, FfnKinds(np.array([f.d_ff]), f.gated_ffn, f.ffn_bias)
-
-
 def least_of(own: Frame, plan: Architecture, n_params: float, narrower: int = 1) -> Least:
     """What is known of the layers of a plan of so many parameters, in a frame with narrower kinds too."""
-    q, halves = QUANTITIES["n_params"], (plan.first.mixer, plan.first.ffn)
-    matrices = sum(block(half).weights(half, plan.d_model, 1).matrix for half in halves)
-    vector = q.mixer(own, halves[0], plan.first.norms) + q.ffn(own, halves[1]) - matrices
-    a, f = narrowest(plan)
-    heads = {name: -(-getattr(a, name) // narrower) for name in ("n_heads", "n_kv_heads")}
-    ffn = replace(f, d_ff=-(-f.d_ff // narrower)).take(0)
-    return Least(plan.n_layers, n_params - q.base(own), vector, replace(a, **heads), ffn, plan.first.norms)
+    return _known(own, plan, n_params, [_narrower(half, narrower) for half in _halves(plan)])
+
+
+def least_among(own: Frame, plan: Architecture, kinds: Sequence[Kinds]) -> Least:
+    """What is known of the layers of a plan by its parameters, and by all kinds it might have had."""
+    found = [replace(half, **least(half, np.ones((1, len(half)), bool))) for half in kinds]
+    return _known(own, plan, QUANTITIES["n_params"].total(own, plan), found)
+
+
+def _halves(plan: Architecture) -> tuple[Any, Any]:
+    return plan.first.mixer, plan.first.ffn
+
+
+def _known(own: Frame, plan: Architecture, n_params: float, kinds: Sequence[Kinds]) -> Least:
+    q, halves = QUANTITIES["n_params"], _halves(plan)
+    stored = [block(half).weights(half, plan.d_model, 1) for half in halves]
+    held = sum(w.matrix + w.experts for w in stored)
+    vector = q.mixer(own, halves[0], plan.first.norms) + q.ffn(own, halves[1]) - held
+    unmet = sum(block(half).unmet(half, plan.d_model) for half in halves if hasattr(block(half), "unmet"))
+    mixers, ffn = kinds
+    known = n_params - q.base(own), vector, mixers, ffn.take(0), plan.first.norms, unmet
+    return Least(plan.n_layers, *known)
+
+
+def _narrower(half: Any, by: int) -> Kinds:
+    """A half as a lattice of one, each dimension as much less as costs rise with it, or more as they fall."""
+    found = {}
+    for name, said in half.dimensions().items():
+        value = getattr(half, name)
+        found[name] = np.array([{True: -(-value // by), False: value * by, None: value}[said.rises]])
+    return kinds_like(half, **found)
 
 
 @cache

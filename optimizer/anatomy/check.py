@@ -11,7 +11,7 @@ from optimizer.blocks import rule_words
 from optimizer.columns.rules import Rules, frame_values
 from optimizer.cost.frame import Frame
 from optimizer.metrics import evaluate
-from optimizer.scope import Scope, holds
+from optimizer.scope import Scope, Unsaid, holds
 from optimizer.spec.architecture import Architecture
 
 _FLOAT_NOISE = 1e-9
@@ -35,10 +35,13 @@ def check(frame: Frame, architecture: Architecture, rules: Rules) -> Check:
 def _keeps(
     name: str, frame: Frame, architecture: Architecture, rules: Rules, metrics: dict[str, float]
 ) -> bool:
-    return all(
-        bool(holds(rules.relation(name, _Lenient(words, metrics.__getitem__), frame)).all())
-        for words in _words(frame, architecture)
-    )
+    try:
+        return all(
+            bool(holds(rules.relation(name, _Lenient(words, metrics.__getitem__), frame)).all())
+            for words in _words(frame, architecture)
+        )
+    except Unsaid:  # a rule on shapes that these layers do not have
+        return True
 
 
 def _words(frame: Frame, architecture: Architecture) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         operators=operator_rows(frame, architecture) if runs else (),
         assumptions=(
             *assumptions_of(frozenset(), frame, metrics),
-            *_family_assumption(architecture),
+            *family_assumptions(architecture),
             *_model_assumption(architecture),
         ),
         version=VERSION,
@@ -79,7 +79,7 @@ def served_metrics(frame: Frame, architecture: Architecture, users: int) -> dict
     }
 
 
-def _family_assumption(architecture: Architecture) -> tuple[Assumption, ...]:
+def family_assumptions(architecture: Architecture) -> tuple[Assumption, ...]:
     """What is not measured of a family's own operators."""
     halves = [half for group in architecture.layers for half in (group.block.mixer, group.block.ffn)]
     found = {

@@ -19,17 +19,21 @@ from what is usual, a file also says
                                            d_ff, n_experts), where its fields are not they
     saved(part, d_model, at)               bytes a token kept for the backward pass
     hidden_flops(part, d_model)            arithmetic of training that is part of no product
+    unmet(part, d_model)                   parameters of matrices or experts that are no product's weights
     unwindowed(part), rank_weights(...)    the layer without its window; elements where ranks share experts
 
 and for those who search it
 
     legal(FIELD, ...)                      which values of some dimensions go together; LEGAL_BY names the
                                            rule that says the same, if there is one
+    OUTSIDE                                rules that say nothing of it, each with the reason
     in_words(part)                         its shape, for a sentence
 """
 
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from optimizer.plugins import plugins
 
@@ -37,6 +41,45 @@ from optimizer.plugins import plugins
 def block(part: Any) -> ModuleType:
     """The module of a layer half, by its kind."""
     return plugins("blocks")[part.kind]
+
+
+def searched(role: str) -> tuple[str, ...]:
+    """The kinds of a half with dimensions to choose: problems may search them."""
+    found = {
+        name: module for name, module in plugins("blocks").items() if getattr(module, "ROLE", "") == role
+    }
+    return tuple(name for name, module in found.items() if module.FIELDS.dimensions())
+
+
+def least(kinds: Any, kept: np.ndarray) -> dict[str, np.ndarray]:
+    """Dimensions that none of some kinds costs less than, for each row of a mask of shape (rows, kinds).
+
+    Shape (groups, rows): for each choice of the dimensions that costs may rise or fall with, the least of
+    those they rise with and the most of those they fall with. A choice that a row does not keep repeats
+    another. All are inputs of the functions that price a plan: a bound is no formula of its own.
+    """
+    said = block(kinds).FIELDS.dimensions()
+    either = [name for name, own in said.items() if own.rises is None]
+    if not either:
+        order, starts, other = np.arange(kept.shape[1]), np.zeros(1, int), np.zeros((len(kept), 1), int)
+        found = {}
+    else:
+        groups = np.stack([getattr(kinds, name) for name in either], axis=1)
+        choices, of_kind = np.unique(groups, axis=0, return_inverse=True)
+        order = np.argsort(of_kind, kind="stable")
+        starts = np.searchsorted(of_kind[order], np.arange(len(choices)))
+        there = np.logical_or.reduceat(kept[:, order], starts, axis=1)
+        other = np.where(
+            there, np.arange(len(choices)), there.argmax(axis=1)[:, None]
+        )  # itself, or one there
+        found = {name: choices[other, i].T for i, name in enumerate(either)}
+    kept = kept[:, order]
+    for name in (name for name in said if name not in either):
+        values, rises = getattr(kinds, name)[order], said[name].rises
+        masked = np.where(kept, values, np.iinfo(np.int64).max if rises else 0)
+        ends = (np.minimum if rises else np.maximum).reduceat(masked, starts, axis=1)
+        found[name] = np.take_along_axis(ends, other, axis=1).T
+    return found
 
 
 def rule_words(part: Any) -> dict[str, Any]:

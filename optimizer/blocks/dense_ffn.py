@@ -2,8 +2,6 @@
 
 from typing import Annotated, Any, Literal
 
-import numpy as np
-
 from optimizer.blocks import _saved
 from optimizer.blocks._fields import Dimension, Half, Positive
 from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
@@ -42,14 +40,6 @@ def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
     """Elements stored on one rank."""
     wide, shard = 1 + ffn.gated_ffn, ffn.d_ff / tensor_parallel
     return Weights((wide + 1) * d_model * shard, ffn.ffn_bias * (wide * shard + d_model))
-
-
-def least(ffn: Any, kept: np.ndarray) -> dict[str, np.ndarray]:
-    """Fields of the narrowest kind among those kept: cost rises with d_ff.
-
-    Shape (1, rows) for a mask of shape (rows, kinds).
-    """
-    return {"d_ff": np.min(np.where(kept, ffn.d_ff, np.iinfo(np.int64).max), axis=1)[None, :]}
 
 
 def saved(ffn: Any, d_model: Number, at: Any) -> Number:

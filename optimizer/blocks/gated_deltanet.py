@@ -20,6 +20,7 @@ from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Ope
 
 ROLE = "mixer"
 CAVEAT = _scan.CAVEAT
+OUTSIDE = {"kv_sharing": "what it says was found for softmax attention"}
 
 
 class GatedDeltaNet(Half):

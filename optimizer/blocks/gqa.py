@@ -79,6 +79,12 @@ def legal(n_heads: Number, n_kv_heads: Number) -> Number:
     return n_heads % n_kv_heads == 0
 
 
+def named(attention: Any) -> str:
+    """The kind, with its window."""
+    window = attention.attention_window
+    return f"gqa with a window of {window}" if window else "gqa"
+
+
 def in_words(attention: Any) -> str:
     """For a sentence of a report."""
     a = attention
@@ -142,26 +148,6 @@ def unwindowed(attention: Any) -> Any:
     if is_dataclass(attention):
         return replace(attention, attention_window=None)  # type: ignore[type-var]
     return attention.model_copy(update={"attention_window": None})
-
-
-def least(attention: Any, kept: np.ndarray) -> dict[str, np.ndarray]:
-    """Fields of the narrowest kinds among those kept, for each row of the mask of shape (rows, kinds).
-
-    For each head width the fewest heads of either sort, shape (widths, rows); a head width that a row does
-    not keep repeats another. No kind costs less than that of its head width: cost rises with both numbers of
-    heads, but need not rise with d_head, since wide heads run at a better share of the peak.
-    """
-    order = np.argsort(attention.d_head, kind="stable")
-    widths, starts = np.unique(attention.d_head[order], return_index=True)
-    kept = kept[:, order]
-    there = np.logical_or.reduceat(kept, starts, axis=1)
-    other = np.where(there, np.arange(len(widths)), there.argmax(axis=1)[:, None])  # itself, or one there is
-    found = {"d_head": widths[other].T}
-    for name in ("n_heads", "n_kv_heads"):
-        values = np.where(kept, getattr(attention, name)[order], np.iinfo(np.int64).max)
-        fewest = np.minimum.reduceat(values, starts, axis=1)
-        found[name] = np.take_along_axis(fewest, other, axis=1).T
-    return found
 
 
 def _extra(attention: Any, name: str) -> int:

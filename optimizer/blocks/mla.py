@@ -26,6 +26,7 @@ ROLE = "mixer"
 FAMILY = "mla"
 MARK = "d_kv_latent"
 CAVEAT = "latent attention with the constants of grouped-query attention"
+OUTSIDE = {"attention_ratio": "its band is of grouped-query attention, latent heads are wider"}
 
 
 class MultiHeadLatentAttention(Half):

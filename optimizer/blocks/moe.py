@@ -31,6 +31,7 @@ ROLE = "ffn"
 FAMILY = "moe"
 MARK = "n_experts"
 CAVEAT = "uniform routing; with whole experts on ranks, the busiest has expert_skew x the mean"
+OUTSIDE = {"ffn_ratio": "its band is of dense networks, experts are narrower"}
 
 
 class MixtureOfExperts(Half):
@@ -97,6 +98,11 @@ def rank_weights(ffn: Any, d_model: int, tensor_parallel: int, data_parallel: in
     experts = ffn.n_experts * _expert(ffn, d_model) / (tensor_parallel * data_parallel)
     shared = _shared(ffn, d_model) / tensor_parallel
     return Weights(shared, (d_model + ffn.router_bias) * ffn.n_experts, experts)
+
+
+def unmet(ffn: Any, d_model: Number) -> Number:
+    """Parameters that no product of all tokens meets: routed experts, and the gate of the shared ones."""
+    return ffn.n_experts * _expert(ffn, d_model) + ffn.shared_gate * d_model
 
 
 def operators(ffn: Any, step: Step) -> list[Operator]:

@@ -1,6 +1,6 @@
 """The rules of a problem: structural constraints by file, metric bounds by name, each with its value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -103,17 +103,21 @@ def split_bound(name: str) -> tuple[str, str]:
     return "", ""
 
 
+FACTS: dict[str, Callable[[Frame], Any]] = {
+    "d_model": lambda frame: frame.d_model,
+    "tensor_parallel": lambda frame: frame.split.tensor_parallel,
+    "batch": lambda frame: frame.batch,
+    "vocab_size": lambda frame: frame.vocab_size,
+    "scaleup_domain": lambda frame: frame.chip.scaleup.domain,
+    "alignment": lambda frame: frame.chip.aligned(frame.formats.weight_dtype),
+    "hbm_usable_gib": lambda frame: frame.chip.hbm_usable / GIB,
+}
+"""The facts of a frame that rules may name."""
+
+
 def frame_values(frame: Frame) -> dict[str, Any]:
-    """The facts of a frame that rules may name."""
-    return {
-        "d_model": frame.d_model,
-        "tensor_parallel": frame.split.tensor_parallel,
-        "batch": frame.batch,
-        "vocab_size": frame.vocab_size,
-        "scaleup_domain": frame.chip.scaleup.domain,
-        "alignment": frame.chip.aligned(frame.formats.weight_dtype),
-        "hbm_usable_gib": frame.chip.hbm_usable / GIB,
-    }
+    """The facts of a frame."""
+    return {name: fact(frame) for name, fact in FACTS.items()}
 
 
 def lattice_only(name: str) -> bool:

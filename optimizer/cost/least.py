@@ -36,30 +36,63 @@ class Least:
     """The narrowest feed-forward network."""
     norms: Norms
     """Of each layer."""
+    unmet_params: Number = 0.0
+    """Parameters of one layer in matrices or experts that no product has as its weights, at most."""
 
     def elements(self, tensor_parallel: int) -> Number:
-        """Elements of all matrices on one rank, at least: a split replicates some, and loses none."""
-        return np.maximum(0.0, self.n_params - self.n_layers * self.vector_params) / tensor_parallel
+        """Elements on one rank of the matrices that every token meets, at least."""
+        outside = self.vector_params + self.unmet_params
+        return np.maximum(0.0, self.n_params - self.n_layers * outside) / tensor_parallel
 
     def weights(self, tensor_parallel: int) -> Weights:
-        """Elements stored on one rank, at least."""
-        return Weights(matrix=self.elements(tensor_parallel), vector=0.0)
+        """Elements stored on one rank, at least: a split replicates some matrices, and loses none."""
+        matrices = np.maximum(0.0, self.n_params - self.n_layers * self.vector_params)
+        return Weights(matrix=matrices / tensor_parallel, vector=0.0)
 
     def operators(self, step: Step) -> list[Operator]:
-        """Operators of all layers in a step."""
-        own = [op for part in (self.mixers, self.ffn) for op in operators(part, step)]
-        others: list[Operator] = [ForSome(op, self.n_layers) for op in own if not isinstance(op, Gemm)]
-        return [*others, self._products([op for op in own if isinstance(op, Gemm)], step)]
+        """Operators of all layers in a step.
 
-    def _products(self, gemms: Sequence[Gemm], step: Step) -> Products:
+        A product with a format of its own stands for no weights, and is left out.
+        """
+        own = [op for part in (self.mixers, self.ffn) for op in operators(part, step)]
+        gemms = [op for op in own if isinstance(_core(op), Gemm)]
+        others: list[Operator] = [ForSome(op, self.n_layers) for op in own if not isinstance(_core(op), Gemm)]
+        products = [_Product.of(op, step.rows) for op in gemms if not _core(op).weight_dtype]
+        return [*others, self._products(products, step)]
+
+    def _products(self, parts: Sequence["_Product"], step: Step) -> Products:
+        """All products in one, of as many rows as the step has."""
+        elements = self.elements(step.split.tensor_parallel)
+        if np.any(self.unmet_params):  # so many that the count may leave nothing: then the narrowest's own
+            own = sum(p.gemm.elements * np.minimum(1.0, p.share) for p in parts)
+            elements = np.maximum(elements, self.n_layers * own)
         return Products(
             "products",
             step.rows,
-            self.elements(step.split.tensor_parallel),
-            self.n_layers * sum(op.width_in for op in gemms),
-            self.n_layers * sum(op.width_out for op in gemms),
-            self.n_layers * len(gemms),
+            elements,
+            self.n_layers * sum(p.gemm.width_in * p.share for p in parts),
+            self.n_layers * sum(p.gemm.width_out * p.share for p in parts),
+            self.n_layers * sum(p.present for p in parts),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """A product of the narrowest layer: 1 or 0 where kinds have it or not, and its rows over its step's."""
+
+    gemm: Gemm
+    present: Number
+    share: Number
+
+    @classmethod
+    def of(cls, op: Operator, rows: Number) -> "_Product":
+        core, present = _core(op), op.present if isinstance(op, ForSome) else 1
+        return cls(core, present, present * (1 if np.array_equal(core.m, rows) else core.m / rows))
+
+
+def _core(op: Operator) -> Any:
+    """What an operator of some kinds is for those that have it."""
+    return op.operator if isinstance(op, ForSome) else op
 
 
 def cheapest(values: Number) -> Number:

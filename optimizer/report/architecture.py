@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.metrics import metric
+from optimizer.plugins import plugins
 from optimizer.questions.architecture.answer import ArchitectureAnswer, NearTiesShown
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import count, percent, signed, value_of
@@ -20,7 +21,7 @@ from optimizer.report.parts import (
     proof,
     titled_lines,
 )
-from optimizer.spec.plan import DenseDimensions, Plan
+from optimizer.spec.plan import Dimensions, Plan
 
 _HIDDEN = ("n_active_params", "n_params")
 
@@ -84,7 +85,7 @@ def _comparison(result: ArchitectureAnswer) -> Group:
 def _against(key: str, value: Any, other: Any) -> list[str]:
     if other is None:
         return ["-", "", ""]
-    if isinstance(value, bool):
+    if isinstance(value, bool | str):
         return [value_of(key, other), "", ""]
     difference = value - other
     text = count(difference) if key == "n_params" and difference < 0 else signed(difference)
@@ -93,7 +94,7 @@ def _against(key: str, value: Any, other: Any) -> list[str]:
     return [value_of(key, other), text, percent(difference, other) if difference else ""]
 
 
-def _dimensions(dims: DenseDimensions | None) -> dict[str, Any]:
+def _dimensions(dims: Dimensions | None) -> dict[str, Any]:
     return {k: v for k, v in dims.model_dump().items() if k not in _HIDDEN} if dims else {}
 
 
@@ -124,9 +125,6 @@ def _near_ties(result: ArchitectureAnswer, ties: NearTiesShown) -> Group:
     return titled_lines("Near-ties", items)
 
 
-def _shape(a: DenseDimensions) -> str:
-    group = a.n_heads // a.n_kv_heads
-    return (
-        f"{a.n_layers} layers, d_model {a.d_model}, {a.n_heads} query heads of {a.d_head} in "
-        f"{a.n_kv_heads} groups of {group}, d_ff {a.d_ff}"
-    )
+def _shape(a: Dimensions) -> str:
+    halves = (plugins("blocks")[kind].in_words(a) for kind in (a.mixer, a.ffn))
+    return f"{a.n_layers} layers, d_model {a.d_model}, {', '.join(halves)}"

@@ -8,12 +8,12 @@ from optimizer.report.fitting import new_table
 from optimizer.report.frontier import broken, fitting
 from optimizer.report.numbers import value_of
 from optimizer.report.parts import blank_between, conflict_part, headline
-from optimizer.report.plans import STAGES, names_of
+from optimizer.report.plans import DIMENSIONS, STAGES, names_of
 from optimizer.report.replicas import POOLS
 from optimizer.report.solved import report_of
 from optimizer.spec.answer import Answer
 
-_ALWAYS = ("params", "layers", "d_model", "heads", "kv", "d_head", "d_ff", POOLS, STAGES)
+_ALWAYS = ("params", *DIMENSIONS, POOLS, STAGES)
 """Shown even where all plans have the same."""
 _BESIDE = ("loss", "chips", "usd_per_hour", "tpot_ms", "ttft_ms", "output_tokens_per_s", "step_s")
 """Metrics shown beside the objective, where they differ."""

@@ -10,7 +10,7 @@ from optimizer.report.chart import scatter
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import short, signed, value_of
 from optimizer.report.parts import blank_between, conflict_part, titled_lines
-from optimizer.report.plans import STAGES, names_of
+from optimizer.report.plans import MORE, STAGES, TELLING, names_of
 from optimizer.report.replicas import POOLS
 from optimizer.spec.studies import Aim, Frontier, Placed
 
@@ -104,16 +104,10 @@ def broken(name: str) -> str:
 def fitting(columns: dict[str, list[str]]) -> None:
     """Leave out columns, the least telling first, until a table fits; numbers are never cut."""
     for name in (
-        "mode",
-        "cache",
-        "weights",
-        "params",
-        "d_head",
-        "kv",
-        "batch",
-        "TP",
-        "heads",
-        "d_ff",
+        *("mode", "cache", "weights", "params"),
+        *reversed(MORE),
+        *("batch", "TP"),
+        *TELLING,
         "chip",
     ):
         widths = [max(map(len, [*head.split("\n"), *cells])) + 1 for head, cells in columns.items()]

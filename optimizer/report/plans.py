@@ -1,45 +1,52 @@
 """A plan of any kind in a few words, for a table, a hover or a line."""
 
-from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
+from optimizer.plugins import plugins
 from optimizer.report.numbers import count
 from optimizer.report.replicas import replicas_of
 from optimizer.spec.plan import Plan
 from optimizer.spec.training import TrainingSetup
 
-
-def _dimension(name: str) -> Callable[[Plan], str]:
-    return lambda plan: str(getattr(plan.dimensions, name))
-
-
-def _split(name: str) -> Callable[[Plan], str]:
-    return lambda plan: str(getattr(plan.pools[0], name))
-
-
 STAGES = "stages: layers"
-DIMENSIONS = ("layers", "d_model", "heads", "kv", "d_head", "d_ff")
-_WHERE: dict[str, Callable[[Plan], str]] = {
-    "params": lambda plan: count(plan.dimensions.n_params),
-    "layers": _dimension("n_layers"),
-    "d_model": _dimension("d_model"),
-    "heads": _dimension("n_heads"),
-    "kv": _dimension("n_kv_heads"),
-    "d_head": _dimension("d_head"),
-    "d_ff": _dimension("d_ff"),
-    "chip": _split("chip"),
-    "TP": _split("tensor_parallel"),
-    "batch": _split("batch"),
-    "weights": _split("weight_dtype"),
-    "cache": _split("kv_dtype"),
+_WHERE = {
+    "chip": "chip",
+    "TP": "tensor_parallel",
+    "batch": "batch",
+    "weights": "weight_dtype",
+    "cache": "kv_dtype",
 }
+
+
+def _halves() -> list[list[str]]:
+    """How columns call the dimensions of each kind of half, the most telling first; the usual kinds first."""
+    kinds = [m for m in plugins("blocks").values() if hasattr(m, "FIELDS")]
+    kinds.sort(key=lambda module: (not hasattr(module, "USUAL"), module.ROLE != "mixer"))
+    return [[own.short for own in module.FIELDS.dimensions().values()] for module in kinds]
+
+
+TELLING = tuple(dict.fromkeys(short for own in _halves() for short in own[:1]))
+"""Columns of the first dimension of each kind of half."""
+MORE = tuple(dict.fromkeys(short for own in _halves() for short in own[1:]))
+"""Columns of their other dimensions."""
+DIMENSIONS = ("layers", "d_model", *dict.fromkeys(short for own in _halves() for short in own))
+
+
+def _shape(plan: Plan) -> dict[str, str]:
+    """The dimensions of an architecture: depth, width, those of its halves."""
+    a = plan.dimensions
+    found = {"params": count(a.n_params), "layers": str(a.n_layers), "d_model": str(a.d_model)}
+    for kind in (a.mixer, a.ffn):
+        said = plugins("blocks")[kind].FIELDS.dimensions()
+        found |= {own.short: str(getattr(a, name)) for name, own in said.items()}
+    return found
 
 
 def names_of(plan: Plan) -> dict[str, str]:
     """What a plan decides, as text, for a table or a hover."""
     if plan.designed:
-        return {name: read(plan) for name, read in _WHERE.items()}
+        return _shape(plan) | {head: str(getattr(plan.pools[0], name)) for head, name in _WHERE.items()}
     if plan.setup is not None:
         return _setup(plan.setup)
     if any(pool.layers for pool in plan.pools):

@@ -3,11 +3,20 @@
 from optimizer.plugins import plugins
 from optimizer.spec.split import FORMATS
 
+
+def _dimensions() -> dict[str, str]:
+    """What the kinds of layer call their dimensions, the usual kinds' word first."""
+    kinds = [m for m in plugins("blocks").values() if hasattr(m, "FIELDS")]
+    found: dict[str, str] = {}
+    for module in sorted(kinds, key=lambda m: not hasattr(m, "USUAL")):
+        found = {n: own.title for n, own in module.FIELDS.dimensions().items()} | found
+    return found
+
+
 _NAMES = {
+    **_dimensions(),
     "batch": "Batch",
     "chip": "Chip",
-    "d_ff": "Feed-forward width",
-    "d_head": "Head width",
     "d_model": "Model width",
     "domain": "Scale-up domain",
     "draft_tokens": "Drafted tokens",
@@ -16,9 +25,6 @@ _NAMES = {
     "hbm_capacity": "Memory capacity",
     "hbm_usable": "Usable memory",
     "input_tokens": "Prompt tokens",
-    "n_experts": "Experts",
-    "n_heads": "Query heads",
-    "n_kv_heads": "Key-value heads",
     "n_layers": "Layers",
     "nodes": "Nodes",
     "output_tokens": "Output tokens",

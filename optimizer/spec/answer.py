@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer
 
 from optimizer.spec.base import Said, Strict
-from optimizer.spec.plan import DenseDimensions, Deployment, Plan
+from optimizer.spec.plan import Deployment, Dimensions, Plan
 from optimizer.spec.shown import Solved
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
@@ -124,7 +124,7 @@ class Answer(Solved):
     stopped: str = ""
     """What was left undone when the study was stopped, where it says more than the bound."""
     objective: Objective
-    architecture: DenseDimensions | str | None = None
+    architecture: Dimensions | str | None = None
     deployment: Deployment | None = None
     metrics: dict[str, float] = {}
     binding: tuple[Binding, ...] = ()

@@ -5,6 +5,7 @@ whose layers differ adds `layers:` with the count and whatever differs in each g
 read from the files of `optimizer/blocks`.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field, model_validator
@@ -98,9 +99,8 @@ class Architecture(Strict):
 
     @property
     def plain(self) -> bool:
-        """Whether all layers are alike and of the dense family: a point of the dense lattice."""
-        alike = len(self.layers) == 1 and self.first.mixer.ordinary and self.first.ffn.ordinary
-        return alike and self.family == "dense"
+        """Whether all layers are alike, without what no lattice has: a point of the lattice of its kinds."""
+        return len(self.layers) == 1 and self.first.mixer.ordinary and self.first.ffn.ordinary
 
     @property
     def first(self) -> Block:
@@ -117,6 +117,12 @@ def family_of(half: Any) -> str:
     """The family that a half makes its model one of; '' where the half is not there."""
     module = _HALVES["mixer"].get(half.kind) or _HALVES["ffn"][half.kind]
     return str(getattr(module, "FAMILY", "ssm" if hasattr(module, "state_bytes") else "dense"))
+
+
+def dimensions_of(role: str, kind: str) -> tuple[str, ...]:
+    """The dimensions of a kind of half; none of a kind that there is not."""
+    module = _HALVES[role].get(kind)
+    return tuple(module.FIELDS.dimensions()) if module else ()
 
 
 def usual(role: str) -> str:
@@ -161,10 +167,18 @@ def _group(common: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _half(role: str, group: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a half of a group: of the kind that it names, or that only has a field it gives."""
-    kinds = _HALVES[role]
-    marked = [name for name, module in kinds.items() if getattr(module, "MARK", "") in fields]
-    kind = group.get(role, marked[0] if marked else usual(role))
+    """The fields of a half of a group."""
+    kind = kind_of(role, group, fields, tuple(_HALVES[role]))
+    return {"kind": kind} | {k: fields[k] for k in _HALVES[role][kind].FIELDS.model_fields if k in fields}
+
+
+def kind_of(role: str, named: dict[str, Any], fields: dict[str, Any], kinds: Sequence[str]) -> str:
+    """The kind of a half that a file names; else one that only has a field it gives; else the usual one.
+
+    ValueError if it is none of `kinds`.
+    """
+    marked = [name for name in kinds if getattr(_HALVES[role][name], "MARK", "") in fields]
+    kind = named.get(role, marked[0] if marked else usual(role))
     if not isinstance(kind, str) or kind not in kinds:
         raise ValueError(f"{role} '{str(kind)[:40]}' is no kind; use one of {', '.join(kinds)}")
-    return {"kind": kind} | {k: fields[k] for k in kinds[kind].FIELDS.model_fields if k in fields}
+    return kind

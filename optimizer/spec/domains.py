@@ -70,6 +70,13 @@ Domain = Annotated[
 ]
 
 
+def domain_of(value: Any) -> Any:
+    """The type of a domain whose values are of another type than whole numbers from 1."""
+    return Annotated[
+        tuple[value, ...], BeforeValidator(_domain, json_schema_input_type=int | list[int] | Range)
+    ]
+
+
 def choices(options: Any) -> Any:
     """The type of one of some options, or a list of them, as a tuple."""
     return Annotated[

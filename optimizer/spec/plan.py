@@ -1,7 +1,10 @@
 """A plan of any kind of problem: what runs, on what, set up how, and what it reaches."""
 
-from typing import Literal
+from typing import Any, Literal
 
+from pydantic import model_serializer, model_validator
+
+from optimizer.spec.architecture import dimensions_of, usual
 from optimizer.spec.base import Said, Strict
 from optimizer.spec.domains import DEGREE_VALUES
 from optimizer.spec.flat import HasFormats, HasSplit, flat
@@ -9,19 +12,52 @@ from optimizer.spec.split import FORMATS
 from optimizer.spec.training import TrainingSetup
 
 
-class DenseDimensions(Strict):
-    """The dimensions of a dense architecture."""
+class Dimensions(Strict):
+    """The dimensions of an architecture with one kind of layer, those of its halves flat among the others."""
 
     n_layers: int
     d_model: int
-    n_heads: int
-    n_kv_heads: int
-    d_head: int
-    d_ff: int
+    mixer: str = usual("mixer")
+    """Kind of mixer, mentioned where it is not the usual one."""
+    ffn: str = usual("ffn")
+    """Kind of feed-forward network."""
+    shape: dict[str, int]
+    """The dimensions of both, by name."""
     vocab_size: int
     tied_embeddings: bool
     n_params: int
     n_active_params: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_flat(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "shape" in data:
+            return data
+        kinds = {role: data.get(role, usual(role)) for role in ("mixer", "ffn")}
+        shape = [name for role, kind in kinds.items() for name in dimensions_of(role, kind) if name in data]
+        return {k: v for k, v in data.items() if k not in shape} | {"shape": {n: data[n] for n in shape}}
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in type(self).model_fields:
+            if name == "shape":
+                found |= self.shape
+            elif name not in ("mixer", "ffn") or getattr(self, name) != usual(name):
+                found[name] = getattr(self, name)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        shape = self.__dict__.get("shape", {})
+        if name not in shape:
+            raise AttributeError(f"no dimension {name}; there are {', '.join(shape)}")
+        return shape[name]
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        """Everything but what follows from the rest or is given: kinds where unusual, depth, width, shape."""
+        kinds = {role: getattr(self, role) for role in ("mixer", "ffn") if getattr(self, role) != usual(role)}
+        return {"n_layers": self.n_layers, "d_model": self.d_model, **kinds, **self.shape}
 
 
 class Part(Strict):
@@ -90,7 +126,7 @@ class Deployment(Strict):
 class Plan(Said):
     """One plan with its metrics. It shows what its kind of problem decides."""
 
-    architecture: DenseDimensions | str | None = None
+    architecture: Dimensions | str | None = None
     """Dimensions where they were free, else the name of a model."""
     deployment: Deployment | None = None
     batch: int | None = None
@@ -102,7 +138,7 @@ class Plan(Said):
     @property
     def designed(self) -> bool:
         """Whether its architecture is given by dimensions, rather than named."""
-        return isinstance(self.architecture, DenseDimensions)
+        return isinstance(self.architecture, Dimensions)
 
     @property
     def pools(self) -> tuple[Pool, ...]:
@@ -110,8 +146,8 @@ class Plan(Said):
         return self.deployment.pools if self.deployment else ()
 
     @property
-    def dimensions(self) -> DenseDimensions:
+    def dimensions(self) -> Dimensions:
         """Its dimensions; TypeError where a model is only named."""
-        if not isinstance(self.architecture, DenseDimensions):
+        if not isinstance(self.architecture, Dimensions):
             raise TypeError("the plan is of a model that is named, and has no free dimensions")
         return self.architecture

@@ -64,13 +64,12 @@ class Solved(Shown):
 
 
 _POOL = ("chip", "tensor_parallel", "batch", *FORMATS, "chips")
-_DESIGN = ("n_params", "n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
 
 
 def decided_by(plan: Any) -> dict[str, Any]:
     """What a plan of any kind decides, as cells of a table: dimensions, setup, or pools in words."""
     if plan.designed:
-        own = {name: getattr(plan.dimensions, name) for name in _DESIGN}
+        own = {"n_params": plan.dimensions.n_params, **plan.dimensions.decided}
         return own | {name: getattr(plan.pools[0], name) for name in _POOL}
     if plan.setup is not None:
         setup: dict[str, Any] = plan.setup.model_dump()

@@ -18,7 +18,8 @@ from pydantic import BaseModel
 
 from optimizer import Problem, solve
 from optimizer.plugins import plugins
-from optimizer.questions.architecture.problem import ArchitectureSpace, DeploymentSpace, Workload
+from optimizer.questions.architecture.lattice import ArchitectureSpace
+from optimizer.questions.architecture.problem import DeploymentSpace, Workload
 from optimizer.questions.architecture.space import resolve
 from optimizer.scope import Scope, holds
 from optimizer.spec.architecture import Architecture

@@ -4,22 +4,24 @@ Guards answers of studies that are compared with each other: the same question m
 however the search came to its end.
 """
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import slices
+from kinds import DenseFeedForward, GroupedQueryAttention
 
 from optimizer.errors import InternalMismatch
 from optimizer.questions.architecture import equals
 from optimizer.questions.architecture.equals import Aim, chosen_among_equals
+from optimizer.questions.architecture.kinds import kinds_like
 from optimizer.questions.architecture.oracle import slice_plans
-from optimizer.questions.architecture.space import Kinds
 from optimizer.scope import Symbol
 from optimizer.watch import UNWATCHED
 
+GQA = GroupedQueryAttention(n_heads=8, n_kv_heads=2, d_head=64)
+DENSE = DenseFeedForward(d_ff=512)
 TIME = Symbol("time", "t", True, lambda at, q: q)
 
 
@@ -31,18 +33,6 @@ def test_steps_are_rounded_to_the_worse_side() -> None:
     assert (least.steps(0.5 * (2 + 9e-10)), least.steps(0.5 * (2 + 1.5e-9))) == (2, 3)  # noise of a step
     assert least.steps(np.array([0.2, 0.9])).tolist() == [1.0, 2.0]
     assert (least.at_most(3.0), most.at_most(-3.0)) == (1.5, 1.5)
-
-
-@dataclass(frozen=True)
-class Attention(Kinds):
-    n_heads: Any
-    d_head: Any
-    n_kv_heads: Any
-
-
-@dataclass(frozen=True)
-class Ffn(Kinds):
-    d_ff: Any
 
 
 def search(
@@ -84,8 +74,8 @@ def search(
         solved=list(zip(done, plans, strict=True)),
         cells=SimpleNamespace(pop=pop),
         space=SimpleNamespace(
-            attention=Attention(*(arrays[n] for n in ("n_heads", "d_head", "n_kv_heads"))),
-            ffn=Ffn(arrays["d_ff"]),
+            attention=kinds_like(GQA, **{n: arrays[n] for n in ("n_heads", "d_head", "n_kv_heads")}),
+            ffn=kinds_like(DENSE, d_ff=arrays["d_ff"]),
         ),
         objective=slices.Q,
         sense=sense,

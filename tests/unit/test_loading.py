@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from optimizer import InputError
 from optimizer.questions import problems
-from optimizer.questions.architecture.problem import ArchitectureSpace, Problem
+from optimizer.questions.architecture.lattice import ArchitectureSpace
+from optimizer.questions.architecture.problem import Problem
 from optimizer.spec.loading import MAX_BYTES, parse_yaml, read_yaml, validate
 
 BOMB = "a: &a [x, x]\n" + "".join(

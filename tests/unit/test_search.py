@@ -303,7 +303,7 @@ def test_a_choice_that_no_kind_has_is_infeasible() -> None:
 def test_a_lattice_too_large_for_memory_is_refused_by_its_size() -> None:
     dimensions = {"n_heads": {"min": 1, "max": 2048}, "n_kv_heads": {"min": 1, "max": 2048}}
     wide = samples.SPACE | dimensions | {"d_head": {"min": 1, "max": 512}}
-    with pytest.raises(InputError, match=r"2,147,483,648 attention kinds.*n_kv_heads"):
+    with pytest.raises(InputError, match=r"2,147,483,648 kinds of gqa.*n_kv_heads"):
         resolve(samples.problem(architecture=wide))
 
 

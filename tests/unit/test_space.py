@@ -10,6 +10,7 @@ import samples
 
 from optimizer import catalog
 from optimizer.errors import InputError
+from optimizer.questions.architecture import kinds
 from optimizer.questions.architecture import space as spaces
 from optimizer.questions.architecture.space import Space, resolve
 
@@ -164,7 +165,7 @@ def test_parts_of_a_wide_space_hold_each_width_once(space: Space, monkeypatch: p
 def test_what_cannot_be_resolved() -> None:
     for fields, words in (
         ({"hardware": ["nvidia-h100-sxm", "h100"]}, "nvidia-h100-sxm is named twice"),
-        ({"architecture": "deepseek-v3"}, "of the dense family, with one kind of layer"),
+        ({"architecture": "deepseek-v3"}, "a fixed architecture with one kind of layer"),
         ({"training": {"tensor_parallel": 3}}, "3 must divide every deployment.tensor_parallel"),
         (
             {"training": {"global_batch": 7, "microbatch": 2}},
@@ -201,10 +202,10 @@ def test_a_lattice_has_its_baselines_vocabulary_unless_it_says() -> None:
 
 def test_lattices_too_large_to_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     for most, kept in ((2 * 4 * 2, True), (2 * 4 * 2 - 1, False), (7, False)):
-        monkeypatch.setattr(spaces, "MOST_KINDS", most)
+        monkeypatch.setattr(kinds, "MOST_KINDS", most)
         problem = samples.problem(architecture=LATTICE, constraints={"gqa_divisibility": False})
         if kept:
             assert len(resolve(problem).attention) == most
         else:
-            with pytest.raises(InputError, match="the lattice has 16 attention kinds"):
+            with pytest.raises(InputError, match="the lattice has 16 kinds of gqa"):
                 resolve(problem)

@@ -127,15 +127,18 @@ def least_s(run: TrainingRun, layers: Least, d_model: Number) -> Number:
     at = layout_of(run.setup)
     step = forward_step(d_model, run.shape)
     own = work_of(layers.operators(step), d_model, rates_of(run.chip, run.shape), run.shape)
-    return _share(run, at, own, _held_at_least(layers, at), behind=replace(own, attention=np.inf))
+    return _share(run, at, own, _held_at_least(layers, at, d_model), behind=replace(own, attention=np.inf))
 
 
 def least_bytes(run: TrainingRun, layers: Least, d_model: Number) -> Number:
     """Bytes of all layers, at least, for each narrowest mixer: states of matrices, and what layers keep."""
     at = layout_of(run.setup)
     kept = kept_bytes(layers.mixers, d_model, at) + kept_bytes(layers.ffn, d_model, at)
-    return half_bytes_of(_held_at_least(layers, at), layers.n_layers * kept, at)
+    return half_bytes_of(_held_at_least(layers, at, d_model), layers.n_layers * kept, at)
 
 
-def _held_at_least(layers: Least, at: Layout) -> Parameters:
-    return Parameters(layers.elements(at.tensor_parallel), 0.0, 0.0)
+def _held_at_least(layers: Least, at: Layout, d_model: Number) -> Parameters:
+    """Parameters of all layers on one rank: experts are those of the narrowest network."""
+    routed = layers.n_layers * block(layers.ffn).weights(layers.ffn, d_model, 1).experts
+    routed = routed / (at.expert_parallel * at.expert_tensor_parallel)
+    return Parameters(layers.elements(at.tensor_parallel), routed, 0.0)

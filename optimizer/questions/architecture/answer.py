@@ -3,14 +3,14 @@
 from optimizer.spec.answer import Answer, Witnesses
 from optimizer.spec.base import Strict
 from optimizer.spec.estimate import OperatorRow
-from optimizer.spec.plan import DenseDimensions, Plan
+from optimizer.spec.plan import Dimensions, Plan
 
 
 class Baseline(Strict):
     """The model compared with, on the plan's own chip, split and workload."""
 
     name: str
-    dimensions: DenseDimensions | None
+    dimensions: Dimensions | None
     metrics: dict[str, float]
     difference: dict[str, float]
     keeps_constraints: bool

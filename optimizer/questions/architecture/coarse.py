@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.blocks import block
+from optimizer.blocks import least
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.least import Least
 from optimizer.cost.quantities import QUANTITIES
@@ -41,6 +41,8 @@ class _Boxes:
     """At the wide end, at most."""
     outside: np.ndarray
     """Parameters of one layer outside matrices, at most."""
+    unmet: np.ndarray
+    """In matrices or experts that are no product's, at most."""
 
 
 class CoarseBounds:
@@ -110,9 +112,10 @@ class CoarseBounds:
                 for layer in np.array_split(depths, min(_DEPTHS, len(depths))):
                     corners.append((i, part[0], part[-1], layer[0], layer[-1]))
         run_of, narrow, wide, shallow, deep = np.array(corners).T
-        fewest, _, _ = self._halves(setting, narrow)
-        _, most, outside = self._halves(setting, wide)
-        return _Boxes(run_of.astype(int), narrow, wide, shallow, deep, fewest, most, outside)
+        fewest = self._halves(setting, narrow)[0]
+        return _Boxes(
+            run_of.astype(int), narrow, wide, shallow, deep, fewest, *self._halves(setting, wide)[1:]
+        )
 
     def _window(self, setting: Frame) -> tuple[float, float]:
         """Parameter counts that the rules allow at every width."""
@@ -131,11 +134,15 @@ class CoarseBounds:
         alive = _meets(floor, roof, low, high)
         outside = QUANTITIES["n_params"].base(replace(setting, d_model=boxes.wide))
         in_layers = np.maximum(floor, low) - outside - (boxes.deep - boxes.shallow) * boxes.outside
-        whole = np.ones((1, len(space.attention)), bool)
-        mixers = replace(space.attention, **block(space.attention).least(space.attention, whole))
-        ffn = replace(space.ffn, d_ff=np.full(len(boxes.run), space.ffn.d_ff.min()))
+        mixers, ffn = (
+            replace(half, **least(half, np.ones((1, len(half)), bool)))
+            for half in (space.attention, space.ffn)
+        )
         norms = space.architecture.norms
-        return Least(boxes.shallow, in_layers, boxes.outside, mixers, ffn, norms), alive
+        known = Least(
+            boxes.shallow, in_layers, boxes.outside, mixers, ffn.take(0), norms, unmet_params=boxes.unmet
+        )
+        return known, alive
 
     def _reach(self, setting: Frame, boxes: _Boxes) -> tuple[np.ndarray, np.ndarray]:
         """Fewest and most parameters of any plan of each box, whatever the rules."""
@@ -145,20 +152,24 @@ class CoarseBounds:
         return np.asarray(floor), np.asarray(n.base(wide) + boxes.deep * boxes.most)
 
     def _halves(self, setting: Frame, width: np.ndarray) -> np.ndarray:
-        """Fewest and most parameters of a layer at each width, and the most outside matrices; (3, K)."""
+        """Of a layer at each width: fewest, most parameters, most outside matrices, in no product; (4, K)."""
         distinct, back = np.unique(width, return_inverse=True)
         found = [self._half(setting, float(w)) for w in distinct]
         return np.array(found).T[:, back]
 
-    def _half(self, setting: Frame, width: float) -> tuple[float, float, float]:
-        known: dict[float, tuple[float, float, float]] = self.space.memo["halves"]
+    def _half(self, setting: Frame, width: float) -> tuple[float, ...]:
+        known: dict[float, tuple[float, ...]] = self.space.memo["halves"]
         if width not in known:
             frame, n = replace(setting, d_model=width), QUANTITIES["n_params"]
             a = n.mixer(frame, self.space.attention, self.space.architecture.norms)
             f = n.ffn(frame, self.space.ffn)
-            outside = outside_matrices(a, self.space.attention, width)
-            outside += outside_matrices(f, self.space.ffn, width)
-            known[width] = (float(np.min(a) + np.min(f)), float(np.max(a) + np.max(f)), outside)
+            most = zip(
+                outside_matrices(a, self.space.attention, width),
+                outside_matrices(f, self.space.ffn, width),
+                strict=True,
+            )
+            ends = float(np.min(a) + np.min(f)), float(np.max(a) + np.max(f))
+            known[width] = (*ends, *(of_a + of_f for of_a, of_f in most))
         return known[width]
 
 
@@ -184,6 +195,7 @@ def _tiled(box: Least, n: int) -> Least:
         each(box.n_params),
         each(box.vector_params),
         box.mixers,
-        replace(box.ffn, d_ff=each(box.ffn.d_ff)),
+        box.ffn,
         box.norms,
+        each(box.unmet_params),
     )

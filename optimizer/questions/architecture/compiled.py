@@ -62,13 +62,10 @@ class Compiler:
         self._touched: dict[Any, tuple[str, ...]] = space.memo["touched"]
         self._masks: dict[Any, Any] = space.memo["masks"]
         self._decides: set[str] = set()
-        a, f = space.attention, space.ffn
         self._kinds = {
             "n_layers": space.depths[:, None, None],
-            "n_heads": a.n_heads[None, :, None],
-            "n_kv_heads": a.n_kv_heads[None, :, None],
-            "d_head": a.d_head[None, :, None],
-            "d_ff": f.d_ff[None, None, :],
+            **{name: values[None, :, None] for name, values in space.attention.words().items()},
+            **{name: values[None, None, :] for name, values in space.ffn.words().items()},
         }
 
     def compile(self, frame: Frame) -> FrameRules:

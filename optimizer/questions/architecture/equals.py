@@ -73,7 +73,7 @@ def _equals(
         *(aim.steps(value) for aim, value in values),
         *(aim.sense * value for aim, value in values),
         -np.round(np.broadcast_to(tile_efficiency(table.frame, attention, ffn), equal.shape), 9),
-        *(attention.n_heads, attention.d_head, attention.n_kv_heads, ffn.d_ff),
+        *(*attention.smallest_first, *ffn.smallest_first),
     ]
     first = np.lexsort(order[::-1])[0]
     a, f = int(plans.attention[first]), int(plans.ffn[first])

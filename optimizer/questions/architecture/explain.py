@@ -36,7 +36,7 @@ def feasible_around(space: Space, trial: frozenset[str], watch: Watch) -> frozen
 def kept_by(space: Space, plan: Candidate) -> frozenset[str]:
     """The rules of a space that a plan keeps."""
     attention, ffn = space.attention.take(plan.attention), space.ffn.take(plan.ffn)
-    if attention.n_heads % attention.n_kv_heads:
+    if space.illegal(attention, ffn):
         return frozenset()
     architecture = space.architecture_of(plan.frame, plan.n_layers, attention, ffn)
     broken = check(plan.frame, architecture, space.rules).broken

@@ -135,4 +135,5 @@ def _least(shapes: Shapes, cells: _Cells, n_layers: np.ndarray, outside: Any, no
         shapes.mixers.take((slice(None), cells.width)),
         shapes.ffn.take(cells.width),
         norms,
+        shapes.unmet[cells.width],
     )

@@ -9,13 +9,11 @@ from optimizer.questions.moves import moves_of as moves_of_a_number
 
 _POINTS = (-0.005, -0.001, 0.001, 0.005)
 """Absolute moves of a share that may be zero."""
-_DEFINING = ("gqa_divisibility",)
-"""Rules without which a plan has no meaning and no cost."""
 
 
 def can_be_dropped(constraint: str) -> bool:
-    """Whether a problem without the constraint still has plans that can be priced."""
-    return constraint not in _DEFINING
+    """Whether a problem without the constraint still has plans that can be priced: it defines no kind."""
+    return constraint not in {getattr(kind, "LEGAL_BY", "") for kind in plugins("blocks").values()}
 
 
 def moves_of(constraint: str, value: Any) -> list[Move]:

@@ -1,11 +1,11 @@
 """From a search's outcome to the parts of a result: the plan, its baseline, what the lattice assumes."""
 
 from optimizer.anatomy.check import check
+from optimizer.anatomy.estimate import family_assumptions
 from optimizer.anatomy.replica import deployment
-from optimizer.blocks.dense_ffn import DenseFeedForward
-from optimizer.blocks.gqa import GroupedQueryAttention
 from optimizer.columns.rules import baseline_frame, lattice_only, split_bound
 from optimizer.cost.frame import Frame
+from optimizer.cost.parameters import parameter_counts
 from optimizer.cost.quantities import (
     QUANTITIES,
 )
@@ -17,7 +17,7 @@ from optimizer.questions.architecture.slice_search import Candidate
 from optimizer.questions.architecture.space import TAKEN_FROM_BASELINE, Space
 from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.plan import DenseDimensions, Plan
+from optimizer.spec.plan import Dimensions, Plan
 
 _SAME = 1e-9
 
@@ -43,26 +43,24 @@ def plan_of(space: Space, best: Candidate) -> Plan:
             f"{checked.metrics[best.metric]:.9g} for the same plan; no answer is given"
         )
     dims = dimensions(best.frame, architecture)
-    return Plan(architecture=dims, deployment=deployment(best.frame), metrics=checked.metrics)
+    metrics = {name: own for name, own in checked.metrics.items() if name not in space.uncovered}
+    return Plan(architecture=dims, deployment=deployment(best.frame), metrics=metrics)
 
 
-def dimensions(frame: Frame, architecture: Architecture) -> DenseDimensions:
-    """The dimensions of an architecture of the dense family with one kind of layer."""
-    mixer, ffn = architecture.first.mixer, architecture.first.ffn
-    if not isinstance(mixer, GroupedQueryAttention) or not isinstance(ffn, DenseFeedForward):
-        raise TypeError(f"{architecture.name} is not of the dense family")
-    n_params = round(QUANTITIES["n_params"].total(frame, architecture))
-    return DenseDimensions(
+def dimensions(frame: Frame, architecture: Architecture) -> Dimensions:
+    """The dimensions of an architecture with one kind of layer."""
+    own = architecture.first
+    shape = {name: getattr(half, name) for half in (own.mixer, own.ffn) for name in half.dimensions()}
+    return Dimensions(
         n_layers=architecture.n_layers,
         d_model=architecture.d_model,
-        n_heads=mixer.n_heads,
-        n_kv_heads=mixer.n_kv_heads,
-        d_head=mixer.d_head,
-        d_ff=ffn.d_ff,
+        mixer=own.mixer.kind,
+        ffn=own.ffn.kind,
+        shape=shape,
         vocab_size=architecture.vocab_size,
         tied_embeddings=architecture.tied_embeddings,
-        n_params=n_params,
-        n_active_params=n_params,
+        n_params=round(QUANTITIES["n_params"].total(frame, architecture)),
+        n_active_params=parameter_counts(architecture).active,
     )
 
 
@@ -72,11 +70,11 @@ def baseline_of(space: Space, frame: Frame, metrics: dict[str, float]) -> Baseli
     if model is None:
         return None
     own = baseline_frame(frame, model)
-    shaping = [] if model.plain else [name for name in space.rules.values if lattice_only(name)]
+    shaping = [] if space.holds(model) else [name for name in space.rules.values if lattice_only(name)]
     checked = check(own, model, space.rules.without(*shaping))
     return Baseline(
         name=model.name,
-        dimensions=dimensions(own, model) if model.plain else None,
+        dimensions=dimensions(own, model) if space.holds(model) else None,
         metrics=checked.metrics,
         difference={
             name: metrics[name] - value for name, value in checked.metrics.items() if name in metrics
@@ -100,7 +98,7 @@ def vocabulary_of(space: Space) -> tuple[Assumption, ...]:
 def unseen_by_the_loss(space: Space) -> tuple[Assumption, ...]:
     """The free dimensions that the loss proxy cannot see, where the loss decides anything."""
     asked = {name for name, _ in space.problem.objectives} | {split_bound(r)[0] for r in space.rules.values}
-    free = [n for n in ("n_heads", "n_kv_heads", "d_head", "d_ff") if len(getattr(space.architecture, n)) > 1]
+    free = [n for half in space.halves for n in half.dimensions if len(space.domain(n)) > 1]
     if "loss" not in asked or not free:
         return ()
     return (
@@ -111,6 +109,24 @@ def unseen_by_the_loss(space: Space) -> tuple[Assumption, ...]:
             caveat=True,
         ),
     )
+
+
+def about_the_kinds(space: Space, architecture: Architecture) -> tuple[Assumption, ...]:
+    """What is not known, or not asked, of the kinds of layer: costs, quality, rules."""
+    uncovered = [
+        Assumption(
+            name=name,
+            value=f"no law covers {space.family} layers: speed, memory and rules chose this plan",
+            source="docs/quality.md",
+            caveat=True,
+        )
+        for name in sorted(space.uncovered)
+    ]
+    silent = [
+        Assumption(name=rule, value=f"not applied to {why}", source="optimizer/blocks", caveat=True)
+        for rule, why in sorted(space.silent.items())
+    ]
+    return (*uncovered, *family_assumptions(architecture), *silent)
 
 
 def unit(name: str) -> str:

@@ -2,59 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from optimizer.questions.architecture.lattice import AnyLattice
 from optimizer.spec.base import Strict
 from optimizer.spec.documents import Documents
-from optimizer.spec.domains import FORMAT_CHOICES, Domain, HostMs, Positive, Range, choices
+from optimizer.spec.domains import FORMAT_CHOICES, Domain, HostMs, Positive, choices
 from optimizer.spec.engine import EngineName
 from optimizer.spec.flat import HasFormats, flat
-from optimizer.spec.norms import Norms
-from optimizer.spec.quantity import Count, Tokens, TrainingTokens
+from optimizer.spec.quantity import Tokens, TrainingTokens
 from optimizer.spec.training import TrainingSection
 from optimizer.spec.values import RequestsPerS
-
-
-class ArchitectureSpace(Strict):
-    """The lattice of a family: every dimension left out has the domain given here."""
-
-    family: Literal["dense"] = "dense"
-    n_params: Count | None = None
-    n_params_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    vocab_size: Positive = 128256
-    tied_embeddings: StrictBool = False
-    d_model: Domain = Range(min=512, max=16384, multiple_of=64).values()
-    n_layers: Domain = Range(min=4, max=160).values()
-    n_heads: Domain = Range(min=1, max=256).values()
-    n_kv_heads: Domain = Range(min=1, max=64).values()
-    d_head: Domain = (64, 128, 256)
-    d_ff: Domain = Range(min=1024, max=65536, multiple_of=64).values()
-    gated_ffn: StrictBool = True
-    ffn_bias: StrictBool = False
-    qkv_bias: StrictBool = False
-    output_bias: StrictBool = False
-    qk_norm: StrictBool = False
-    n_norms: Annotated[int, Field(ge=0, le=8)] = 2
-    norm_bias: StrictBool = False
-    position_embeddings: Annotated[int, Field(ge=0, le=10**7)] = 0
-    attention_window: Positive | None = None
-
-    @property
-    def norms(self) -> Norms:
-        """The norms of each layer."""
-        return Norms(self.n_norms, self.norm_bias)
-
-    @property
-    def final_bias(self) -> bool:
-        """Whether the norm behind the last layer has a bias."""
-        return self.norm_bias
-
-    @property
-    def window(self) -> tuple[float, float] | None:
-        """The least and the most parameters; None if no number is asked for."""
-        if self.n_params is None:
-            return None
-        return self.n_params * (1 - self.n_params_tolerance), self.n_params * (1 + self.n_params_tolerance)
 
 
 def _architecture_kind(value: Any) -> str:
@@ -62,7 +20,7 @@ def _architecture_kind(value: Any) -> str:
 
 
 AnyArchitecture = Annotated[
-    Annotated[ArchitectureSpace, Tag("a lattice")] | Annotated[str, Tag("a model")],
+    Annotated[AnyLattice, Tag("a lattice")] | Annotated[str, Tag("a model")],
     Discriminator(_architecture_kind),
 ]
 

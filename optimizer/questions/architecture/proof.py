@@ -113,6 +113,7 @@ def require_metrics(space: Space) -> None:
         if not name:
             continue
         module = metric(name)
+        space.require_covered(name)
         for chip in space.chips:
             module.value(Slice(replace(frame, chip=chip, d_model=4096), 32), 1e9)
 

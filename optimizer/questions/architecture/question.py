@@ -20,6 +20,7 @@ from optimizer.questions.architecture.explain import feasible_around, relax, rel
 from optimizer.questions.architecture.listing import Unfinished, best_plans
 from optimizer.questions.architecture.near_ties import NearTies, near_ties
 from optimizer.questions.architecture.outcome import (
+    about_the_kinds,
     architecture_of,
     baseline_of,
     plan_of,
@@ -122,9 +123,7 @@ class ArchitectureQuestion(ArchitectureVocabulary):
         checked = self.checked(chosen, rules)
         if checked.broken:
             return None
-        a, f, aim = self.space.attention, self.space.ffn, asked.aims[0]
-        same = [getattr(a, name) == chosen[name] for name in ("n_heads", "n_kv_heads", "d_head")]
-        kinds = np.flatnonzero(np.logical_and.reduce(same)), np.flatnonzero(f.d_ff == chosen["d_ff"])
+        aim, kinds = asked.aims[0], [half.rows(chosen) for half in self.space.halves]
         key = aim.sign * checked.metrics[aim.metric]
         frame, depth = self._frame(chosen), chosen["n_layers"]
         return Candidate(aim.metric, aim.sign, key, frame, depth, int(kinds[0][0]), int(kinds[1][0]))
@@ -208,6 +207,7 @@ class ArchitectureQuestion(ArchitectureVocabulary):
         return (
             *unseen_by_the_loss(self.space),
             *vocabulary_of(self.space),
+            *about_the_kinds(self.space, architecture_of(self.space, best.found.shown)),
             *assumptions_of(given, frame, best.plan.metrics),
         )
 

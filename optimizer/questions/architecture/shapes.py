@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.blocks import block
+from optimizer.blocks import block, least
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.questions.architecture.compiled import Compiler
-from optimizer.questions.architecture.space import AttentionKinds, FfnKinds, Kinds, Space
+from optimizer.questions.architecture.kinds import Kinds
+from optimizer.questions.architecture.space import Space
 
 _CELLS = 2**21
 """Widths x kinds looked at together."""
@@ -30,9 +31,11 @@ class Shapes:
     high: np.ndarray
     vector: np.ndarray
     """Parameters of a layer outside matrices, at most, shape (D,)."""
-    mixers: AttentionKinds
-    """The narrowest of each head width, shape (G, D); head widths that a width lacks repeat others."""
-    ffn: FfnKinds
+    unmet: np.ndarray
+    """Parameters of a layer in matrices or experts that are no product's, at most."""
+    mixers: Kinds
+    """The narrowest of each group (`blocks.least`), shape (G, D); groups that a width lacks repeat others."""
+    ffn: Kinds
     """The narrowest, shape (D,)."""
 
 
@@ -43,7 +46,7 @@ def shapes(space: Space, compiler: Compiler, setting: Frame) -> Shapes:
         return parts[0]
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("depths", "low", "high", "vector")
+        for name in ("depths", "low", "high", "vector", "unmet")
     }
     mixers, ffn = _beside([part.mixers for part in parts]), _beside([part.ffn for part in parts])
     return Shapes(**joined, mixers=mixers, ffn=ffn)
@@ -65,18 +68,25 @@ def _some(space: Space, compiler: Compiler, setting: Frame) -> Shapes:
     p_a = np.broadcast_to(n.mixer(across, mixers, space.architecture.norms), attention.shape)
     p_f = np.broadcast_to(n.ffn(across, ffns), ffn.shape)
     base = np.broadcast_to(n.base(setting), alive.shape)[:, None]
-    least, most = (_least(sign * p_a, attention) + _least(sign * p_f, ffn) for sign in (1, -1))
-    outside = _outside_matrices(p_a, mixers, attention, across.d_model)
-    outside = outside + _outside_matrices(p_f, ffns, ffn, across.d_model)
+    fewest, most = (_least(sign * p_a, attention) + _least(sign * p_f, ffn) for sign in (1, -1))
+    outside, unmet = (
+        a + f
+        for a, f in zip(
+            _outside_matrices(p_a, mixers, attention, across.d_model),
+            _outside_matrices(p_f, ffns, ffn, across.d_model),
+            strict=True,
+        )
+    )
 
     def known(values: np.ndarray) -> np.ndarray:
         return np.where(alive.reshape((-1,) + (1,) * (values.ndim - 1)), values, 0)
 
     return Shapes(
         depths & alive[:, None],
-        known(base + layers * np.where(alive, least, 0.0)[:, None]),
+        known(base + layers * np.where(alive, fewest, 0.0)[:, None]),
         known(base - layers * np.where(alive, most, 0.0)[:, None]),
         known(np.where(alive, outside, 0.0)),
+        known(np.where(alive, unmet, 0.0)),
         _narrowest(mixers, attention, alive),
         _narrowest(ffns, ffn, alive).take(0),
     )
@@ -97,20 +107,32 @@ def _least(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return np.asarray(np.min(values, axis=1, where=kept, initial=np.inf))
 
 
-def _outside_matrices(n_params: np.ndarray, kinds: Kinds, kept: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """The most parameters of a layer half that lie in no matrix, shape (D,)."""
-    matrix = block(kinds).weights(kinds, width, 1).matrix
-    return -_least(np.broadcast_to(matrix - n_params, kept.shape), kept)
+def _outside_matrices(
+    n_params: np.ndarray, kinds: Kinds, kept: np.ndarray, width: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Most parameters of a layer half that lie in no matrix, and most of others in no product; (D,) each."""
+    outside, unmet = _stored(n_params, kinds, width)
+    most = -_least(np.broadcast_to(-outside, kept.shape), kept)
+    if not np.any(unmet):
+        return most, np.zeros(len(kept))
+    return most, -_least(np.broadcast_to(-unmet, kept.shape), kept)
 
 
-def outside_matrices(n_params: np.ndarray, kinds: Kinds, width: float) -> float:
+def outside_matrices(n_params: np.ndarray, kinds: Kinds, width: float) -> tuple[float, float]:
     """The same of all kinds, at one width."""
-    return float(np.max(n_params - block(kinds).weights(kinds, width, 1).matrix))
+    outside, unmet = _stored(n_params, kinds, width)
+    return float(np.max(outside)), float(np.max(unmet))
+
+
+def _stored(n_params: np.ndarray, kinds: Kinds, width: Any) -> tuple[Any, Any]:
+    """Parameters of each kind outside matrices and experts, and those of these that no product meets."""
+    stored, unmet = block(kinds).weights(kinds, width, 1), getattr(block(kinds), "unmet", None)
+    return n_params - stored.matrix - stored.experts, unmet(kinds, width) if unmet else np.zeros(())
 
 
 def _narrowest(kinds: Any, kept: np.ndarray, alive: np.ndarray) -> Any:
     """Kinds below those that are kept at each width, arrays of shape (G, D)."""
-    found = block(kinds).least(kinds, kept | ~alive[:, None])  # where all is dead anything will do
+    found = least(kinds, kept | ~alive[:, None])  # where all is dead anything will do
     return replace(kinds, **found)
 
 

@@ -1,11 +1,11 @@
-"""The space of a problem: frames x depths x attention kinds x feed-forward kinds, and the rules on it.
+"""The space of a problem: frames x depths x mixers x feed-forward networks, and the rules on it.
 
 A frame fixes what all layers share. A slice is a frame at one depth; inside a slice a plan is one
 attention kind and one feed-forward kind, and every additive quantity is linear in that choice.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 
 from optimizer import catalog
-from optimizer.blocks.dense_ffn import DenseFeedForward
-from optimizer.blocks.gqa import GroupedQueryAttention as Gqa
+from optimizer.blocks import block
 from optimizer.columns.rules import Reference, Rules, resolve_rules
 from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.training.quantity import TrainingRun
 from optimizer.errors import InputError
 from optimizer.questions.architecture.kept import Kept
-from optimizer.questions.architecture.problem import ArchitectureSpace, DeploymentSpace, Problem
+from optimizer.questions.architecture.kinds import Kinds, kinds_of
+from optimizer.questions.architecture.lattice import Lattice, lattice_of
+from optimizer.questions.architecture.problem import DeploymentSpace, Problem
+from optimizer.questions.architecture.silent import says_nothing
 from optimizer.spec.architecture import Architecture, Block
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
@@ -35,45 +37,6 @@ _PART_KINDS, _PART_CELLS = 2**24, 2**17
 """Kinds (times widths) and cells (widths x depths) bounded at once at most."""
 _MASKS_KEPT, _CELLS_KEPT, _KINDS_KEPT = 2**27, 2**23, 2**24
 """Room for what is kept between searches: bytes of masks, cells of 20 to 30 bytes, prices of 8 bytes."""
-MOST_KINDS = 2**21
-"""Kinds of attention that a lattice may have; each takes a hundred bytes or so in every frame at hand."""
-
-
-@dataclass(frozen=True)
-class Kinds:
-    """Layer kinds as arrays of equal length; flags hold for all of them."""
-
-    def take(self, rows: Any) -> Any:
-        """The kinds of these rows (an index array, a mask, or one index)."""
-        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: a[rows] for name, a in arrays.items() if isinstance(a, np.ndarray)})
-
-    def __len__(self) -> int:
-        return next(len(v) for v in vars(self).values() if isinstance(v, np.ndarray))
-
-
-@dataclass(frozen=True)
-class AttentionKinds(Kinds):
-    """Kinds of attention: n_heads, n_kv_heads, d_head of shape (A,)."""
-
-    n_heads: Any
-    n_kv_heads: Any
-    d_head: Any
-    attention_window: int | None
-    qkv_bias: bool
-    output_bias: bool
-    qk_norm: bool
-    kind: str = "gqa"
-
-
-@dataclass(frozen=True)
-class FfnKinds(Kinds):
-    """Kinds of feed-forward network: d_ff of shape (F,), ascending."""
-
-    d_ff: Any
-    gated_ffn: bool
-    ffn_bias: bool
-    kind: str = "dense_ffn"
 
 
 @dataclass(frozen=True)
@@ -81,15 +44,17 @@ class Space:
     """Everything a study needs of a problem, resolved against the catalogue."""
 
     problem: Problem
-    architecture: ArchitectureSpace
+    architecture: Lattice
     chips: tuple[Chip, ...]
     baseline: Architecture | None
     engine: Engine
     depths: np.ndarray
-    attention: AttentionKinds
-    ffn: FfnKinds
+    attention: Kinds
+    ffn: Kinds
     rules: Rules
     training: TrainingRun | None = None
+    silent: Mapping[str, str] = field(default_factory=dict)
+    """Rules that would be on and say nothing of these kinds of layer, each with the reason."""
     memo: dict[str, dict[Any, Any]] = field(
         default_factory=lambda: _memo(), init=False, compare=False, repr=False
     )
@@ -153,20 +118,62 @@ class Space:
     @property
     def lattice_points(self) -> int:
         """Points before any rule: the product of all domains."""
-        a = self.architecture
-        domains = (a.n_heads, a.n_kv_heads, a.d_head, a.d_ff, a.n_layers)
-        return self.n_frames * prod(len(domain) for domain in domains)
+        domains = [self.domain(name) for name in self.dimensions if name != "d_model"]
+        return self.n_frames * prod(map(len, domains))
+
+    @property
+    def halves(self) -> tuple[Kinds, Kinds]:
+        """The kinds of mixer and of feed-forward network."""
+        return self.attention, self.ffn
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What an architecture of the space is told by."""
+        return ("n_layers", "d_model", *(name for half in self.halves for name in half.dimensions))
+
+    def domain(self, name: str) -> tuple[Any, ...]:
+        """What the problem lets a dimension be."""
+        return tuple(getattr(self.architecture, name))
+
+    def chosen(self, values: Mapping[str, Any]) -> tuple[Kinds, Kinds]:
+        """The halves with these dimensions, whether the lattice has them or not."""
+        attention, ffn = (replace(h, **{n: values[n] for n in h.dimensions}) for h in self.halves)
+        return attention, ffn
+
+    def illegal(self, attention: Kinds, ffn: Kinds) -> str:
+        """The rule, or else the kind, that says why one of two halves means nothing; '' if both do."""
+        wrong = [half for half in (attention, ffn) if not half.legal]
+        return (
+            str(getattr(block(wrong[0]), "LEGAL_BY", block(wrong[0]).FIELDS.model_fields["kind"].default))
+            if wrong
+            else ""
+        )
+
+    def holds(self, model: Architecture) -> bool:
+        """Whether all layers of a model are of the kinds of the lattice, and alike."""
+        own = tuple(half.kind for half in self.halves)
+        return model.plain and (model.first.mixer.kind, model.first.ffn.kind) == own
+
+    @property
+    def uncovered(self) -> frozenset[str]:
+        """Metrics that nobody has a law of for these kinds of layer."""
+        return frozenset() if self.family == "dense" else frozenset({"loss"})
+
+    def require_covered(self, metric: str) -> None:
+        """InputError for a metric that nobody has a law of for these kinds of layer."""
+        if metric in self.uncovered:
+            raise InputError(f"{metric}: no law covers {self.family} layers; ask for another metric")
+
+    @cached_property
+    def family(self) -> str:
+        """The family of its architectures."""
+        halves = (half.take(0) for half in self.halves)
+        return self.architecture_of(next(self.frames()), int(self.depths[0]), *halves).family
 
     def restricted(self, within: Mapping[str, tuple[Any, ...]]) -> "Space":
         """The space with dimensions, deployment choices or chips ('hardware') held within some values."""
-        lattice = {n: v for n, v in within.items() if n in ArchitectureSpace.model_fields}
+        lattice = {n: v for n, v in within.items() if n in type(self.architecture).model_fields}
         split = {n: v for n, v in within.items() if n in DeploymentSpace.model_fields}
-        attention, ffn = self.attention, self.ffn
-        for dimension in ("n_heads", "n_kv_heads", "d_head"):
-            if dimension in within:
-                attention = attention.take(np.isin(getattr(attention, dimension), within[dimension]))
-        if "d_ff" in within:
-            ffn = ffn.take(np.isin(ffn.d_ff, within["d_ff"]))
         architecture = self.architecture.changed(**lattice)
         return replace(
             self,
@@ -174,8 +181,8 @@ class Space:
             architecture=architecture,
             chips=tuple(c for c in self.chips if c.name in within.get("hardware", (c.name,))),
             depths=np.array(architecture.n_layers, dtype=np.int64),
-            attention=attention,
-            ffn=ffn,
+            attention=self.attention.within(within),
+            ffn=self.ffn.within(within),
         )
 
     @property
@@ -204,20 +211,10 @@ class Space:
         part.memo.update(_memo(n))
         return part
 
-    def architecture_of(self, frame: Frame, n_layers: int, a: AttentionKinds, f: FfnKinds) -> Architecture:
-        """The architecture of one attention kind and one feed-forward kind (0-d arrays)."""
+    def architecture_of(self, frame: Frame, n_layers: int, a: Kinds, f: Kinds) -> Architecture:
+        """The architecture of one mixer and one feed-forward network (0-d arrays)."""
         own = self.architecture
-        gqa = Gqa(
-            n_heads=int(a.n_heads),
-            n_kv_heads=int(a.n_kv_heads),
-            d_head=int(a.d_head),
-            attention_window=a.attention_window,
-            qkv_bias=a.qkv_bias,
-            output_bias=a.output_bias,
-            qk_norm=a.qk_norm,
-        )
-        ffn = DenseFeedForward(d_ff=int(f.d_ff), gated_ffn=f.gated_ffn, ffn_bias=f.ffn_bias)
-        block = Block(mixer=gqa, ffn=ffn, n_norms=own.n_norms, norm_bias=own.norm_bias)
+        block = Block(mixer=a.half(), ffn=f.half(), n_norms=own.n_norms, norm_bias=own.norm_bias)
         return Architecture(
             name=self.problem.name,
             d_model=frame.d_model,
@@ -258,8 +255,9 @@ def resolve(problem: Problem) -> Space:
         else _with_vocabulary(problem.architecture, baseline)
     )
     rules = resolve_rules(problem.constraints, free.window, Reference(baseline), published=fixed)
-    attention = _attention_kinds(free, "gqa_divisibility" in rules.values)
-    ffn = FfnKinds(np.array(free.d_ff, dtype=np.int64), free.gated_ffn, free.ffn_bias)
+    attention, ffn = (kinds_of(kind, free, rules.values) for kind in (free.mixer, free.ffn))
+    silent = says_nothing(rules, attention, ffn, problem.constraints)
+    rules = rules.without(*silent)
     if "scaleup_domain" not in rules.values:
         _check_network(chips, problem.deployment.tensor_parallel)
     return Space(
@@ -273,31 +271,7 @@ def resolve(problem: Problem) -> Space:
         ffn=ffn,
         rules=rules,
         training=_training(problem, chips),
-    )
-
-
-def _attention_kinds(free: ArchitectureSpace, grouped: bool) -> AttentionKinds:
-    """All kinds of attention, those with equal groups only where a rule asks for them and any has.
-
-    Nine in ten kinds are unequal groups, which no cost is defined for.
-    """
-    pairs = len(free.n_heads) * len(free.n_kv_heads)
-    if pairs > MOST_KINDS:
-        raise _too_many("attention kinds", len(free.d_head) * pairs, "n_heads, n_kv_heads or d_head")
-    n_heads, n_kv_heads = (a.ravel() for a in np.meshgrid(free.n_heads, free.n_kv_heads, indexing="ij"))
-    equal = n_heads % n_kv_heads == 0
-    if grouped and equal.any():
-        n_heads, n_kv_heads = n_heads[equal], n_kv_heads[equal]
-    if len(free.d_head) * len(n_heads) > MOST_KINDS:
-        raise _too_many("attention kinds", len(free.d_head) * len(n_heads), "n_heads, n_kv_heads or d_head")
-    return AttentionKinds(
-        n_heads=np.tile(n_heads, len(free.d_head)),
-        n_kv_heads=np.tile(n_kv_heads, len(free.d_head)),
-        d_head=np.repeat(np.array(free.d_head, dtype=np.int64), len(n_heads)),
-        attention_window=free.attention_window,
-        qkv_bias=free.qkv_bias,
-        output_bias=free.output_bias,
-        qk_norm=free.qk_norm,
+        silent=silent,
     )
 
 
@@ -305,19 +279,12 @@ TAKEN_FROM_BASELINE = ("vocab_size", "tied_embeddings")
 """What a lattice that does not say so has of the model it is compared with: the same tokens, tied alike."""
 
 
-def _with_vocabulary(free: ArchitectureSpace, baseline: Architecture | None) -> ArchitectureSpace:
+def _with_vocabulary(free: Lattice, baseline: Architecture | None) -> Lattice:
     """The lattice with its baseline's vocabulary, where it does not name its own."""
     if baseline is None:
         return free
     missing = [name for name in TAKEN_FROM_BASELINE if name not in free.model_fields_set]
     return free.model_copy(update={name: getattr(baseline, name) for name in missing})
-
-
-def _too_many(what: str, n: int, names: str) -> InputError:
-    return InputError(
-        f"architecture: the lattice has {n:,} {what}, which do not fit in memory; at most {MOST_KINDS:,} are "
-        f"accepted: narrow {names}, or raise a multiple_of"
-    )
 
 
 def _training(problem: Problem, chips: tuple[Chip, ...]) -> TrainingRun | None:
@@ -353,25 +320,25 @@ def _check_network(chips: tuple[Chip, ...], splits: tuple[int, ...]) -> None:
             )
 
 
-def _fixed(model: Architecture) -> ArchitectureSpace:
+def _fixed(model: Architecture) -> Lattice:
     """The one-point lattice of a published model."""
-    if not model.plain:
+    if not model.plain or model.expert_dtype:
         raise InputError(
-            f"{model.name}: a fixed architecture of the dense family, with one kind of layer, is accepted; "
-            "`archsat estimate` costs any model"
+            f"{model.name}: a fixed architecture with one kind of layer, and no format of experts alone, is "
+            "accepted; `archsat estimate` costs any model"
         )
-    block = model.first
-    a, f = block.mixer, block.ffn
-    return ArchitectureSpace.model_validate(
+    own = model.first
+    kinds = own.mixer.kind, own.ffn.kind
+    halves = {**own.mixer.model_dump(exclude={"kind"}), **own.ffn.model_dump(exclude={"kind"})}
+    return lattice_of(*kinds).model_validate(
         {
             "vocab_size": model.vocab_size,
             "tied_embeddings": model.tied_embeddings,
             "d_model": model.d_model,
             "n_layers": model.n_layers,
             "position_embeddings": model.position_embeddings,
-            "n_norms": block.n_norms,
-            "norm_bias": block.norm_bias,
-            **a.model_dump(exclude={"kind"}),
-            **f.model_dump(exclude={"kind"}),
+            "n_norms": own.n_norms,
+            "norm_bias": own.norm_bias,
+            **halves,
         }
     )

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from optimizer.anatomy.check import Check, check
+from optimizer.blocks import block
 from optimizer.columns.rules import Reference, Rules, baseline_frame, lattice_only, split_bound
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.memory import GIB
@@ -27,7 +28,6 @@ from optimizer.spec.split import FORMATS, formats_of
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Watch
 
-DIMENSIONS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
 DEPLOYMENT = ("tensor_parallel", *FORMATS, "batch")
 _SHARED = ("parts", "touched", "masks", "shapes", "windows")
 """What spaces over one lattice that differ only in figures of their chips know in common."""
@@ -68,7 +68,8 @@ class ArchitectureVocabulary(Question):
     def usual(self) -> tuple[str, ...]:
         """The problem's first objective against the loss, or the loss against tpot_ms."""
         own = self.problem.objectives[0][0]
-        return (own, "loss" if own != "loss" else "tpot_ms")
+        others = (name for name in ("loss", "tpot_ms", "ttft_ms") if name not in self.space.uncovered)
+        return own, next(name for name in others if name != own)
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics that every plan has: those whose facts all chips state."""
@@ -76,11 +77,13 @@ class ArchitectureVocabulary(Question):
         attention, ffn = self.space.attention.take(0), self.space.ffn.take(0)
         model = self.space.architecture_of(frame, int(self.space.depths[0]), attention, ffn)
         known = [evaluate(replace(frame, chip=chip), model) for chip in self.space.chips]
-        return tuple(name for name in known[0] if all(name in values for values in known))
+        some = tuple(name for name in known[0] if all(name in values for values in known))
+        return tuple(name for name in some if name not in self.space.uncovered)
 
     def aim(self, metric_name: str, sense: int | None = None, step: float | None = None) -> Aim:
         """A metric as an objective; InputError if it does not exist or a chip lacks a fact for it."""
         module = metric(metric_name)
+        self.space.require_covered(metric_name)
         frame = replace(next(self.space.settings()), d_model=4096)
         for chip in self.space.chips:
             module.value(Slice(replace(frame, chip=chip), 32), 1e9)
@@ -126,7 +129,7 @@ class ArchitectureVocabulary(Question):
     def domains(self) -> Mapping[str, tuple[Any, ...]]:
         """Dimensions and deployment choices with more than one value."""
         d, p = self.problem.deployment, self.problem
-        free: dict[str, tuple[Any, ...]] = {n: getattr(self.space.architecture, n) for n in DIMENSIONS}
+        free: dict[str, tuple[Any, ...]] = {n: self.space.domain(n) for n in self.space.dimensions}
         free |= {"hardware": tuple(chip.name for chip in self.space.chips)}
         free |= {n: getattr(d, n) for n in ("tensor_parallel", *FORMATS)}
         free |= {"batch": d.batch or (p.workload.batch,)}
@@ -135,7 +138,7 @@ class ArchitectureVocabulary(Question):
     def choices(self, plan: Plan) -> dict[str, Any]:
         """Every dimension and deployment choice of a plan."""
         pool = plan.pools[0]
-        found = {name: getattr(plan.dimensions, name) for name in DIMENSIONS}
+        found = {name: getattr(plan.dimensions, name) for name in self.space.dimensions}
         return found | {"hardware": pool.chip} | {name: getattr(pool, name) for name in DEPLOYMENT}
 
     def priced(
@@ -148,8 +151,8 @@ class ArchitectureVocabulary(Question):
         """The plan as a model of its own; rules at other values change no metric here."""
         other = self._changed(Ask(aims=(), scaled=dict(scaled))) if scaled else self
         chosen = other.own_choices(self.choices(plan) | dict(changed))
-        if chosen["n_heads"] % chosen["n_kv_heads"]:
-            return Priced(None, ("gqa_divisibility",))
+        if why := other.space.illegal(*other.space.chosen(chosen)):
+            return Priced(None, (why,))
         rules = other.space.rules
         for rule, value in values.items():
             rules = rules.with_value(rule, value)
@@ -159,7 +162,9 @@ class ArchitectureVocabulary(Question):
     def checked(self, chosen: Mapping[str, Any], rules: Rules) -> Check:
         """The metrics of the plan with these choices, and the rules that it breaks."""
         frame = self._frame(chosen)
-        return check(frame, self._architecture(frame, chosen), rules)
+        found = check(frame, self._architecture(frame, chosen), rules)
+        metrics = {n: value for n, value in found.metrics.items() if n not in self.space.uncovered}
+        return Check(metrics, found.broken)
 
     def own_choices(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Choices of a plan in this question, whose workload may have another batch."""
@@ -181,18 +186,16 @@ class ArchitectureVocabulary(Question):
         from optimizer import catalog
 
         model = catalog.model(name, self.problem.documents)
-        if not model.plain:
+        space = self.space
+        if not space.holds(model):
             return (layers_in_words(model),)
-        mixer, ffn = model.first.mixer, model.first.ffn
-        own = {"d_model": model.d_model, "n_layers": model.n_layers, "d_ff": getattr(ffn, "d_ff", None)}
-        own |= {n: getattr(mixer, n, None) for n in ("n_heads", "n_kv_heads", "d_head", "attention_window")}
-        found = [f"{n} {own[n]}, not in its domain" for n in DIMENSIONS if own[n] not in self._domain(n)]
-        if own["attention_window"] != self.space.attention.attention_window:
-            found.append(f"attention_window {own['attention_window'] or 'none'}")
-        return tuple(found)
-
-    def _domain(self, name: str) -> tuple[Any, ...]:
-        return tuple(getattr(self.space.architecture, name))
+        own: dict[str, Any] = {"n_layers": model.n_layers, "d_model": model.d_model}
+        for half, kinds in zip((model.first.mixer, model.first.ffn), space.halves, strict=True):
+            own |= {name: getattr(half, name) for name in kinds.dimensions}
+        found = [
+            f"{n} {own[n]}, not in its domain" for n in space.dimensions if own[n] not in space.domain(n)
+        ]
+        return (*found, *other_shapes(model, space))
 
     def place(self, name: str, like: Plan) -> Priced:
         """A published model where `like` runs."""
@@ -200,7 +203,11 @@ class ArchitectureVocabulary(Question):
 
         model = catalog.model(name, self.problem.documents)
         frame = baseline_frame(self._frame(self.choices(like)), model)
-        shaping = [] if model.plain else [rule for rule in self.space.rules.values if lattice_only(rule)]
+        shaping = (
+            []
+            if self.space.holds(model)
+            else [rule for rule in self.space.rules.values if lattice_only(rule)]
+        )
         checked = check(frame, model, self.space.rules.without(*shaping))
         return Priced(checked.metrics, checked.broken)
 
@@ -245,10 +252,7 @@ class ArchitectureVocabulary(Question):
 
     def _architecture(self, frame: Frame, chosen: Mapping[str, Any]) -> Architecture:
         space = self.space
-        dims = {name: chosen[name] for name in ("n_heads", "n_kv_heads", "d_head")}
-        attention = replace(space.attention, **dims)
-        ffn = replace(space.ffn, d_ff=chosen["d_ff"])
-        return space.architecture_of(frame, chosen["n_layers"], attention, ffn)
+        return space.architecture_of(frame, chosen["n_layers"], *space.chosen(chosen))
 
 
 def _with_figures(space: Space, figures: Mapping[str, float]) -> Space:
@@ -265,12 +269,27 @@ def _with_figures(space: Space, figures: Mapping[str, float]) -> Space:
     return changed
 
 
+def other_shapes(model: Architecture, space: Space) -> tuple[str, ...]:
+    """What shapes the layers of a model beside their dimensions, and is not the lattice's: a window."""
+    return tuple(
+        f"{name} {getattr(half, name) or 'none'}"
+        for half, kinds in zip((model.first.mixer, model.first.ffn), space.halves, strict=True)
+        for name, own in type(half).model_fields.items()
+        if name not in (*kinds.dimensions, "kind") and own.annotation is not bool
+        if getattr(half, name) != getattr(kinds, name)
+    )
+
+
+def _named(half: Any) -> str:
+    """The kind of a half, with what its file adds."""
+    named = getattr(block(half), "named", None)
+    return str(named(half)) if named else str(half.kind)
+
+
 def layers_in_words(model: Architecture) -> str:
     """The layers of a model, group by group: 'layers: 24 x gqa with a window of 1024 and dense_ffn'."""
     groups = []
     for group in model.layers:
-        mixer, ffn = group.block.mixer, group.block.ffn
-        window = getattr(mixer, "attention_window", None)
-        windowed = f" with a window of {window}" if window else ""
-        groups.append(f"{group.count} x {mixer.kind}{windowed} and {ffn.kind}")
+        mixer, ffn = (_named(half) for half in (group.block.mixer, group.block.ffn))
+        groups.append(f"{group.count} x {mixer} and {ffn}")
     return "layers: " + ", ".join(groups)

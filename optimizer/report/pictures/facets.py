@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+from optimizer.plugins import plugins
 from optimizer.report.numbers import count, short
 from optimizer.report.pictures.scene import Axis, Panel, Picture, Series
 from optimizer.report.pictures.style import looks
@@ -104,8 +105,9 @@ def _decided(plan: Plan) -> tuple[str, ...]:
             plain(f"{name}: {text}".replace("\n", ", "), 160) for name, text in names_of(plan).items()
         )
     a, pool = plan.dimensions, plan.pools[0]
+    name, own = next(iter(plugins("blocks")[a.ffn].FIELDS.dimensions().items()))
     return (
-        f"{a.n_layers} layers, model width {a.d_model}, feed-forward width {a.d_ff}",
+        f"{a.n_layers} layers, model width {a.d_model}, {own.title.lower()} {getattr(a, name)}",
         plain(f"{chip_title(pool.chip)}, tensor parallel {pool.split.tensor_parallel}"),
     )
 

@@ -1,0 +1,181 @@
+"""Every kind of layer half that can be searched: the optimum is that of plain enumeration, bounds hold.
+
+Guards what a new block file promises: that its dimensions say rightly which way they drive costs. Lattices
+are enumerated without arrays, tables or the search: one architecture at a time through `check`, each rule on
+plain numbers. Chips, engines and training setups are drawn as well.
+"""
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import drawn
+import numpy as np
+import pytest
+from drawn import Draw, Seeded, some
+
+from optimizer.anatomy.check import check
+from optimizer.blocks import block, least, searched
+from optimizer.cost.quantities import QUANTITIES
+from optimizer.metrics import metric
+from optimizer.plugins import plugins
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.kinds import kinds_of
+from optimizer.questions.architecture.problem import Problem
+from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.space import Space, resolve
+from optimizer.questions.architecture.witness import look_again
+
+MIXERS, FFNS = searched("mixer"), searched("ffn")
+PAIRS = [(mixer, "dense_ffn") for mixer in MIXERS] + [("gqa", ffn) for ffn in FFNS if ffn != "dense_ffn"]
+PAIRS += [("mla", "moe"), ("lightning", "moe")]
+VALUES: dict[str, list[int]] = {
+    "n_heads": [8, 12, 16, 24], "n_kv_heads": [2, 4, 8], "d_head": [64, 96, 128, 256],
+    "d_ff": [2048, 4096, 6144],
+    "d_kv_latent": [256, 384, 512], "d_nope": [64, 128, 192], "d_rope": [32, 64], "d_value": [64, 128, 256],
+    "d_inner": [1024, 2048, 3072, 4096], "d_ssm_head": [32, 64, 128], "d_state": [16, 64, 128],
+    "n_groups": [1, 2, 8], "d_dt": [64, 128], "n_key_heads": [2, 4, 8], "n_value_heads": [8, 16, 32],
+    "d_key": [64, 128], "n_experts": [4, 8, 16], "n_active_experts": [1, 2, 4], "d_expert": [512, 768, 2048],
+    "n_shared_experts": [0, 1, 2],
+}  # fmt: skip
+SWITCHES: dict[str, dict[str, list[Any]]] = {
+    "gqa": {"attention_window": [None, 256], "qkv_bias": [False, True], "qk_norm": [False, True]},
+    "mla": {"d_q_latent": [None, 384]},
+    "moe": {"d_shared": [None, 256, 4096], "gated_ffn": [True, False], "expert_bias": [False, True],
+            "router_bias": [False, True], "shared_gate": [False, True]},
+    "dense_ffn": {"gated_ffn": [True, False], "ffn_bias": [False, True]},
+    "mamba1": {"d_conv": [4, 8]}, "mamba2": {"d_conv": [4, 8]}, "gated_deltanet": {"d_conv": [4]},
+}  # fmt: skip
+METRICS = (
+    "tpot_ms",
+    "ttft_ms",
+    "memory_gib",
+    "output_tokens_per_s",
+    "n_params",
+    "train_usd",
+    "train_memory_gib",
+)
+
+
+def problem(d: Draw, mixer: str, ffn: str, wanted: str) -> Problem:
+    """A lattice of two kinds with one to three values a dimension, on a drawn chip with a drawn engine."""
+    architecture: dict[str, Any] = {
+        "mixer": mixer, "ffn": ffn, "vocab_size": 32000, "tied_embeddings": d.of([True, False]),
+        "d_model": some(d, [512, 1024, 1536], 2), "n_layers": some(d, [4, 6, 9], 2), "n_norms": d.of([2, 4]),
+    }  # fmt: skip
+    for kind in (mixer, ffn):
+        for name in plugins("blocks")[kind].FIELDS.dimensions():
+            architecture[name] = some(d, VALUES[name], 3)
+        architecture |= {name: d.of(values) for name, values in SWITCHES.get(kind, {}).items()}
+    setup = drawn.training_setup(d, [1]) | {
+        "hardware": d.of(["nvidia-h100-sxm", drawn.written(drawn.chip(d))])
+    }
+    constraints = {rule: False for rule in drawn.RULES if d.of([True, True, False])}
+    limits = {"memory_gib_max": [4.0, 20.0], "tpot_ms_max": [1.0, 5.0], "ttft_ms_max": [20.0, 500.0]}
+    constraints |= {bound: d.of(limits[bound]) for bound in some(d, sorted(limits), 1, 0)}
+    better = metric(wanted).BETTER
+    return Problem.model_validate(
+        {
+            "name": "kinds",
+            "architecture": architecture,
+            "hardware": drawn.written(drawn.chip(d)),
+            "deployment": {
+                "tensor_parallel": some(d, [1, 2, 4], 2),
+                "weight_dtype": d.of(drawn.WEIGHTS),
+                "kv_dtype": d.of(drawn.CACHES),
+                "engine": drawn.written(drawn.engine(d)),
+            },
+            "workload": {
+                "input_tokens": d.of([1, 64, 2000, 32000]),
+                "output_tokens": d.of([1, 128]),
+                "batch": d.of([1, 16, 200]),
+            },
+            "training": setup,
+            "minimize" if better == "lower" else "maximize": wanted,
+            "constraints": constraints,
+        }
+    )
+
+
+def enumerated(space: Space, wanted: str) -> float | None:
+    """The best value of a metric over all legal plans that keep every rule, one by one."""
+    found = []
+    sense = 1 if metric(wanted).BETTER == "lower" else -1
+    for frame, n_layers in product(space.frames(), space.depths):
+        for i, j in product(range(len(space.attention)), range(len(space.ffn))):
+            a, f = space.attention.take(i), space.ffn.take(j)
+            if space.illegal(a, f):
+                continue
+            checked = check(frame, space.architecture_of(frame, int(n_layers), a, f), space.rules)
+            if not checked.broken:
+                found.append(sense * checked.metrics[wanted])
+    return sense * min(found) if found else None
+
+
+def test_every_kind_is_in_a_pair() -> None:
+    """A block file with dimensions is searched here; its dimensions have values above."""
+    assert (
+        {m for m, _ in PAIRS} | {f for _, f in PAIRS} == {*MIXERS, *FFNS} >= {"gqa", "moe", "mla", "mamba2"}
+    )
+    named = {n for kind in (*MIXERS, *FFNS) for n in plugins("blocks")[kind].FIELDS.dimensions()}
+    assert named == VALUES.keys()
+
+
+@pytest.mark.parametrize(("mixer", "ffn"), PAIRS)
+@pytest.mark.parametrize("seed", range(7))
+def test_the_optimum_is_that_of_enumeration(mixer: str, ffn: str, seed: int) -> None:
+    """And every frame that was left out is below no bound: all are looked at again."""
+    d = Seeded(100 * PAIRS.index((mixer, ffn)) + seed)
+    wanted = METRICS[seed % len(METRICS)]
+    space = resolve(problem(d, mixer, ffn, wanted))
+    sense = 1 if metric(wanted).BETTER == "lower" else -1
+    search = Search(space, space.rules, symbol(wanted), sense)
+    outcome = search.run()
+    look_again(search, few=10**6)
+    expected = enumerated(space, wanted)
+    assert outcome.finished
+    if expected is None:
+        assert outcome.best is None
+    else:
+        assert outcome.best is not None
+        assert sense * outcome.best.key == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("mixer", "ffn"), PAIRS)
+def test_no_kind_is_below_the_least_of_all(mixer: str, ffn: str) -> None:
+    """In any frame, each quantity of a plan is at least that of the least layers with as many parameters."""
+    for seed in range(40):
+        d = Seeded(seed)
+        space = resolve(problem(d, mixer, ffn, "tpot_ms"))
+        frame = replace(d.of(list(space.frames())), batch=d.of([1, 7, 300]))
+        halves = (space.attention, space.ffn)
+        models = [
+            space.architecture_of(frame, int(space.depths[0]), a, f)
+            for a, f in product(*([h.take(i) for i in range(len(h))] for h in halves))
+            if not space.illegal(a, f)
+        ]
+        if not models:
+            continue
+        plan = d.of(models)
+        known = drawn.least_among(frame, plan, halves)
+        for name, quantity in QUANTITIES.items():
+            exact = quantity.total(frame, plan)
+            assert np.min(quantity.floor(frame, known)) <= exact * (1 + 1e-12), name
+
+
+def test_least_of_some_kinds_by_hand() -> None:
+    """Of what costs rise with the least, of what they fall with the most, of the rest each value there is."""
+    free = type(
+        "Free", (), {"d_inner": (512, 1024), "d_ssm_head": (32, 64), "d_state": (16, 32), "n_groups": (1,)}
+    )
+    kinds = kinds_of("mamba2", free, {})
+    assert len(kinds) == 8
+    kept = np.array([np.ones(8, bool), (kinds.d_inner == 1024) & (kinds.d_ssm_head == 32)])
+    found = {name: values.tolist() for name, values in least(kinds, kept).items()}
+    assert found == {
+        "d_inner": [[512, 1024]],
+        "d_ssm_head": [[64, 32]],
+        "d_state": [[16, 16]],
+        "n_groups": [[1, 1]],
+    }
+    assert block(kinds).ROLE == "mixer"
