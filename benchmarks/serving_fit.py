@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from optimizer import catalog  # noqa: E402
 from optimizer.anatomy.estimate import estimate  # noqa: E402
+from optimizer.blocks import n_experts  # noqa: E402
 from optimizer.cost.frame import Frame, frame_of  # noqa: E402
 from optimizer.cost.quantities import QUANTITIES  # noqa: E402
 from optimizer.cost.serving import largest_batch  # noqa: E402
@@ -121,7 +122,7 @@ def main() -> None:
         own = [row for row in points if row.point.model.name == name]
         constants = fitted([row for row in points if row.point.model.name != name], middle())
         found = errors(own, constants)
-        held[any(g.block.ffn.kind == "moe" for g in own[0].point.model.layers)].append(found)
+        held[any(n_experts(g.block.ffn) for g in own[0].point.model.layers)].append(found)
         print(line(name, found, constants), flush=True)
     for is_moe, found in held.items():
         print(line(f"{'mixtures of experts' if is_moe else 'dense'}, held out", np.concatenate(found)))

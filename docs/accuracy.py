@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 
 from generate import markdown_table  # noqa: E402
 
+from optimizer.blocks import n_experts  # noqa: E402
 from optimizer.evidence.points import Point, read_points  # noqa: E402
 from optimizer.evidence.train_points import training_rows  # noqa: E402
 from optimizer.evidence.train_validate import scored_rows  # noqa: E402
@@ -305,7 +306,7 @@ def saturated(point: Point) -> bool:
 
 def experts(point: Point) -> bool:
     """A mixture of experts."""
-    return any(group.block.ffn.kind == "moe" for group in point.model.layers)
+    return any(n_experts(group.block.ffn) for group in point.model.layers)
 
 
 def versions(name: str) -> Callable[[Any], str]:

@@ -273,3 +273,79 @@ def test_a_study_for_every_kind_is_a_file(copy: Path) -> None:
     assert set(found) == set(small_problems.PROBLEMS)
     for values in found.values():
         assert len(values) >= 3 and any(v is not None for v in values.values())
+
+
+BLOCK = """
+import json
+from itertools import product
+from importlib import import_module
+from rich.console import Console
+from optimizer import Setup, catalog, enumerate_plans, estimate, explain, frontier, perturb
+from optimizer import read_problem, solve
+from optimizer.anatomy.check import check
+from optimizer.anatomy.training import train_estimate
+from optimizer.questions.architecture.space import resolve
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.training import TrainingSetup
+LATTICE = {"mixer": "short_conv", "vocab_size": 32000, "tied_embeddings": True, "d_model": [1024, 1536],
+           "n_layers": [8, 12], "d_inner": [1024, 1536, 2048], "d_conv": [3, 4], "d_ff": [3072, 4096, 5120]}
+def problem(**changes):
+    base = {"name": "conv", "hardware": "nvidia-h100", "architecture": LATTICE, "minimize": "tpot_ms",
+            "deployment": {"tensor_parallel": [1, 2]}, "constraints": {"n_params_min": 150e6},
+            "workload": {"input_tokens": 2048, "output_tokens": 256, "batch": 32},
+            "training": {"microbatch": 1, "global_batch": 8, "sequence_length": 2048}}
+    return read_problem(base | changes)
+best = solve(problem())
+space, found = resolve(problem()), []
+mixers, networks = ([half.take(i) for i in range(len(half))] for half in space.halves)
+for frame, depth, mixer, network in product(space.frames(), space.depths, mixers, networks):
+    own = space.architecture_of(frame, int(depth), mixer, network)
+    checked = check(frame, own, space.rules)
+    found += [] if checked.broken else [checked.metrics["tpot_ms"]]
+a, pool = best.architecture, best.deployment.pools[0]
+model = Architecture.model_validate({
+    "name": "own", "n_layers": a.n_layers, "d_model": a.d_model, "vocab_size": 32000, "tied_embeddings": True,
+    "d_inner": a.d_inner, "d_conv": a.d_conv, "d_ff": a.d_ff,
+    "layers": [{"count": a.n_layers, "mixer": "short_conv"}]})
+chip = catalog.chip("nvidia-h100")
+priced = estimate(model, chip, Setup(
+    tensor_parallel=pool.tensor_parallel, batch=32, input_tokens=2048, output_tokens=256))
+trained = train_estimate(model, chip, TrainingSetup(microbatch=1, global_batch=8, sequence_length=2048))
+console = Console(width=80, file=open("said.txt", "w"))
+console.print(import_module("optimizer.report.architecture").report(best, verbose=True))
+trade = frontier(problem(), ["tpot_ms", "memory_gib"])
+moved = perturb(problem())
+listed = enumerate_plans(problem(), top=5)
+refused = problem(constraints={"memory_gib_max": 0.001})
+print(json.dumps({
+    "status": best.status, "value": best.objective.value, "enumerated": min(found),
+    "estimate": priced.metrics["tpot_ms"],
+    "memory": [best.metrics["memory_gib"], priced.metrics["memory_gib"]],
+    "trained": [trained.status, best.metrics["train_memory_gib"], trained.metrics["step_s"] > 0],
+    "assumed": {x.name: x.value for x in best.assumptions}, "said": open("said.txt").read(),
+    "points": [[p.metrics["tpot_ms"], p.metrics["memory_gib"]] for p in trade.points],
+    "rows": sorted({c.name for c in moved.changes}), "listed": [p.metrics["tpot_ms"] for p in listed.plans],
+    "conflict": solve(refused).conflict.constraints,
+    "why": [r.to is not None for r in explain(refused).relaxations],
+    "shape": list(best.model_dump(mode="json")["architecture"]),
+}))
+"""
+
+
+def test_a_layer_kind_priced_and_optimised_over_is_one_file(copy: Path) -> None:
+    """The file that CONTRIBUTING shows: its optimum is that of enumeration; estimated, trained, reported."""
+    (copy / "optimizer" / "blocks" / "short_conv.py").write_text(shown("block"))
+    found = asked(copy, BLOCK)
+    assert found["status"] == "optimal"
+    assert found["value"] == pytest.approx(found["enumerated"], rel=1e-9)
+    assert found["value"] == pytest.approx(found["estimate"], rel=1e-9)
+    assert found["memory"][0] == pytest.approx(found["memory"][1], rel=1e-9)
+    assert found["trained"][0] == "feasible" and found["trained"][1] > 0 and found["trained"][2]
+    assert found["assumed"]["kv_sharing"] == "not applied to short_conv: it has no keys and values"
+    assert found["assumed"]["ssm layers"] == "short convolutions by formula, not measured"
+    assert "channels with filters of" in " ".join(found["said"].split())
+    assert found["points"] == sorted(found["points"]) and found["points"][0][0] == found["value"]
+    assert {"d_inner", "d_ff"} <= set(found["rows"])
+    assert found["listed"][0] == pytest.approx(found["value"]) and found["listed"] == sorted(found["listed"])
+    assert found["conflict"] == ["memory_gib_max"] and any(found["why"])
+    assert found["shape"][:7] == ["n_layers", "d_model", "mixer", "d_inner", "d_conv", "d_ff", "vocab_size"]

@@ -3,6 +3,7 @@
 import re
 
 from optimizer import catalog
+from optimizer.blocks import n_experts, rule_words
 from optimizer.spec import cells
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
@@ -75,9 +76,10 @@ def _same(model: Architecture, row: Row) -> bool:
     if kv and kv != count(row, "kv_heads", kv):
         return False
     experts = count(row, "experts", 0, least=0)
-    if ffn.kind == "moe":
-        return bool(experts and (ffn.n_experts, ffn.n_active_experts) == (experts, count(row, "topk")))
-    if experts or ffn.kind != "dense_ffn" or ffn.d_ff != count(row, "ffn"):
+    own = rule_words(ffn)
+    if n_experts(ffn):
+        return bool(experts and (n_experts(ffn), own["n_active_experts"]) == (experts, count(row, "topk")))
+    if experts or own.get("d_ff") != count(row, "ffn"):
         return False
     if not row.get("vocab"):  # a size that others share: the name must say the same
         return re.split(r"[^a-z]+", words(row, "model"))[0] in model.name.lower()

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from optimizer.blocks import n_experts, rule_words
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import count, short
 
@@ -85,21 +86,27 @@ def models_table(models: Any) -> Table:
             str(model.n_layers),
             str(model.d_model),
             *(_first(model, name) for name in ("n_heads", "n_kv_heads")),
-            _first(model, "d_ff") if model.family == "dense" else _first(model, "d_expert", "d_ff"),
+            _width(model),
             model.family,
         )
     return table
 
 
-def _first(model: Any, *names: str) -> str:
-    """The first of these dimensions that any layer of the model has."""
-    for name in names:
-        for group in model.layers:
-            for part in (group.block.mixer, group.block.ffn):
-                value = getattr(part, name, None)
-                if value is not None:
-                    return str(value)
+def _first(model: Any, name: str) -> str:
+    """The dimension of the first layer of the model that has it."""
+    for group in model.layers:
+        for part in (group.block.mixer, group.block.ffn):
+            value = getattr(part, name, None)
+            if value is not None:
+                return str(value)
     return "-"
+
+
+def _width(model: Any) -> str:
+    """The width of its experts, or else of the first feed-forward network."""
+    networks = sorted((group.block.ffn for group in model.layers), key=lambda ffn: not n_experts(ffn))
+    widths = (rule_words(ffn).get("d_ff") for ffn in networks)
+    return str(next((width for width in widths if width is not None), "-"))
 
 
 def problems_table(problems: Any) -> Table:

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from drawn import Draw, Seeded, some
 
+from optimizer import Setup, catalog, estimate, solve
 from optimizer.anatomy.check import check
 from optimizer.blocks import block, least, searched
 from optimizer.cost.quantities import QUANTITIES
+from optimizer.errors import InputError
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
 from optimizer.questions.architecture.compiled import symbol
@@ -179,3 +181,42 @@ def test_least_of_some_kinds_by_hand() -> None:
         "n_groups": [[1, 1]],
     }
     assert block(kinds).ROLE == "mixer"
+
+
+def test_rules_that_say_nothing_of_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left out with the reason where they are on by default, refused where the problem asks for them."""
+    space = resolve(problem(Seeded(3), "mla", "moe", "tpot_ms").changed(constraints={}))
+    assert set(space.silent) >= {"attention_ratio"} and "attention_ratio" not in space.rules.values
+    lightning = plugins("blocks")["lightning"]
+    monkeypatch.setattr(lightning, "stands_for", lambda mixer: {})  # heads alone: no key-value heads
+    own = problem(Seeded(3), "lightning", "dense_ffn", "tpot_ms")
+    space = resolve(own.changed(constraints={}))
+    assert space.silent["kv_sharing"] == "lightning and dense_ffn have no n_kv_heads"
+    assert "n_kv_heads" not in space.attention.words() and set(space.attention.n_kv_heads) == {1}
+    with pytest.raises(AttributeError, match="lightning has no d_ff"):
+        _ = space.attention.d_ff
+    with pytest.raises(InputError, match="names n_kv_heads, which layers of lightning and dense_ffn do not"):
+        resolve(own.changed(constraints={"kv_sharing": 4}))
+    best = Search(space, space.rules, symbol("tpot_ms"), 1).run().best
+    assert best is not None
+
+
+def test_a_metric_without_a_law_is_refused() -> None:
+    own = problem(Seeded(1), "gqa", "moe", "tpot_ms")
+    for changes in ({"minimize": "loss"}, {"constraints": {"loss_max": 2.0}}):
+        with pytest.raises(InputError, match="loss: no law covers moe layers"):
+            solve(own.changed(**changes))
+    assert "loss" not in solve(own.changed(constraints={})).metrics
+
+
+def test_a_published_model_of_one_kind_of_layer_is_a_lattice_of_one() -> None:
+    """Mixtral in an architecture problem costs what `estimate` says."""
+    model, chip = catalog.model("mistralai/Mixtral-8x7B-v0.1"), catalog.chip("nvidia-b200")
+    traffic = {"input_tokens": 1000, "output_tokens": 100, "batch": 8}
+    given = {"name": "m", "architecture": model.name, "hardware": chip.name, "minimize": "tpot_ms"}
+    best = solve(Problem.model_validate(given | {"workload": traffic}))
+    assert best.architecture.n_experts == 8 and best.architecture.n_active_params < best.architecture.n_params
+    expected = estimate(model, chip, Setup(**traffic)).metrics
+    assert {name: best.metrics[name] for name in expected if name in best.metrics} == pytest.approx(
+        {name: value for name, value in expected.items() if name in best.metrics}, rel=1e-9
+    )

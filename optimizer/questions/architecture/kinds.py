@@ -14,6 +14,7 @@ import numpy as np
 from optimizer.blocks import block, rule_words
 from optimizer.errors import InputError
 from optimizer.plugins import plugins
+from optimizer.spec.architecture import dimensions_of, usual
 
 MOST_KINDS = 2**21
 """Kinds of half a layer that a lattice may have; each takes a hundred bytes or so in every frame at hand."""
@@ -24,7 +25,8 @@ class Kinds:
     """Layer halves of one block file: its dimensions as arrays of equal length, its switches for all of them.
 
     The fields are those of the file, and `kind` its name. A word of the rules that is no field, `n_kv_heads`
-    of a block without them, is read like one.
+    of a block without them, is read like one; where the block gives none for a dimension of the usual kind,
+    it is 1 and tells no kinds apart (rules do not see it: `words`).
     """
 
     def take(self, rows: Any) -> Any:
@@ -36,9 +38,12 @@ class Kinds:
         return next(len(v) for v in vars(self).values() if isinstance(v, np.ndarray))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "kind" or name not in (words := self.words()):
-            raise AttributeError(f"{type(self).__name__} has no {name}")
-        return words[name]
+        if name.startswith("_") or name == "kind":
+            raise AttributeError(name)
+        words, role = self.words(), block(self).ROLE
+        if name not in words and name not in dimensions_of(role, usual(role)):
+            raise AttributeError(f"{self.kind} has no {name}")
+        return words.get(name, np.ones_like(words[self.dimensions[0]]))
 
     def words(self) -> dict[str, Any]:
         """What rules may name of each kind: its dimensions, and what they stand for; shaped alike."""
