@@ -43,7 +43,7 @@ def asked(copy: Path, code: str) -> Any:
 def shown(kind: str) -> str:
     """The complete file that CONTRIBUTING shows of a kind."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    found = re.search(rf"<!-- {kind} \w+ -->\n```python\n(.*?)```", text, re.DOTALL)
+    found = re.search(rf"<!-- {re.escape(kind)} \w+ -->\n```python\n(.*?)```", text, re.DOTALL)
     assert found is not None
     return found.group(1)
 
@@ -94,132 +94,27 @@ def test_a_metric_of_every_kind_is_one_file(copy: Path) -> None:
         assert own["rows"] == ["+1 %", "+5 %", "-1 %", "-5 %", "dropped"]
 
 
-KIND = {
-    "kind.py": '''
-"""How many boxes of which size hold some litres?"""
-
-KEYS = ("litres",)
-PROBLEM = "problem:BoxProblem"
-QUESTION = "question:BoxQuestion"
-''',
-    "__init__.py": '"""How many boxes of which size hold some litres?"""\n',
-    "problem.py": '''
-"""A box question."""
-
-from typing import Literal
-
-from optimizer.spec.base import Strict
-from optimizer.spec.documents import Documents
-from optimizer.spec.domains import Domain
-
-
-class BoxProblem(Strict):
-    """Boxes of one size that hold some litres."""
-
-    name: str
-    question: str = ""
-    documents: Documents = Documents()
-    litres: int
-    size: Domain
-    chips_max: float = 100.0
-    minimize: Literal["chips"] = "chips"
-''',
-    "question.py": '''
-"""A box question, answered by trying every size."""
-
-from typing import Any
-
-from optimizer.metrics import step_of, unit
-from optimizer.questions.question import Ask, Best, Question
-from optimizer.questions.vocabulary import Priced
-from optimizer.errors import InputError
-from optimizer.spec.answer import Proof
-from optimizer.spec.plan import Plan
-from optimizer.spec.studies import Aim, Optimum
-from optimizer.watch import UNWATCHED, Watch
-
-METRICS = ("chips", "memory_gib")
-
-
-class BoxQuestion(Question):
-    def metrics(self):
-        return METRICS
-
-    def aim(self, metric, sense=None, step=None):
-        if metric not in METRICS:
-            raise InputError(f"objectives {metric}: accepted: chips, memory_gib")
-        return Aim(metric=metric, sense="min", unit=unit(metric), step=step or step_of(metric))
-
-    def own_aims(self):
-        return (self.aim("chips"),)
-
-    def rules(self):
-        return {"chips_max": self.problem.chips_max}
-
-    def domains(self):
-        return {"size": self.problem.size} if len(self.problem.size) > 1 else {}
-
-    def choices(self, plan):
-        return {"size": plan.batch}
-
-    def _plan(self, size):
-        boxes = -(-self.problem.litres // size)
-        return Plan(batch=size, metrics={"chips": float(boxes), "memory_gib": float(boxes * size)})
-
-    def priced(self, plan, changed={}, scaled={}, values={}):
-        own = self.with_scaled(scaled) if scaled else self
-        metrics = own._plan(changed.get("size", plan.batch)).metrics
-        limit = values.get("chips_max", own.problem.chips_max)
-        return Priced(metrics, ("chips_max",) if metrics["chips"] > limit else ())
-
-    def optimum(self, asked, watch=UNWATCHED):
-        own = self.with_scaled(asked.scaled) if asked.scaled else self
-        watch.check()
-        limits = dict(asked.bounds)
-        if "chips_max" not in asked.without:
-            most = asked.values.get("chips_max", own.problem.chips_max)
-            limits["chips"] = min(most, limits.get("chips", most))
-        sizes = asked.within.get("size", own.problem.size)
-        plans = [p for p in map(own._plan, sizes) if all(p.metrics[m] <= v for m, v in limits.items())]
-        best = min(plans, key=lambda p: [p.metrics[a.metric] for a in asked.aims], default=None)
-        return Optimum(plan=best, slices=0, solves=0, enumerated=len(sizes))
-
-    def best(self):
-        found = self.optimum(Ask(aims=self.own_aims())).plan
-        value = None if found is None else found.metrics["chips"]
-        return Best("optimal" if found else "infeasible", found, value, value)
-
-    def proof(self, best):
-        return Proof(counts={"sizes": len(self.problem.size)}, checker="every size tried")
-
-    @property
-    def lattice_points(self):
-        return len(self.problem.size)
-
-    def identity(self):
-        return self.problem.model_dump_json()
-''',
-}
+KIND = ("kind.py", "problem.py", "question.py")
 STUDIES = """
 import json
 from optimizer import Variation, enumerate_plans, explain, frontier, load_problem, perturb, solve, sweep
 from optimizer.cli import main
 from optimizer.questions.kinds import kind_of
-problem = load_problem("boxes.yaml")
+problem = load_problem("hosts.yaml")
 best, listed = solve(problem), enumerate_plans(problem, top=9)
-swept = sweep(problem, {"litres": [10, 20, 1000]})
-moved = perturb(problem, [Variation("litres", 2.0)])
-none = load_problem("boxes.yaml", {"chips_max": 1})
+swept = sweep(problem, {"checkpoint_gib": [10, 20, 1000]})
+moved = perturb(problem, [Variation("checkpoint_gib", 2.0)])
+none = load_problem("hosts.yaml", {"nodes_max": 1})
 codes = [
-    main([name, "boxes.yaml", *more, "--out", "said.txt"])
+    main([name, "hosts.yaml", *more, "--out", "said.txt"])
     for name, more in (("solve", []), ("frontier", []), ("perturb", []), ("explain", []), ("enumerate", []),
-                       ("sweep", ["--over", "litres=10,20"]))
+                       ("sweep", ["--over", "checkpoint_gib=10,20"]))
 ]
 print(json.dumps({
     "best": [best.status, best.objective.value, kind_of(best.problem).name],
-    "points": [[p.metrics["chips"], p.metrics["memory_gib"]] for p in frontier(problem).points],
-    "listed": [[p.batch, p.metrics["chips"]] for p in listed.plans],
-    "swept": [row.plan and row.plan.metrics["chips"] for row in swept.rows],
+    "points": [[p.metrics["nodes"], p.metrics["memory_gib"]] for p in frontier(problem).points],
+    "listed": [[p.metrics["memory_gib"] / p.metrics["nodes"], p.metrics["nodes"]] for p in listed.plans],
+    "swept": [row.plan and row.plan.metrics["nodes"] for row in swept.rows],
     "moved": [[c.name, c.move, c.objective] for c in moved.changes],
     "why": explain(none).conflicts, "conflict": solve(none).conflict.constraints,
     "codes": codes,
@@ -229,41 +124,25 @@ print(json.dumps({
 
 def test_a_kind_of_problem_is_one_folder(copy: Path) -> None:
     """All six studies answer it, from Python and from the command line, with a report; nothing lists it."""
-    folder = copy / "optimizer" / "questions" / "boxes"
+    folder = copy / "optimizer" / "questions" / "checkpoint"
     folder.mkdir()
-    for name, text in KIND.items():
-        (folder / name).write_text(text)
-    (copy / "boxes.yaml").write_text("name: boxes\nlitres: 20\nsize: [3, 7, 8]\n")
+    (folder / "__init__.py").write_text('"""Checkpoints in memory."""\n')
+    for name in KIND:
+        (folder / name).write_text(shown(f"kind/{name}"))
+    (copy / "hosts.yaml").write_text("name: hosts\ncheckpoint_gib: 20\nhost_gib: [3, 7, 8]\n")
     found = asked(copy, STUDIES)
-    assert found["best"] == ["optimal", 3.0, "boxes"]
+    assert found["best"] == ["optimal", 3.0, "checkpoint"]
     assert found["points"] == [[3.0, 21.0]]
     assert found["listed"] == [[7, 3.0], [8, 3.0], [3, 7.0]]
     assert found["swept"] == [2.0, 3.0, None]
-    assert ["litres", "+100 %", 5.0] in found["moved"]
-    assert found["why"] == [["chips_max"]] and found["conflict"] == ["chips_max"]
+    assert ["checkpoint_gib", "+100 %", 5.0] in found["moved"]
+    assert found["why"] == [["nodes_max"]] and found["conflict"] == ["nodes_max"]
     assert found["codes"] == [0] * 6
-
-
-STUDY = '''
-"""The best plan of each study's first objective, counted: what a new study needs of a kind is `Question`."""
-
-from optimizer.questions.question import Ask, question_of
-
-
-def extremes(problem):
-    """The optimum of every metric that the problem has, by name."""
-    question = question_of(problem)
-    found = {}
-    for name in question.metrics():
-        plan = question.optimum(Ask(aims=(question.aim(name),))).plan
-        found[name] = None if plan is None else plan.metrics[name]
-    return found
-'''
 
 
 def test_a_study_for_every_kind_is_a_file(copy: Path) -> None:
     """One file of `studies`, which knows no kind (with a command and a report it is three)."""
-    (copy / "optimizer" / "studies" / "extremes.py").write_text(STUDY)
+    (copy / "optimizer" / "studies" / "extremes.py").write_text(shown("study"))
     code = (
         "import json, small_problems\n"
         "from optimizer.studies.extremes import extremes\n"

@@ -35,7 +35,8 @@ def _sections(result: Answer, verbose: bool) -> Iterator[RenderableType]:
     yield headline(result, "plan")
     if result.plan is not None:
         decided = {name: value for name, value in decided_by(result.plan).items() if value not in ("", None)}
-        yield titled_lines("Plan", [f"{name} {value}" for name, value in decided.items()])
+        if decided:
+            yield titled_lines("Plan", [f"{name} {value}" for name, value in decided.items()])
         metrics = result.plan.metrics
         yield titled_lines("Metrics", [f"{name} {value_of(name, value)}" for name, value in metrics.items()])
         yield binding_part(result, "no rule: the choices themselves do")
