@@ -15,6 +15,7 @@ import samples
 from optimizer.errors import InternalMismatch
 from optimizer.questions.architecture import cells as module
 from optimizer.questions.architecture import space as space_module
+from optimizer.questions.architecture import table as table_module
 from optimizer.questions.architecture.cells import Frames, OneFrame, SliceCells, _edge, is_below
 from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.oracle import slice_plans
@@ -346,13 +347,13 @@ def test_a_frame_is_replaced_by_its_slices_up_to_the_limit(space: Space) -> None
 
 def test_columns_are_made_once_for_a_space(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     """A later search over the space pays for what it asks for beyond the first."""
-    own, honest, made = resolve(space.problem), module.frame_table, list[list[str]]()
+    own, honest, made = resolve(space.problem), table_module.frame_table, list[list[str]]()
 
     def frame_table(space: Space, frame: Any, rules: Any, quantities: list[str]) -> Any:
         made.append(quantities)
         return honest(space, frame, rules, quantities)
 
-    monkeypatch.setattr(module, "frame_table", frame_table)
+    monkeypatch.setattr(table_module, "frame_table", frame_table)
     [(first, _)] = queue(own).priced(3)
     assert set(first.columns) == {"n_params", "decode_s", "memory_bytes"}
     [(again, _)] = queue(own).priced(3)
@@ -370,7 +371,7 @@ def test_a_frame_that_the_rules_leave_nothing_of_has_no_columns(
 ) -> None:
     rules = space.rules.with_value("aspect_ratio", (1e6, 1e7))
     own = SliceCells(space, rules, symbol("tpot_ms"), 1)
-    monkeypatch.setattr(module, "frame_table", None)
+    monkeypatch.setattr(table_module, "frame_table", None)
     assert own.priced(3) == []
     with pytest.raises(Stopped):
         queue(space, watch=Watch(cancelled=lambda: True)).pop(INF)

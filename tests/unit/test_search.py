@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import samples
 
-import optimizer.questions.architecture.cells as cells_module
 import optimizer.questions.architecture.search as search_module
 import optimizer.questions.architecture.slice_search as slice_module
+import optimizer.questions.architecture.table as table_module
 from optimizer import InputError, InternalMismatch, Options, catalog, solve
 from optimizer.metrics import evaluate
 from optimizer.questions import problems
@@ -100,7 +100,7 @@ def test_floors_that_rule_out_everything_are_caught(monkeypatch: pytest.MonkeyPa
 
 def test_columns_that_disagree_with_the_cost_model_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """CP-SAT and its enumeration read the same columns; only the checker knows better."""
-    honest = cells_module.frame_table
+    honest = table_module.frame_table
 
     def faulty(*rest: Any) -> Any:
         table = honest(*rest)
@@ -109,7 +109,7 @@ def test_columns_that_disagree_with_the_cost_model_are_caught(monkeypatch: pytes
         )
         return table
 
-    monkeypatch.setattr(cells_module, "frame_table", faulty)
+    monkeypatch.setattr(table_module, "frame_table", faulty)
     with pytest.raises(InternalMismatch):
         solve(samples.problem())
 

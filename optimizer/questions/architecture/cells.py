@@ -7,20 +7,18 @@ order of slices follows from the bounds of frames and slices alone, not from how
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from optimizer.columns.rules import Rules
-from optimizer.cost.frame import Frame
 from optimizer.errors import InternalMismatch
 from optimizer.questions.architecture.bounds import DepthBounds, depth_bounds
 from optimizer.questions.architecture.coarse import CoarseBounds
-from optimizer.questions.architecture.compiled import Compiler, FrameRules
+from optimizer.questions.architecture.compiled import Compiler
 from optimizer.questions.architecture.floors import Floors
 from optimizer.questions.architecture.oracle import quantities_in_use
 from optimizer.questions.architecture.space import Space
-from optimizer.questions.architecture.table import FrameTable, frame_table
+from optimizer.questions.architecture.table import FrameTable, kept_table
 from optimizer.scope import Symbol
 from optimizer.search.cells import Cell, Cells, Rank
 from optimizer.watch import UNWATCHED, Watch
@@ -202,24 +200,11 @@ class SliceCells:
         if not rules.alive:
             return []
         found = []
-        for table in self._table(frame, rules).parts():
+        wanted = [*quantities_in_use(self.objective, rules), *self.also]
+        for table in kept_table(self.space, frame, rules, wanted).parts():
             self.watch.check()
             found.append((table, depth_bounds(table, self.objective, self.sense)))
         return found
-
-    def _table(self, frame: Frame, rules: FrameRules) -> FrameTable:
-        """The frame's columns, kept for later searches over the same space."""
-        known: dict[Any, FrameTable] = self.space.memo["tables"]
-        key = (*frame.identity, rules.kinds)
-        old = known.get(key)
-        wanted = [*quantities_in_use(self.objective, rules), *self.also]
-        lacking = [name for name in wanted if old is None or name not in old.columns]
-        table = frame_table(self.space, frame, rules, lacking)
-        if old is not None:
-            table = replace(table, columns=old.columns | table.columns, grids=old.grids)
-        if lacking:
-            known[key] = table
-        return table
 
 
 def is_below(value: float, bound: float) -> bool:

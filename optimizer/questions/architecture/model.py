@@ -98,26 +98,7 @@ class SliceModel:
                 chosen.append(pick_this)
             self.model.add_bool_or(chosen).only_enforce_if(literal)
         elif isinstance(part, np.ndarray):
-            self._post_mask(part, literal)
-
-    def _post_mask(self, mask: np.ndarray, literal: Any) -> None:
-        """Forbid the kinds, or pairs of kinds, that a mask of shape (A or 1, F or 1) leaves out."""
-        mask = mask.reshape(mask.shape[-2:]) if mask.ndim > 2 else np.atleast_2d(mask)
-        bad = ~mask
-        if not bad.any():
-            return
-        if mask.shape == (1, 1):
-            self.model.add_bool_or([]).only_enforce_if(literal)
-        elif mask.shape[1] == 1:
-            for i in np.flatnonzero(bad[:, 0]):
-                self.model.add(self._a[i] == 0).only_enforce_if(literal)
-        elif mask.shape[0] == 1:
-            for j in np.flatnonzero(bad[0]):
-                self.model.add(self._f[j] == 0).only_enforce_if(literal)
-        else:
-            for i in np.flatnonzero(bad.any(axis=1)):
-                row = [self._f[j] for j in np.flatnonzero(bad[i])]
-                self.model.add(sum(row) == 0).only_enforce_if(literal, self._a[i])
+            _post_mask(self.model, self._a, self._f, part, literal)
 
     def sum(self, quantity: str) -> tuple[Any, float, int, int]:
         """(linear expression, unit, least value, largest value) of an additive quantity."""
@@ -190,3 +171,23 @@ class SliceModel:
         chosen_a = next(i for i, v in enumerate(self._a) if answer.values[v.index])
         chosen_f = next(i for i, v in enumerate(self._f) if answer.values[v.index])
         return answer, (chosen_a, chosen_f)
+
+
+def _post_mask(model: Any, attention: list[Any], ffn: list[Any], mask: np.ndarray, literal: Any) -> None:
+    """Forbid the kinds, or pairs of kinds, that a mask of shape (A or 1, F or 1) leaves out."""
+    mask = mask.reshape(mask.shape[-2:]) if mask.ndim > 2 else np.atleast_2d(mask)
+    bad = ~mask
+    if not bad.any():
+        return
+    if mask.shape == (1, 1):
+        model.add_bool_or([]).only_enforce_if(literal)
+    elif mask.shape[1] == 1:
+        for i in np.flatnonzero(bad[:, 0]):
+            model.add(attention[i] == 0).only_enforce_if(literal)
+    elif mask.shape[0] == 1:
+        for j in np.flatnonzero(bad[0]):
+            model.add(ffn[j] == 0).only_enforce_if(literal)
+    else:
+        for i in np.flatnonzero(bad.any(axis=1)):
+            row = [ffn[j] for j in np.flatnonzero(bad[i])]
+            model.add(sum(row) == 0).only_enforce_if(literal, attention[i])

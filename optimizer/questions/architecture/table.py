@@ -71,6 +71,20 @@ def frame_table(space: Space, frame: Frame, rules: FrameRules, quantities: list[
     return FrameTable(frame, rules, space.depths[rules.depths], columns)
 
 
+def kept_table(space: Space, frame: Frame, rules: FrameRules, quantities: list[str]) -> FrameTable:
+    """The same, kept for later searches over the same space, which pay for the quantities they add."""
+    known: dict[Any, FrameTable] = space.memo["tables"]
+    key = (*frame.identity, rules.kinds)
+    old = known.get(key)
+    lacking = [name for name in quantities if old is None or name not in old.columns]
+    table = frame_table(space, frame, rules, lacking)
+    if old is not None:
+        table = replace(table, columns=old.columns | table.columns, grids=old.grids)
+    if lacking:
+        known[key] = table
+    return table
+
+
 def _column(quantity: Quantity, frame: Frame, attention: Kinds, ffn: Kinds, norms: Norms) -> Column:
     def mixer(at: Frame, kinds: Kinds) -> Any:
         return quantity.mixer(at, kinds, norms)
