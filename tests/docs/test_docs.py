@@ -195,3 +195,10 @@ def anchors(page: Path) -> set[str]:
     """Anchors of a page's headings, as GitHub makes them."""
     headings = HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_page_of_proofs_states_no_number_that_is_not_run() -> None:
+    """Numbers stand in its examples, where they are compared; prose has none but its own steps and a year."""
+    prose = FENCE.sub("", (ROOT / "docs" / "proof.md").read_text(encoding="utf-8"))
+    prose = re.sub(r"^\*\*\d\. |`[^`]*`|\(Ignatiev[^)]*\)", "", prose, flags=re.MULTILINE)
+    assert re.findall(r".*\d.*", prose) == []
