@@ -4,20 +4,28 @@ Guards what the property tests reach only through a whole question: an engine th
 a packing row that is too tight or too loose, a witness that says 'nothing better' too soon.
 """
 
+import pickle
 from collections import Counter
 from dataclasses import dataclass
 from itertools import product
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import samples
 
 from optimizer.anatomy.placement import nodes_for
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
+from optimizer.questions.architecture import listing
+from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.listing import best_plans
+from optimizer.questions.architecture.oracle import SlicePlans, all_values
+from optimizer.questions.architecture.space import resolve
 from optimizer.questions.deployment import knapsack
 from optimizer.questions.deployment.knapsack import Knapsack
+from optimizer.scope import Symbol
 from optimizer.search.packing import Part, _steps, added, pack_nodes
 from optimizer.search.programme import Programme, Row
 from optimizer.solver import proving
@@ -361,3 +369,102 @@ def test_a_table_of_chips_is_no_larger_than_it_may_be(monkeypatch: pytest.Monkey
         assert own.costs_no_less(1, 5, 5) == told
     monkeypatch.setattr(knapsack, "_MOST_STATES", 9)
     assert not own.costs_no_less(0, 5, 0)
+
+
+# Listings.
+
+
+@pytest.fixture(scope="module")
+def space() -> Any:
+    return resolve(samples.problem())
+
+
+@pytest.mark.parametrize(("name", "sense"), [("tpot_ms", 1), ("output_tokens_per_s", -1), ("loss", 1)])
+def test_the_best_plans_are_the_enumerations(space: Any, name: str, sense: int) -> None:
+    truth = np.sort(sense * all_values(space, space.rules, (symbol(name),))[:, 0])
+    assert len(truth) > 40
+    for most in (1, 7, len(truth), len(truth) + 5):
+        found = best_plans(space, space.rules, symbol(name), sense, most)
+        assert [p.key for p in found] == pytest.approx(truth[:most].tolist(), rel=1e-12)
+    for limit in (truth[0], truth[9], np.nextafter(truth[9], -np.inf), truth[-1], truth[0] - 1):
+        found = best_plans(space, space.rules, symbol(name), sense, 10**6, limit)
+        assert len(found) == int((truth <= limit).sum())
+    few = best_plans(space, space.rules, symbol(name), sense, 3, float(truth[20]))
+    assert [p.key for p in few] == pytest.approx(truth[:3].tolist(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "distinct",
+    [("n_layers",), ("n_heads",), ("d_ff", "n_kv_heads"), ("d_model",), ("hardware",), ("batch", "d_ff")],
+)
+def test_the_best_plan_of_each_combination(space: Any, distinct: tuple[str, ...]) -> None:
+    everything = best_plans(space, space.rules, symbol("tpot_ms"), 1, 10**6)
+
+    def own(plan: Any) -> tuple[Any, ...]:
+        a, f = space.attention.take(plan.attention), space.ffn.take(plan.ffn)
+        known = {"n_heads": a.n_heads, "n_kv_heads": a.n_kv_heads, "d_ff": f.d_ff, "n_layers": plan.n_layers}
+        known |= {"d_model": plan.frame.d_model, "hardware": plan.frame.chip.name, "batch": plan.frame.batch}
+        return tuple(known[name] if isinstance(known[name], str) else int(known[name]) for name in distinct)
+
+    first: dict[Any, float] = {}
+    for plan in everything:
+        first.setdefault(own(plan), plan.key)
+    for most in (2, 10**6):
+        found = best_plans(space, space.rules, symbol("tpot_ms"), 1, most, distinct=distinct)
+        assert [p.key for p in found] == sorted(first.values())[:most]
+        assert len({own(p) for p in found}) == len(found)
+
+
+def test_no_more_slices_are_enumerated_than_may_hold_one_of_the_best(
+    space: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, looks = listing.slice_plans, list[float]()
+
+    def slice_plans(table: Any, row: int, objective: Any, sense: int, limit: float, *rest: Any) -> Any:
+        looks.append(limit)
+        return honest(table, row, objective, sense, limit, *rest)
+
+    monkeypatch.setattr(listing, "slice_plans", slice_plans)
+    whole = best_plans(space, space.rules, symbol("tpot_ms"), 1, 10**6)
+    slices = len(looks)
+    assert set(looks) == {np.inf}
+    looks.clear()
+    assert best_plans(space, space.rules, symbol("tpot_ms"), 1, 3) == whole[:3]
+    assert len(looks) < slices
+    assert looks[0] == np.inf and all(limit >= whole[2].key for limit in looks[1:])
+    assert looks == sorted(looks, reverse=True)
+
+
+def test_what_never_ends_is_not_listed(space: Any) -> None:
+    """Plans of more than some seconds a token take forever."""
+    seconds = np.sort(all_values(space, space.rules, (symbol("tpot_ms"),))[:, 0]) / 1e3
+    most = float(seconds[len(seconds) // 2])
+    stuck = Symbol("stuck", "decode_s", True, lambda at, q: np.where(q > most * (1 + 1e-9), np.inf, q))
+    found = best_plans(space, space.rules, stuck, 1, 10**6)
+    assert len(found) == len(seconds) // 2 + 1
+    assert found[-1].key == pytest.approx(most)
+
+
+@pytest.mark.parametrize("distinct", [(), ("n_layers",), ("d_model",), ("n_heads",)])
+def test_a_slice_in_which_nothing_is_left_adds_nothing(
+    space: Any, distinct: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"distinct": distinct}
+    whole = best_plans(space, space.rules, symbol("tpot_ms"), 1, 10**6, **asked)
+    honest = listing.slice_plans
+
+    def slice_plans(table: Any, row: int, *rest: Any) -> Any:
+        plans = honest(table, row, *rest)
+        gone = (table.frame.d_model, int(table.depths[row])) == (2048, 16)
+        return SlicePlans(*(v[:0] for v in (plans.attention, plans.ffn, plans.key)), 0) if gone else plans
+
+    monkeypatch.setattr(listing, "slice_plans", slice_plans)
+    found = best_plans(space, space.rules, symbol("tpot_ms"), 1, 10**6, **asked)
+    assert not any((p.frame.d_model, p.n_layers) == (2048, 16) for p in found)
+    rest = [p for p in whole if (p.frame.d_model, p.n_layers) != (2048, 16)]
+    assert all(p in found for p in rest)
+
+
+def test_a_listing_that_is_stopped_keeps_its_plans_on_the_way_to_another_process() -> None:
+    known = pickle.loads(pickle.dumps(listing.Unfinished([3])))  # type: ignore[list-item]
+    assert known.plans == [3]
