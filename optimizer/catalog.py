@@ -140,8 +140,7 @@ def chip(name: str, documents: Documents = USERS_FILES) -> Chip:
         found: Chip = _find(name, _CHIP, documents)
         return _odd(name, found) if is_path(name) else found
     part: Chip = _find(known_system.chip, _CHIP, CATALOGUE)
-    wiring = part.scaleup.model_copy(update={"domain": known_system.scaleup_domain})
-    return part.model_copy(update={"scaleup": wiring})
+    return part.changed(scaleup=part.scaleup.changed(domain=known_system.scaleup_domain))
 
 
 def _odd(name: str, own: Item) -> Item:
@@ -180,7 +179,8 @@ def _is_folder(name: str) -> bool:
 def engine(name: str | Engine, documents: Documents = USERS_FILES, **changes: float | None) -> Engine:
     """An engine profile by name or path, or as it is, with some figures replaced; None keeps its own."""
     found: Engine = name if isinstance(name, Engine) else _find(name, _ENGINE, documents)
-    return found.model_copy(update={key: value for key, value in changes.items() if value is not None})
+    given = {key: value for key, value in changes.items() if value is not None}
+    return found.changed(**given) if given else found
 
 
 def problem_file(name: str) -> Path:

@@ -79,3 +79,21 @@ def test_one_class_of_each_idea(name: str) -> None:
                 places[node.name.lstrip("_")].append(file)
     assert len(places[name]) == 1, places[name]
     assert places[name][0].startswith(("spec/", "cost/"))
+
+
+# They are being mended, and then this is empty.
+UNVALIDATED = {
+    "questions/architecture/early.py",
+    "questions/architecture/explain.py",
+    "questions/architecture/space.py",
+}
+
+
+def test_copies_are_validated() -> None:
+    """`model_copy(update=...)` looks at nothing: say `changed`, or `supposed` where a what-if is meant."""
+    found = set()
+    for file, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "model_copy":
+                found.add(file)
+    assert found == {"spec/base.py"} | UNVALIDATED

@@ -19,7 +19,7 @@ def chips_assumed(
     for supply in supplies:
         if predicted and supply.chip is not None:
             said = efficiency_of(supply.chip)
-            found.append(said if supply.name in names else said.model_copy(update={"caveat": False}))
+            found.append(said if supply.name in names else said.changed(caveat=False))
         if supply.chip is not None and supply.usd_per_hour == supply.chip.usd_per_chip_hour:
             found += price_of(supply.chip)
     return tuple(found)

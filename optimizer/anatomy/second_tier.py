@@ -44,7 +44,7 @@ def estimate_two_tier(architecture: Architecture, chip: Chip, setup: Setup) -> E
     if not broken:
         update["metrics"] = _metrics(frame, architecture, tier, placed)
         update["operators"] = operator_rows(frame, architecture)
-    return plain.model_copy(update=update)
+    return plain.changed(**update)
 
 
 def _tier(frame: Frame) -> SecondTier:

@@ -78,13 +78,11 @@ def _chip(
     unscored = dict(found.unscored.most_common())
     report = _report(path, chip, held, name, found.parts, found.skipped, unscored, found.complete)
     source = f"{_source(path, found.parts, held)}. The rest: {chip.source('efficiency')}"
-    item = found.chip.model_copy(
-        update={
-            "name": name,
-            "title": f"{chip.title}, calibrated",
-            "aliases": tuple(dict.fromkeys((chip.name, *chip.aliases))),
-            "sources": chip.sources | {"efficiency": source},
-        }
+    item = found.chip.changed(
+        name=name,
+        title=f"{chip.title}, calibrated",
+        aliases=tuple(dict.fromkeys((chip.name, *chip.aliases))),
+        sources=chip.sources | {"efficiency": source},
     )
     return Calibrated(item, report)
 
@@ -102,8 +100,8 @@ def _engine(
     found = calibrate_engine(path, rows, engine, chip, held, figures, watch)
     source = _source(path, [found.part], held)
     fitted = {c.name: source for c in found.part.constants if not c.left}
-    item = found.engine.model_copy(
-        update={"name": name, "title": f"{engine.title}, calibrated", "sources": engine.sources | fitted}
+    item = found.engine.changed(
+        name=name, title=f"{engine.title}, calibrated", sources=engine.sources | fitted
     )
     report = _report(path, engine, held, name, [found.part], {}, found.unscored, found.complete)
     return Calibrated(item, report)

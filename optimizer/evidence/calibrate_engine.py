@@ -74,7 +74,7 @@ class Predictor:
 
     def __call__(self, values: Values) -> list[float]:
         """Predictions in the order of the points."""
-        engine = self.engine.model_copy(update=values)
+        engine = self.engine.changed(**values)
         memory = tuple(v for k, v in values.items() if k in _MEMORY)
         speed = tuple(v for k, v in values.items() if k not in (*_MEMORY, *_CLIENTS))
         found = []
@@ -145,7 +145,7 @@ def calibrate_engine(
     except Stopped:
         return _interrupted(engine, constants, met, predict, unscored)
     changed = {c.name: fitted.values[c.name] for c in constants if c.name not in fitted.left}
-    new = engine.model_copy(update=changed)
+    new = engine.changed(**changed)
     errors = [*_errors("fitted", seen, engine, new), *_errors("held out", unseen, engine, new)]
     part = CalibratedPart(name=engine.name, constants=described(constants, fitted), errors=tuple(errors))
     return EngineFit(new, part, dict(unscored.most_common()))
@@ -169,7 +169,7 @@ def _interrupted(
         constants=described(constants, Fit(best, {})),
         errors=tuple(_by_metric("fitted", predict.points, before, after)),
     )
-    return EngineFit(engine.model_copy(update=best), part, dict(unscored.most_common()), complete=False)
+    return EngineFit(engine.changed(**best), part, dict(unscored.most_common()), complete=False)
 
 
 def _points(path: Path, engine: Engine, chip: Chip | None, watch: Watch) -> tuple[list[Point], Counter[str]]:

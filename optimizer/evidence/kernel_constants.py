@@ -63,21 +63,21 @@ def with_constants(part: Part, chip: Chip, values: Values) -> Chip:
     match part.operator:
         case "gemm":
             key = {"nvfp4": "fp4"}.get(str(part.key), part.key)
-            table = {"gemm": fits.gemm | {key: chip.gemm(str(part.key)).model_copy(update=values)}}
+            table = {"gemm": fits.gemm | {key: chip.gemm(str(part.key)).changed(**values)}}
         case "copy":
-            table = {"elementwise": fits.elementwise.model_copy(update=values)}
+            table = {"elementwise": fits.elementwise.changed(**values)}
         case "decode_attention":
-            own = fits.attention_decode["bf16"].model_copy(update=values)
+            own = fits.attention_decode["bf16"].changed(**values)
             table = {"attention_decode": {**fits.attention_decode, part.key: own}}
         case "prefill_attention":
-            curve = next(iter(fits.attention_prefill.values())).model_copy(update=values)
+            curve = next(iter(fits.attention_prefill.values())).changed(**values)
             curves = fits.attention_prefill | {int(part.key): curve}
             table = {"attention_prefill": {width: curves[width] for width in sorted(curves)}}
         case _:
-            shots = all_reduce_fit(chip, int(part.key)).model_copy(update=_shots(values))
+            shots = all_reduce_fit(chip, int(part.key)).changed(**_shots(values))
             tables = {**fits.all_reduce, int(part.key): shots}
             table = {"all_reduce": {n: tables[n] for n in sorted(tables)}}
-    return chip.model_copy(update={"efficiency": fits.model_copy(update=table | {"measured": True})})
+    return chip.with_efficiency(fits.changed(**table, measured=True))
 
 
 def _shots(values: Values) -> dict[str, Shot]:

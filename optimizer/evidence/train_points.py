@@ -201,5 +201,5 @@ def _at_site(chip: Chip, notes: str) -> Chip:
     """The chip on the network of the site that the row's notes name."""
     for site, bandwidth in _SITES.items():
         if site in notes:
-            return chip.model_copy(update={"scaleout_bandwidth": bandwidth})
+            return chip.with_network(bandwidth, f"the site {site}")
     return chip

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from optimizer.errors import InputError, nearest
+from optimizer.spec.base import Strict
 from optimizer.spec.chip import Chip
 
 HARDWARE = "hardware."
@@ -41,8 +42,8 @@ def _scaled(node: Any, parts: list[str], factor: float, path: str) -> Any:
         raise InputError(f"{path}: is no number; go on with one of {', '.join(map(str, _fields(inner)))}")
     else:
         changed = inner * factor if isinstance(inner, float) else max(1, round(inner * factor))
-    if isinstance(node, BaseModel):
-        return node.model_copy(update={name: changed})
+    if isinstance(node, Strict):
+        return node.supposed(**{name: changed})
     return {**node, name: changed}
 
 

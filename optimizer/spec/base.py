@@ -12,6 +12,7 @@ from pydantic import (
 )
 
 from optimizer.errors import nearest
+from optimizer.spec.quantity import BASE_UNITS
 
 _NUMBERS = ("int", "float", "bool")
 _NOT_SCHEMAS = ("keys_schema", "metadata", "default", "serialization", "expected")
@@ -48,9 +49,21 @@ class Strict(BaseModel):
         return schema
 
     def changed(self, **changes: Any) -> Self:
-        """The same with other values of some fields, validated again; what was not given stays not given."""
+        """The same with other values of some fields, validated again; what was not given stays not given.
+
+        Quantities are numbers in base units, as the fields hold them.
+        """
         given = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self).model_validate(given | changes)
+        return type(self).model_validate(given | changes, context=BASE_UNITS)
+
+    def supposed(self, **changes: Any) -> Self:
+        """The same with figures that no file may state, for a what-if: ranges are not looked at.
+
+        TypeError for a field that is not there.
+        """
+        if unknown := set(changes) - set(type(self).model_fields):
+            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
+        return self.model_copy(update=changes)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,6 +1,6 @@
 """A chip: dense peaks, memory, links, alignment, achieved efficiencies, price, each with its source."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -169,6 +169,16 @@ class Chip(Strict):
     def _figures(self) -> set[str]:
         described = {"name", "title", "vendor", "aliases", "confidence", "sources", "notes"}
         return {f for f in self.model_fields_set if getattr(self, f) is not None} - described
+
+    def with_network(self, bandwidth: float, source: str) -> Self:
+        """The chip on a network of so many bytes/s a chip, and who says so."""
+        sources = self.sources | {"scaleout_bandwidth": source}
+        return self.changed(scaleout_bandwidth=bandwidth, sources=sources)
+
+    def with_efficiency(self, efficiency: Efficiency) -> Self:
+        """The chip with other efficiencies, whose source is that of its own."""
+        sources = self.sources | {"efficiency": self.source("efficiency")}
+        return self.changed(efficiency=efficiency, sources=sources)
 
     def source(self, figure: str) -> str:
         """Where a figure of this chip comes from."""

@@ -10,7 +10,7 @@ import re
 from decimal import Context, Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, SerializationInfo
+from pydantic import BeforeValidator, Field, PlainSerializer, SerializationInfo, ValidationInfo
 
 SI = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -19,6 +19,9 @@ DURATION = TIME | {"min": 60.0, "h": 3600.0, "d": 86400.0}
 COUNT = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _PER = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "days": 86400.0}
 """Seconds of the units that fields are in."""
+
+BASE_UNITS = {"base_units": True}
+"""Context of a validation in which quantities are numbers: of fields that were read before."""
 
 _NUMBER_UNIT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z/]*)\s*")
 _LONGEST = 64
@@ -172,10 +175,14 @@ def _quantity(dimension: str) -> Any:
     def serialize(value: float, info: SerializationInfo) -> Any:
         return format_quantity(value, dimension) if (info.context or {}).get("units") else value
 
+    def read(value: Any, info: ValidationInfo) -> float:
+        known = isinstance(value, float) and (info.context or {}).get("base_units")
+        return value if known else parse_quantity(value, dimension)
+
     return Annotated[
         float,
         PlainSerializer(serialize),
-        BeforeValidator(lambda text: parse_quantity(text, dimension), json_schema_input_type=str),
+        BeforeValidator(read, json_schema_input_type=str),
         Field(
             ge=RANGES[dimension][0],
             le=RANGES[dimension][1],

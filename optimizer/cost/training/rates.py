@@ -24,13 +24,13 @@ def training_chip(chip: Chip, engine: str) -> Chip:
     own = chip.efficiency
     products = {d: _product(own, d, products_share(chip, d)) for d in chip.dense_flops}
     experts = {
-        d: fit.model_copy(update={"compute": fit.compute * products[d].compute / _kernel(own, d).compute})
+        d: fit.changed(compute=_share(fit.compute * products[d].compute / _kernel(own, d).compute))
         for d, fit in own.experts.items()
         if d in products
     }
     attention = _attention(own, attention_share(chip) * ENGINES[engine].attention)
-    update = {"gemm": products, "attention_prefill": attention, "experts": experts}
-    return chip.model_copy(update={"efficiency": own.model_copy(update=update)})
+    reached = own.changed(gemm=products, attention_prefill=attention, experts=experts)
+    return chip.with_efficiency(reached)
 
 
 def products_share(chip: Chip, dtype: ComputeDtype) -> float:
@@ -65,7 +65,7 @@ def _kernel(own: Efficiency, dtype: ComputeDtype) -> Gemm:
 
 
 def _product(own: Efficiency, dtype: ComputeDtype, share: float) -> Gemm:
-    return _kernel(own, dtype).model_copy(update={"compute": share})
+    return _kernel(own, dtype).changed(compute=_share(share))
 
 
 def _usual(own: Efficiency) -> PrefillAttention:
@@ -77,7 +77,9 @@ def _usual(own: Efficiency) -> PrefillAttention:
 def _attention(own: Efficiency, share: float) -> dict[int, PrefillAttention]:
     """Every head width scaled alike, so that heads of 128 reach the share on long sequences."""
     scale = share / _usual(own).peak
-    return {
-        width: fit.model_copy(update={"peak": fit.peak * scale})
-        for width, fit in own.attention_prefill.items()
-    }
+    return {width: fit.changed(peak=_share(fit.peak * scale)) for width, fit in own.attention_prefill.items()}
+
+
+def _share(of: float) -> float:
+    """A share that a chip's file may state: of the whole at most, and not nothing."""
+    return min(1.0, max(1e-4, of))

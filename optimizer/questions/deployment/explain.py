@@ -192,11 +192,11 @@ def wider(
         return
     for field, change in _WIDER:
         now = getattr(problem.deployment, field)
-        space = problem.deployment.model_copy(update=change)
+        space = problem.deployment.changed(**change)
         if set(change[field]) <= set(now):
             continue
         try:
-            other = prepare(problem.model_copy(update={"deployment": space}), None, watch)
+            other = prepare(problem.changed(deployment=space), None, watch)
         except InputError:
             continue
         found = optimum(other, (("chips", 1),), bounds, watch=watch)

@@ -56,11 +56,11 @@ class PipelineCheck:
 
     def _layers_of(self, s: int) -> Architecture:
         groups = [
-            group.model_copy(update={"count": row[s]})
+            group.changed(count=row[s])
             for group, row in zip(self.model.layers, self.counts, strict=True)
             if row[s]
         ]
-        return self.model.model_copy(update={"layers": tuple(groups)})
+        return self.model.changed(layers=tuple(groups))
 
     def _layers_s(self, quantity: Quantity) -> list[float]:
         """Seconds of the layers of each stage, for one turn."""
@@ -176,5 +176,5 @@ class PipelineCheck:
 def _sent_s(size: float, chip: Chip, inside: bool, like: bool) -> float:
     """Seconds of one hand-over of so many bytes a chip."""
     if not like and chip.scaleout_bandwidth is None:
-        chip = chip.model_copy(update={"scaleout_bandwidth": _NETWORK})
+        chip = chip.with_network(_NETWORK, "assumed")
     return float(point_to_point_s(size, chip, inside)[0])

@@ -31,7 +31,6 @@ from optimizer.cost.serving import most_scheduled
 from optimizer.errors import InputError
 from optimizer.questions.pipeline.problem import PipelineProblem, StageGroup
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.chip import Chip
 from optimizer.spec.setup import Setup
 from optimizer.spec.split import Split
 
@@ -220,8 +219,4 @@ def _networked(frame: Frame) -> Frame:
     """Between unlike chips there is a network, though their files state none."""
     if frame.chip.scaleout_bandwidth is not None:
         return frame
-    return replace(frame, chip=_with_network(frame.chip))
-
-
-def _with_network(chip: Chip) -> Chip:
-    return chip.model_copy(update={"scaleout_bandwidth": NETWORK})
+    return replace(frame, chip=frame.chip.with_network(NETWORK, "assumed"))
