@@ -8,8 +8,6 @@ arithmetic of the products, which no engine achieves. Efficiencies are constants
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from optimizer.blocks.operators import (
     AllReduce,
     Collective,
@@ -27,6 +25,7 @@ from optimizer.blocks.operators import (
     Products,
     StageTransfer,
 )
+from optimizer.cost.attention import decode_cost, latent_cost, prefill_cost
 from optimizer.cost.collectives import (
     Group,
     all_gather_s,
@@ -39,7 +38,7 @@ from optimizer.cost.collectives import (
 from optimizer.cost.experts import copies_per_token, experts_cost
 from optimizer.cost.operator_cost import Cost, achieved
 from optimizer.cost.placement import fewest_runs, most_together
-from optimizer.spec.chip import Chip, Streaming
+from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.engine import IDEAL, Engine
 from optimizer.spec.split import Formats, Split
@@ -66,15 +65,15 @@ class Roofline:
             case Gemm() | Products():
                 return self._products(operator)
             case DecodeAttention():
-                return self._decode_attention(operator)
+                return decode_cost(operator, self.chip, self.formats.kv_dtype, self.engine)
             case LatentAttention():
-                return self._latent_attention(operator)
+                return latent_cost(operator, self.chip, self.formats.kv_dtype, self.engine)
             case Experts():
                 return experts_cost(operator, self.chip, self.formats.experts, self.engine)
             case ExpertExchange():
                 return self._exchange(operator)
             case PrefillAttention():
-                return self._prefill_attention(operator)
+                return prefill_cost(operator, self.chip, self.engine)
             case Elementwise():
                 streaming = self.chip.efficiency.elementwise
                 memory_s = operator.bytes / (self.chip.hbm_bandwidth * achieved(streaming.memory))
@@ -118,46 +117,6 @@ class Roofline:
             0.0,
             op.kernels * fit.overhead,
         )
-
-    def _decode_attention(self, op: DecodeAttention) -> Cost:
-        fit = self._decode_fit()
-        keys = 2.0 * op.n_kv_heads * op.d_head * op.context * BYTES[self.formats.kv_dtype]
-        moved = op.batch * (keys + 4.0 * op.queries * op.n_heads * op.d_head)
-        flops = 4.0 * op.batch * op.queries * op.n_heads * op.d_head * op.context
-        compute_s = flops / (self.chip.dense_flops["bf16"] * _DECODE_COMPUTE)
-        memory_s = moved / self._decode_bandwidth(fit)
-        return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, fit.overhead)
-
-    def _latent_attention(self, op: LatentAttention) -> Cost:
-        fit = self._decode_fit()
-        width = 2.0 * op.d_latent + op.d_rope
-        cached = (op.d_latent + op.d_rope) * op.context * BYTES[self.formats.kv_dtype]
-        moved = op.batch * (cached + 2.0 * op.queries * op.n_heads * width)
-        flops = 2.0 * op.batch * op.queries * op.n_heads * width * op.context
-        compute_s = flops / (self.chip.dense_flops["bf16"] * _DECODE_COMPUTE)
-        memory_s = moved / self._decode_bandwidth(fit)
-        return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, fit.overhead)
-
-    def _decode_bandwidth(self, fit: Streaming) -> float:
-        return float(self.chip.hbm_bandwidth * achieved(fit.memory, self.engine.attention_decode))
-
-    def _decode_fit(self) -> Streaming:
-        table = self.chip.efficiency.attention_decode
-        return table.get(self.formats.kv_dtype, table["bf16"])
-
-    def _prefill_attention(self, op: PrefillAttention) -> Cost:
-        flops = 4.0 * op.prompts * op.pairs * op.n_heads * op.d_head
-        moved = (
-            4.0
-            * op.prompts
-            * op.d_head
-            * (op.tokens * (op.n_heads + op.n_kv_heads) + op.cached * op.n_kv_heads)
-        )
-        share = achieved(_prefill_share(self.chip, op.d_head, op.tokens), self.engine.compute)
-        compute_s = flops / (self.chip.dense_flops["bf16"] * share)
-        memory_s = moved / (self.chip.hbm_bandwidth * achieved(self.chip.efficiency.elementwise.memory))
-        overhead = self.chip.efficiency.attention_decode["bf16"].overhead
-        return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, overhead)
 
     def _group(self, n_chips: int, per_domain: int) -> Group:
         group = Group(n_chips, per_domain)
@@ -205,21 +164,3 @@ class Roofline:
         total, alone = all_reduce_s(op.bytes, group, self.chip, self.engine.all_reduce)
         latency = alone + (self.engine.all_reduce_us * 1e-6 if n > 1 else 0.0)
         return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, total - alone, latency)
-
-
-_DECODE_COMPUTE = 0.55
-"""Share of the bf16 peak of decode attention once many query heads share a cache entry: FlashMLA
-reaches 0.46-0.67 (deepseek-ai/open-infra-index @56d86855)."""
-
-
-def _prefill_share(chip: Chip, d_head: Number, tokens: Number) -> Number:
-    """Share of the bf16 peak of prefill attention: e_inf s / (s + s_half) of the nearest head width.
-
-    Between two measured widths the narrower one's constants hold: kernels pad up to the next width.
-    """
-    table = chip.efficiency.attention_prefill
-    widths = sorted(table)
-    peak = np.array([table[w].peak for w in widths])
-    half = np.array([table[w].half for w in widths])
-    row = np.clip(np.searchsorted(widths, d_head, side="right") - 1, 0, None)
-    return peak[row] * tokens / (tokens + half[row])

@@ -50,7 +50,7 @@ def test_a_plan_on_every_limit_holds() -> None:
     totals = GOOD.totals()
     assert totals["requests_per_s"] == 5.0
     assert (totals["chips"], totals["nodes"], totals["usd_per_hour"]) == (16, 2, 32.0)
-    assert GOOD.utilisation("decode") == 1.0
+    assert GOOD.loads.utilisation("decode") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -239,12 +239,12 @@ def test_pools_are_used_no_more_than_planned(
 def test_the_use_of_pools() -> None:
     """Of 5 requests/s, 4 asked for: aggregated ones get 2 of 5, each pool the other 3 of 5."""
     plan = checked(ROW, PREFILL, DECODE, counts={0: 1, 1: 2, 2: 2}, demand=4.0)
-    assert plan.served == 5
-    assert plan.utilisation("aggregated") == pytest.approx(1.6 / 2)
-    assert plan.utilisation("prefill") == pytest.approx(2.4 / 6)
-    assert plan.utilisation("decode") == pytest.approx(2.4 / 3)
+    assert plan.loads.served == 5
+    assert plan.loads.utilisation("aggregated") == pytest.approx(1.6 / 2)
+    assert plan.loads.utilisation("prefill") == pytest.approx(2.4 / 6)
+    assert plan.loads.utilisation("decode") == pytest.approx(2.4 / 3)
     full = replace(plan, demand=None)
-    assert [full.utilisation(mode) for mode in ("aggregated", "prefill", "decode")] == [1.0, 0.5, 1.0]
+    assert [full.loads.utilisation(mode) for mode in ("aggregated", "prefill", "decode")] == [1.0, 0.5, 1.0]
 
 
 def test_the_rate_at_the_percentile_counts() -> None:
@@ -252,7 +252,7 @@ def test_the_rate_at_the_percentile_counts() -> None:
     plan = checked(ROW, percentile=99.0, given={0: 1.5}, demand=1.5)
     assert plan.broken({}) == []
     assert replace(plan, demand=1.51).broken({}) == ["requests_per_s"]
-    assert float(plan.served) == 1.5
+    assert float(plan.loads.served) == 1.5
 
 
 @pytest.mark.parametrize("ttft_ms, rate, service", [(200.0, 2.0, 5.0), (200.0, 8.0, 8.0), (1000.0, 2.0, 2.0)])
@@ -287,9 +287,9 @@ def test_one_bad_row_of_two_is_enough() -> None:
 
 def test_a_pool_alone_serves_nothing() -> None:
     alone = checked(PREFILL, demand=1.0)
-    assert (alone.served, alone.load("prefill"), alone.utilisation("prefill")) == (0, 0, 0)
+    assert (alone.loads.served, alone.loads.load("prefill"), alone.loads.utilisation("prefill")) == (0, 0, 0)
     assert alone.broken({}) == ["requests_per_s"]
-    assert alone.utilisation("decode") == 0.0
+    assert alone.loads.utilisation("decode") == 0.0
 
 
 def test_nodes_of_each_kind_hold_their_own_blocks() -> None:

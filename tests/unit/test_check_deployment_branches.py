@@ -18,6 +18,7 @@ from optimizer.columns.replicas import Replicas
 from optimizer.columns.separated_costs import separated_columns
 from optimizer.columns.supply import Supply
 from optimizer.questions.deployment.check import DeploymentCheck
+from optimizer.questions.deployment.check_loads import Loads
 from optimizer.questions.deployment.check_prices import Prices
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.deployment import ReplicaSpace, Traffic
@@ -42,29 +43,37 @@ def plan(counts: dict[int, int], rows: Any = ROWS, **fields: Any) -> DeploymentC
 
 def test_rates_are_added_by_pool() -> None:
     found = plan({0: 2, 1: 3, 2: 1, 3: 2})
-    assert found.planned("aggregated") == 2 * 2 + 3 * 1
-    assert (found.planned("prefill"), found.planned("decode")) == (4, 6)
-    assert found.served == 7 + 4
-    assert plan({3: 2}).served == 0
+    assert found.loads.planned("aggregated") == 2 * 2 + 3 * 1
+    assert (found.loads.planned("prefill"), found.loads.planned("decode")) == (4, 6)
+    assert found.loads.served == 7 + 4
+    assert plan({3: 2}).loads.served == 0
     factors = {"aggregated": 0.5, "prefill": 0.25, "decode": 0.75}
     shares = plan({0: 2, 2: 1, 3: 2}, factors=factors, utilisation_max=0.8)
-    assert shares.planned("aggregated") == Fraction(4 * 4, 10)
-    assert shares.planned("prefill") == Fraction(8, 10)
-    assert shares.planned("decode") == Fraction(36, 10)
+    assert shares.loads.planned("aggregated") == Fraction(4 * 4, 10)
+    assert shares.loads.planned("prefill") == Fraction(8, 10)
+    assert shares.loads.planned("decode") == Fraction(36, 10)
     given = plan({0: 2, 1: 1}, given={0: 1.5, 1: 9.0})
-    assert given.planned("aggregated") == 2 * Fraction(3, 2) + 1  # no more than stated
+    assert given.loads.planned("aggregated") == 2 * Fraction(3, 2) + 1  # no more than stated
 
 
 def test_loads_are_spread_evenly() -> None:
-    found = plan({0: 2, 2: 1, 3: 2}, demand=6.0)  # serves 4 + min(4, 6) = 8
+    found = plan({0: 2, 2: 1, 3: 2}, demand=6.0).loads  # serves 4 + min(4, 6) = 8
     assert [found.load(mode) for mode in ("aggregated", "prefill", "decode")] == [3, 3, 3]
-    assert [found.utilisation(mode) for mode in ("aggregated", "prefill", "decode")] == [0.75, 0.75, 0.5]
+    assert [found.utilisation(mode) for mode in ("aggregated", "prefill", "decode")] == [
+        0.75,
+        0.75,
+        0.5,
+    ]
     full = plan({0: 2, 2: 1, 3: 2})
-    assert [full.load(mode) for mode in ("aggregated", "prefill", "decode")] == [4, 4, 4]
+    assert [full.loads.load(mode) for mode in ("aggregated", "prefill", "decode")] == [4, 4, 4]
     over = replace(found, demand=10.0)
-    assert over.load("aggregated") == 4
+    assert over.loads.load("aggregated") == 4
     idle = plan({2: 1}, demand=1.0)
-    assert (idle.load("prefill"), idle.utilisation("prefill"), idle.utilisation("decode")) == (0, 0, 0)
+    assert (
+        idle.loads.load("prefill"),
+        idle.loads.utilisation("prefill"),
+        idle.loads.utilisation("decode"),
+    ) == (0, 0, 0)
 
 
 def test_totals() -> None:
@@ -199,11 +208,12 @@ def test_an_overloaded_queue_has_no_percentile() -> None:
     """What is given to a replica may be more than it serves: then no wait is short enough."""
     rows = Replicas.of([ROW | {"ttft_ms": 500.0}])
     for load, broken in ((1.9, []), (2.0, ["percentile"]), (2.1, ["percentile"])):
-        own = OverGiven(rows, (RED,), {0: 1}, {}, load, percentile=90.0)
+        own = DeploymentCheck(rows, (RED,), {0: 1}, {}, load, percentile=90.0)
+        vars(own)["loads"] = OverGiven(own.rows, own.counts, own.factors, own.demand)
         assert own.broken({"ttft_ms_max": 1e6}) == broken
 
 
-class OverGiven(DeploymentCheck):
+class OverGiven(Loads):
     """A plan whose rates are not held to what rows state."""
 
     def planned_rate(self, index: int) -> Fraction:

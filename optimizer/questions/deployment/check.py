@@ -19,10 +19,10 @@ from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.metrics import counted, latencies, metric
 from optimizer.metrics import totals as sums
+from optimizer.questions.deployment.check_loads import Loads, above, exact
 from optimizer.questions.deployment.check_prices import Prices
 
 _NOISE = Fraction(1, 10**9)
-"""Each latency, and the mode that has none."""
 
 
 @dataclass(frozen=True)
@@ -48,39 +48,10 @@ class DeploymentCheck:
         """The rows in use."""
         return {index: self.replicas.row(index) for index in self.counts}
 
-    def rate(self, index: int) -> Fraction:
-        """Requests per second of one replica as its row states it."""
-        return _exact(self.rows[index]["requests_per_s"])
-
-    def planned_rate(self, index: int) -> Fraction:
-        """Requests per second one replica is planned with: factors applied, and what the queue allows."""
-        share = _exact(self.factors.get(self.rows[index]["mode"], 1.0)) * _exact(self.utilisation_max)
-        stated = self.rate(index) * share
-        return stated if self.given is None else min(stated, _exact(self.given[index]))
-
-    def planned(self, mode: str) -> Fraction:
-        """Rate a pool is planned with."""
-        mine = (i for i, row in self.rows.items() if row["mode"] == mode)
-        return sum((self.counts[i] * self.planned_rate(i) for i in mine), Fraction(0))
-
     @cached_property
-    def served(self) -> Fraction:
-        """Requests per second the plan can serve."""
-        return self.planned("aggregated") + min(self.planned("prefill"), self.planned("decode"))
-
-    def load(self, mode: str) -> Fraction:
-        """Requests per second a pool gets when the traffic is spread evenly."""
-        if not self.served:
-            return Fraction(0)
-        want = self.served if self.demand is None else _exact(self.demand)
-        through = min(self.planned("prefill"), self.planned("decode"))
-        own = self.planned("aggregated") if mode == "aggregated" else through
-        return own * min(Fraction(1), want / self.served)
-
-    def utilisation(self, mode: str) -> float:
-        """Load of a pool over the rate its rows state."""
-        stated = sum((self.counts[i] * self.rate(i) for i in self.rows if self.rows[i]["mode"] == mode), 0)
-        return float(self.load(mode) / stated) if stated else 0.0
+    def loads(self) -> Loads:
+        """The traffic that each pool gets."""
+        return Loads(self.rows, self.counts, self.factors, self.demand, self.utilisation_max, self.given)
 
     def chips(self, chip: str | None = None) -> int:
         """Chips in use, of one kind or all: attention and all else, and experts that lie apart."""
@@ -107,11 +78,11 @@ class DeploymentCheck:
     def totals(self) -> dict[str, float]:
         """Metrics of the plan; what lacks a price or a power is left out."""
         used = [(s, n) for s in self.supplies if (n := self.chips(s.name))]
-        found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(self.served)}
+        found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(self.loads.served)}
         for name in sums():
             each = [metric(name, "each").each(s) for s, _ in used]
             if None not in each:
-                total = sum(n * _exact(v) for (_, n), v in zip(used, each, strict=True))
+                total = sum(n * exact(v) for (_, n), v in zip(used, each, strict=True))
                 found[name] = float(total)
         placed = [self.nodes(s) for s, _ in used]
         if None not in placed:
@@ -129,18 +100,18 @@ class DeploymentCheck:
         found = [
             f"{name}_max"
             for name in (*latencies(), *counted())
-            if _above(
+            if above(
                 found_totals.get(name, 0.0 if name in latencies() else unknown), bounds.get(f"{name}_max")
             )
         ]
         found += [f"inventory:{s.name}" for s in self.supplies if not self._in_stock(s)]
-        if self.demand is not None and self.served * (1 + _NOISE) < _exact(self.demand):
+        if self.demand is not None and self.loads.served * (1 + _NOISE) < exact(self.demand):
             found.append("requests_per_s")
         if "memory_capacity" in bounds and not all(map(self._fits(bounds), self.rows.values())):
             found.append("memory_capacity")
         if not all(map(self._spills, self.rows.values())):
             found.append("second_tier")
-        if self.percentile is not None and "ttft_ms_max" in bounds and not self._in_time(bounds):
+        if self.percentile is not None and not self.loads.in_time(self.percentile, bounds.get("ttft_ms_max")):
             found.append("percentile")
         if self.same and not self._one_setup():
             found.append("mix")
@@ -163,7 +134,7 @@ class DeploymentCheck:
         usable = {s.name: s.usable_gib or math.inf for s in self.supplies} | {"": math.inf}
         sides = (("chip", "memory_gib"), ("expert_chip", "expert_memory_gib"))
         return lambda row: (
-            not any(_above(row[held], bounds["memory_capacity"] * usable[row[kind]]) for kind, held in sides)
+            not any(above(row[held], bounds["memory_capacity"] * usable[row[kind]]) for kind, held in sides)
         )
 
     def _spills(self, row: Mapping[str, Any]) -> bool:
@@ -174,33 +145,7 @@ class DeploymentCheck:
             tier and row["second_tier_gib"] * 2**30 <= tier.capacity * (1 + 1e-9)
         )
 
-    def _in_time(self, bounds: Mapping[str, float]) -> bool:
-        """The percentile's wait of an M/M/1 queue at the load each replica gets."""
-        late = 1 - (self.percentile or 0) / 100
-        for i, row in self.rows.items():
-            if row["mode"] == "decode":
-                continue
-            service = max(row["requests_per_s"], 1e3 / row["ttft_ms"])
-            pool = self.planned(row["mode"])
-            rho = float(self.planned_rate(i) * self.load(row["mode"]) / pool) / service
-            if rho >= 1:
-                return False
-            if rho > late:
-                wait_ms = 1e3 * math.log(rho / late) / ((1 - rho) * service)
-                if _above(row["ttft_ms"] + wait_ms, bounds["ttft_ms_max"]):
-                    return False
-        return True
-
     def _unmatched(self) -> list[str]:
         """A pool without its counterpart, or caches that the decode pool cannot read."""
         formats = {r["kv_dtype"] for r in self.rows.values() if r["mode"] in ("prefill", "decode")}
         return ["kv_dtype"] if len(formats) > 1 else []
-
-
-def _exact(value: float) -> Fraction:
-    """A number as its shortest decimal, as a table or a problem file writes it."""
-    return Fraction(repr(float(value)))
-
-
-def _above(value: float, limit: float | None) -> bool:
-    return limit is not None and value > limit + abs(limit) * 1e-9

@@ -80,7 +80,7 @@ class DeploymentOutcome:
             microbatches=row["microbatches"],
             domains=row["domains"],
             requests_per_s=n * row["requests_per_s"],
-            utilisation=self.check.utilisation(row["mode"]),
+            utilisation=self.check.loads.utilisation(row["mode"]),
             ttft_ms=row["ttft_ms"] or None,
             tpot_ms=row["tpot_ms"] or None,
             memory_gib=row["memory_gib"] or None,
