@@ -59,21 +59,13 @@ def test_rates_are_added_by_pool() -> None:
 def test_loads_are_spread_evenly() -> None:
     found = plan({0: 2, 2: 1, 3: 2}, demand=6.0).loads  # serves 4 + min(4, 6) = 8
     assert [found.load(mode) for mode in ("aggregated", "prefill", "decode")] == [3, 3, 3]
-    assert [found.utilisation(mode) for mode in ("aggregated", "prefill", "decode")] == [
-        0.75,
-        0.75,
-        0.5,
-    ]
-    full = plan({0: 2, 2: 1, 3: 2})
-    assert [full.loads.load(mode) for mode in ("aggregated", "prefill", "decode")] == [4, 4, 4]
+    assert [found.utilisation(mode) for mode in ("aggregated", "prefill", "decode")] == [0.75, 0.75, 0.5]
+    full = plan({0: 2, 2: 1, 3: 2}).loads
+    assert [full.load(mode) for mode in ("aggregated", "prefill", "decode")] == [4, 4, 4]
     over = replace(found, demand=10.0)
-    assert over.loads.load("aggregated") == 4
-    idle = plan({2: 1}, demand=1.0)
-    assert (
-        idle.loads.load("prefill"),
-        idle.loads.utilisation("prefill"),
-        idle.loads.utilisation("decode"),
-    ) == (0, 0, 0)
+    assert over.load("aggregated") == 4
+    idle = plan({2: 1}, demand=1.0).loads
+    assert (idle.load("prefill"), idle.utilisation("prefill"), idle.utilisation("decode")) == (0, 0, 0)
 
 
 def test_totals() -> None:
