@@ -20,10 +20,7 @@ MOST_LINES = {"class": 150, "function": 50, "file": 300}
 # Being mended, with what they have now: nothing may be added, and what shrinks is taken out.
 LARGER = {
     "file blocks/operators.py": 310,
-    "file questions/architecture/space.py": 344,
     "class questions/architecture/question.py ArchitectureQuestion": 181,
-    "class questions/architecture/space.py Space": 183,
-    "class questions/architecture/vocabulary.py ArchitectureVocabulary": 219,
     "class questions/deployment/question.py DeploymentQuestion": 192,
     "class questions/deployment/vocabulary.py DeploymentVocabulary": 231,
     "class questions/fleet/question.py FleetQuestion": 229,

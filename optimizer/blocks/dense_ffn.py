@@ -8,6 +8,7 @@ from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Ope
 
 ROLE = "ffn"
 USUAL = True
+FAMILY = "dense"
 
 
 class DenseFeedForward(Half):

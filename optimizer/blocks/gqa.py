@@ -30,6 +30,7 @@ from optimizer.blocks.operators import (
 
 ROLE = "mixer"
 USUAL = True
+FAMILY = "dense"
 LEGAL_BY = "gqa_divisibility"
 
 

@@ -91,11 +91,7 @@ class Architecture(Strict):
         A mixer's family comes before a feed-forward network's; ssm beside attention makes a hybrid.
         """
         blocks = [group.block for group in self.layers]
-        mixers = [family_of(b.mixer) for b in blocks if family_of(b.mixer)]
-        if "ssm" in mixers:
-            return "hybrid" if {*mixers} - {"ssm"} else "ssm"
-        found = (*mixers, *(family_of(b.ffn) for b in blocks))
-        return next((name for name in found if name not in ("", "dense")), "dense")
+        return family_of_layers([b.mixer for b in blocks], [b.ffn for b in blocks])
 
     @property
     def plain(self) -> bool:
@@ -113,10 +109,22 @@ class Architecture(Strict):
         return self.first.norm_bias
 
 
+def family_of_layers(mixers: Sequence[Any], ffns: Sequence[Any]) -> str:
+    """The family of a model with these halves: see `Architecture.family`."""
+    found = [name for name in map(family_of, mixers) if name]
+    if "ssm" in found:
+        return "hybrid" if {*found} - {"ssm"} else "ssm"
+    said = (*found, *map(family_of, ffns))
+    return next((name for name in said if name not in ("", "dense")), "dense")
+
+
 def family_of(half: Any) -> str:
-    """The family that a half makes its model one of; '' where the half is not there."""
+    """The family that a half makes its model one of; '' where the half is not there.
+
+    What its file says, else ssm for one with a state, else its kind.
+    """
     module = _HALVES["mixer"].get(half.kind) or _HALVES["ffn"][half.kind]
-    return str(getattr(module, "FAMILY", "ssm" if hasattr(module, "state_bytes") else "dense"))
+    return str(getattr(module, "FAMILY", "ssm" if hasattr(module, "state_bytes") else half.kind))
 
 
 def dimensions_of(role: str, kind: str) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ Guards the contract of `optimizer.blocks`: a kind that forgets a tensor in `weig
 cost, or a cache that does not follow its heads over the ranks.
 """
 
+import inspect
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import kinds
@@ -166,3 +168,34 @@ def test_a_model_with_extras_is_no_point_of_the_dense_lattice() -> None:
 def test_impossible_shapes_are_refused(kind: Any, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         kind(**fields)
+
+
+ROLES = ("mixer", "ffn")
+FILES = {name: m for name, m in plugins("blocks").items() if hasattr(m, "ROLE")}
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+def test_a_block_file_has_all_there_is_to_a_kind(kind: str) -> None:
+    """Its name, its fields, costs and words; what is searched says its shape, and how values go together."""
+    module = FILES[kind]
+    fields, dimensions = module.FIELDS, module.FIELDS.dimensions()
+    assert fields.model_fields["kind"].default == kind and module.ROLE in ("mixer", "ffn")
+    made = {*("n_params", "weights", "operators"), *(["kv_elements"] if module.ROLE == "mixer" else [])}
+    assert not {name for name in made if not callable(getattr(module, name, None))}
+    assert set(inspect.signature(getattr(module, "legal", lambda: True)).parameters) <= set(dimensions)
+    assert not set(getattr(module, "OUTSIDE", {})) - set(plugins("constraints"))
+    if dimensions:
+        assert module.in_words(SimpleNamespace(**dict.fromkeys(dimensions, 8)))
+        assert all(own.title and own.short for own in dimensions.values())
+    if module.ROLE == "ffn":  # bounds take one narrowest network, and one mixer of each choice of these
+        assert not [name for name, own in dimensions.items() if own.rises is None]
+
+
+def test_halves_of_a_layer_share_no_dimension() -> None:
+    """A lattice has both flat beside each other; one kind of each half is the usual one."""
+    names = {
+        role: {n for m in FILES.values() if role == m.ROLE for n in m.FIELDS.dimensions()} for role in ROLES
+    }
+    assert not names["mixer"] & names["ffn"]
+    usual = [m.ROLE for m in FILES.values() if hasattr(m, "USUAL")]
+    assert sorted(usual) == sorted(ROLES)

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 
 from optimizer import catalog
-from optimizer.blocks import block
 from optimizer.columns.rules import Reference, Rules, resolve_rules
 from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.training.quantity import TrainingRun
 from optimizer.errors import InputError
 from optimizer.questions.architecture.kept import Kept
-from optimizer.questions.architecture.kinds import Kinds, kinds_of
+from optimizer.questions.architecture.kinds import kinds_of
 from optimizer.questions.architecture.lattice import Lattice, lattice_of
+from optimizer.questions.architecture.layers import Layers
 from optimizer.questions.architecture.problem import DeploymentSpace, Problem
 from optimizer.questions.architecture.silent import says_nothing
-from optimizer.spec.architecture import Architecture, Block
+from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
 from optimizer.spec.setup import Setup
@@ -40,17 +40,12 @@ _MASKS_KEPT, _CELLS_KEPT, _KINDS_KEPT = 2**27, 2**23, 2**24
 
 
 @dataclass(frozen=True)
-class Space:
+class Space(Layers):
     """Everything a study needs of a problem, resolved against the catalogue."""
 
-    problem: Problem
-    architecture: Lattice
     chips: tuple[Chip, ...]
     baseline: Architecture | None
     engine: Engine
-    depths: np.ndarray
-    attention: Kinds
-    ffn: Kinds
     rules: Rules
     training: TrainingRun | None = None
     silent: Mapping[str, str] = field(default_factory=dict)
@@ -121,55 +116,6 @@ class Space:
         domains = [self.domain(name) for name in self.dimensions if name != "d_model"]
         return self.n_frames * prod(map(len, domains))
 
-    @property
-    def halves(self) -> tuple[Kinds, Kinds]:
-        """The kinds of mixer and of feed-forward network."""
-        return self.attention, self.ffn
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """What an architecture of the space is told by."""
-        return ("n_layers", "d_model", *(name for half in self.halves for name in half.dimensions))
-
-    def domain(self, name: str) -> tuple[Any, ...]:
-        """What the problem lets a dimension be."""
-        return tuple(getattr(self.architecture, name))
-
-    def chosen(self, values: Mapping[str, Any]) -> tuple[Kinds, Kinds]:
-        """The halves with these dimensions, whether the lattice has them or not."""
-        attention, ffn = (replace(h, **{n: values[n] for n in h.dimensions}) for h in self.halves)
-        return attention, ffn
-
-    def illegal(self, attention: Kinds, ffn: Kinds) -> str:
-        """The rule, or else the kind, that says why one of two halves means nothing; '' if both do."""
-        wrong = [half for half in (attention, ffn) if not half.legal]
-        return (
-            str(getattr(block(wrong[0]), "LEGAL_BY", block(wrong[0]).FIELDS.model_fields["kind"].default))
-            if wrong
-            else ""
-        )
-
-    def holds(self, model: Architecture) -> bool:
-        """Whether all layers of a model are of the kinds of the lattice, and alike."""
-        own = tuple(half.kind for half in self.halves)
-        return model.plain and (model.first.mixer.kind, model.first.ffn.kind) == own
-
-    @property
-    def uncovered(self) -> frozenset[str]:
-        """Metrics that nobody has a law of for these kinds of layer."""
-        return frozenset() if self.family == "dense" else frozenset({"loss"})
-
-    def require_covered(self, metric: str) -> None:
-        """InputError for a metric that nobody has a law of for these kinds of layer."""
-        if metric in self.uncovered:
-            raise InputError(f"{metric}: no law covers {self.family} layers; ask for another metric")
-
-    @cached_property
-    def family(self) -> str:
-        """The family of its architectures."""
-        halves = (half.take(0) for half in self.halves)
-        return self.architecture_of(next(self.frames()), int(self.depths[0]), *halves).family
-
     def restricted(self, within: Mapping[str, tuple[Any, ...]]) -> "Space":
         """The space with dimensions, deployment choices or chips ('hardware') held within some values."""
         lattice = {n: v for n, v in within.items() if n in type(self.architecture).model_fields}
@@ -210,19 +156,6 @@ class Space:
         part = replace(self, architecture=self.architecture.model_copy(update={"d_model": widths}))
         part.memo.update(_memo(n))
         return part
-
-    def architecture_of(self, frame: Frame, n_layers: int, a: Kinds, f: Kinds) -> Architecture:
-        """The architecture of one mixer and one feed-forward network (0-d arrays)."""
-        own = self.architecture
-        block = Block(mixer=a.half(), ffn=f.half(), n_norms=own.n_norms, norm_bias=own.norm_bias)
-        return Architecture(
-            name=self.problem.name,
-            d_model=frame.d_model,
-            vocab_size=frame.vocab_size,
-            tied_embeddings=frame.tied_embeddings,
-            position_embeddings=frame.position_embeddings,
-            layers=({"block": block, "count": n_layers},),
-        )
 
 
 def _memo(n: int = 1) -> dict[str, dict[Any, Any]]:

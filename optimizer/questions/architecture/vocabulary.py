@@ -2,58 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
-from optimizer.anatomy.check import Check, check
+from optimizer.anatomy.check import check
 from optimizer.blocks import block
-from optimizer.columns.rules import Reference, Rules, baseline_frame, lattice_only, split_bound
-from optimizer.cost.frame import Frame, Slice
+from optimizer.columns.rules import baseline_frame, lattice_only, split_bound
+from optimizer.cost.frame import Slice
 from optimizer.cost.memory import GIB
 from optimizer.metrics import evaluate, metric, sign, step_of
 from optimizer.plugins import plugins
-from optimizer.questions.architecture.answer import ArchitectureAnswer
 from optimizer.questions.architecture.moves import can_be_dropped, is_tighter, moves_of
-from optimizer.questions.architecture.problem import Problem
-from optimizer.questions.architecture.proof import require_metrics
-from optimizer.questions.architecture.space import Space, resolve
+from optimizer.questions.architecture.priced import PricedPlans, with_figures
+from optimizer.questions.architecture.space import Space
 from optimizer.questions.moves import Move
-from optimizer.questions.question import Ask, Question
-from optimizer.questions.vary import HARDWARE, has_figure, number_at, scaled_chip, scaled_problem
+from optimizer.questions.vary import HARDWARE, number_at
 from optimizer.questions.vocabulary import Priced
-from optimizer.solver.engine import SolveSettings
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Plan
-from optimizer.spec.split import FORMATS, formats_of
+from optimizer.spec.split import FORMATS
 from optimizer.spec.studies import Aim
-from optimizer.watch import UNWATCHED, Watch
-
-DEPLOYMENT = ("tensor_parallel", *FORMATS, "batch")
-_SHARED = ("parts", "touched", "masks", "shapes", "windows")
-"""What spaces over one lattice that differ only in figures of their chips know in common."""
-_KEPT = 32
 
 
-class ArchitectureVocabulary(Question):
+class ArchitectureVocabulary(PricedPlans):
     """What an architecture problem says of itself."""
-
-    ANSWER = ArchitectureAnswer
-    problem: Problem
-
-    def __init__(
-        self, problem: Problem, watch: Watch = UNWATCHED, settings: SolveSettings = SolveSettings()
-    ) -> None:
-        super().__init__(problem, watch, settings)
-        self._others: dict[str, Self] = {}
-        self._looked_again = False
-        self._met: dict[str, tuple[float, Plan]] = {}
-
-    @cached_property
-    def space(self) -> Space:
-        """The problem resolved; InputError for what it asks and does not exist."""
-        space = resolve(self.problem)
-        require_metrics(space)
-        return space
 
     @property
     def lattice_points(self) -> int:
@@ -135,42 +106,6 @@ class ArchitectureVocabulary(Question):
         free |= {"batch": d.batch or (p.workload.batch,)}
         return {name: values for name, values in free.items() if len(values) > 1}
 
-    def choices(self, plan: Plan) -> dict[str, Any]:
-        """Every dimension and deployment choice of a plan."""
-        pool = plan.pools[0]
-        found = {name: getattr(plan.dimensions, name) for name in self.space.dimensions}
-        return found | {"hardware": pool.chip} | {name: getattr(pool, name) for name in DEPLOYMENT}
-
-    def priced(
-        self,
-        plan: Plan,
-        changed: Mapping[str, Any] = {},
-        scaled: Mapping[str, float] = {},
-        values: Mapping[str, Any] = {},
-    ) -> Priced:
-        """The plan as a model of its own; rules at other values change no metric here."""
-        other = self._changed(Ask(aims=(), scaled=dict(scaled))) if scaled else self
-        chosen = other.own_choices(self.choices(plan) | dict(changed))
-        if why := other.space.illegal(*other.space.chosen(chosen)):
-            return Priced(None, (why,))
-        rules = other.space.rules
-        for rule, value in values.items():
-            rules = rules.with_value(rule, value)
-        checked = other.checked(chosen, rules)
-        return Priced(checked.metrics, checked.broken)
-
-    def checked(self, chosen: Mapping[str, Any], rules: Rules) -> Check:
-        """The metrics of the plan with these choices, and the rules that it breaks."""
-        frame = self._frame(chosen)
-        found = check(frame, self._architecture(frame, chosen), rules)
-        metrics = {n: value for n, value in found.metrics.items() if n not in self.space.uncovered}
-        return Check(metrics, found.broken)
-
-    def own_choices(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """Choices of a plan in this question, whose workload may have another batch."""
-        batch = {} if self.problem.deployment.batch else {"batch": self.problem.workload.batch}
-        return {**chosen, **batch}
-
     def beside(self, names: Sequence[str]) -> tuple[str, ...]:
         """The baseline, then the models named; InputError for a model that does not exist."""
         from optimizer import catalog
@@ -214,59 +149,9 @@ class ArchitectureVocabulary(Question):
     def check_constant(self, path: str) -> None:
         """InputError if neither the problem nor any of its chips has this number."""
         if path.startswith(HARDWARE):
-            _with_figures(self.space, {path.removeprefix(HARDWARE): 1.0})
+            with_figures(self.space, {path.removeprefix(HARDWARE): 1.0})
         else:
             number_at(self.problem, path)
-
-    def _changed(self, asked: Ask) -> Self:
-        """The question with other domains or constants; kept, for it may be asked again."""
-        if not asked.within and not asked.scaled:
-            return self
-        key = repr((sorted(asked.within.items()), sorted(asked.scaled.items())))
-        if key not in self._others:
-            if len(self._others) >= _KEPT:
-                self._others.clear()
-            own = {path: f for path, f in asked.scaled.items() if not path.startswith(HARDWARE)}
-            figures = {p.removeprefix(HARDWARE): f for p, f in asked.scaled.items() if p.startswith(HARDWARE)}
-            other = type(self)(scaled_problem(self.problem, own) if own else self.problem)
-            if not own:
-                other.space = self.space
-            if asked.within:
-                other.space = other.space.restricted(asked.within)
-            if figures:
-                other.space = _with_figures(other.space, figures)
-            self._others[key] = other
-        return self._others[key]
-
-    def _frame(self, chosen: Mapping[str, Any]) -> Frame:
-        chip = next(c for c in self.space.chips if c.name == chosen["hardware"])
-        setting = next(self.space.settings())
-        return replace(
-            setting,
-            chip=chip,
-            split=replace(setting.split, tensor_parallel=chosen["tensor_parallel"]),
-            formats=formats_of(chosen),
-            batch=chosen["batch"],
-            d_model=chosen["d_model"],
-        )
-
-    def _architecture(self, frame: Frame, chosen: Mapping[str, Any]) -> Architecture:
-        space = self.space
-        return space.architecture_of(frame, chosen["n_layers"], *space.chosen(chosen))
-
-
-def _with_figures(space: Space, figures: Mapping[str, float]) -> Space:
-    """The space on chips with some figures scaled; those a chip does not state stay as they are."""
-    if not any(has_figure(chip, path) for chip in space.chips for path in figures):
-        scaled_chip(space.chips[0], figures)  # says what is wrong
-    chips = tuple(
-        scaled_chip(chip, {path: f for path, f in figures.items() if has_figure(chip, path)})
-        for chip in space.chips
-    )
-    rules = replace(space.rules, reference=Reference(space.rules.reference.baseline))
-    changed = replace(space, chips=chips, rules=rules)
-    changed.memo.update({name: space.memo[name] for name in _SHARED})
-    return changed
 
 
 def other_shapes(model: Architecture, space: Space) -> tuple[str, ...]:
