@@ -119,8 +119,8 @@ def columns_per_second() -> list[str]:
 def brute_force_agrees() -> list[str]:
     """The shipped 8B problem by full numpy enumeration, against the solver's optimum."""
     from optimizer.questions import problems
-    from optimizer.questions.architecture.compiled import symbol
-    from optimizer.questions.architecture.oracle import brute_force
+    from optimizer.questions.architecture.enumeration import brute_force
+    from optimizer.questions.architecture.frame_rules import symbol
     from optimizer.questions.architecture.space import resolve
     from optimizer.studies.solve import solve
 

@@ -29,8 +29,8 @@ def by_solve(seed: int) -> str:
     import drawn
 
     import optimizer
-    from optimizer.questions.architecture.compiled import symbol
-    from optimizer.questions.architecture.oracle import brute_force
+    from optimizer.questions.architecture.enumeration import brute_force
+    from optimizer.questions.architecture.frame_rules import symbol
     from optimizer.questions.architecture.space import resolve
 
     problem = drawn.problem(drawn.Seeded(seed))

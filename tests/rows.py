@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from ortools.sat.python import cp_model
 
-from optimizer.questions.architecture.model import SliceModel
+from optimizer.questions.architecture.slice_model import SliceModel
 
 
 class _Pairs(cp_model.CpSolverSolutionCallback):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.questions.architecture.compiled import FrameRules
+from optimizer.questions.architecture.frame_rules import FrameRules
 from optimizer.questions.architecture.table import Column, FrameTable
 from optimizer.scope import Symbol
 

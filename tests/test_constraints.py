@@ -20,10 +20,10 @@ from optimizer.cost.frame import Slice
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.metrics import having, metric
 from optimizer.plugins import plugins
-from optimizer.questions.architecture.compiled import Compiler, FrameRules, symbol
-from optimizer.questions.architecture.model import TERMS, SliceModel
-from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.enumeration import brute_force
+from optimizer.questions.architecture.frame_rules import Compiler, FrameRules, symbol
 from optimizer.questions.architecture.search import Search
+from optimizer.questions.architecture.slice_model import TERMS, SliceModel
 from optimizer.questions.architecture.space import Space, resolve
 from optimizer.questions.architecture.table import FrameTable, frame_table
 from optimizer.questions.architecture.window import meets

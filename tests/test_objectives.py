@@ -11,7 +11,7 @@ from optimizer import InputError, catalog
 from optimizer.cost.frame import Slice
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.metrics import evaluate, having, metric, sign
-from optimizer.solver.engine import engine_version
+from optimizer.solver.cp_sat_twice import engine_version
 
 METRICS = sorted(having("value"))
 RANGE = {"parameters": (1e8, 1e12), "bytes": (1e8, 1e12), "s": (1e-4, 1e3)}

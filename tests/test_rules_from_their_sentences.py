@@ -33,8 +33,8 @@ from optimizer.cost.quantities import QUANTITIES
 from optimizer.errors import InputError
 from optimizer.metrics import evaluate, having
 from optimizer.plugins import plugins
-from optimizer.questions.architecture.compiled import Compiler
-from optimizer.questions.architecture.model import SliceModel
+from optimizer.questions.architecture.frame_rules import Compiler
+from optimizer.questions.architecture.slice_model import SliceModel
 from optimizer.questions.architecture.space import Space, resolve
 from optimizer.questions.architecture.table import frame_table
 from optimizer.scope import Scope, holds

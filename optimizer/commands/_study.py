@@ -71,7 +71,7 @@ def problem_of(arguments: argparse.Namespace) -> Any:
 def options_of(arguments: argparse.Namespace) -> "Options":
     """The options of a study as typed."""
     from optimizer.questions.options import Options
-    from optimizer.solver.engine import SolveSettings
+    from optimizer.solver.cp_sat_twice import SolveSettings
 
     settings = SolveSettings(getattr(arguments, "seed", 0), getattr(arguments, "workers", 1))
     return Options(arguments.time_limit, settings, interrupts(), tell if watched() else None)

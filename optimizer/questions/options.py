@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.watch import Tell, Watch, never
 
 

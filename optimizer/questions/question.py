@@ -17,7 +17,7 @@ from optimizer.questions.kinds import kind_of_problem
 from optimizer.questions.vocabulary import Priced, Vocabulary
 from optimizer.search.binding import UNLIMITED, Bears
 from optimizer.search.conflict import Names, smallest_conflict
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.spec.answer import (
     Answer,
     Assumption,

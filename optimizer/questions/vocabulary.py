@@ -8,7 +8,7 @@ from typing import Any, Self
 from optimizer.errors import InputError, nearest
 from optimizer.questions.moves import Move, moves_of
 from optimizer.questions.vary import HARDWARE, number_at, scaled_problem
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Watch

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from optimizer.search.duals import dual_bound
 from optimizer.search.programme import Programme, Proved
-from optimizer.solver import engine
 from optimizer.solver.cp_sat import CpModel, weighted_sum
+from optimizer.solver.cp_sat_twice import Solve, SolveSettings, solve
 from optimizer.solver.mathopt import Proposal, propose, row_duals
 from optimizer.watch import UNWATCHED, Watch
 
@@ -26,7 +26,7 @@ Witness = Callable[[int], bool]
 
 def prove(
     m: Programme,
-    settings: engine.SolveSettings = engine.SolveSettings(),
+    settings: SolveSettings = SolveSettings(),
     watch: Watch = UNWATCHED,
     witness: Witness | None = None,
     confirm: bool = True,
@@ -46,7 +46,7 @@ def prove(
 @dataclass
 class _Confirmation:
     m: Programme
-    settings: engine.SolveSettings
+    settings: SolveSettings
     watch: Watch
     witness: Witness | None
     solves: int = 0
@@ -121,7 +121,7 @@ class _Confirmation:
             self.values = values
         return found
 
-    def _ask(self, settings: engine.SolveSettings) -> engine.Solve:
+    def _ask(self, settings: SolveSettings) -> Solve:
         self.solves += 1
         best = self._best()
         answer = _better(self.m, best if best is None else best - self._slack, settings, self.watch)
@@ -159,7 +159,7 @@ class _Confirmation:
         return Proved("optimal", self.values, best, best - gap, self.solves, (said,))
 
 
-def _better(m: Programme, than: int | None, settings: engine.SolveSettings, watch: Watch) -> engine.Solve:
+def _better(m: Programme, than: int | None, settings: SolveSettings, watch: Watch) -> Solve:
     """Ask CP-SAT for the best solution whose objective is below `than`."""
     model = CpModel()
     variables = [
@@ -175,10 +175,10 @@ def _better(m: Programme, than: int | None, settings: engine.SolveSettings, watc
     if than is not None and m.objective:
         model.add_linear_constraint(goal, -bound, than - 1)
     elif than is not None:
-        return engine.Solve("infeasible", None, None, (), 0.0)  # nothing to improve
+        return Solve("infeasible", None, None, (), 0.0)  # nothing to improve
     model.minimize(goal)
-    return engine.solve(model, settings, watch, _CONFIRM_WORK)
+    return solve(model, settings, watch, _CONFIRM_WORK)
 
 
-def _plain(settings: engine.SolveSettings) -> engine.SolveSettings:
-    return engine.SolveSettings(settings.seed, settings.workers, presolve=False)
+def _plain(settings: SolveSettings) -> SolveSettings:
+    return SolveSettings(settings.seed, settings.workers, presolve=False)

@@ -25,7 +25,7 @@ from optimizer.studies.asking import Questions, text_of
 from optimizer.studies.boxes import NO_FLOOR, Box, Corner, Solved, maximal
 from optimizer.studies.executors import Here
 from optimizer.studies.frontier_notes import notes_of
-from optimizer.studies.place import place_models
+from optimizer.studies.published import place_models
 from optimizer.studies.resolves import Resolves
 from optimizer.version import VERSION
 from optimizer.watch import Stopped

@@ -18,9 +18,9 @@ from optimizer.questions.question import Ask
 from optimizer.search.binding import UNLIMITED, gain_of
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Bearing, Change, Critical, Optimum, Perturbation
-from optimizer.studies.critical import critical_changes
 from optimizer.studies.executors import Here
 from optimizer.studies.resolves import Resolves
+from optimizer.studies.sensitivity import critical_changes
 from optimizer.version import VERSION
 from optimizer.watch import Stopped
 

@@ -15,10 +15,10 @@ from optimizer.questions.architecture import coarse as coarse_module
 from optimizer.questions.architecture import space as space_module
 from optimizer.questions.architecture.cells import SliceCells
 from optimizer.questions.architecture.coarse import CoarseBounds
-from optimizer.questions.architecture.compiled import Compiler, symbol
 from optimizer.questions.architecture.early import coarse, ends, spread
+from optimizer.questions.architecture.enumeration import brute_force
 from optimizer.questions.architecture.floors import Floors
-from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.frame_rules import Compiler, symbol
 from optimizer.questions.architecture.space import resolve
 
 

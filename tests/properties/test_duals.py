@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from optimizer.search.duals import dual_bound
 from optimizer.search.programme import Programme
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.solver.mathopt import row_duals
 from optimizer.solver.proving import prove
 

@@ -5,8 +5,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 
 from optimizer import enumerate_plans
-from optimizer.questions.architecture.compiled import symbol
-from optimizer.questions.architecture.oracle import all_values
+from optimizer.questions.architecture.enumeration import all_values
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.space import resolve
 

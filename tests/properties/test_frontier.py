@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from test_optimum import problems
 
 from optimizer.metrics import sign
-from optimizer.questions.architecture.compiled import symbol
-from optimizer.questions.architecture.oracle import all_values
+from optimizer.questions.architecture.enumeration import all_values
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.space import resolve
 from optimizer.search.steps import steps_of
 from optimizer.studies.frontier import frontier

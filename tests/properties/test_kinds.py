@@ -21,7 +21,7 @@ from optimizer.cost.quantities import QUANTITIES
 from optimizer.errors import InputError
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
-from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.kinds import kinds_of
 from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.search import Search

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 import optimizer
 from optimizer import catalog
-from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.moves import can_be_dropped
 from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.search import Search

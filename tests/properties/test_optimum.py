@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optimizer.anatomy.check import check
-from optimizer.questions.architecture.compiled import symbol
-from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.enumeration import brute_force
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.search import Search
 from optimizer.questions.architecture.space import resolve

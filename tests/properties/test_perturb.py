@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_optimum import problems
 
-from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.enumeration import brute_force
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.moves import can_be_dropped, is_tighter, moves_of
-from optimizer.questions.architecture.oracle import brute_force
 from optimizer.questions.architecture.space import resolve
 from optimizer.questions.question import Ask
 from optimizer.studies.asking import Questions, text_of

@@ -25,7 +25,7 @@ from optimizer.questions.pipeline.cut import Found, evenly
 from optimizer.questions.pipeline.problem import PipelineProblem
 from optimizer.questions.pipeline.search import StageSearch
 from optimizer.questions.pipeline.structures import Structures
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
 from optimizer.studies.solve import solve

@@ -11,7 +11,7 @@ from test_optimum import problems as drawn_problems
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.questions import problems
 from optimizer.questions.architecture import shapes as module
-from optimizer.questions.architecture.compiled import Compiler
+from optimizer.questions.architecture.frame_rules import Compiler
 from optimizer.questions.architecture.shapes import shapes
 from optimizer.questions.architecture.space import resolve
 

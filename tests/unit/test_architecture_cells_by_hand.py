@@ -17,8 +17,8 @@ from optimizer.questions.architecture import cells as module
 from optimizer.questions.architecture import space as space_module
 from optimizer.questions.architecture import table as table_module
 from optimizer.questions.architecture.cells import Frames, OneFrame, SliceCells, _edge, is_below
-from optimizer.questions.architecture.compiled import symbol
-from optimizer.questions.architecture.oracle import slice_plans
+from optimizer.questions.architecture.enumeration import slice_plans
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.space import Space, resolve
 from optimizer.search.cells import Cell, Cells
 from optimizer.watch import Stopped, Watch

@@ -9,10 +9,10 @@ from optimizer import catalog
 from optimizer import solve as front_door
 from optimizer.questions import problems
 from optimizer.questions.architecture import near_ties as near_ties_module
-from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.enumeration import brute_force
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.moves import can_be_dropped
 from optimizer.questions.architecture.near_ties import GROUPS, WIDTHS
-from optimizer.questions.architecture.oracle import brute_force
 from optimizer.questions.architecture.space import resolve
 from optimizer.questions.question import question_of
 from optimizer.search.binding import UNLIMITED, gain_of, what_binds

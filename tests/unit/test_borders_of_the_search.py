@@ -14,9 +14,9 @@ import samples
 from optimizer import frontier
 from optimizer.questions.architecture.bounds import depth_bounds
 from optimizer.questions.architecture.cells import SliceCells
-from optimizer.questions.architecture.compiled import Compiler, symbol
+from optimizer.questions.architecture.enumeration import metric_of, quantities_in_use, slice_plans
+from optimizer.questions.architecture.frame_rules import Compiler, symbol
 from optimizer.questions.architecture.listing import best_plans
-from optimizer.questions.architecture.oracle import metric_of, quantities_in_use, slice_plans
 from optimizer.questions.architecture.search import Search
 from optimizer.questions.architecture.slice_search import tile_efficiency
 from optimizer.questions.architecture.space import Space, resolve

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from optimizer.search.programme import Programme
-from optimizer.solver import engine, mathopt
+from optimizer.solver import mathopt
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.solver.mathopt import propose
 from optimizer.solver.proving import _better
 from optimizer.watch import Watch
@@ -29,7 +30,7 @@ def market_split() -> Programme:
 
 
 ENGINES: dict[str, Callable[[Programme, Watch], Any]] = {
-    "CP-SAT": lambda m, watch: _better(m, None, engine.SolveSettings(), watch),
+    "CP-SAT": lambda m, watch: _better(m, None, SolveSettings(), watch),
     "SCIP": lambda m, watch: propose(m, "GSCIP", watch),
     "HiGHS": lambda m, watch: propose(m, "HIGHS", watch),
 }

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ortools.sat.python import cp_model
 
-from optimizer.questions.architecture import model
+from optimizer.questions.architecture import slice_model
 from optimizer.search.programme import Programme
-from optimizer.solver import cp_sat, engine, proving
+from optimizer.solver import cp_sat, cp_sat_twice, proving
 from optimizer.studies.solve import solve
 
 
@@ -73,11 +73,11 @@ def test_a_second_goal_takes_the_place_of_the_first() -> None:
 def test_the_models_of_a_study_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[Any, list[str]] = {cp_sat.CpModel: [], cp_model.CpModel: []}
     answers = []
-    honest = engine.solve
+    honest = cp_sat_twice.solve
     for kind, models in seen.items():
-        monkeypatch.setattr(model, "CpModel", kind)
+        monkeypatch.setattr(slice_model, "CpModel", kind)
         monkeypatch.setattr(
-            engine, "solve", lambda m, *rest, kept=models: kept.append(str(m.proto)) or honest(m, *rest)
+            cp_sat_twice, "solve", lambda m, *rest, kept=models: kept.append(str(m.proto)) or honest(m, *rest)
         )
         answers.append(solve(samples.problem(constraints={"ttft_ms_max": 1000.0})).objective.value)
     ours, theirs = seen.values()
@@ -95,8 +95,8 @@ def test_the_models_of_a_covering_are_the_same(monkeypatch: pytest.MonkeyPatch) 
     seen = []
     for kind in (cp_sat.CpModel, cp_model.CpModel):
         monkeypatch.setattr(proving, "CpModel", kind)
-        monkeypatch.setattr(engine, "solve", lambda built, *rest: seen.append(str(built.proto)))
-        proving._better(m, 30, engine.SolveSettings(), proving.UNWATCHED)
+        monkeypatch.setattr(proving, "solve", lambda built, *rest: seen.append(str(built.proto)))
+        proving._better(m, 30, cp_sat_twice.SolveSettings(), proving.UNWATCHED)
     assert seen[0] == seen[1]
     assert "v1" in seen[0]
 

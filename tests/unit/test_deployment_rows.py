@@ -20,7 +20,7 @@ from optimizer.errors import InputError, Unlimited
 from optimizer.questions.deployment import programme as deployment
 from optimizer.questions.deployment.programme import DeploymentProgramme, _status, optimum
 from optimizer.search.programme import Proved
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 
 RED = Supply("red", None, 2.0, 500.0, 4, None, None)
 BLUE = Supply("blue", None, 7.0, 900.0, None, None, None)

@@ -14,9 +14,9 @@ from kinds import DenseFeedForward, GroupedQueryAttention
 
 from optimizer.errors import InternalMismatch
 from optimizer.questions.architecture import equals
+from optimizer.questions.architecture.enumeration import slice_plans
 from optimizer.questions.architecture.equals import Aim, chosen_among_equals
 from optimizer.questions.architecture.kinds import kinds_like
-from optimizer.questions.architecture.oracle import slice_plans
 from optimizer.scope import Symbol
 from optimizer.watch import UNWATCHED
 

@@ -8,8 +8,8 @@ import drawn
 import pytest
 
 import optimizer
-from optimizer.questions.architecture.compiled import symbol
-from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.enumeration import brute_force
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.search import Search
 from optimizer.questions.architecture.space import resolve

@@ -14,7 +14,7 @@ from optimizer.questions.fleet import rounds as fleet_module
 from optimizer.questions.fleet.programme import FleetProgramme
 from optimizer.questions.fleet.rounds import FleetPlan, Rounds, _together, plan_fleet
 from optimizer.search.programme import Proved
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.watch import Progress, Stopped, Watch
 
 

@@ -15,7 +15,7 @@ from kinds import GroupedQueryAttention
 
 from optimizer import catalog
 from optimizer.questions.architecture import near_ties as module
-from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.listing import best_plans
 from optimizer.questions.architecture.near_ties import near_ties, oddities, oddity_of
 from optimizer.questions.architecture.space import Space, resolve

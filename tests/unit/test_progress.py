@@ -8,7 +8,7 @@ import samples
 
 from optimizer import Options, Variation, enumerate_plans, explain, frontier, perturb, solve, sweep
 from optimizer.commands._output import sentence
-from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.listing import Unfinished, best_plans
 from optimizer.questions.architecture.space import resolve
 from optimizer.report.architecture import report

@@ -10,7 +10,7 @@ from test_solver_parts import covering
 
 from optimizer.search.programme import Programme, Proved
 from optimizer.solver import proving
-from optimizer.solver.engine import Solve, SolveSettings
+from optimizer.solver.cp_sat_twice import Solve, SolveSettings
 from optimizer.solver.mathopt import Proposal
 from optimizer.solver.proving import _better, prove
 from optimizer.watch import UNWATCHED, Watch

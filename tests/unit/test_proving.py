@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from optimizer.search.programme import Programme
 from optimizer.solver import proving
-from optimizer.solver.engine import Solve
+from optimizer.solver.cp_sat_twice import Solve
 from optimizer.solver.mathopt import Proposal
 from optimizer.solver.proving import prove
 
@@ -82,7 +82,7 @@ def test_a_poor_proposal_is_improved(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nobody_to_confirm_is_no_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
     """With CP-SAT and SCIP out of time, HiGHS's word alone is 'feasible'."""
-    unknown = proving.engine.Solve("unknown", None, None, (), 0.0)
+    unknown = proving.Solve("unknown", None, None, (), 0.0)
     monkeypatch.setattr(proving, "_better", lambda *_: unknown)
     real = proving.propose
     monkeypatch.setattr(
@@ -96,7 +96,7 @@ def test_nobody_to_confirm_is_no_optimum(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_third_engine_confirms_where_cp_sat_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = proving.engine.Solve("unknown", None, None, (), 0.0)
+    unknown = proving.Solve("unknown", None, None, (), 0.0)
     monkeypatch.setattr(proving, "_better", lambda *_: unknown)
     found = prove(covering())
     assert (found.status, found.confirmed_by) == ("optimal", ("SCIP, which reaches the same optimum",))

@@ -19,14 +19,14 @@ import optimizer.questions.architecture.table as table_module
 from optimizer import InputError, InternalMismatch, Options, catalog, solve
 from optimizer.metrics import evaluate
 from optimizer.questions import problems
-from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.enumeration import brute_force
 from optimizer.questions.architecture.equals import chosen_among_equals
 from optimizer.questions.architecture.floors import Floors
-from optimizer.questions.architecture.model import SliceModel
-from optimizer.questions.architecture.oracle import brute_force
+from optimizer.questions.architecture.frame_rules import symbol
+from optimizer.questions.architecture.slice_model import SliceModel
 from optimizer.questions.architecture.space import resolve
 from optimizer.report.json import to_json
-from optimizer.solver.engine import Solve
+from optimizer.solver.cp_sat_twice import Solve
 from optimizer.watch import Stopped
 
 BOUNDED = {"constraints": {"loss_max": 2.22, "memory_gib_max": 7.5}}

@@ -20,11 +20,11 @@ from optimizer.questions.architecture import search as module
 from optimizer.questions.architecture import slice_search as slice_module
 from optimizer.questions.architecture.bounds import DepthBounds, depth_bounds
 from optimizer.questions.architecture.cells import SliceCell
-from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.early import Coarse
-from optimizer.questions.architecture.model import SliceModel
-from optimizer.questions.architecture.oracle import SlicePlans, slice_plans
+from optimizer.questions.architecture.enumeration import SlicePlans, slice_plans
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.search import Outcome, Search, _improves, _rank
+from optimizer.questions.architecture.slice_model import SliceModel
 from optimizer.questions.architecture.slice_search import (
     Candidate,
     Counts,
@@ -37,7 +37,7 @@ from optimizer.questions.architecture.space import resolve
 from optimizer.questions.architecture.table import FrameTable
 from optimizer.scope import Bound, Symbol
 from optimizer.search.cells import BestFirst, Cells
-from optimizer.solver.engine import Solve
+from optimizer.solver.cp_sat_twice import Solve
 from optimizer.watch import Progress, Stopped, Watch
 
 INF = np.inf
@@ -140,7 +140,7 @@ def test_keys_of_pairs_are_of_those_in_the_parameter_window(sense: int) -> None:
 def test_kinds_that_are_left_are_those_of_better_plans(
     pairs_at_once: int, sense: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("optimizer.questions.architecture.oracle._PAIRS", pairs_at_once)
+    monkeypatch.setattr("optimizer.questions.architecture.enumeration._PAIRS", pairs_at_once)
     monkeypatch.setattr(slice_module, "_KINDS", 1)
     own = table(costs=(7.0, [1.0, 1.0, 4.0, 9.0, 9.0], [10.0, 10.0, 32.0, 32.0]))
     bounds = depth_bounds(own, slices.Q, sense)

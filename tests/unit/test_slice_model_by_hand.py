@@ -12,11 +12,11 @@ import pytest
 import slices
 from rows import allowed_pairs
 
-from optimizer.questions.architecture import model as model_module
-from optimizer.questions.architecture.model import TERMS, SliceModel
+from optimizer.questions.architecture import slice_model as model_module
+from optimizer.questions.architecture.slice_model import TERMS, SliceModel
 from optimizer.questions.architecture.table import FrameTable
 from optimizer.scope import AllOf, AnyOf, Bound, Symbol
-from optimizer.solver.engine import Solve, SolveSettings
+from optimizer.solver.cp_sat_twice import Solve, SolveSettings
 from optimizer.watch import UNWATCHED
 
 INF = np.inf

@@ -19,9 +19,9 @@ from optimizer.anatomy.placement import nodes_for
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
 from optimizer.questions.architecture import listing
-from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.enumeration import SlicePlans, all_values
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.listing import best_plans
-from optimizer.questions.architecture.oracle import SlicePlans, all_values
 from optimizer.questions.architecture.space import resolve
 from optimizer.questions.deployment import knapsack
 from optimizer.questions.deployment.knapsack import Knapsack
@@ -29,7 +29,7 @@ from optimizer.scope import Symbol
 from optimizer.search.packing import Part, _steps, added, pack_nodes
 from optimizer.search.programme import Programme, Row
 from optimizer.solver import proving
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.solver.mathopt import Proposal
 from optimizer.solver.proving import prove
 
@@ -80,7 +80,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, highs: Proposal, cp_sat: dict[bool,
     if cp_sat is not None:
 
         def better(m: Any, than: Any, settings: SolveSettings, *_: Any) -> Any:
-            return proving.engine.Solve(cp_sat[settings.presolve], None, None, (), 0.0)
+            return proving.Solve(cp_sat[settings.presolve], None, None, (), 0.0)
 
         monkeypatch.setattr(proving, "_better", better)
 

@@ -14,9 +14,9 @@ from optimizer.columns.rules import Rules
 from optimizer.errors import InternalMismatch
 from optimizer.questions.architecture.bounds import DepthBounds, depth_bounds
 from optimizer.questions.architecture.coarse import CoarseBounds
-from optimizer.questions.architecture.compiled import Compiler
+from optimizer.questions.architecture.enumeration import quantities_in_use
 from optimizer.questions.architecture.floors import Floors
-from optimizer.questions.architecture.oracle import quantities_in_use
+from optimizer.questions.architecture.frame_rules import Compiler
 from optimizer.questions.architecture.space import Space
 from optimizer.questions.architecture.table import FrameTable, kept_table
 from optimizer.scope import Symbol

@@ -16,7 +16,7 @@ from optimizer.blocks import least
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.least import Least
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.questions.architecture.compiled import Compiler
+from optimizer.questions.architecture.frame_rules import Compiler
 from optimizer.questions.architecture.shapes import outside_matrices
 from optimizer.questions.architecture.space import Space
 from optimizer.scope import Symbol

@@ -13,7 +13,7 @@ import numpy as np
 
 from optimizer.errors import InternalMismatch
 from optimizer.questions.architecture.cells import SliceCell
-from optimizer.questions.architecture.oracle import SlicePlans, metric_of, slice_plans
+from optimizer.questions.architecture.enumeration import SlicePlans, metric_of, slice_plans
 from optimizer.questions.architecture.search import Search
 from optimizer.questions.architecture.slice_search import Candidate, tile_efficiency
 from optimizer.scope import Symbol

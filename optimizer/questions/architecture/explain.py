@@ -10,7 +10,7 @@ from optimizer.columns.rules import Rules, split_bound
 from optimizer.cost.memory import GIB
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
-from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.search import Search
 from optimizer.questions.architecture.slice_search import Candidate
 from optimizer.questions.architecture.space import Space, resolve

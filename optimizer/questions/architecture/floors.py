@@ -12,7 +12,7 @@ import numpy as np
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.least import Least
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.questions.architecture.compiled import Compiler
+from optimizer.questions.architecture.frame_rules import Compiler
 from optimizer.questions.architecture.shapes import Shapes
 from optimizer.questions.architecture.shapes import shapes as all_shapes
 from optimizer.questions.architecture.space import Space

@@ -8,7 +8,7 @@ import numpy as np
 
 from optimizer.columns.rules import Rules
 from optimizer.questions.architecture.cells import SliceCell, SliceCells
-from optimizer.questions.architecture.oracle import SlicePlans, slice_plans
+from optimizer.questions.architecture.enumeration import SlicePlans, slice_plans
 from optimizer.questions.architecture.slice_search import Candidate
 from optimizer.questions.architecture.space import Space
 from optimizer.scope import Symbol

@@ -17,7 +17,7 @@ import numpy as np
 
 from optimizer.columns.rules import Rules
 from optimizer.questions.architecture.cells import SliceCells
-from optimizer.questions.architecture.oracle import slice_plans
+from optimizer.questions.architecture.enumeration import slice_plans
 from optimizer.questions.architecture.slice_search import Candidate
 from optimizer.questions.architecture.space import Space
 from optimizer.scope import Symbol

@@ -15,7 +15,7 @@ from optimizer.questions.architecture.space import Space, resolve
 from optimizer.questions.question import Ask, Question
 from optimizer.questions.vary import HARDWARE, has_figure, scaled_chip, scaled_problem
 from optimizer.questions.vocabulary import Priced
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Plan
 from optimizer.spec.split import FORMATS, formats_of

@@ -8,12 +8,12 @@ from optimizer.errors import InputError, InternalMismatch
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
 from optimizer.questions.architecture.answer import FrameWitnesses
-from optimizer.questions.architecture.compiled import symbol
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.search import Outcome, Search
 from optimizer.questions.architecture.slice_search import Counts
 from optimizer.questions.architecture.space import Space
 from optimizer.questions.architecture.witness import FEW, FEW_WITHOUT_PLAN, look_again
-from optimizer.solver.engine import SolveSettings, engine_version
+from optimizer.solver.cp_sat_twice import SolveSettings, engine_version
 from optimizer.spec.answer import Proof
 from optimizer.watch import Watch
 

@@ -15,11 +15,11 @@ from optimizer.anatomy.operators import operator_rows
 from optimizer.columns.rules import Rules
 from optimizer.metrics import sign
 from optimizer.questions.architecture import equals
-from optimizer.questions.architecture.compiled import symbol
 from optimizer.questions.architecture.explain import feasible_around, relax, relax_deployment
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.listing import Unfinished, best_plans
 from optimizer.questions.architecture.near_ties import NearTies, near_ties
-from optimizer.questions.architecture.outcome import (
+from optimizer.questions.architecture.plan import (
     about_the_kinds,
     architecture_of,
     baseline_of,
@@ -36,7 +36,7 @@ from optimizer.questions.architecture.vocabulary import ArchitectureVocabulary
 from optimizer.questions.architecture.witness import look_again
 from optimizer.questions.question import Ask, Best, require_few
 from optimizer.search.conflict import Names
-from optimizer.solver.engine import engine_version
+from optimizer.solver.cp_sat_twice import engine_version
 from optimizer.spec.answer import Assumption, Proof, Relaxation, Status
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, Optimum, Work

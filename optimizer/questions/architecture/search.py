@@ -12,12 +12,12 @@ import numpy as np
 from optimizer.columns.rules import Rules
 from optimizer.questions.architecture.cells import Part, SliceCell, SliceCells
 from optimizer.questions.architecture.early import Coarse, coarse
-from optimizer.questions.architecture.oracle import SlicePlans
+from optimizer.questions.architecture.enumeration import SlicePlans
 from optimizer.questions.architecture.slice_search import Candidate, Counts, SliceSearch
 from optimizer.questions.architecture.space import Space
 from optimizer.scope import Symbol
 from optimizer.search.cells import BestFirst, Cell, Rank
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 
 _CLOSE = 1e-12

@@ -12,7 +12,7 @@ import numpy as np
 from optimizer.blocks import block, least
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.questions.architecture.compiled import Compiler
+from optimizer.questions.architecture.frame_rules import Compiler
 from optimizer.questions.architecture.kinds import Kinds
 from optimizer.questions.architecture.space import Space
 

@@ -20,13 +20,13 @@ from optimizer.cost.quantities import layer_operators
 from optimizer.errors import InternalMismatch
 from optimizer.questions.architecture.bounds import DepthBounds
 from optimizer.questions.architecture.cells import Part, SliceCell, is_below
-from optimizer.questions.architecture.model import SliceModel
-from optimizer.questions.architecture.oracle import SlicePlans, blocks, slice_plans
+from optimizer.questions.architecture.enumeration import SlicePlans, blocks, slice_plans
+from optimizer.questions.architecture.slice_model import SliceModel
 from optimizer.questions.architecture.space import Space
 from optimizer.questions.architecture.table import FrameTable
 from optimizer.scope import Symbol
 from optimizer.search.cells import BestFirst
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.watch import UNWATCHED, Watch
 
 _CLOSE = 1e-12

@@ -19,12 +19,12 @@ from optimizer.cost.collectives import connected, group_of
 from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.training.quantity import TrainingRun
 from optimizer.errors import InputError
-from optimizer.questions.architecture.kept import Kept
 from optimizer.questions.architecture.kinds import kinds_of
 from optimizer.questions.architecture.lattice import Lattice, lattice_of
 from optimizer.questions.architecture.layers import Layers
 from optimizer.questions.architecture.problem import DeploymentSpace, Problem
 from optimizer.questions.architecture.silent import says_nothing
+from optimizer.questions.architecture.store import Kept
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine

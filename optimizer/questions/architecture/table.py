@@ -8,7 +8,7 @@ import numpy as np
 
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.quantities import QUANTITIES, Quantity
-from optimizer.questions.architecture.compiled import FrameRules
+from optimizer.questions.architecture.frame_rules import FrameRules
 from optimizer.questions.architecture.kinds import Kinds
 from optimizer.questions.architecture.space import Space
 from optimizer.spec.norms import Norms

@@ -15,7 +15,7 @@ import numpy as np
 from optimizer.errors import InternalMismatch
 from optimizer.questions.architecture.answer import FrameWitnesses
 from optimizer.questions.architecture.cells import is_below
-from optimizer.questions.architecture.oracle import in_parameter_window, slice_plans
+from optimizer.questions.architecture.enumeration import in_parameter_window, slice_plans
 from optimizer.questions.architecture.search import Search
 from optimizer.questions.architecture.slice_search import require_bound
 from optimizer.questions.architecture.table import FrameTable

@@ -19,7 +19,7 @@ from optimizer.questions.deployment.knapsack import Knapsack
 from optimizer.questions.replica_programme import AGGREGATED, PHASES, SIDES, ReplicaProgramme
 from optimizer.search.packing import Part, added, pack_nodes
 from optimizer.search.programme import Proved
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.solver.proving import Witness, prove
 from optimizer.watch import UNWATCHED, Watch
 

@@ -7,7 +7,7 @@ from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.programme import Packed
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Best
-from optimizer.solver.engine import engine_version
+from optimizer.solver.cp_sat_twice import engine_version
 from optimizer.spec.answer import Assumption, Proof
 
 

@@ -19,7 +19,7 @@ from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Ask, Best
 from optimizer.search.binding import UNLIMITED, Bears
 from optimizer.search.conflict import Names
-from optimizer.solver.engine import engine_version
+from optimizer.solver.cp_sat_twice import engine_version
 from optimizer.spec.answer import Assumption, Binding, Conflict, Objective, Proof, Relaxation, Status
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, Optimum, Work

@@ -37,7 +37,7 @@ from optimizer.questions.moves import Move
 from optimizer.questions.question import Ask, Question
 from optimizer.questions.replica_choices import CHOICES, choices_of, domains_of, left, part_values, parts
 from optimizer.questions.vocabulary import Priced
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.spec.plan import Plan
 from optimizer.spec.split import DEGREES, FORMATS
 from optimizer.spec.studies import Aim

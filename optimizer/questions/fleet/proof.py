@@ -4,7 +4,7 @@ from optimizer.questions.deployment.proof import nothing_priced
 from optimizer.questions.fleet.pricing import setups_of_fleet
 from optimizer.questions.fleet.vocabulary import FleetVocabulary
 from optimizer.questions.question import Best
-from optimizer.solver.engine import engine_version
+from optimizer.solver.cp_sat_twice import engine_version
 from optimizer.spec.answer import Proof
 
 

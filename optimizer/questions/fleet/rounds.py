@@ -12,7 +12,7 @@ from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.programme import FleetProgramme
 from optimizer.questions.fleet.shares import Key, Shares
 from optimizer.search.programme import Proved
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.solver.proving import prove
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
 

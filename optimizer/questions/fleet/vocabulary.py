@@ -33,7 +33,7 @@ from optimizer.questions.replica_choices import (
 )
 from optimizer.questions.vary import HARDWARE, number_at, scaled_problem
 from optimizer.questions.vocabulary import Priced
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Stopped, Watch

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optimizer.search.programme import Programme, Proved
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.solver.proving import prove
 from optimizer.watch import UNWATCHED, Watch
 

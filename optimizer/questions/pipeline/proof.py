@@ -1,7 +1,7 @@
 """Why the answer to a pipeline problem can be believed."""
 
 from optimizer.questions.pipeline.search import Outcome, StageSearch
-from optimizer.solver.engine import engine_version
+from optimizer.solver.cp_sat_twice import engine_version
 from optimizer.spec.answer import Proof
 
 

@@ -20,7 +20,7 @@ from optimizer.questions.pipeline.programme import Cut, slowest_stage
 from optimizer.questions.pipeline.structures import NOTHING, Bounds, Structures, Within
 from optimizer.search.cells import NOTHING as NO_PLAN
 from optimizer.search.cells import BestFirst, Cell, Cells, InOrder
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.watch import Progress, Watch
 
 _TICKS = 1e12

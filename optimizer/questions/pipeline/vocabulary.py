@@ -17,7 +17,7 @@ from optimizer.questions.pipeline.search import StageSearch
 from optimizer.questions.pipeline.structures import Structures, group_name, way_in_words
 from optimizer.questions.question import Question
 from optimizer.questions.vocabulary import Priced
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.spec.deployment import Offer
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim

@@ -20,7 +20,7 @@ from optimizer.questions.training.metrics import TrainingMetric, limits_of, metr
 from optimizer.questions.training.problem import TrainingProblem
 from optimizer.questions.vary import HARDWARE, scaled_chip, scaled_problem
 from optimizer.questions.vocabulary import Priced
-from optimizer.solver.engine import SolveSettings
+from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim
 from optimizer.spec.training import TrainingSetup

@@ -12,7 +12,7 @@ import numpy as np
 
 from optimizer.columns.rules import Rules
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.questions.architecture.compiled import Compiler, FrameRules, pair_mask, pick
+from optimizer.questions.architecture.frame_rules import Compiler, FrameRules, pair_mask, pick
 from optimizer.questions.architecture.space import Space
 from optimizer.questions.architecture.table import FrameTable, frame_table
 from optimizer.questions.architecture.window import meets

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from ortools.sat.python import cp_model
 
-from optimizer.solver import engine as engine_module
-from optimizer.solver.engine import (
+from optimizer.solver import cp_sat_twice as engine_module
+from optimizer.solver.cp_sat_twice import (
     Solve,
     SolveSettings,
     _bound,
@@ -105,7 +105,7 @@ def test_prove_agrees_on_a_sound_model() -> None:
 def test_two_answers_that_differ_are_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three solves, three answers: whatever is returned is not called proven."""
     answers = iter([Solve("optimal", n, n, (n,), 0.0) for n in (1, 2, 3)])
-    monkeypatch.setattr("optimizer.solver.engine.solve", lambda *a: next(answers))
+    monkeypatch.setattr("optimizer.solver.cp_sat_twice.solve", lambda *a: next(answers))
     answer, agreed = prove(small())
     assert answer.objective == 2
     assert not agreed
@@ -133,7 +133,9 @@ def test_what_is_believed_of_two_answers_and_a_third(
 ) -> None:
     """The first presolves; those after it do not, and the last begins elsewhere."""
     answers, asked = iter(said), []
-    monkeypatch.setattr("optimizer.solver.engine.solve", lambda m, s, w: asked.append(s) or next(answers))
+    monkeypatch.setattr(
+        "optimizer.solver.cp_sat_twice.solve", lambda m, s, w: asked.append(s) or next(answers)
+    )
     assert prove(small(), SolveSettings(seed=4, workers=2)) == (believed, agreed)
     ways = [SolveSettings(4, 2), SolveSettings(4, 2, False), SolveSettings(5, 2, False)]
     assert asked == ways[: len(said)]
@@ -210,7 +212,7 @@ def test_somebody_who_cancels_is_looked_for_while_an_engine_runs_and_no_longer()
 
 def test_a_time_limit_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = Solve("unknown", None, None, (), 0.0)
-    monkeypatch.setattr("optimizer.solver.engine.solve", lambda *a: unknown)
+    monkeypatch.setattr("optimizer.solver.cp_sat_twice.solve", lambda *a: unknown)
     assert prove(small()) == (unknown, False)
 
 

@@ -15,7 +15,7 @@ from optimizer.cost.frame import Slice
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.plugins import plugins
 from optimizer.questions.architecture import table as tables
-from optimizer.questions.architecture.compiled import Compiler, FrameRules, pair_mask, pick, symbol
+from optimizer.questions.architecture.frame_rules import Compiler, FrameRules, pair_mask, pick, symbol
 from optimizer.questions.architecture.space import Space, resolve
 from optimizer.questions.architecture.table import frame_table, priced
 from optimizer.scope import AnyOf, Bound, Relation, Scope

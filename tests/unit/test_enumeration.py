@@ -19,9 +19,9 @@ from sentences import SENTENCES
 from optimizer.cost.frame import Frame
 from optimizer.metrics import evaluate
 from optimizer.questions.architecture.cells import SliceCells
-from optimizer.questions.architecture.compiled import Compiler, symbol
+from optimizer.questions.architecture.enumeration import all_values, brute_force
+from optimizer.questions.architecture.frame_rules import Compiler, symbol
 from optimizer.questions.architecture.listing import best_plans
-from optimizer.questions.architecture.oracle import all_values, brute_force
 from optimizer.questions.architecture.search import Search
 from optimizer.questions.architecture.space import Space, resolve
 

@@ -12,9 +12,8 @@ import pytest
 import samples
 import slices
 
-from optimizer.questions.architecture import oracle as module
-from optimizer.questions.architecture.compiled import symbol
-from optimizer.questions.architecture.oracle import (
+from optimizer.questions.architecture import enumeration as module
+from optimizer.questions.architecture.enumeration import (
     all_values,
     blocks,
     brute_force,
@@ -23,6 +22,7 @@ from optimizer.questions.architecture.oracle import (
     quantities_in_use,
     slice_plans,
 )
+from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.space import resolve
 from optimizer.scope import AllOf, AnyOf, Bound, Symbol
 from optimizer.watch import Stopped, Watch

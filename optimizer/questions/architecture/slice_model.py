@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from optimizer.cost.frame import Slice
-from optimizer.questions.architecture.compiled import pick
+from optimizer.questions.architecture.frame_rules import pick
 from optimizer.questions.architecture.table import FrameTable
 from optimizer.questions.architecture.window import intervals
 from optimizer.scope import AllOf, AnyOf, Bound, Relation, Symbol, conjuncts
 from optimizer.solver.cp_sat import CpModel, domain, domain_of, weighted_sum
-from optimizer.solver.engine import Solve, SolveSettings, prove
+from optimizer.solver.cp_sat_twice import Solve, SolveSettings, prove
 from optimizer.watch import Watch
 
 TERMS = 3
