@@ -30,3 +30,18 @@ def whole_moves(value: float, sizes: tuple[int, ...] = (1,)) -> list[Move]:
 def is_number(value: Any) -> bool:
     """Whether a value is a number, and no switch."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_WHOLE = ("chips_max", "nodes_max")
+_SHARES = (".memory_capacity", "utilisation_max")
+"""Not more than all: of the services of a fleet, where a deployment may ask what more memory would do."""
+
+
+def moves_of_a_bound(rule: str, value: float, node: int | None = None) -> list[Move]:
+    """Looser and tighter values of a bound on replicas: a chip or node more, or some per cent.
+
+    `node`: chips wired together.
+    """
+    if rule in _WHOLE or rule.startswith("inventory:"):
+        return whole_moves(value, tuple(sorted({1, node or 1})))
+    return [move for move in moves_of(value) if not rule.endswith(_SHARES) or move[1] <= 1]

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from optimizer.errors import InputError
 from optimizer.questions.kinds import kind_of_problem
-from optimizer.questions.vocabulary import Priced, Vocabulary
+from optimizer.questions.vocabulary import Vocabulary
 from optimizer.search.binding import UNLIMITED, Bears
 from optimizer.search.conflict import Names, smallest_conflict
 from optimizer.solver.cp_sat_twice import SolveSettings
@@ -141,16 +141,21 @@ class Question(Vocabulary):
 
     # What an answer shows.
 
+    def reached(self, rule: str, best: Best) -> tuple[float | None, float | None, str | None]:
+        """The limit of a rule, what the optimum makes of it, and the unit; None for a rule on no metric."""
+        if best.plan is None:
+            return None, None, None
+        limit, metric = self.limit(rule, best.plan)
+        if metric is None:
+            return limit, None, None
+        return limit, best.plan.metrics[metric], self.aim(metric).unit
+
     def binding(self, best: Best, rows: Iterable[Bears]) -> tuple[Binding, ...]:
         """The rules that bind, with their limits and what the optimum makes of them."""
-        plan, found = best.plan, list[Binding]()
-        if plan is None:
-            return ()
-        for row in rows:
-            limit, metric = self.limit(row.rule, plan)
-            value = None if metric is None else plan.metrics[metric]
-            unit = None if metric is None else self.aim(metric).unit
-            found.append(Binding(constraint=row.rule, bound=limit, value=value, unit=unit, gain=row.gain))
+        found = []
+        for row in rows if best.plan is not None else ():
+            limit, value, own = self.reached(row.rule, best)
+            found.append(Binding(constraint=row.rule, bound=limit, value=value, unit=own, gain=row.gain))
         return tuple(found)
 
     def objective(self, best: Best) -> Objective:
@@ -211,23 +216,6 @@ class Question(Vocabulary):
     def at_hand(self, aim: Aim) -> Plan | None:
         """The best plan met so far, not proven best: what a study without an optimum shows. None if none."""
         return None
-
-    # Models beside a frontier: of kinds whose architecture is free.
-
-    def beside(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The models to place beside a frontier, by name; InputError for what cannot be placed."""
-        if names:
-            raise InputError(f"models {names[0][:64]}: no model can be placed beside this kind of frontier")
-        return ()
-
-    def unlike(self, name: str) -> tuple[str, ...]:
-        """What a published model has that no plan of the problem has, in words."""
-        return ()
-
-    def place(self, name: str, like: Plan) -> Priced:
-        """A published model where `like` runs."""
-        self.beside((name,))
-        return Priced(None)
 
 
 def require_few(listed: int) -> None:

@@ -1,7 +1,7 @@
 """What there is to ask of a problem: its metrics, its rules, its free choices; and a plan priced again."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,6 +12,9 @@ from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Watch
+
+_KEPT = 32
+"""Variants of a question at the same time."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Vocabulary(ABC):
         self, problem: Any, watch: Watch = UNWATCHED, settings: SolveSettings = SolveSettings()
     ) -> None:
         self.problem, self.watch, self.settings = problem, watch, settings
+        self._variants: dict[str, Self] = {}
 
     # What there is to ask for.
 
@@ -127,3 +131,31 @@ class Vocabulary(ABC):
     def with_scaled(self, scaled: Mapping[str, float]) -> Self:
         """The question of the problem with some of its numbers times a factor."""
         return type(self)(scaled_problem(self.problem, scaled), self.watch, self.settings)
+
+    def variant(self, make: Callable[[], Self], *changes: Mapping[str, Any]) -> Self:
+        """The question with some changes, itself if there are none; kept, for it may be asked again."""
+        if not any(changes):
+            return self
+        key = repr([sorted(change.items()) for change in changes])
+        if key not in self._variants:
+            if len(self._variants) >= _KEPT:
+                self._variants.clear()
+            self._variants[key] = make()
+        return self._variants[key]
+
+    # Models beside a frontier: of kinds whose architecture is free.
+
+    def beside(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The models to place beside a frontier, by name; InputError for what cannot be placed."""
+        if names:
+            raise InputError(f"models {names[0][:64]}: no model can be placed beside this kind of frontier")
+        return ()
+
+    def unlike(self, name: str) -> tuple[str, ...]:
+        """What a published model has that no plan of the problem has, in words."""
+        return ()
+
+    def place(self, name: str, like: Plan) -> Priced:
+        """A published model where `like` runs."""
+        self.beside((name,))
+        return Priced(None)

@@ -1,5 +1,6 @@
 """Metrics in whole steps of their resolution."""
 
+from collections.abc import Sequence
 from math import ceil
 
 from optimizer.spec.plan import Plan
@@ -21,3 +22,12 @@ def whole_steps(aim: Aim, value: float) -> float:
 def at_most(aim: Aim, steps: float) -> float:
     """The bound on the metric that a number of steps means."""
     return aim.sign * steps * aim.step
+
+
+def held_at(aims: Sequence[Aim], number: int, value: float) -> float:
+    """The limit at which an aim of several is held while later ones are optimised.
+
+    The first is held at its optimum and the last is reached exactly; one between at its step.
+    """
+    aim = aims[number]
+    return value if number in (0, len(aims) - 1) else at_most(aim, whole_steps(aim, value))

@@ -342,3 +342,7 @@ def test_what_the_knapsack_is_asked() -> None:
     most = model([row(1, 1.0)], limits, ("requests_per_s",), supplies=(RED,)).witness("requests_per_s", -1)
     assert most is not None
     assert [most(-rate * 10**8) for rate in (3, 4, 5)] == [False, True, True]
+    own = model([row(2, 1.0)], {"requests_per_s": 3.0}, ("inventory:red",), supplies=(RED,))
+    chips = own.witness("inventory:red", 1)
+    assert chips is not None
+    assert [chips(n) for n in (5, 6, 7, 8)] == [True, True, False, False]

@@ -152,7 +152,7 @@ def test_less_traffic_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) 
     def on_six(found: Any, goal: Any, bounds: Mapping[str, float], *more: Any) -> Any:
         return real(found, goal, {**bounds, "inventory:nvidia-h100-sxm": 6.0}, *more)
 
-    monkeypatch.setattr("optimizer.questions.fleet.question.plan_fleet", on_six)
+    monkeypatch.setattr("optimizer.questions.fleet.vocabulary.plan_fleet", on_six)
     with pytest.raises(InternalMismatch, match="none is better"):
         solve(most(12))
 

@@ -41,11 +41,6 @@ def setups_of(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> int:
     return n_replicas(offered, problem.deployment) + apart * n_sides(offered, problem.deployment)
 
 
-def priced_of(setups: int, left: int) -> str:
-    """How many setups had a price when the watch was over, in words; '' if all."""
-    return f"{setups - left} of {setups} setups were priced by then" if left else ""
-
-
 def prepare(
     problem: DeploymentProblem, offered: tuple[Supply, ...] | None = None, watch: Watch = UNWATCHED
 ) -> DeploymentColumns:

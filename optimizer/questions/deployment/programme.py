@@ -167,7 +167,7 @@ class DeploymentProgramme(ReplicaProgramme):
         knapsack = Knapsack(self.mode, self.chips, self.capacity)
         if name == "requests_per_s":
             return lambda best: knapsack.serves_no_more(self.stock[0], sense * best)
-        each = each_of(self.supplies[0], name)
+        each = self.cost(name)[self.n[0]] // self.chips[0]
         return lambda best: knapsack.costs_no_less(each, self.demand, best)
 
 

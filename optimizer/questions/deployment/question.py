@@ -1,37 +1,26 @@
 """A deployment problem as a `Question`: configurations are priced once, bounds edited for each re-solve."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any
 
 from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.errors import Unlimited
-from optimizer.metrics import counted, traffic, unit, unit_of_bound
-from optimizer.questions.deployment.columns import (
-    prepare,
-)
+from optimizer.metrics import counted, traffic
+from optimizer.questions.deployment.columns import prepare
 from optimizer.questions.deployment.explain import explain_deployment, relaxed, wider
-from optimizer.questions.deployment.least import highest, least_total
-from optimizer.questions.deployment.programme import Packed, optimum
+from optimizer.questions.deployment.plan import stocked
+from optimizer.questions.deployment.programme import optimum
 from optimizer.questions.deployment.proof import methods_of, next_better, proof_of
-from optimizer.questions.deployment.search import ANY_TRAFFIC, DeploymentSearch
+from optimizer.questions.deployment.search import ANY_TRAFFIC
+from optimizer.questions.deployment.solved import objective_of, optimum_without, reached, solve
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Ask, Best
-from optimizer.search.binding import UNLIMITED, Bears
 from optimizer.search.conflict import Names
 from optimizer.solver.cp_sat_twice import engine_version
-from optimizer.spec.answer import Assumption, Binding, Conflict, Objective, Proof, Relaxation, Status
+from optimizer.spec.answer import Assumption, Conflict, Objective, Proof, Relaxation
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, Optimum, Work
 from optimizer.watch import UNWATCHED, Stopped, Watch
-
-
-@dataclass(frozen=True)
-class _Solved:
-    """What `best` keeps: the optimum, and the plan among equals that is shown."""
-
-    found: Packed
-    shown: Packed
 
 
 class DeploymentQuestion(DeploymentVocabulary):
@@ -50,16 +39,11 @@ class DeploymentQuestion(DeploymentVocabulary):
             return Optimum(plan=None, unlimited=True, slices=0, solves=search.solves, enumerated=0)
         plan = None
         if found is not None and found.counts:
-            outcome = other.outcome_of(bounds, found.counts, other.stocked(bounds))
-            outcome.require(found)
+            own = other.plan_of(bounds, found.counts, stocked(other.columns, bounds))
+            own.require(found)
             demand = asked.values.get("requests_per_s", other.problem.demand)
-            carried = replace(outcome, columns=replace(outcome.columns, demand=demand))
-            plan = carried.plan(self.problem.architecture)
+            plan = own.carrying(demand).plan(self.problem.architecture)
         return Optimum(plan=plan, slices=0, solves=search.solves, enumerated=0)
-
-    def search_within(self, bounds: Mapping[str, float], watch: Watch = UNWATCHED) -> DeploymentSearch:
-        """A search among the configurations priced for plans within bounds."""
-        return DeploymentSearch(self.columns, bounds, self.problem.workload.output_tokens, watch)
 
     def bounds_under(self, asked: Ask) -> dict[str, float]:
         """Bounds of a re-solve: some left out, some with other values, some added."""
@@ -83,9 +67,9 @@ class DeploymentQuestion(DeploymentVocabulary):
             return None
         if not found.counts:
             return None
-        outcome = self.outcome_of(self.bounds, found.counts)
-        outcome.require(found)
-        return outcome.plan(self.problem.architecture)
+        own = self.plan_of(self.bounds, found.counts)
+        own.require(found)
+        return own.plan(self.problem.architecture)
 
     def kept_by_a_plan(self, names: Names, watch: Watch = UNWATCHED) -> Names | None:
         """The bounds that some plan within these bounds keeps; None if there is no such plan."""
@@ -93,8 +77,8 @@ class DeploymentQuestion(DeploymentVocabulary):
         found = self.search_within(bounds, watch).any_plan()
         if found is None:
             return None
-        outcome = self.outcome_of(self.bounds, found.counts, self.stocked(self.bounds))
-        lost = {*outcome.check.broken(self.bounds), "utilisation_max"}
+        check = self.plan_of(self.bounds, found.counts, stocked(self.columns, self.bounds)).check
+        lost = {*check.broken(self.bounds), "utilisation_max"}
         lost |= set() if self.columns.percentile is None else {"ttft_ms_max"}  # both change rates
         return frozenset(name for name in self.bounds if name in bounds or name not in lost)
 
@@ -109,72 +93,19 @@ class DeploymentQuestion(DeploymentVocabulary):
 
     def best(self) -> Best:
         """Every objective in turn; of the optima the plan that every study shows, checked."""
-        try:
-            columns = self.columns
-        except Stopped:
-            return self._nothing_priced()
-        bounds = {"requests_per_s": ANY_TRAFFIC} | self.bounds
-        found = self.asked(self.problem.objectives, bounds)
-        shown = self._settled(found, bounds) if found.counts else found
-        outcome = self.outcome_of(self.bounds, shown.counts)
-        plan = None
-        if shown.counts:
-            outcome.require(shown)
-            plan = outcome.plan(self.problem.architecture)
-        name, _ = self.problem.objectives[0]
-        value, bound = found.values.get(name), found.bounds.get(name)
-        if found.status in ("feasible", "unknown"):
-            bound = highest(bound, least_total(self.problem, columns.supplies, name))
-        if self.shown_metric == "output_tokens_per_s":
-            per = self.problem.workload.output_tokens
-            value, bound = (None if v is None else v * per for v in (value, bound))
-        status: Status = found.status  # type: ignore[assignment]
-        return Best(status, plan, value, bound, found=_Solved(found, shown))
-
-    def _nothing_priced(self) -> Best:
-        """Stopped before the first configuration had a price."""
-        name, _ = self.problem.objectives[0]
-        return Best("unknown", None, None, least_total(self.problem, self.offered, name))
-
-    @property
-    def shown_metric(self) -> str:
-        """What `solve` shows as its objective: traffic in the unit the problem asks for."""
-        return self.problem.maximize or self.problem.objectives[0][0]
+        return solve(self)
 
     def objective(self, best: Best) -> Objective:
         """What was optimised, reached and proven."""
-        name, (_, sense) = self.shown_metric, self.problem.objectives[0]
-        return Objective.of(name, unit(name), sense, best.value, best.bound)
-
-    def _settled(self, found: Packed, bounds: Mapping[str, float]) -> Packed:
-        """Of the optima the plan that every study shows (`DeploymentSearch.settled`)."""
-        if found.status != "optimal":
-            return found
-        search = self.search_within(bounds, self.watch)
-        for name, value in found.values.items():
-            search.hold(name, value)
-        try:
-            return search.settled(found)
-        except Stopped:
-            return found
-        finally:
-            self.solves += search.solves
+        return objective_of(self, best)
 
     def optimum_without(self, rule: str, best: Best) -> float | None:
         """The optimum without a bound, in the unit that `solve` shows."""
-        name, sense = self.problem.objectives[0]
-        bounds = {"requests_per_s": ANY_TRAFFIC} | self.bounds
-        bounds.pop(rule)
-        try:
-            again = self.asked(((name, sense),), bounds)
-        except Unlimited:
-            return -sense * UNLIMITED
-        if again.status not in ("optimal", "infeasible"):
-            raise Stopped  # not proven: no gain is better than a guess
-        value = again.values.get(name)
-        if value is not None and self.shown_metric == "output_tokens_per_s":
-            value *= self.problem.workload.output_tokens
-        return value
+        return optimum_without(self, rule)
+
+    def reached(self, rule: str, best: Best) -> tuple[float | None, float | None, str | None]:
+        """The limit of a bound, what the plan makes of it, and the unit."""
+        return reached(self, rule, best.found)
 
     def conflict(self, watch: Watch = UNWATCHED) -> Conflict | None:
         """The smallest conflict of a problem without a plan; None if there was no time to find it."""
@@ -192,21 +123,6 @@ class DeploymentQuestion(DeploymentVocabulary):
         """No mode has a whole replica."""
         return "deployment.mode: no whole replica: a prefill and a decode row are needed"
 
-    def binding(self, best: Best, rows: Iterable[Bears]) -> tuple[Binding, ...]:
-        """The bounds that bind, with what the plan makes of them."""
-        if best.plan is None:
-            return ()
-        check = self.outcome_of(self.bounds, best.found.shown.counts).check
-        totals, found = check.totals(), []
-        for row in rows:
-            metric, limit = row.rule.removesuffix("_max"), self.bounds[row.rule]
-            value = totals.get(metric, limit)
-            if row.rule.startswith("inventory:"):
-                metric, value = "chips", float(check.chips(row.rule.partition(":")[2]))
-            own = unit_of_bound(metric)
-            found.append(Binding(constraint=row.rule, bound=limit, value=value, unit=own, gain=row.gain))
-        return tuple(found)
-
     def adds(self, best: Best) -> dict[str, Any]:
         """The model's name, and what the next better value would reach."""
         better = ""
@@ -218,7 +134,7 @@ class DeploymentQuestion(DeploymentVocabulary):
         """What the answer rests on that the problem did not say."""
         if best.found is None:
             return ()
-        check = self.outcome_of(self.bounds, best.found.shown.counts).check
+        check = self.plan_of(self.bounds, best.found.shown.counts).check
         used = [s.name for s in self.columns.supplies if best.plan and check.chips(s.name)]
         predicted = self.problem.performance_table is None
         return (*methods_of(self.problem), *chips_assumed(self.columns.supplies, used, predicted))

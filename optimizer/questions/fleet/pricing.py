@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replica_costs import UNPRICED
@@ -13,6 +14,7 @@ from optimizer.questions.deployment.least import least_total
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.fleet.columns import FleetColumns, Item, items_of
 from optimizer.questions.fleet.problem import Bucket, FleetProblem, Service
+from optimizer.questions.replica_choices import left, required
 from optimizer.spec.deployment import Traffic
 from optimizer.watch import UNWATCHED, Watch
 
@@ -33,13 +35,13 @@ def price(
     `offered`: chips with other figures than the problem's own. When the watch is over the columns are not all
     there; Stopped if a bucket has none.
     """
-    left = sum(len(service.traffic) for service in problem.services)
+    unpriced = sum(len(service.traffic) for service in problem.services)
     buckets = []
     for service in problem.services:
         priced: tuple[DeploymentColumns, ...] = ()
         for bucket in service.traffic:
-            priced += (prepare(_single(problem, service, bucket), offered, watch.part(1 / left)),)
-            left -= 1
+            priced += (prepare(_single(problem, service, bucket), offered, watch.part(1 / unpriced)),)
+            unpriced -= 1
         buckets.append(priced)
     known_only = all(service.performance_table is None for service in problem.services)
     chips = offered or supplies(problem.hardware, known_only, problem.documents)
@@ -77,6 +79,32 @@ def fleet_columns(
         tables=tuple(tuple(columns.replicas for columns in row) for row in buckets),
         rates=tuple(tuple(columns.rates({}) for columns in row) for row in buckets),
     )
+
+
+def held(
+    problem: FleetProblem,
+    fleet: PricedFleet,
+    within: Mapping[str, tuple[Any, ...]],
+    limits: Sequence[Mapping[str, float]],
+) -> FleetColumns:
+    """The columns of the setups that choices leave; those a plan must have stand for no others.
+
+    `limits`: of the requests of each service.
+    """
+    buckets = [tuple(c.only(left(c.replicas, within)[0]) for c in row) for row in fleet.buckets]
+    wanted = required(within)
+    apart = tuple(dict.fromkeys(wanted.values()))
+    columns = fleet_columns(problem, buckets, fleet.columns.supplies, limits, apart)
+    used = [
+        frozenset(
+            (j, k)
+            for j, item in enumerate(columns.items)
+            for k in left(item.setups, {name: (True,)})[1][name].nonzero()[0].tolist()
+        )
+        for name in wanted
+    ]
+    whole = fleet.columns
+    return replace(columns, used=tuple(used), dropped=whole.dropped, complete=whole.complete)
 
 
 def least_of_fleet(problem: FleetProblem) -> float | None:

@@ -36,6 +36,11 @@ class Service(Strict):
     traffic: Annotated[tuple[Bucket, ...], Field(min_length=1)]
     constraints: Requests = Requests()
 
+    @property
+    def requests_per_s(self) -> float:
+        """All its traffic."""
+        return sum(bucket.requests_per_s for bucket in self.traffic)
+
     @model_validator(mode="after")
     def _priced(self) -> "Service":
         if (self.architecture is None) == (self.performance_table is None):

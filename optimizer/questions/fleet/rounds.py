@@ -8,6 +8,7 @@ is the best, and a programme without a plan proves that there is none.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from optimizer.questions.deployment.programme import UNPROVEN
 from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.programme import FleetProgramme
 from optimizer.questions.fleet.shares import Key, Shares
@@ -145,3 +146,9 @@ class Rounds:
             self.best.proved, status="feasible", bound=self.bound, solves=self.solves, confirmed_by=()
         )
         return replace(self.best, proved=proved)
+
+
+def of_some(found: FleetPlan) -> FleetPlan:
+    """What an answer over some of the setups is over all."""
+    status = UNPROVEN[found.proved.status]
+    return replace(found, proved=replace(found.proved, status=status, bound=None, confirmed_by=()))

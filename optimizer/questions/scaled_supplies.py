@@ -1,51 +1,16 @@
-"""A deployment with some constants scaled: figures and prices of its chips, or numbers of the problem."""
+"""Chips on offer with some figures times a factor: of their files, or given beside a chip."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.supply import GIB, Supply
 from optimizer.errors import InputError
-from optimizer.questions.deployment.columns import prepare
-from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.vary import HARDWARE, has_figure, number_at, scaled_chip, scaled_problem
-from optimizer.watch import UNWATCHED, Stopped, Watch
+from optimizer.questions.vary import HARDWARE, has_figure, scaled_chip
 
 _PRICE = "usd_per_chip_hour"
 _POWER = "power_w"
 """Figures that the problem may give beside a chip."""
 _TOTALS = (_PRICE, _POWER)
-
-
-def check_constant(problem: DeploymentProblem, offered: tuple[Supply, ...], path: str) -> None:
-    """InputError if neither the problem nor any of its chips has this number."""
-    if path.startswith(HARDWARE):
-        scaled_supplies(offered, {path: 1.0}, problem.performance_table is not None)
-    else:
-        number_at(problem, path)
-
-
-def varied(
-    problem: DeploymentProblem,
-    columns: DeploymentColumns,
-    factors: Mapping[str, float],
-    watch: Watch = UNWATCHED,
-) -> tuple[DeploymentProblem, DeploymentColumns]:
-    """The problem and its configurations with constants times a factor, priced again if any times change.
-
-    Raises Stopped where there is no time to price them all.
-    """
-    own = {path: factor for path, factor in factors.items() if not path.startswith(HARDWARE)}
-    figures = {path: factor for path, factor in factors.items() if path.startswith(HARDWARE)}
-    if own:
-        problem = scaled_problem(problem, own)
-    supplies = scaled_supplies(columns.supplies, figures, problem.performance_table is not None)
-    if own or any(map(reprices, figures)):
-        again = prepare(problem, supplies, watch)
-        if not again.complete:
-            raise Stopped
-        return problem, again
-    return problem, replace(columns, supplies=supplies)
 
 
 def reprices(path: str) -> bool:

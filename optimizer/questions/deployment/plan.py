@@ -1,14 +1,16 @@
 """A plan of replicas as people read it: checked, with its pools and totals."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import scale
 from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.questions.deployment.programme import Packed
+from optimizer.questions.deployment.search import ANY_TRAFFIC
 from optimizer.spec.plan import Deployment, Plan, Pool
 from optimizer.spec.split import formats_of, split_of
 
@@ -17,7 +19,7 @@ _ORDER = {"aggregated": 0, "prefill": 1, "decode": 2}
 
 
 @dataclass(frozen=True)
-class DeploymentOutcome:
+class ReplicaPlan:
     """Replica counts under the bounds they were found for; `columns.demand` is the traffic they carry."""
 
     columns: DeploymentColumns
@@ -45,6 +47,10 @@ class DeploymentOutcome:
             same=c.same,
             priced_by=c.priced_by,
         )
+
+    def carrying(self, demand: float | None) -> Self:
+        """The same replicas under other traffic; None: as much as they can serve."""
+        return replace(self, columns=replace(self.columns, demand=demand))
 
     def require(self, plan: Packed) -> None:
         """InternalMismatch unless the plan holds and has the value the solver claims."""
@@ -114,3 +120,13 @@ def _added(each: Iterable[tuple[int, float | None]]) -> float | None:
     """A total over kinds of chips; None where one of them is unknown."""
     known = [(count, value) for count, value in each if value is not None or count]
     return None if any(v is None for _, v in known) else sum(n * (v or 0.0) for n, v in known)
+
+
+def stocked(columns: DeploymentColumns, bounds: Mapping[str, float]) -> DeploymentColumns:
+    """The columns with the inventories and the demand that bounds say, for the check."""
+    supplies = tuple(
+        replace(s, count=None if (n := bounds.get(f"inventory:{s.name}")) is None else int(n))
+        for s in columns.supplies
+    )
+    demand = bounds.get("requests_per_s", 0.0)
+    return replace(columns, supplies=supplies, demand=demand if demand > ANY_TRAFFIC else None)
