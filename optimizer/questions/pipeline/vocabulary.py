@@ -6,12 +6,11 @@ from typing import Any, Self
 
 from optimizer import catalog
 from optimizer.columns.supply import Supply, supplies
-from optimizer.errors import InputError, nearest
-from optimizer.metrics import sense as sense_of
-from optimizer.metrics import step_of, unit
+from optimizer.errors import InputError
 from optimizer.questions.moves import Move
 from optimizer.questions.pipeline.answer import PipelineAnswer
 from optimizer.questions.pipeline.check import PipelineCheck
+from optimizer.questions.pipeline.plan import chips_and_cost
 from optimizer.questions.pipeline.problem import PipelineProblem
 from optimizer.questions.pipeline.search import StageSearch
 from optimizer.questions.pipeline.structures import Structures, group_name, way_in_words
@@ -26,7 +25,6 @@ from optimizer.watch import UNWATCHED, Watch
 BOUNDS = ("tpot_ms_max", "ttft_ms_max", "memory_capacity")
 _OPTIMISED = ("tpot_ms", "output_tokens_per_s", "requests_per_s")
 """What the search through structures can make best: a round, or the rate that follows from it."""
-_KEPT = 32
 
 
 class PipelineVocabulary(Question):
@@ -42,7 +40,6 @@ class PipelineVocabulary(Question):
         self.model = catalog.model(problem.architecture, problem.documents)
         groups = problem.pipeline.stages
         self.supplies = [supplies([Offer(chip=g.chip)], documents=problem.documents)[0] for g in groups]
-        self._others: dict[str, Self] = {}
 
     @cached_property
     def search(self) -> StageSearch:
@@ -56,14 +53,7 @@ class PipelineVocabulary(Question):
 
     def varied(self, scaled: Mapping[str, float]) -> Self:
         """The question with some numbers of the problem times a factor; kept, for it may be asked again."""
-        if not scaled:
-            return self
-        key = repr(sorted(scaled.items()))
-        if key not in self._others:
-            if len(self._others) >= _KEPT:
-                self._others.clear()
-            self._others[key] = self.with_scaled(scaled)
-        return self._others[key]
+        return self.variant(lambda: self.with_scaled(scaled), scaled)
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics that can be optimised."""
@@ -77,10 +67,9 @@ class PipelineVocabulary(Question):
                 "constraints.ttft_ms_max"
             )
         if metric not in _OPTIMISED:
-            hint = nearest(metric, list(_OPTIMISED)) or f" Accepted: {', '.join(_OPTIMISED)}."
-            raise InputError(f"objectives {metric[:64]}: is no objective of a pipeline.{hint}")
-        way = "min" if sense_of(metric) > 0 else "max"
-        return Aim(metric=metric, sense=way, unit=unit(metric), step=step or step_of(metric))
+            why = not_one_of(_OPTIMISED, metric, "is no objective of a pipeline")
+            raise InputError(f"objectives {metric[:64]}: {why}")
+        return aim_of(metric, step)
 
     def own_aims(self) -> tuple[Aim, ...]:
         """The problem's objective."""
@@ -143,18 +132,9 @@ class PipelineVocabulary(Question):
     def metrics_of(self, check: PipelineCheck) -> dict[str, float]:
         """All metrics of a split that was priced again: its own, and what its chips cost."""
         used = sum(tensor_parallel for _, tensor_parallel in check.stages)
-        return check.metrics() | self.chips_and_cost(used, check.metrics()["output_tokens_per_s"])
-
-    def chips_and_cost(self, used: int, rate: float) -> dict[str, float]:
-        """Chips there are and those left idle; USD, where all have prices."""
-        groups = self.problem.pipeline.stages
-        chips = sum(group.chips for group in groups)
-        out = {"chips": float(chips), **({"chips_idle": float(chips - used)} if used < chips else {})}
-        prices = [s.usd_per_hour for s in self.supplies]
-        if None not in prices:
-            usd = sum(g.chips * (p or 0.0) for g, p in zip(groups, prices, strict=True))
-            out |= {"usd_per_hour": usd, "usd_per_million_tokens": usd / 3600 / rate * 1e6}
-        return out
+        metrics = check.metrics()
+        rate = metrics["output_tokens_per_s"]
+        return metrics | chips_and_cost(self.problem, self.supplies, used, rate)
 
     @property
     def lattice_points(self) -> int:
