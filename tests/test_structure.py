@@ -21,12 +21,6 @@ MOST_LINES = {"class": 150, "function": 50, "file": 300}
 LARGER = {
     "file blocks/operators.py": 310,
     "class questions/architecture/question.py ArchitectureQuestion": 181,
-    "class questions/deployment/question.py DeploymentQuestion": 192,
-    "class questions/deployment/vocabulary.py DeploymentVocabulary": 231,
-    "class questions/fleet/question.py FleetQuestion": 229,
-    "class questions/fleet/vocabulary.py FleetVocabulary": 237,
-    "class questions/pipeline/question.py PipelineQuestion": 203,
-    "class questions/question.py Question": 154,
     "class questions/training/question.py TrainingQuestion": 180,
     "class questions/training/vocabulary.py TrainingVocabulary": 164,
     "class studies/perturb.py _Perturb": 168,

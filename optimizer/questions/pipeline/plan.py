@@ -1,7 +1,9 @@
 """A split of a model over stages as people read it: stages, totals, and what equal stages would give."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from optimizer.columns.replica import Replica
 from optimizer.columns.supply import GIB, Supply
 from optimizer.questions.pipeline.cut import Found, evenly
 from optimizer.questions.pipeline.problem import PipelineProblem
@@ -25,7 +27,7 @@ def _stages(found: Found) -> tuple[Pool, ...]:
         Pool(
             group=found.groups[s],
             chip=setup.chip.name,
-            tensor_parallel=setup.split.tensor_parallel,
+            **_width(setup),
             layers=tuple(row[s] for row in found.counts),
             ms=1e3 * found.stage_s(s),
             utilisation=found.stage_s(s) / found.slowest_s,
@@ -69,3 +71,8 @@ def equal_split(problem: PipelineProblem, model: Architecture, found: Found) -> 
     if not equal.fits(problem.constraints.memory_capacity):
         return {}
     return {"stage_ms": 1e3 * equal.tpot_s / equal.costs.stages, "output_tokens_per_s": equal.rate}
+
+
+def _width(setup: Replica) -> dict[str, Any]:
+    """The degree of parallelism that a stage has."""
+    return {"tensor_parallel": setup.split.tensor_parallel}

@@ -7,6 +7,7 @@ from typing import Any, Self
 from optimizer import catalog
 from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError
+from optimizer.questions.aims import aim_of, not_one_of
 from optimizer.questions.moves import Move
 from optimizer.questions.pipeline.answer import PipelineAnswer
 from optimizer.questions.pipeline.check import PipelineCheck
