@@ -27,7 +27,7 @@ and for those who search it
     legal(FIELD, ...)                      which values of some dimensions go together; LEGAL_BY names the
                                            rule that says the same, if there is one
     OUTSIDE                                rules that say nothing of it, each with the reason
-    in_words(part)                         its shape, for a sentence
+    in_words(part)                         its shape, for a sentence: whoever has it is searched
 """
 
 from types import ModuleType
@@ -44,11 +44,9 @@ def block(part: Any) -> ModuleType:
 
 
 def searched(role: str) -> tuple[str, ...]:
-    """The kinds of a half with dimensions to choose: problems may search them."""
-    found = {
-        name: module for name, module in plugins("blocks").items() if getattr(module, "ROLE", "") == role
-    }
-    return tuple(name for name, module in found.items() if module.FIELDS.dimensions())
+    """The kinds of a half that problems may search: those that say their shape in words."""
+    kinds = {name: m for name, m in plugins("blocks").items() if getattr(m, "ROLE", "") == role}
+    return tuple(name for name, module in kinds.items() if hasattr(module, "in_words"))
 
 
 def least(kinds: Any, kept: np.ndarray) -> dict[str, np.ndarray]:

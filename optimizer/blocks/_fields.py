@@ -43,7 +43,7 @@ class Half(Strict):
     @property
     def ordinary(self) -> bool:
         """Whether it is a point of the lattice of its kind: no switch is on that lattices do not have."""
-        return bool(self.dimensions())
+        return True
 
     @classmethod
     def dimensions(cls) -> dict[str, Dimension]:

@@ -7,6 +7,7 @@ from optimizer.blocks.operators import Number, Operator, Step, Weights
 
 ROLE = "ffn"
 FAMILY = ""
+OUTSIDE = {"ffn_ratio": "there is no network to be wide"}
 
 
 class NoFeedForward(Half):
@@ -36,3 +37,8 @@ def operators(ffn: Any, step: Step) -> list[Operator]:
 def saved(part: Any, d_model: Number, at: Any) -> Number:
     """None."""
     return 0.0
+
+
+def in_words(ffn: Any) -> str:
+    """For a sentence of a report."""
+    return "no feed-forward network"

@@ -14,6 +14,11 @@ class NoMixer(Half):
 
     kind: Literal["no_mixer"] = "no_mixer"
 
+    @property
+    def ordinary(self) -> bool:
+        """No lattice has it: tokens would never meet."""
+        return False
+
 
 FIELDS = NoMixer
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from optimizer.blocks.operators import ForSome, Gemm, Number, Operator, Products, Step, Weights
 from optimizer.degrees import operators
+from optimizer.spec.architecture import family_of
 from optimizer.spec.norms import Norms
 
 
@@ -38,6 +39,11 @@ class Least:
     """Of each layer."""
     unmet_params: Number = 0.0
     """Parameters of one layer in matrices or experts that no product has as its weights, at most."""
+
+    @property
+    def halves(self) -> int:
+        """Halves of a layer that do anything."""
+        return sum(bool(family_of(part)) for part in (self.mixers, self.ffn))
 
     def elements(self, tensor_parallel: int) -> Number:
         """Elements on one rank of the matrices that every token meets, at least."""

@@ -201,7 +201,9 @@ def _step(phase: str) -> Quantity:
         return _seconds(frame, phase, lambda step: operators(part, step), launch_s(frame))
 
     def least(frame: Frame, layers: Least) -> Number:
-        return cheapest(_seconds(frame, phase, layers.operators, 2 * layers.n_layers * launch_s(frame)))
+        return cheapest(
+            _seconds(frame, phase, layers.operators, layers.halves * layers.n_layers * launch_s(frame))
+        )
 
     def outside(frame: Frame) -> Number:
         return _seconds(frame, phase, lambda step: _outside(frame, step))

@@ -30,7 +30,7 @@ from optimizer.questions.architecture.witness import look_again
 
 MIXERS, FFNS = searched("mixer"), searched("ffn")
 PAIRS = [(mixer, "dense_ffn") for mixer in MIXERS] + [("gqa", ffn) for ffn in FFNS if ffn != "dense_ffn"]
-PAIRS += [("mla", "moe"), ("lightning", "moe")]
+PAIRS += [("mla", "moe"), ("lightning", "moe"), ("mamba2", "no_ffn")]
 VALUES: dict[str, list[int]] = {
     "n_heads": [8, 12, 16, 24], "n_kv_heads": [2, 4, 8], "d_head": [64, 96, 128, 256],
     "d_ff": [2048, 4096, 6144],

@@ -150,7 +150,7 @@ def test_a_model_with_extras_is_no_point_of_the_dense_lattice() -> None:
     flat = {"name": "own", "d_model": D_MODEL, "vocab_size": 32000, "n_layers": 2, "d_ff": 8192, **GQA}
     assert Architecture.model_validate(flat).plain
     assert not Architecture.model_validate(flat | {"sinks": True}).plain
-    assert not Architecture.model_validate(flat | {"layers": [{"count": 2, "ffn": "no_ffn"}]}).plain
+    assert not Architecture.model_validate(flat | {"layers": [{"count": 2, "mixer": "no_mixer"}]}).plain
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_block_file_has_all_there_is_to_a_kind(kind: str) -> None:
     assert not {name for name in made if not callable(getattr(module, name, None))}
     assert set(inspect.signature(getattr(module, "legal", lambda: True)).parameters) <= set(dimensions)
     assert not set(getattr(module, "OUTSIDE", {})) - set(plugins("constraints"))
-    if dimensions:
+    if dimensions or hasattr(module, "in_words"):
         assert module.in_words(SimpleNamespace(**dict.fromkeys(dimensions, 8)))
         assert all(own.title and own.short for own in dimensions.values())
     if module.ROLE == "ffn":  # bounds take one narrowest network, and one mixer of each choice of these

@@ -4,7 +4,7 @@ What the dimensions are, how their values go together and which way they drive c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, make_dataclass, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from functools import cache
 from inspect import signature
 from typing import Any
@@ -18,6 +18,7 @@ from optimizer.spec.architecture import dimensions_of, usual
 
 MOST_KINDS = 2**21
 """Kinds of half a layer that a lattice may have; each takes a hundred bytes or so in every frame at hand."""
+_ROW = "row"
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,19 @@ class Kinds:
         words, role = self.words(), block(self).ROLE
         if name not in words and name not in dimensions_of(role, usual(role)):
             raise AttributeError(f"{self.kind} has no {name}")
-        return words.get(name, np.ones_like(words[self.dimensions[0]]))
+        return words.get(name, np.ones_like(self._axis))
 
     def words(self) -> dict[str, Any]:
         """What rules may name of each kind: its dimensions, and what they stand for; shaped alike."""
         own = rule_words(self)
         switches = block(self).FIELDS.model_fields.keys() - self.dimensions
-        shape = np.shape(own[self.dimensions[0]])
+        shape = np.shape(self._axis)
         return {name: np.broadcast_to(v, shape) for name, v in own.items() if name not in switches}
+
+    @property
+    def _axis(self) -> Any:
+        """An array as long as there are kinds."""
+        return getattr(self, next(iter(self.dimensions), _ROW))
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -71,7 +77,7 @@ class Kinds:
 
     def half(self) -> Any:
         """One kind (dimensions are single numbers) as half of a layer."""
-        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        own = {name: getattr(self, name) for name in block(self).FIELDS.model_fields}
         return block(self).FIELDS(**own | {name: int(own[name]) for name in self.dimensions})
 
     def rows(self, chosen: Mapping[str, Any]) -> np.ndarray:
@@ -89,9 +95,12 @@ class Kinds:
 
 @cache
 def _class(kind: str) -> type[Kinds]:
-    """Kinds with the fields of a block file."""
-    names = plugins("blocks")[kind].FIELDS.model_fields
-    return make_dataclass("Kinds", [(name, Any) for name in names], bases=(Kinds,), frozen=True)
+    """Kinds with the fields of a block file; of one without dimensions there is one, in a row of its own."""
+    own = plugins("blocks")[kind].FIELDS
+    names: list[Any] = [(name, Any) for name in own.model_fields]
+    if not own.dimensions():
+        names.append((_ROW, Any, field(default_factory=lambda: np.zeros(1, int))))
+    return make_dataclass("Kinds", names, bases=(Kinds,), frozen=True)
 
 
 def kinds_like(half: Any, **changes: Any) -> Kinds:

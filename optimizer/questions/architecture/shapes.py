@@ -66,7 +66,7 @@ def _some(space: Space, compiler: Compiler, setting: Frame) -> Shapes:
     across = replace(setting, d_model=setting.d_model[:, None])
     n, layers = QUANTITIES["n_params"], space.depths.astype(float)
     p_a = np.broadcast_to(n.mixer(across, mixers, space.architecture.norms), attention.shape)
-    p_f = np.broadcast_to(n.ffn(across, ffns), ffn.shape)
+    p_f = np.broadcast_to(np.asarray(n.ffn(across, ffns), dtype=float), ffn.shape)
     base = np.broadcast_to(n.base(setting), alive.shape)[:, None]
     fewest, most = (_least(sign * p_a, attention) + _least(sign * p_f, ffn) for sign in (1, -1))
     outside, unmet = (
@@ -127,7 +127,7 @@ def outside_matrices(n_params: np.ndarray, kinds: Kinds, width: float) -> tuple[
 def _stored(n_params: np.ndarray, kinds: Kinds, width: Any) -> tuple[Any, Any]:
     """Parameters of each kind outside matrices and experts, and those of these that no product meets."""
     stored, unmet = block(kinds).weights(kinds, width, 1), getattr(block(kinds), "unmet", None)
-    return n_params - stored.matrix - stored.experts, unmet(kinds, width) if unmet else np.zeros(())
+    return np.asarray(n_params - stored.matrix - stored.experts, dtype=float), unmet(kinds, width) if unmet else np.zeros(())
 
 
 def _narrowest(kinds: Any, kept: np.ndarray, alive: np.ndarray) -> Any:

@@ -97,6 +97,6 @@ def _column(quantity: Quantity, frame: Frame, attention: Kinds, ffn: Kinds, norm
 def priced(price: Callable[[Frame, Any], Any], frame: Frame, kinds: Kinds) -> np.ndarray:
     """A layer part of a quantity, block by block: a block's arrays stay in the cache and the heap."""
     if len(kinds) <= BLOCK:
-        return np.asarray(price(frame, kinds), dtype=float)
+        return np.asarray(np.broadcast_to(price(frame, kinds), (len(kinds),)), dtype=float)
     starts = range(0, len(kinds), BLOCK)
     return np.concatenate([price(frame, kinds.take(slice(at, at + BLOCK))) for at in starts]).astype(float)

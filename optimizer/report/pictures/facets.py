@@ -105,7 +105,8 @@ def _decided(plan: Plan) -> tuple[str, ...]:
             plain(f"{name}: {text}".replace("\n", ", "), 160) for name, text in names_of(plan).items()
         )
     a, pool = plan.dimensions, plan.pools[0]
-    name, own = next(iter(plugins("blocks")[a.ffn].FIELDS.dimensions().items()))
+    shapes = (plugins("blocks")[kind].FIELDS.dimensions().items() for kind in (a.ffn, a.mixer))
+    name, own = next(said for shape in shapes for said in shape)
     return (
         f"{a.n_layers} layers, model width {a.d_model}, {own.title.lower()} {getattr(a, name)}",
         plain(f"{chip_title(pool.chip)}, tensor parallel {pool.split.tensor_parallel}"),
