@@ -24,28 +24,33 @@ def having(form: str) -> dict[str, ModuleType]:
     return {name: module for name, module in plugins("objectives").items() if hasattr(module, form)}
 
 
+def listed(*forms: str) -> tuple[str, ...]:
+    """Metrics that have any of these forms, as people list them: by RANK, those without one last."""
+    found = {name: module for form in forms for name, module in having(form).items()}
+    return tuple(sorted(found, key=lambda name: (getattr(found[name], "RANK", _LAST), name)))
+
+
+_LAST = 1000
+
+
 def totals() -> tuple[str, ...]:
-    """Totals over the chips of a plan, as people list them."""
-    return _by_title({**having("each")})
+    """Totals over the chips of a plan."""
+    return listed("each")
 
 
 def counted() -> tuple[str, ...]:
     """What a plan of replicas can be made small in: totals over chips, and nodes."""
-    return _by_title({**having("each"), **having("PACKED")})
-
-
-def _by_title(found: dict[str, ModuleType]) -> tuple[str, ...]:
-    return tuple(sorted(found, key=lambda name: str(found[name].TITLE)))
+    return listed("each", "PACKED")
 
 
 def latencies() -> dict[str, str]:
     """Latencies of plans of replicas, each with the mode of replicas that has none."""
-    return {name: str(module.ABSENT_IN) for name, module in having("ABSENT_IN").items()}
+    return {name: str(having("ABSENT_IN")[name].ABSENT_IN) for name in listed("ABSENT_IN")}
 
 
 def traffic() -> tuple[str, ...]:
     """What counts the requests that a plan serves."""
-    return tuple(having("per_request"))
+    return listed("per_request")
 
 
 def unit(name: str) -> str:

@@ -1,7 +1,8 @@
 """Metrics of plans, one file each, for every kind of problem that has them.
 
 A file holds a docstring with the formula, TITLE (what people call it), UNIT, BETTER ('lower' or 'higher') and
-the forms it has; STEP is its resolution where that is not its unit's (`optimizer.metrics`). The forms:
+the forms it has; STEP is its resolution where that is not its unit's (`optimizer.metrics`), RANK its place
+where plans of replicas and of training list their metrics, last without. The forms:
 
 - architectures: QUANTITY (a key of `cost.quantities.QUANTITIES`), RISES (True or False as the value rises or
   falls with the quantity, None if it may turn) and `value(at, quantity)`, where `at` is a `cost.frame.Slice`;

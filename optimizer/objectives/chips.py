@@ -10,6 +10,7 @@ from optimizer.cost.offered import Offered
 from optimizer.cost.training.run import Run
 
 TITLE = "Chips"
+RANK = 20
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "chips", "lower", True
 SCALE = 1
 

@@ -9,6 +9,7 @@ from optimizer.cost.memory import GIB
 from optimizer.cost.training.run import Run
 
 TITLE = "Memory in use per chip"
+RANK = 50
 QUANTITY, UNIT, BETTER, RISES = "memory_bytes", "GiB", "lower", True
 
 

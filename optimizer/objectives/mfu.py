@@ -7,6 +7,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.training.run import Run
 
 TITLE = "Model FLOPs utilisation"
+RANK = 13
 UNIT, BETTER = "", "higher"
 
 

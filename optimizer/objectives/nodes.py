@@ -4,6 +4,7 @@ nodes = sum over kinds of chips of the nodes with a chip in use
 """
 
 TITLE = "Nodes"
+RANK = 21
 UNIT, BETTER = "nodes", "lower"
 SCALE, GIVEN_BY = 1, "node"
 PACKED = True

@@ -10,6 +10,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 
 TITLE = "Output rate"
+RANK = 41
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "tokens/s", "higher", False
 
 

@@ -10,6 +10,7 @@ from optimizer.cost.offered import Offered
 from optimizer.errors import InputError
 
 TITLE = "Power"
+RANK = 23
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "W", "lower", True
 SCALE, GIVEN_BY = 10**3, "power_w"
 

@@ -4,6 +4,7 @@ requests_per_s = aggregated + min(prefill, decode), each the sum of its replicas
 """
 
 TITLE = "Request rate"
+RANK = 40
 UNIT, BETTER = "requests/s", "higher"
 SCALE = 10**8
 """Six decimals of a measurement times two of a factor."""

@@ -7,6 +7,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.training.run import Run
 
 TITLE = "Step"
+RANK = 10
 UNIT, BETTER = "s", "lower"
 
 

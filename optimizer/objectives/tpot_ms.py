@@ -8,6 +8,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 
 TITLE = "Time per output token"
+RANK = 31
 QUANTITY, UNIT, BETTER, RISES = "decode_s", "ms", "lower", True
 ABSENT_IN = "prefill"
 

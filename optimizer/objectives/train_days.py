@@ -7,8 +7,8 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.training.run import Run
 
 TITLE = "Training time"
+RANK = 14
 UNIT, BETTER = "days", "lower"
-
 
 _DAY = 86400.0
 

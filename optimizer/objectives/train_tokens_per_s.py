@@ -7,6 +7,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.training.run import Run
 
 TITLE = "Training rate"
+RANK = 11
 UNIT, BETTER = "tokens/s", "higher"
 
 

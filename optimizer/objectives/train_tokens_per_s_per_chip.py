@@ -9,6 +9,7 @@ from optimizer.cost.training.run import Run
 from optimizer.errors import InputError
 
 TITLE = "Training rate per chip"
+RANK = 12
 QUANTITY, UNIT, BETTER, RISES = "train_s", "tokens/s", "higher", False
 
 

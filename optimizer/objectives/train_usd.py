@@ -9,6 +9,7 @@ from optimizer.cost.training.run import Run
 from optimizer.errors import InputError
 
 TITLE = "Cost of the training run"
+RANK = 51
 QUANTITY, UNIT, BETTER, RISES = "train_s", "USD", "lower", True
 
 

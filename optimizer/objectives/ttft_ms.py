@@ -7,6 +7,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Slice
 
 TITLE = "Time to first token"
+RANK = 30
 QUANTITY, UNIT, BETTER, RISES = "prefill_s", "ms", "lower", True
 ABSENT_IN = "decode"
 

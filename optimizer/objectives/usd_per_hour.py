@@ -9,7 +9,8 @@ from optimizer.cost.frame import Slice
 from optimizer.cost.offered import Offered
 from optimizer.errors import InputError
 
-TITLE = "Cost of the chips"
+TITLE = "Price of the chips"
+RANK = 22
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "USD/h", "lower", True
 SCALE, GIVEN_BY = 10**6, "usd_per_chip_hour"
 

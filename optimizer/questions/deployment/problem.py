@@ -11,7 +11,7 @@ from optimizer.spec.documents import Documents
 from optimizer.spec.domains import choices
 from optimizer.spec.values import RequestsPerS
 
-MINIMIZE, MAXIMIZE = counted(), tuple(sorted(traffic(), reverse=True))
+MINIMIZE, MAXIMIZE = counted(), traffic()
 Minimized: Any = Literal[MINIMIZE]
 Maximized: Any = Literal[MAXIMIZE]
 

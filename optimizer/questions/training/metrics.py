@@ -8,7 +8,7 @@ from typing import Any
 from optimizer.cost.training.flops import forward_flops
 from optimizer.cost.training.run import Run
 from optimizer.errors import InputError, nearest
-from optimizer.metrics import having
+from optimizer.metrics import listed, metric
 from optimizer.questions.training.lattice import Measure
 from optimizer.questions.training.problem import TrainingProblem
 from optimizer.spec.architecture import Architecture
@@ -41,8 +41,8 @@ def metrics_for(
         return Run(step_s, chips, memory, tokens, problem.training_tokens, flops, chip)
 
     found = {}
-    for name, module in having("trained").items():
-        own: Any = module
+    for name in listed("trained"):
+        own = metric(name, "trained")
         if own.trained(run(1.0, 1, 1.0)) is not None:
             value = partial(_value, own.trained, run)
             found[name] = TrainingMetric(own.UNIT, own.BETTER == "higher", value)
