@@ -4,8 +4,9 @@ from types import ModuleType
 from typing import Any
 
 from optimizer.cost.frame import Frame, Slice
+from optimizer.cost.offered import Offered
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.errors import InputError, nearest
+from optimizer.errors import InputError, InternalMismatch, nearest
 from optimizer.plugins import plugins
 from optimizer.spec.architecture import Architecture
 
@@ -64,43 +65,40 @@ def unit_of_bound(name: str) -> str:
 
 
 def scale(name: str) -> int:
-    """Whole units in one of a metric's unit, in which planners add it up; 1 for what is counted."""
-    return int(getattr(plugins("objectives").get(name), "SCALE", 1))
+    """Whole units in one of a metric's unit, in which planners add it up; chips of a kind are one each."""
+    return 1 if name.startswith("inventory:") else int(metric(name, "SCALE").SCALE)
 
 
-def sense(name: str) -> int:
-    """+1 where lower is better, -1 where higher is; of a metric of any form."""
-    return 1 if metric(name, "BETTER").BETTER == "lower" else -1
+def is_whole(name: str) -> bool:
+    """Whether a metric counts whole things."""
+    return name in having("SCALE") and scale(name) == 1
 
 
-_STEPS = {
-    "ms": 1e-3,
-    "s": 1e-6,
-    "days": 1e-3,
-    "GiB": 2.0**-10,
-    "parameters": 1e6,
-    "nats": 1e-5,
-    "tokens/s": 0.1,
-    "requests/s": 1e-3,
-    "chips": 1.0,
-    "nodes": 1.0,
-    "USD": 1e-4,
-    "USD/h": 0.01,
-    "W": 1.0,
-}
-"""Resolution by unit: microseconds, MiB, cents, millions of parameters; finer than costs are right."""
+def each(name: str, chip: Offered) -> float | None:
+    """What one chip adds to a total: a whole number of 1/SCALE of its unit; None where nobody says.
+
+    Rounding is part of the metric: planners and checkers add up the same figures, whatever a file multiplies.
+    """
+    own = metric(name, "each")
+    value = own.each(chip)
+    if value is None:
+        return None
+    if value < 0:
+        raise InternalMismatch(f"{name}: a {chip.name} adds {value:g}; of a total no chip may take away")
+    return float(round(value * own.SCALE) / own.SCALE)
+
+
 _STEP = 1e-6
 
 
 def step_of(name: str) -> float:
-    """The step that a metric is resolved to, where it is not the first objective."""
-    own = metric(name, "UNIT")
-    return float(getattr(own, "STEP", _STEPS.get(own.UNIT, _STEP)))
+    """The step that a metric is resolved to, where it is not the first objective: its file's, else 1e-6."""
+    return float(getattr(metric(name, "UNIT"), "STEP", _STEP))
 
 
 def sign(name: str) -> int:
     """+1 where lower is better, -1 where higher is."""
-    return 1 if metric(name).BETTER == "lower" else -1
+    return 1 if metric(name, "BETTER").BETTER == "lower" else -1
 
 
 def evaluate(frame: Frame, architecture: Architecture) -> dict[str, float]:

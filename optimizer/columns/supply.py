@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from optimizer import catalog
 from optimizer.errors import InputError
-from optimizer.metrics import metric
+from optimizer.metrics import each, metric
 from optimizer.spec.chip import Chip
 from optimizer.spec.deployment import Offer
 from optimizer.spec.documents import USERS_FILES, Documents
@@ -41,13 +41,11 @@ class Supply:
 
     def each(self, quantity: str) -> float:
         """What one chip adds to a quantity; InputError if nobody said."""
-        own = metric(quantity, "each")
-        value = own.each(self)
+        value = each(quantity, self)
         if value is None:
-            raise InputError(
-                f"hardware: {self.name} has no known {quantity}; give {own.GIVEN_BY} beside the chip"
-            )
-        return float(value)
+            field = metric(quantity, "each").GIVEN_BY
+            raise InputError(f"hardware: {self.name} has no known {quantity}; give {field} beside the chip")
+        return value
 
 
 def supplies(

@@ -12,6 +12,7 @@ from optimizer.cost.training.run import Run
 TITLE = "Chips"
 RANK = 20
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "chips", "lower", True
+STEP = 1.0
 SCALE = 1
 
 

@@ -12,6 +12,7 @@ from optimizer.cost.frame import Slice
 
 TITLE = "Predicted pre-training loss"
 QUANTITY, UNIT, BETTER, RISES = "n_params", "nats", "lower", None
+STEP = 1e-5
 
 
 def value(at: Slice, quantity: Number) -> Number:

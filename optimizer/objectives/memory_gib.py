@@ -11,6 +11,7 @@ from optimizer.cost.training.run import Run
 TITLE = "Memory in use per chip"
 RANK = 50
 QUANTITY, UNIT, BETTER, RISES = "memory_bytes", "GiB", "lower", True
+STEP = 2.0**-10
 
 
 def value(at: Slice, quantity: Number) -> Number:

@@ -8,6 +8,7 @@ from optimizer.cost.frame import Slice
 
 TITLE = "Parameters"
 QUANTITY, UNIT, BETTER, RISES = "n_params", "parameters", "lower", True
+STEP = 1e6
 
 
 def value(at: Slice, quantity: Number) -> Number:

@@ -12,6 +12,7 @@ from optimizer.cost.frame import Slice
 TITLE = "Output rate"
 RANK = 41
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "tokens/s", "higher", False
+STEP = 0.1
 
 
 def value(at: Slice, quantity: Number) -> Number:

@@ -12,6 +12,7 @@ from optimizer.errors import InputError
 TITLE = "Power"
 RANK = 23
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "W", "lower", True
+STEP = 1.0
 SCALE, GIVEN_BY = 10**3, "power_w"
 
 

@@ -10,6 +10,7 @@ from optimizer.cost.frame import Slice
 TITLE = "Time per output token"
 RANK = 31
 QUANTITY, UNIT, BETTER, RISES = "decode_s", "ms", "lower", True
+STEP = 1e-3
 ABSENT_IN = "prefill"
 
 

@@ -8,6 +8,7 @@ from optimizer.cost.frame import Slice
 
 TITLE = "Time per output token under load"
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "ms", "lower", True
+STEP = 1e-3
 
 
 def value(at: Slice, quantity: Number) -> Number:

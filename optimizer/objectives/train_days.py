@@ -9,6 +9,7 @@ from optimizer.cost.training.run import Run
 TITLE = "Training time"
 RANK = 14
 UNIT, BETTER = "days", "lower"
+STEP = 1e-3
 
 _DAY = 86400.0
 

@@ -12,6 +12,7 @@ from optimizer.errors import InputError
 
 TITLE = "Training memory per chip"
 QUANTITY, UNIT, BETTER, RISES = "train_bytes", "GiB", "lower", True
+STEP = 2.0**-10
 
 
 def value(at: Slice, quantity: Number) -> Number:

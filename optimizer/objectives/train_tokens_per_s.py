@@ -9,6 +9,7 @@ from optimizer.cost.training.run import Run
 TITLE = "Training rate"
 RANK = 11
 UNIT, BETTER = "tokens/s", "higher"
+STEP = 0.1
 
 
 def trained(run: Run) -> Number:

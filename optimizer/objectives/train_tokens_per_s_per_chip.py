@@ -11,6 +11,7 @@ from optimizer.errors import InputError
 TITLE = "Training rate per chip"
 RANK = 12
 QUANTITY, UNIT, BETTER, RISES = "train_s", "tokens/s", "higher", False
+STEP = 0.1
 
 
 def value(at: Slice, quantity: Number) -> Number:

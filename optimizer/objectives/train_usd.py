@@ -11,6 +11,7 @@ from optimizer.errors import InputError
 TITLE = "Cost of the training run"
 RANK = 51
 QUANTITY, UNIT, BETTER, RISES = "train_s", "USD", "lower", True
+STEP = 1e-4
 
 
 def value(at: Slice, quantity: Number) -> Number:

@@ -9,6 +9,7 @@ from optimizer.cost.frame import Slice
 TITLE = "Time to first token"
 RANK = 30
 QUANTITY, UNIT, BETTER, RISES = "prefill_s", "ms", "lower", True
+STEP = 1e-3
 ABSENT_IN = "decode"
 
 

@@ -12,6 +12,7 @@ from optimizer.errors import InputError
 TITLE = "Price of the chips"
 RANK = 22
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "USD/h", "lower", True
+STEP = 0.01
 SCALE, GIVEN_BY = 10**6, "usd_per_chip_hour"
 
 

@@ -9,6 +9,7 @@ from optimizer.errors import InputError
 
 TITLE = "Cost of a million output tokens"
 QUANTITY, UNIT, BETTER, RISES = "mixed_s", "USD", "lower", True
+STEP = 1e-4
 
 
 def value(at: Slice, quantity: Number) -> Number:

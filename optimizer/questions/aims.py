@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from optimizer.errors import nearest
-from optimizer.metrics import sense, step_of, unit
+from optimizer.metrics import sign, step_of, unit
 from optimizer.spec.studies import Aim
 
 
 def aim_of(metric: str, step: float | None = None) -> Aim:
     """A metric in its better direction, with its own step unless another is given."""
-    way = "min" if sense(metric) > 0 else "max"
+    way = "min" if sign(metric) > 0 else "max"
     return Aim(metric=metric, sense=way, unit=unit(metric), step=step or step_of(metric))
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from optimizer.metrics import is_whole
+
 Move = tuple[str, Any, float | None]
 """(in words, value, change of the number it bounds by; None where that is no number)."""
 
@@ -32,7 +34,6 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-_WHOLE = ("chips_max", "nodes_max")
 _SHARES = (".memory_capacity", "utilisation_max")
 """Not more than all: of the services of a fleet, where a deployment may ask what more memory would do."""
 
@@ -42,6 +43,6 @@ def moves_of_a_bound(rule: str, value: float, node: int | None = None) -> list[M
 
     `node`: chips wired together.
     """
-    if rule in _WHOLE or rule.startswith("inventory:"):
+    if is_whole(rule.removesuffix("_max")) or rule.startswith("inventory:"):
         return whole_moves(value, tuple(sorted({1, node or 1})))
     return [move for move in moves_of(value) if not rule.endswith(_SHARES) or move[1] <= 1]

@@ -13,7 +13,7 @@ from optimizer.columns.replica_costs import UNPRICED
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
-from optimizer.metrics import metric as metric_of
+from optimizer.metrics import each, metric as metric_of
 from optimizer.metrics import totals
 from optimizer.questions.aims import aim_of, not_one_of
 from optimizer.questions.kinds import kind_of_problem
@@ -127,9 +127,9 @@ class ReplicaQuestion(Question, Generic[C]):
             return not_one_of(self.objectives(), metric, f"is no objective of a {name}")
         if metric not in totals():
             return None
-        own = metric_of(metric, "each")
-        without = [s.name for s in self.offered if own.each(s) is None]
-        return f"{without[0]} has none; give {own.GIVEN_BY} beside the chip" if without else None
+        without = [s.name for s in self.offered if each(metric, s) is None]
+        field = metric_of(metric, "each").GIVEN_BY if without else ""
+        return f"{without[0]} has none; give {field} beside the chip" if without else None
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics that can be optimised here."""

@@ -127,7 +127,8 @@ def outside_matrices(n_params: np.ndarray, kinds: Kinds, width: float) -> tuple[
 def _stored(n_params: np.ndarray, kinds: Kinds, width: Any) -> tuple[Any, Any]:
     """Parameters of each kind outside matrices and experts, and those of these that no product meets."""
     stored, unmet = block(kinds).weights(kinds, width, 1), getattr(block(kinds), "unmet", None)
-    return np.asarray(n_params - stored.matrix - stored.experts, dtype=float), unmet(kinds, width) if unmet else np.zeros(())
+    outside = np.asarray(n_params - stored.matrix - stored.experts, dtype=float)
+    return outside, unmet(kinds, width) if unmet else np.zeros(())
 
 
 def _narrowest(kinds: Any, kept: np.ndarray, alive: np.ndarray) -> Any:

@@ -17,7 +17,8 @@ from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.deployment import PricedBy
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
-from optimizer.metrics import counted, latencies, metric
+from optimizer.metrics import counted, latencies
+from optimizer.metrics import each as each_of
 from optimizer.metrics import totals as sums
 from optimizer.questions.deployment.check_loads import Loads, above, exact
 from optimizer.questions.deployment.check_prices import Prices
@@ -80,10 +81,9 @@ class DeploymentCheck:
         used = [(s, n) for s in self.supplies if (n := self.chips(s.name))]
         found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(self.loads.served)}
         for name in sums():
-            each = [metric(name, "each").each(s) for s, _ in used]
-            if None not in each:
-                total = sum(n * exact(v) for (_, n), v in zip(used, each, strict=True))
-                found[name] = float(total)
+            each = [(n, value) for s, n in used if (value := each_of(name, s)) is not None]
+            if len(each) == len(used):
+                found[name] = float(sum((n * exact(value) for n, value in each), Fraction(0)))
         placed = [self.nodes(s) for s, _ in used]
         if None not in placed:
             found["nodes"] = sum(nodes for nodes in placed if nodes is not None)

@@ -13,7 +13,7 @@ from optimizer.columns.replica import Replica, common
 from optimizer.columns.supply import Supply
 from optimizer.columns.totals import each_of
 from optimizer.cost.memory_parts import memory_parts
-from optimizer.metrics import counted, metric, scale
+from optimizer.metrics import counted, each, scale
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.spec.split import Formats, Split
 
@@ -26,7 +26,7 @@ def least_total(problem: DeploymentProblem, offered: Sequence[Supply], name: str
     if name == "nodes":
         nodes = [s.node for s in offered if s.node is not None]
         return float(-(-chips // max(nodes))) if len(nodes) == len(offered) else 1.0
-    if any(metric(name, "each").each(s) is None for s in offered):
+    if any(each(name, s) is None for s in offered):
         return None
     return chips * min(each_of(s, name) for s in offered) / scale(name)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from optimizer.metrics import counted, scale, traffic
+from optimizer.metrics import counted, is_whole, traffic
 from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Offers, ReplicaSpace, Requests, Share, Traffic, bounds_on
 from optimizer.spec.documents import Documents
@@ -27,7 +27,7 @@ class Kept(Requests):
 if TYPE_CHECKING:
     Bounds = Kept
 else:
-    Bounds = bounds_on("Bounds", Kept, {name: scale(name) == 1 for name in MINIMIZE})
+    Bounds = bounds_on("Bounds", Kept, {name: is_whole(name) for name in MINIMIZE})
 
 
 class DeploymentProblem(Strict):

@@ -1,7 +1,7 @@
 """What an answer to a deployment problem rests on: what was priced and asked, how its figures are made."""
 
 from optimizer.columns.replica_costs import UNPRICED
-from optimizer.metrics import scale, unit
+from optimizer.metrics import is_whole, scale, unit
 from optimizer.questions.deployment.columns import setups_of
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.programme import Packed
@@ -22,7 +22,7 @@ def next_better(question: DeploymentVocabulary, found: Packed) -> str:
     bounds = question.bounds | {f"{name}_max": less}
     bounds.pop("requests_per_s")
     most = question.asked((("requests_per_s", -1),), bounds, confirm=False)
-    whole = name in ("chips", "nodes")
+    whole = is_whole(name)
     what = f"{less:g} {unit(name)}" if whole else f"less than {value:g} {unit(name)}"
     if not most.counts:
         return f"{what} serve no traffic within the bounds"

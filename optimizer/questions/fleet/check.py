@@ -11,7 +11,8 @@ from fractions import Fraction
 
 from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.supply import Supply
-from optimizer.metrics import metric, totals
+from optimizer.metrics import each as each_of
+from optimizer.metrics import totals
 from optimizer.questions.fleet.columns import FleetColumns
 
 _NOISE = Fraction(1, 10**8)
@@ -67,8 +68,10 @@ class FleetCheck:
     def total(self, quantity: str) -> float | None:
         """Chips, dollars or watts of the fleet; None where a kind in use has no figure."""
         used, supplies = self.chips(), {s.name: s for s in self.columns.supplies}
-        each = [(n, metric(quantity, "each").each(supplies[name])) for name, n in used.items()]
-        if any(value is None for _, value in each):
+        each = [
+            (n, value) for name, n in used.items() if (value := each_of(quantity, supplies[name])) is not None
+        ]
+        if len(each) < len(used):
             return None
         return float(sum((n * _exact(value) for n, value in each), Fraction(0)))
 

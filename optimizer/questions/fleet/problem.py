@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from optimizer.metrics import scale, totals
+from optimizer.metrics import is_whole, totals
 from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Offers, ReplicaSpace, Requests, bounds_on
 from optimizer.spec.documents import Documents
@@ -59,7 +59,7 @@ class Whole(Strict):
 if TYPE_CHECKING:
     FleetBounds = Whole
 else:
-    FleetBounds = bounds_on("FleetBounds", Whole, {name: scale(name) == 1 for name in totals()})
+    FleetBounds = bounds_on("FleetBounds", Whole, {name: is_whole(name) for name in totals()})
 
 
 class FleetProblem(Strict):
