@@ -6,6 +6,7 @@ from typing import Any
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.offered import Offered
 from optimizer.cost.quantities import QUANTITIES
+from optimizer.cost.training.run import Run
 from optimizer.errors import InputError, InternalMismatch, nearest
 from optimizer.plugins import plugins
 from optimizer.spec.architecture import Architecture
@@ -52,6 +53,12 @@ def latencies() -> dict[str, str]:
 def traffic() -> tuple[str, ...]:
     """What counts the requests that a plan serves."""
     return listed("per_request")
+
+
+def trained(run: Run) -> dict[str, float]:
+    """Every metric of a training run; those that lack a fact (a price) are left out."""
+    found = {name: metric(name, "trained").trained(run) for name in listed("trained")}
+    return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def unit(name: str) -> str:

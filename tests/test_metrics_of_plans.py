@@ -64,7 +64,7 @@ def test_what_a_chip_adds_is_a_whole_number_of_units() -> None:
 
 
 def test_no_chip_takes_away_from_a_total(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planners leave out what uses more chips: of a total that falls with them that would lose the optimum."""
+    """Planners leave out what uses more chips: if a total fell with them that would lose the optimum."""
     credit = SimpleNamespace(SCALE=1, UNIT="kg/h", each=lambda chip: -1.0)
     monkeypatch.setitem(plugins("objectives"), "credit", credit)
     with pytest.raises(InternalMismatch, match="credit: a unheard-of adds -1"):

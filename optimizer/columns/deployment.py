@@ -14,11 +14,12 @@ from optimizer.columns.queueing import rate_at_percentile
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import lies_within, read
+from optimizer.metrics import latencies, scale
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.deployment import ReplicaSpace, Traffic
 
-UNIT = 10**8
-"""Rates are whole numbers of 1e-8 requests/s: six decimals of a measurement times two of a factor."""
+UNIT = scale("requests_per_s")
+"""Rates are whole numbers of 1e-8 requests/s."""
 _ROUNDING = 1e-3
 _BOUND_NOISE = 1e-12
 
@@ -101,10 +102,10 @@ class DeploymentColumns:
         r = self.replicas
         share = self.memory_share()
         broken = {
-            "ttft_ms_max": (r.mode != "decode") & _above(r.ttft_ms, bounds.get("ttft_ms_max")),
-            "tpot_ms_max": (r.mode != "prefill") & _above(r.tpot_ms, bounds.get("tpot_ms_max")),
-            "memory_capacity": _above(share, bounds.get("memory_capacity")),
+            f"{name}_max": (r.mode != without) & _above(getattr(r, name), bounds.get(f"{name}_max"))
+            for name, without in latencies().items()
         }
+        broken["memory_capacity"] = _above(share, bounds.get("memory_capacity"))
         capacity = planned(self.rates(bounds))
         broken["no rate left at the percentile"] = capacity <= 0
         keep = np.ones(len(r), dtype=bool)

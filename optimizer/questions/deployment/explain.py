@@ -137,7 +137,7 @@ class _Explanation:
         if name == "utilisation_max":
             most = self._most_traffic({k: v for k, v in others.items() if k != "requests_per_s"})
             return outward(others["requests_per_s"] / most, 1) if most else None
-        if name in ("ttft_ms_max", "tpot_ms_max", "memory_capacity"):
+        if name == "memory_capacity" or name.removesuffix("_max") in latencies():
             return self._nearest_of_rows(name, others)
         quantity = name if name.startswith("inventory:") else name.removesuffix("_max")
         return self._least(quantity, others)
@@ -161,11 +161,9 @@ class _Explanation:
     def _nearest_of_rows(self, name: str, others: dict[str, float]) -> float | None:
         """The least value at which a row returns that makes a plan: by halving the sorted values."""
         r = self.columns.replicas
-        values = {
-            "ttft_ms_max": r.ttft_ms[r.mode != "decode"],
-            "tpot_ms_max": r.tpot_ms[r.mode != "prefill"],
-            "memory_capacity": self.columns.memory_share(),
-        }[name]
+        metric = name.removesuffix("_max")
+        without = latencies().get(metric)
+        values = self.columns.memory_share() if without is None else getattr(r, metric)[r.mode != without]
         if self.feasible({**others, name: self.bounds[name]}):
             return self.bounds[name]
         steps = np.unique(values[values > self.bounds[name]])

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from optimizer.columns.replicas import Replicas
-from optimizer.metrics import totals
+from optimizer.metrics import latencies, totals
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.problem import FleetProblem
@@ -58,11 +58,8 @@ class Again:
             for b in (key[2] for key in self.check.shares if key[0] == j):
                 row = columns.tables[item.service][b].row(int(item.rows[b, 0]))
                 room = usable[row["chip"]]
-                figures = {
-                    "ttft_ms_max": row["ttft_ms"] if item.phase != "decode" else 0.0,
-                    "tpot_ms_max": row["tpot_ms"] if item.phase != "prefill" else 0.0,
-                    "memory_capacity": row["memory_gib"] / room if room else 0.0,
-                }
+                figures = {f"{n}_max": row[n] for n, without in latencies().items() if item.phase != without}
+                figures["memory_capacity"] = row["memory_gib"] / room if room else 0.0
                 for bound, value in figures.items():
                     limit = rules.get(f"{name}.{bound}")
                     if limit is not None and value > float(limit) * (1 + _LIMIT_NOISE):
