@@ -13,8 +13,8 @@ from optimizer.columns.replica_costs import UNPRICED
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
-from optimizer.metrics import each, metric as metric_of
-from optimizer.metrics import totals
+from optimizer.metrics import each, totals
+from optimizer.metrics import metric as metric_of
 from optimizer.questions.aims import aim_of, not_one_of
 from optimizer.questions.kinds import kind_of_problem
 from optimizer.questions.moves import Move, moves_of_a_bound
