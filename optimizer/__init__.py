@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from optimizer.spec.answer import Answer
     from optimizer.spec.answer import Answer as Result
     from optimizer.spec.setup import Setup
+    from optimizer.studies.changes import Variation
     from optimizer.studies.compare import compare
     from optimizer.studies.enumerate import enumerate_plans
     from optimizer.studies.explain import explain
     from optimizer.studies.frontier import frontier
-    from optimizer.studies.perturb import Variation, perturb
+    from optimizer.studies.perturb import perturb
     from optimizer.studies.solve import solve
     from optimizer.studies.sweep import sweep
 
@@ -40,7 +41,7 @@ _WHERE = {
     "enumerate_plans": ("optimizer.studies.enumerate", "enumerate_plans"),
     "frontier": ("optimizer.studies.frontier", "frontier"),
     "perturb": ("optimizer.studies.perturb", "perturb"),
-    "Variation": ("optimizer.studies.perturb", "Variation"),
+    "Variation": ("optimizer.studies.changes", "Variation"),
     "explain": ("optimizer.studies.explain", "explain"),
     "sweep": ("optimizer.studies.sweep", "sweep"),
     "Options": ("optimizer.questions.options", "Options"),

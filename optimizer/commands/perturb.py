@@ -8,7 +8,7 @@ from optimizer.commands._study import options_of, problem_of, study_arguments
 from optimizer.errors import InputError
 
 if TYPE_CHECKING:
-    from optimizer.studies.perturb import Variation
+    from optimizer.studies.changes import Variation
 
 HELP = "what each constraint, dimension and constant costs"
 
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _variation(text: str) -> "Variation":
-    from optimizer.studies.perturb import Variation
+    from optimizer.studies.changes import Variation
 
     path, equals, change = text.partition("=")
     number = change.strip()

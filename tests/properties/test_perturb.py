@@ -14,7 +14,8 @@ from optimizer.questions.architecture.moves import can_be_dropped, is_tighter, m
 from optimizer.questions.architecture.space import resolve
 from optimizer.questions.question import Ask
 from optimizer.studies.asking import Questions, text_of
-from optimizer.studies.perturb import Variation, perturb
+from optimizer.studies.changes import Variation
+from optimizer.studies.perturb import perturb
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

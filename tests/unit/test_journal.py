@@ -22,8 +22,9 @@ from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.report.json import to_json
 from optimizer.studies import journal as journal_module
 from optimizer.studies.asking import Questions
+from optimizer.studies.changes import Variation
 from optimizer.studies.frontier import frontier
-from optimizer.studies.perturb import Variation, perturb
+from optimizer.studies.perturb import perturb
 from optimizer.watch import Stopped
 
 NAMES = ("tpot_ms", "loss")

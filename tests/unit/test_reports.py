@@ -18,8 +18,8 @@ from optimizer.report.fitting import new_table
 from optimizer.studies import frontier as frontiers
 from optimizer.studies import perturb as perturbing
 from optimizer.studies import sweep as sweeping
+from optimizer.studies.changes import Variation
 from optimizer.studies.explain import explain
-from optimizer.studies.perturb import Variation
 
 SMALL = {"architecture.d_model": [1536, 1792, 2048], "architecture.n_layers": [16, 20]}
 
