@@ -21,7 +21,7 @@ from optimizer.questions.moves import Move, moves_of_a_bound
 from optimizer.questions.question import Question
 from optimizer.questions.replica_choices import choices_of, domains_of, part_values, parts
 from optimizer.questions.scaled_supplies import reprices, scaled_supplies
-from optimizer.questions.vary import HARDWARE, number_at, scaled_problem
+from optimizer.questions.vary import HARDWARE, number_at, own_and_figures, scaled_problem
 from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.spec.plan import Plan, Pool
 from optimizer.spec.studies import Aim
@@ -180,8 +180,7 @@ class ReplicaQuestion(Question, Generic[C]):
 
     def with_constants(self, factors: Mapping[str, float]) -> tuple[Self, bool]:
         """The question with constants times a factor, and whether its setups have other prices by that."""
-        own = {path: factor for path, factor in factors.items() if not path.startswith(HARDWARE)}
-        figures = {path: factor for path, factor in factors.items() if path.startswith(HARDWARE)}
+        own, figures = own_and_figures(factors)
         problem = scaled_problem(self.problem, own) if own else self.problem
         other = type(self)(problem, self.watch, self.settings)
         other.offered = scaled_supplies(self.offered, figures, self.tabled)

@@ -14,10 +14,20 @@ P = TypeVar("P", bound=BaseModel)
 
 
 def scaled_chip(chip: Chip, factors: Mapping[str, float]) -> Chip:
-    """The chip with some figures times a factor; paths as in its file: 'efficiency.gemm.bf16.compute'."""
+    """The chip with some figures times a factor; paths as in its file: 'efficiency.gemm.bf16.compute'.
+
+    They may begin with `hardware.`.
+    """
     for path, factor in factors.items():
-        chip = _scaled(chip, path.split("."), factor, f"hardware.{path}")
+        own = path.removeprefix(HARDWARE)
+        chip = _scaled(chip, own.split("."), factor, f"{HARDWARE}{own}")
     return chip
+
+
+def own_and_figures(factors: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Factors of a problem's own numbers, and those of figures of its hardware."""
+    figures = {path: factor for path, factor in factors.items() if path.startswith(HARDWARE)}
+    return {path: factor for path, factor in factors.items() if path not in figures}, figures
 
 
 def has_figure(chip: Chip, path: str) -> bool:

@@ -13,7 +13,7 @@ from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.proof import require_metrics
 from optimizer.questions.architecture.space import Space, resolve
 from optimizer.questions.question import Ask, Question
-from optimizer.questions.vary import HARDWARE, has_figure, scaled_chip, scaled_problem
+from optimizer.questions.vary import has_figure, own_and_figures, scaled_chip, scaled_problem
 from optimizer.questions.vocabulary import Priced
 from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.spec.architecture import Architecture
@@ -24,7 +24,6 @@ from optimizer.watch import UNWATCHED, Watch
 DEPLOYMENT = ("tensor_parallel", *FORMATS, "batch")
 _SHARED = ("parts", "touched", "masks", "shapes", "windows")
 """What spaces over one lattice that differ only in figures of their chips know in common."""
-_KEPT = 32
 
 
 class PricedPlans(Question):
@@ -37,7 +36,6 @@ class PricedPlans(Question):
         self, problem: Problem, watch: Watch = UNWATCHED, settings: SolveSettings = SolveSettings()
     ) -> None:
         super().__init__(problem, watch, settings)
-        self._others: dict[str, Self] = {}
         self._looked_again = False
         self._met: dict[str, tuple[float, Plan]] = {}
 
@@ -62,7 +60,7 @@ class PricedPlans(Question):
         values: Mapping[str, Any] = {},
     ) -> Priced:
         """The plan as a model of its own; rules at other values change no metric here."""
-        other = self._changed(Ask(aims=(), scaled=dict(scaled))) if scaled else self
+        other = self.varied(Ask(aims=(), scaled=dict(scaled))) if scaled else self
         chosen = other.own_choices(self.choices(plan) | dict(changed))
         if why := other.space.illegal(*other.space.chosen(chosen)):
             return Priced(None, (why,))
@@ -84,25 +82,20 @@ class PricedPlans(Question):
         batch = {} if self.problem.deployment.batch else {"batch": self.problem.workload.batch}
         return {**chosen, **batch}
 
-    def _changed(self, asked: Ask) -> Self:
+    def varied(self, asked: Ask) -> Self:
         """The question with other domains or constants; kept, for it may be asked again."""
-        if not asked.within and not asked.scaled:
-            return self
-        key = repr((sorted(asked.within.items()), sorted(asked.scaled.items())))
-        if key not in self._others:
-            if len(self._others) >= _KEPT:
-                self._others.clear()
-            own = {path: f for path, f in asked.scaled.items() if not path.startswith(HARDWARE)}
-            figures = {p.removeprefix(HARDWARE): f for p, f in asked.scaled.items() if p.startswith(HARDWARE)}
-            other = type(self)(scaled_problem(self.problem, own) if own else self.problem)
-            if not own:
-                other.space = self.space
-            if asked.within:
-                other.space = other.space.restricted(asked.within)
-            if figures:
-                other.space = with_figures(other.space, figures)
-            self._others[key] = other
-        return self._others[key]
+        return self.variant(lambda: self._varied(asked), asked.within, asked.scaled)
+
+    def _varied(self, asked: Ask) -> Self:
+        own, figures = own_and_figures(asked.scaled)
+        other = type(self)(scaled_problem(self.problem, own) if own else self.problem)
+        if not own:
+            other.space = self.space
+        if asked.within:
+            other.space = other.space.restricted(asked.within)
+        if figures:
+            other.space = with_figures(other.space, figures)
+        return other
 
     def _frame(self, chosen: Mapping[str, Any]) -> Frame:
         chip = next(c for c in self.space.chips if c.name == chosen["hardware"])

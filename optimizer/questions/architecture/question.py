@@ -5,32 +5,24 @@ frames stay with the space (`Space.memo`), so that only the search itself is don
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from optimizer.anatomy.assumptions import assumptions_of
-from optimizer.anatomy.operators import operator_rows
 from optimizer.columns.rules import Rules
 from optimizer.metrics import sign
 from optimizer.questions.architecture import equals
 from optimizer.questions.architecture.explain import feasible_around, relax, relax_deployment
 from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.listing import Unfinished, best_plans
-from optimizer.questions.architecture.near_ties import NearTies, near_ties
 from optimizer.questions.architecture.plan import (
-    about_the_kinds,
-    architecture_of,
-    baseline_of,
     plan_of,
-    ties_of,
-    unseen_by_the_loss,
-    vocabulary_of,
 )
-from optimizer.questions.architecture.proof import Found, lexicographic, proof_of
+from optimizer.questions.architecture.proof import lexicographic, proof_of
 from optimizer.questions.architecture.search import Search
-from optimizer.questions.architecture.slice_search import Candidate, tile_efficiency
+from optimizer.questions.architecture.slice_search import Candidate
+from optimizer.questions.architecture.solved import Solved, assumed, beside, first_of, settled
 from optimizer.questions.architecture.space import Space
 from optimizer.questions.architecture.vocabulary import ArchitectureVocabulary
 from optimizer.questions.architecture.witness import look_again
@@ -46,28 +38,6 @@ _AGAIN = 16
 """Frames priced again after the first re-solve of a study, whose bounds the others share."""
 
 
-@dataclass(frozen=True)
-class _Solved:
-    """What `best` keeps of its searches."""
-
-    search: Found
-    near: NearTies | None = None
-    chosen: Candidate | None = None
-    """A near-tie that the problem prefers to the optimum."""
-
-    @property
-    def optimum(self) -> Candidate:
-        """The plan the searches found; there is one."""
-        if self.search.outcome.best is None:
-            raise ValueError("no plan was found")
-        return self.search.outcome.best
-
-    @property
-    def shown(self) -> Candidate:
-        """The plan that is shown."""
-        return self.chosen or self.optimum
-
-
 class ArchitectureQuestion(ArchitectureVocabulary):
     """The `Question` of an architecture problem."""
 
@@ -78,14 +48,14 @@ class ArchitectureQuestion(ArchitectureVocabulary):
         bound = sense * found.first_bound
         if outcome.best is None:
             status: Status = "infeasible" if outcome.finished else "unknown"
-            return Best(status, None, None, None if outcome.finished else bound, found=_Solved(found))
+            return Best(status, None, None, None if outcome.finished else bound, found=Solved(found))
         plan = plan_of(self.space, outcome.best)
         status = "optimal" if outcome.finished else "feasible"
-        return Best(status, plan, plan.metrics[name], bound, found=_Solved(found))
+        return Best(status, plan, plan.metrics[name], bound, found=Solved(found))
 
     def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Optimum:
         """Search the space under the rules asked for; the plan is recomputed and checked."""
-        other = self._changed(asked)
+        other = self.varied(asked)
         space, rules = other.space, other.rules_under(asked)
         first, *later = [equals.Aim(symbol(a.metric), a.sign, a.step) for a in asked.aims]
         search = Search(
@@ -160,7 +130,7 @@ class ArchitectureQuestion(ArchitectureVocabulary):
 
     def optimum_without(self, rule: str, best: Best) -> float | None:
         """The optimum without a rule, looked for among plans that are better than the optimum with it."""
-        first = self._first(best)
+        first = first_of(self.problem, best)
         found = Search(
             self.space,
             self.space.rules.without(rule),
@@ -175,23 +145,7 @@ class ArchitectureQuestion(ArchitectureVocabulary):
 
     def settled(self, best: Best) -> Best:
         """With its near-ties; the most conventional of them, where the problem prefers that."""
-        if best.status != "optimal":
-            return best
-        (name, sense), space = self.problem.objectives[0], self.space
-        share = self.problem.near_ties
-        near = near_ties(space, space.rules, symbol(name), sense, self._first(best), share, self.watch)
-        solved = replace(best.found, near=near)
-        chosen = near.conventional if self.problem.prefer == "conventional" else None
-        if chosen is None:
-            return replace(best, found=solved)
-        plan = plan_of(space, chosen)
-        return replace(best, plan=plan, value=plan.metrics[name], found=replace(solved, chosen=chosen))
-
-    def _first(self, best: Best) -> Candidate:
-        """The optimum, with the first objective's own value as its key."""
-        name, sense = self.problem.objectives[0]
-        own: Candidate = best.found.optimum
-        return replace(own, metric=name, sense=sense, key=sense * (best.value or 0.0))
+        return best if best.status != "optimal" else settled(self.space, best, self.watch)
 
     def proof(self, best: Best) -> Proof:
         """What the searches did."""
@@ -200,30 +154,11 @@ class ArchitectureQuestion(ArchitectureVocabulary):
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""
-        if best.plan is None:
-            return ()
-        given = frozenset(self.problem.model_fields_set | self.problem.deployment.model_fields_set)
-        frame = best.found.shown.frame
-        return (
-            *unseen_by_the_loss(self.space),
-            *vocabulary_of(self.space),
-            *about_the_kinds(self.space, architecture_of(self.space, best.found.shown)),
-            *assumptions_of(given, frame, best.plan.metrics),
-        )
+        return () if best.plan is None else assumed(self.space, best.found.shown, best.plan)
 
     def adds(self, best: Best) -> dict[str, Any]:
         """Its tiles, its operators, and what stands beside it."""
-        if best.plan is None:
-            return {}
-        shown, near = best.found.shown, best.found.near
-        architecture = architecture_of(self.space, shown)
-        block = architecture.first
-        return {
-            "tile_efficiency": float(tile_efficiency(shown.frame, block.mixer, block.ffn)),
-            "baseline": baseline_of(self.space, shown.frame, best.plan.metrics),
-            "operators": operator_rows(shown.frame, architecture),
-            "near_ties": None if near is None else ties_of(self.space, near),
-        }
+        return {} if best.plan is None else beside(self.space, best.found, best.plan)
 
     def listed(
         self, most: int, within: float, distinct: Sequence[str], best: Best

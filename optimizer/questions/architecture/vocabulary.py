@@ -149,7 +149,7 @@ class ArchitectureVocabulary(PricedPlans):
     def check_constant(self, path: str) -> None:
         """InputError if neither the problem nor any of its chips has this number."""
         if path.startswith(HARDWARE):
-            with_figures(self.space, {path.removeprefix(HARDWARE): 1.0})
+            with_figures(self.space, {path: 1.0})
         else:
             number_at(self.problem, path)
 

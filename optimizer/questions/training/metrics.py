@@ -63,6 +63,11 @@ def wanted(problem: TrainingProblem, metrics: dict[str, TrainingMetric]) -> str:
     return name
 
 
+def metric_of_rule(rule: str) -> str:
+    """The metric that a rule limits."""
+    return {"memory_capacity": "memory_gib", "chips": "chips"}.get(rule, rule.rpartition("_")[0])
+
+
 def limits_of(
     problem: TrainingProblem, metrics: dict[str, TrainingMetric]
 ) -> dict[str, tuple[TrainingMetric, float]]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +11,9 @@ from optimizer.cost.memory import GIB
 from optimizer.cost.training.rules import SENTENCES
 from optimizer.errors import InternalMismatch
 from optimizer.questions.question import Ask, Best
-from optimizer.questions.training.broken import broken_everywhere
-from optimizer.questions.training.choices import setup_of
-from optimizer.questions.training.metrics import TrainingMetric
+from optimizer.questions.training.explain import MORE_CHIPS, broken_choices, never_kept, relaxed
+from optimizer.questions.training.metrics import TrainingMetric, metric_of_rule
+from optimizer.questions.training.priced import SAME, Rules
 from optimizer.questions.training.proof import proof_of
 from optimizer.questions.training.search import (
     Counts,
@@ -29,14 +28,8 @@ from optimizer.search.steps import at_most, whole_steps
 from optimizer.spec.answer import Assumption, Conflict, Proof, Relaxation, Status
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, Optimum, Work
-from optimizer.spec.training import TrainingSetup
+from optimizer.spec.training_plan import TrainingEstimate
 from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
-
-_SAME = 1e-9
-_MORE_CHIPS = (2, 4, 8)
-"""How many times the chips are tried where they are part of a conflict."""
-Rules = Mapping[str, float]
-"""Bytes are GiB; a rule that is not there does not hold."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +47,9 @@ class TrainingQuestion(TrainingVocabulary):
         """The limits of some rules."""
         measures = []
         for rule in sorted(set(rules) - {"memory_capacity", "chips"}):
-            metric = self.table[rule.rpartition("_")[0]]
+            metric = self.table[metric_of_rule(rule)]
             most = -rules[rule] if metric.more else rules[rule]
-            measures.append((metric.measure, most + abs(most) * _SAME))
+            measures.append((metric.measure, most + abs(most) * SAME))
         return Limits(tuple(measures), rules.get("memory_capacity", math.inf) * GIB)
 
     def searched(
@@ -73,7 +66,7 @@ class TrainingQuestion(TrainingVocabulary):
         own, by = counts or Counts(), metric or self.metric
         told = self._told(by, watch or self.watch)
         chips = int(rules.get("chips", self.problem.chips))
-        for times in (1,) if "chips" in rules else (1, *_MORE_CHIPS):
+        for times in (1,) if "chips" in rules else (1, *MORE_CHIPS):
             found = search(self.lattice(chips * times), by.measure, self.limits(rules), own, told)
             if counts is None and own.unfinished is not None:
                 raise Stopped
@@ -90,28 +83,6 @@ class TrainingQuestion(TrainingVocabulary):
             watch.say(replace(progress, incumbent=incumbent, bound=bound, metric=self.name, unit=by.unit))
 
         return replace(watch, tell=tell) if watch.tell else watch
-
-    def plan_of(self, found: Found, rules: Rules) -> Plan:
-        """A setting recomputed alone, from its setup; one that fails is no answer."""
-        setup = setup_of(self.problem, found.split, found.inner, found.row)
-        checked, values = self.checked(setup, rules), self.values(found)
-        if checked.broken:
-            broken = ", ".join(checked.broken)
-            raise InternalMismatch(f"the setting found breaks {broken} when recomputed; no answer is given")
-        for name, value in values.items():
-            own = checked.metrics[name]
-            if abs(value - own) > _SAME * abs(own):
-                raise InternalMismatch(
-                    f"the search found {name} {value:.9g}, the check {own:.9g} for the same setting; "
-                    "no answer is given"
-                )
-        return Plan(architecture=self.model.name, setup=setup, metrics=values)
-
-    def values(self, found: Found) -> dict[str, float]:
-        """Every metric of a setting."""
-        names = set(found.split) - {"expert_parallel", "microbatch"}
-        n = math.prod(found.split[name] for name in names)
-        return {name: float(m.value(found.step_s, n, found.memory)) for name, m in self.table.items()}
 
     def optimum(self, asked: Ask, watch: Watch = UNWATCHED) -> Optimum:
         """Each aim in turn, the earlier held: exact in the first, the later in steps until the last."""
@@ -158,38 +129,24 @@ class TrainingQuestion(TrainingVocabulary):
     def conflict(self, watch: Watch = UNWATCHED) -> Conflict | None:
         """The smallest conflict; where no rule is to blame, those of divisibility that the choices break."""
         found = super().conflict(watch)
-        if found is None or found.constraints:
-            return found
-        rules = broken_everywhere(self.problem, self.lattice(self.problem.chips * _MORE_CHIPS[-1]))
-        changes = [
-            Relaxation(constraint=f"setup: {rule}", sentence=SENTENCES[rule], from_=None, to=None, unit="")
-            for rule in rules
-        ]
-        return Conflict(constraints=tuple(c.constraint for c in changes), relaxations=tuple(changes))
+        return broken_choices(self) if found is not None and not found.constraints else found
 
     def why_nothing_runs(self) -> str:
         """The rules of divisibility that the choices of the setup leave no way to keep."""
-        lattice = self.lattice(self.problem.chips * _MORE_CHIPS[-1])
-        rules = broken_everywhere(self.problem, lattice)
-        return "setup: " + "; ".join(f"{rule}: {SENTENCES[rule]}" for rule in rules)
+        return "setup: " + "; ".join(f"{rule}: {SENTENCES[rule]}" for rule in never_kept(self))
 
     def relaxation(self, rule: str, watch: Watch = UNWATCHED) -> Relaxation:
         """The nearest value of one rule at which the others hold, found and then tried."""
-        rules = self.rules()
-        others = {name: value for name, value in rules.items() if name != rule}
-        name = {"memory_capacity": "memory_gib", "chips": "chips"}.get(rule, rule.rpartition("_")[0])
-        metric, before = self.table[name], rules[rule]
+        others = {name: value for name, value in self.rules().items() if name != rule}
+        metric = self.table[metric_of_rule(rule)]
         found = self.searched(others, metric=metric, watch=watch)
         if found is None:
-            sentence = "no value is enough by itself"
-            return Relaxation(constraint=rule, sentence=sentence, from_=before, to=None, unit=metric.unit)
+            return relaxed(self, rule, None)
         reached = -found.score if metric.more else found.score
         to = outward(reached, -1 if metric.more else 1)
         if self.searched({**others, rule: to}, watch=watch) is None:
             raise InternalMismatch(f"{rule} {to:g} was found to be enough and is not; no answer is given")
-        least = "at most" if metric.more else "at least"
-        sentence = f"{least} {to:g} {metric.unit} instead of {before:g}".replace("  ", " ")
-        return Relaxation(constraint=rule, sentence=sentence, from_=before, to=to, unit=metric.unit)
+        return relaxed(self, rule, to)
 
     def optimum_without(self, rule: str, best: Best) -> float | None:
         """The optimum without a rule."""
@@ -199,19 +156,16 @@ class TrainingQuestion(TrainingVocabulary):
 
     def adds(self, best: Best) -> dict[str, Any]:
         """The setting as `estimate` shows it; a training run is deployed nowhere."""
-        estimate = None if best.plan is None else self._estimate(best.plan.setup)
-        return {"estimate": estimate, "architecture": None}
+        return {"estimate": self._estimate(best.plan), "architecture": None}
 
-    def _estimate(self, setup: TrainingSetup | None) -> Any:
-        return (
-            None
-            if setup is None
-            else train_estimate(self.model, self.chip, setup, self.problem.training_tokens)
-        )
+    def _estimate(self, plan: Plan | None) -> TrainingEstimate | None:
+        if plan is None or plan.setup is None:
+            return None
+        return train_estimate(self.model, self.chip, plan.setup, self.problem.training_tokens)
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the estimate assumes, and what the problem leaves to defaults."""
-        estimate = None if best.plan is None else self._estimate(best.plan.setup)
+        estimate = self._estimate(best.plan)
         reserve = self.problem.setup.reserve_gib
         chips = Assumption(name="setup.reserve_gib", value=f"{reserve:g} GiB a chip", source="a guess")
         return (*(estimate.assumptions if estimate else ()), chips, *price_of(self.chip))
