@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.blocks.operators import Gemm, Number, Operator, Step
+from optimizer.blocks.operators import Gemm, Number, Operator
+from optimizer.blocks.step import Step
 from optimizer.spec.split import Split
 
 SCAN = "prompt scan"

@@ -5,7 +5,8 @@ reads and writes the state once a step. The state is 32 bit, the convolution's w
 """
 
 from optimizer.blocks._saved import SCAN
-from optimizer.blocks.operators import Elementwise, Gemm, Number, Operator, Step
+from optimizer.blocks.operators import Elementwise, Gemm, Number, Operator
+from optimizer.blocks.step import Step
 
 STATE_BYTES = 4.0
 CONV_BYTES = 2.0

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from optimizer.blocks import _saved
 from optimizer.blocks._fields import Dimension, Half, Positive
-from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
+from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Weights
+from optimizer.blocks.step import Step
 
 ROLE = "ffn"
 USUAL = True

@@ -2,7 +2,8 @@
 
 import math
 
-from optimizer.blocks.operators import Elementwise, Gemm, Operator, Step, Weights
+from optimizer.blocks.operators import Elementwise, Gemm, Operator, Weights
+from optimizer.blocks.step import Step
 
 
 def n_params(d_model: int, vocab_size: int, tied: bool, positions: int = 0, norm_bias: bool = False) -> int:

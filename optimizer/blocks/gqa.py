@@ -24,9 +24,9 @@ from optimizer.blocks.operators import (
     Number,
     Operator,
     PrefillAttention,
-    Step,
     Weights,
 )
+from optimizer.blocks.step import Step
 
 ROLE = "mixer"
 USUAL = True

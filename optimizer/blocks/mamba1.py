@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from optimizer.blocks import _scan
 from optimizer.blocks._fields import Dimension, Half, Positive
-from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Step, Weights
+from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Weights
+from optimizer.blocks.step import Step
 
 ROLE = "mixer"
 CAVEAT = _scan.CAVEAT

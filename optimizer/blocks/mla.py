@@ -18,9 +18,9 @@ from optimizer.blocks.operators import (
     Number,
     Operator,
     PrefillAttention,
-    Step,
     Weights,
 )
+from optimizer.blocks.step import Step
 
 ROLE = "mixer"
 FAMILY = "mla"

@@ -23,9 +23,9 @@ from optimizer.blocks.operators import (
     Gemm,
     Number,
     Operator,
-    Step,
     Weights,
 )
+from optimizer.blocks.step import Step
 
 ROLE = "ffn"
 FAMILY = "moe"

@@ -3,7 +3,8 @@
 from typing import Any, Literal
 
 from optimizer.blocks._fields import Half
-from optimizer.blocks.operators import Number, Operator, Step, Weights
+from optimizer.blocks.operators import Number, Operator, Weights
+from optimizer.blocks.step import Step
 
 ROLE = "ffn"
 FAMILY = ""

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.blocks.operators import ForSome, Gemm, Number, Operator, Products, Step, Weights
+from optimizer.blocks.operators import ForSome, Gemm, Number, Operator, Products, Weights
+from optimizer.blocks.step import Step
 from optimizer.degrees import operators
 from optimizer.spec.architecture import family_of
 from optimizer.spec.norms import Norms

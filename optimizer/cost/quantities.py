@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from optimizer.blocks import block, embedding
-from optimizer.blocks.operators import Host, Number, Operator, StageTransfer, Step
+from optimizer.blocks.operators import Host, Number, Operator, StageTransfer
+from optimizer.blocks.step import Step
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.least import Least, cheapest

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from optimizer.blocks import block
-from optimizer.blocks.operators import ExpertExchange, Experts, Number, Operator, Step
+from optimizer.blocks.operators import ExpertExchange, Experts, Number, Operator
+from optimizer.blocks.step import Step
 from optimizer.cost.collectives import point_to_point_s
 from optimizer.cost.experts import copies_per_token
 from optimizer.cost.frame import Frame

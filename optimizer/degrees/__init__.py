@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from optimizer.blocks import block
-from optimizer.blocks.operators import Number, Operator, Step
+from optimizer.blocks.operators import Number, Operator
+from optimizer.blocks.step import Step
 from optimizer.plugins import plugins
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.split import DEGREES, Split

@@ -34,8 +34,8 @@ from optimizer.blocks.operators import (
     Number,
     Operator,
     PrefillAttention,
-    Step,
 )
+from optimizer.blocks.step import Step
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.split import Split
 

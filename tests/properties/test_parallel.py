@@ -15,7 +15,8 @@ from kinds import MixtureOfExperts
 
 from optimizer import catalog
 from optimizer.blocks import embedding, moe
-from optimizer.blocks.operators import DecodeAttention, Experts, Gemm, LatentAttention, PrefillAttention, Step
+from optimizer.blocks.operators import DecodeAttention, Experts, Gemm, LatentAttention, PrefillAttention
+from optimizer.blocks.step import Step
 from optimizer.cost import memory
 from optimizer.cost.quantities import QUANTITIES, n_chunks, passes, roofline, step_of
 from optimizer.degrees import operators

@@ -15,7 +15,8 @@ from kinds import GroupedQueryAttention
 from optimizer import catalog, solve
 from optimizer.anatomy.check import check
 from optimizer.blocks import embedding, gqa
-from optimizer.blocks.operators import Gemm, PrefillAttention, Step
+from optimizer.blocks.operators import Gemm, PrefillAttention
+from optimizer.blocks.step import Step
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import (

@@ -25,9 +25,9 @@ from optimizer.blocks.operators import (
     LatentAttention,
     Operator,
     PrefillAttention,
-    Step,
     Weights,
 )
+from optimizer.blocks.step import Step
 from optimizer.spec.split import Split
 
 D, T = 7, 4  # d_model, tensor_parallel

@@ -18,8 +18,8 @@ from optimizer.blocks.operators import (
     Gemm,
     LatentAttention,
     PrefillAttention,
-    Step,
 )
+from optimizer.blocks.step import Step
 from optimizer.cost import disaggregation, memory, serving
 from optimizer.cost.collectives import Group, all_gather_s, all_to_all_s
 from optimizer.cost.placement import chips_of_a_rank, layouts

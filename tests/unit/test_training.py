@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from optimizer import catalog
 from optimizer.anatomy.training import train_estimate
-from optimizer.blocks.operators import Elementwise, Step
+from optimizer.blocks.operators import Elementwise
+from optimizer.blocks.step import Step
 from optimizer.cost.training.job import job
 from optimizer.cost.training.layout import layout_of
 from optimizer.cost.training.pipeline import slowest_stage, stage_layers

@@ -13,7 +13,8 @@ networks and full attention this is Megatron's 72 B L s h^2 (1 + s/6h + V/12hL),
 from dataclasses import dataclass
 
 from optimizer.blocks import block
-from optimizer.blocks.operators import Experts, Gemm, Operator, PrefillAttention, Step
+from optimizer.blocks.operators import Experts, Gemm, Operator, PrefillAttention
+from optimizer.blocks.step import Step
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.split import Split
 

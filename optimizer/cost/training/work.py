@@ -22,8 +22,8 @@ from optimizer.blocks.operators import (
     Operator,
     PrefillAttention,
     Products,
-    Step,
 )
+from optimizer.blocks.step import Step
 from optimizer.cost.roofline import Roofline
 from optimizer.cost.training import constants
 from optimizer.cost.training.rates import training_chip
