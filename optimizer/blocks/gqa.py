@@ -148,7 +148,7 @@ def unwindowed(attention: Any) -> Any:
         return attention
     if is_dataclass(attention):
         return replace(attention, attention_window=None)  # type: ignore[type-var]
-    return attention.model_copy(update={"attention_window": None})
+    return attention.changed(attention_window=None)
 
 
 def _extra(attention: Any, name: str) -> int:

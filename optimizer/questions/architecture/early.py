@@ -48,9 +48,9 @@ def _part(space: Space, n: int) -> Coarse:
     }
     own = replace(
         space,
-        problem=space.problem.model_copy(update={"deployment": d.model_copy(update=split)}),
-        architecture=space.architecture.model_copy(
-            update={"d_model": spread(space.architecture.d_model, 6 * n), "n_layers": depths}
+        problem=space.problem.changed(deployment=d.changed(**split)),
+        architecture=space.architecture.changed(
+            d_model=spread(space.architecture.d_model, 6 * n), n_layers=depths
         ),
         chips=ends(space.chips, 1 + n),
         depths=np.array(depths, dtype=np.int64),

@@ -146,8 +146,7 @@ def relax_deployment(space: Space, watch: Watch) -> list[Relaxation]:
     for name, values in wider.items():
         old = getattr(deployment, name)
         for value in values:
-            choice = deployment.model_copy(update={name: (value,)})
-            other = resolve(space.problem.model_copy(update={"deployment": choice}))
+            other = resolve(space.problem.changed(deployment=deployment.changed(**{name: (value,)})))
             if find_plan(other, other.rules, watch):
                 shown = list(old) if len(old) > 1 else old[0]
                 found.append(_relaxation(f"deployment.{name}", shown, value, f"{name} {value} would do", ""))

@@ -153,7 +153,7 @@ class Space(Layers):
     def _at_widths(self, run: range, n: int) -> "Space":
         """The space at some widths, as one of so many that share the memory for what they learn."""
         widths = self.architecture.d_model[run.start : run.stop]
-        part = replace(self, architecture=self.architecture.model_copy(update={"d_model": widths}))
+        part = replace(self, architecture=self.architecture.changed(d_model=widths))
         part.memo.update(_memo(n))
         return part
 
@@ -217,7 +217,7 @@ def _with_vocabulary(free: Lattice, baseline: Architecture | None) -> Lattice:
     if baseline is None:
         return free
     missing = [name for name in TAKEN_FROM_BASELINE if name not in free.model_fields_set]
-    return free.model_copy(update={name: getattr(baseline, name) for name in missing})
+    return free.changed(**{name: getattr(baseline, name) for name in missing})
 
 
 def _training(problem: Problem, chips: tuple[Chip, ...]) -> TrainingRun | None:
