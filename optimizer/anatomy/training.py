@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from optimizer.blocks import rule_words
 from optimizer.cost.memory import GIB
-from optimizer.cost.training.job import Job, job, metrics_of
+from optimizer.cost.training.job import Job, job, run_of
 from optimizer.cost.training.limits import (
     tokens_hiding_gathers,
     tokens_hiding_ring,
@@ -12,6 +12,7 @@ from optimizer.cost.training.limits import (
 )
 from optimizer.cost.training.rates import attention_share, products_share
 from optimizer.cost.training.rules import SENTENCES, facts_of, kept
+from optimizer.metrics import trained
 from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
@@ -53,6 +54,26 @@ def train_estimate(
         assumptions=(*_assumptions(chip, setup), *_limits(architecture, chip, setup)),
         version=VERSION,
     )
+
+
+def metrics_of(own: Job, chip: Chip, training_tokens: float | None = None) -> dict[str, float]:
+    """Rates and utilisation; MFU in both conventions of attention, of the bf16 and of the format's peak."""
+    setup, peak = own.setup, chip.dense_flops["bf16"]
+    format_peak = chip.dense_flops[chip.arithmetic(setup.dtype)]
+    known = trained(run_of(own, chip, training_tokens))
+    found = {
+        "step_s": known["step_s"],
+        "tokens_per_s": known["train_tokens_per_s"],
+        "train_tokens_per_s_per_chip": known["train_tokens_per_s_per_chip"],
+        "mfu": known["mfu"],
+        "mfu_full_attention": own.mfu(peak, causal=False),
+        "hfu": known["train_tokens_per_s_per_chip"] * own.flops.hardware(setup.recompute, True) / peak,
+    }
+    if format_peak != peak:
+        found["mfu_of_format_peak"] = own.mfu(format_peak, causal=True)
+    if training_tokens:
+        found |= {name: known[name] for name in ("train_days", "train_usd") if name in known}
+    return found
 
 
 def broken_rules(own: Job, architecture: Architecture, chip: Chip) -> dict[str, str]:

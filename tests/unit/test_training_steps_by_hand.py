@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import samples
 
+from optimizer.anatomy.training import metrics_of
 from optimizer.cost.collectives import (
     all_gather_s,
     all_reduce_s,
@@ -23,7 +24,7 @@ from optimizer.cost.collectives import (
 from optimizer.cost.training import links, messages
 from optimizer.cost.training import step as step_module
 from optimizer.cost.training.constants import ENGINES, LEAK
-from optimizer.cost.training.job import Job, job, metrics_of
+from optimizer.cost.training.job import Job, job
 from optimizer.cost.training.layout import layout_of
 from optimizer.cost.training.links import exchange_s, message_s
 from optimizer.cost.training.memory import Parameters
@@ -424,7 +425,8 @@ def test_figures_of_a_job() -> None:
         model=lambda causal: 3e10 if causal else 4e10,
         hardware=lambda recompute, causal: {"full": 5e10}[recompute] if causal else -1.0,
     )
-    own: Any = Job(setup, layout_of(setup), SimpleNamespace(total=2.0), None, flops)  # type: ignore[arg-type]
+    memory = SimpleNamespace(total=3.0)
+    own: Any = Job(setup, layout_of(setup), SimpleNamespace(total=2.0), memory, flops)  # type: ignore[arg-type]
     assert (own.step_s, own.tokens_per_s) == (2.0, 24_000)
     chip = samples.chip(usd_per_chip_hour=3.0, dense_flops={"bf16": "1 PFLOP/s", "fp8": "2 PFLOP/s"})
     expected = {

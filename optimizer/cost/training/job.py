@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from optimizer.cost.training.flops import Flops, forward_flops
 from optimizer.cost.training.layout import Layout, layout_of
 from optimizer.cost.training.memory import TrainingMemory, rank_parameters, training_memory
+from optimizer.cost.training.run import Run
 from optimizer.cost.training.step import StepTimes, step_times
 from optimizer.cost.training.work import Shape, work
 from optimizer.spec.architecture import Architecture
@@ -65,24 +66,8 @@ def shape_of(setup: TrainingSetup) -> Shape:
     )
 
 
-def metrics_of(own: Job, chip: Chip, training_tokens: float | None = None) -> dict[str, float]:
-    """Rates and utilisation; MFU in both conventions of attention, of the bf16 and of the format's peak."""
-    setup, peak = own.setup, chip.dense_flops["bf16"]
-    format_peak = chip.dense_flops[chip.arithmetic(setup.dtype)]
-    rate = own.tokens_per_s
-    found = {
-        "step_s": own.step_s,
-        "tokens_per_s": rate,
-        "train_tokens_per_s_per_chip": rate / setup.n_chips,
-        "mfu": own.mfu(peak, causal=True),
-        "mfu_full_attention": own.mfu(peak, causal=False),
-        "hfu": rate / setup.n_chips * own.flops.hardware(setup.recompute, True) / peak,
-    }
-    if format_peak != peak:
-        found["mfu_of_format_peak"] = own.mfu(format_peak, causal=True)
-    if training_tokens:
-        seconds = training_tokens / rate
-        found["train_days"] = seconds / 86400
-        if chip.usd_per_chip_hour is not None:
-            found["train_usd"] = seconds / 3600 * setup.n_chips * chip.usd_per_chip_hour
-    return found
+def run_of(own: Job, chip: Chip, training_tokens: float | None = None) -> Run:
+    """The job as its metrics see it; of no tokens where nobody said how many there are."""
+    setup, model = own.setup, own.flops.model(causal=True)
+    tokens, memory = setup.global_batch * setup.sequence_length, float(own.memory.total)
+    return Run(own.step_s, setup.n_chips, memory, tokens, training_tokens or 0.0, model, chip)

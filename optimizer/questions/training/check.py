@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.cost.training.job import job
+from optimizer.cost.training.job import job, run_of
 from optimizer.cost.training.rules import facts_of, kept
-from optimizer.cost.training.run import Run
 from optimizer.metrics import trained
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
@@ -36,9 +35,8 @@ def check_training(
 ) -> TrainingCheck:
     """Recompute a setting. `limits`: bytes of `memory_capacity`, `chips`, METRIC_min and METRIC_max."""
     own = job(architecture, chip, setup)
-    memory, tokens = float(own.memory.total), setup.global_batch * setup.sequence_length
-    run = Run(own.step_s, setup.n_chips, memory, tokens, training_tokens, own.flops.model(causal=True), chip)
-    metrics = trained(run)
+    memory = float(own.memory.total)
+    metrics = trained(run_of(own, chip, training_tokens))
     broken = [
         name for name, holds in kept(facts_of(architecture, chip), own.layout).items() if not _all(holds)
     ]
