@@ -173,12 +173,12 @@ class Chip(Strict):
     def with_network(self, bandwidth: float, source: str) -> Self:
         """The chip on a network of so many bytes/s a chip, and who says so."""
         sources = self.sources | {"scaleout_bandwidth": source}
-        return self.changed(scaleout_bandwidth=bandwidth, sources=sources)
+        return self.supposed(scaleout_bandwidth=bandwidth, sources=sources)
 
     def with_efficiency(self, efficiency: Efficiency) -> Self:
-        """The chip with other efficiencies, whose source is that of its own."""
+        """The chip with other efficiencies, whose source is that of its own; a what-if stays one."""
         sources = self.sources | {"efficiency": self.source("efficiency")}
-        return self.changed(efficiency=efficiency, sources=sources)
+        return self.supposed(efficiency=efficiency, sources=sources)
 
     def source(self, figure: str) -> str:
         """Where a figure of this chip comes from."""

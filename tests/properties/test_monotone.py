@@ -19,6 +19,8 @@ from optimizer.blocks.operators import Gemm, Products
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES, step_of
 from optimizer.cost.roofline import Roofline
+from optimizer.questions.architecture.kinds import Kinds, kinds_like
+from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 
 WORK = {
@@ -103,6 +105,11 @@ def test_a_pool_of_products_costs_no_more_than_its_parts(drawing: Any) -> None:
     assert rates.cost(one) == rates.cost(gemms[0])
 
 
+def lattice_of_one(model: Architecture) -> tuple[Kinds, Kinds]:
+    """The halves of a model's layers, as arrays of one kind."""
+    return kinds_like(model.first.mixer), kinds_like(model.first.ffn)
+
+
 LAYERS = ("n_params", "memory_bytes", "decode_s", "prefill_s", "mixed_s", "train_bytes")
 """Not train_s: messages hide behind computing, so more of it may cost less; its floor hides all of them."""
 
@@ -112,7 +119,7 @@ LAYERS = ("n_params", "memory_bytes", "decode_s", "prefill_s", "mixed_s", "train
 def test_wider_layers_of_a_head_width_never_cost_less(plan: Any, change: tuple[str, int]) -> None:
     frame, model = plan
     name, factor = change
-    for half in drawn.narrowest(model):
+    for half in lattice_of_one(model):
         if not hasattr(half, name):
             continue
         wide = replace(half, **{name: getattr(half, name) * factor})
@@ -128,7 +135,7 @@ def test_products_hold_the_matrices_and_no_split_loses_any(plan: Any, split: int
     """Floors take the matrices of a parameter count for the elements of all products of a rank."""
     frame, model = plan
     frame = samples.changed(frame, tensor_parallel=split)
-    for half in drawn.narrowest(model):
+    for half in lattice_of_one(model):
         stored = block(half).weights(half, frame.d_model, split).matrix
         whole = block(half).weights(half, frame.d_model, 1).matrix
         assert at_most(whole / split, stored)

@@ -132,7 +132,7 @@ def test_products_of_a_fast_engine_run_at_the_peak_and_not_above() -> None:
 
 
 def test_experts_of_a_training_run_stay_below_the_peak() -> None:
-    """Their kernels' share grows with that of products, which a long run may sustain better."""
+    """Their kernels' share grows with that of products, which a long run may sustain better: to the peak."""
     kernel = {
         "compute": 0.8,
         "width_half": 0,
@@ -148,7 +148,7 @@ def test_experts_of_a_training_run_stay_below_the_peak() -> None:
         "experts": {"bf16": kernel},
     }
     trained = training_chip(samples.chip(efficiency=own), "megatron")
-    assert trained.experts("bf16").compute > 1
+    assert trained.experts("bf16").compute == 1
     for op in LARGE:
         if isinstance(op, Experts):
             assert not too_fast(op, Roofline(trained, Split(), Formats()))

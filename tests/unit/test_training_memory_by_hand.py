@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import samples
 
+from optimizer.blocks.dense_ffn import DenseFeedForward
 from optimizer.cost.training import memory as memory_module
 from optimizer.cost.training import messages
 from optimizer.cost.training import quantity as module
@@ -205,7 +206,8 @@ def test_no_message_hides_worse_than_behind_endless_attention(
 
     monkeypatch.setattr(messages, "context_s", context)
     monkeypatch.setattr(module, "work_of", lambda operators, d_model, rates, shape: Work(attention=1.0))
-    least: Any = SimpleNamespace(operators=lambda step: [], elements=lambda t: 100.0 / t, n_layers=3)
+    ffn = DenseFeedForward(d_ff=64)
+    least: Any = SimpleNamespace(operators=lambda step: [], elements=lambda t: 100.0 / t, n_layers=3, ffn=ffn)
     found = module.least_s(run(tensor_parallel=2), least, 64)
     assert float(found) == pytest.approx(48 * (70 + 2 * 8 + 2 + 1.5) + 4 + 6)
     assert hiding == [np.inf]
