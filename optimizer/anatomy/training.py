@@ -4,7 +4,9 @@ from dataclasses import fields
 
 from optimizer.blocks import rule_words
 from optimizer.cost.memory import GIB
+from optimizer.cost.training.constants import RESERVE
 from optimizer.cost.training.job import Job, job, run_of
+from optimizer.cost.training.layout import layout_of
 from optimizer.cost.training.limits import (
     tokens_hiding_gathers,
     tokens_hiding_ring,
@@ -103,6 +105,11 @@ def _assumptions(chip: Chip, setup: TrainingSetup) -> tuple[Assumption, ...]:
             source="fitted to measured training steps" if fitted else "fallback",
         ),
         Assumption(name="engine", value=setup.engine, source="optimizer/cost/training/constants.py"),
+        Assumption(
+            name="reserve_gib",
+            value=f"{layout_of(setup).reserve_bytes / GIB:g} GiB a chip",
+            source=RESERVE if setup.reserve_gib is None else "the setup",
+        ),
     ]
     if setup.dtype != "bf16" and dtype == "bf16":
         found.append(

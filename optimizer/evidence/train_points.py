@@ -39,6 +39,12 @@ _ENGINE_OF = {
 }
 """Frameworks of sources whose rows do not name theirs."""
 _BEFORE_FLASH = {"bigscience", "korthikanti-2022", "megatron-sc21", "megatron-2020"}
+_NARROW_SUMS = {
+    *("dgxc", "megatron-bridge"),
+    *("mlperf-v4.1", "mlperf-v5.0", "nemo-24.07", "nemo-longseq"),
+}
+"""Sources whose scripts keep and sum gradients in 16 bit: grad_reduce_in_fp32 = False in the performance
+recipes of NeMo and Megatron-Bridge, grad_sync_dtype: bf16 in those of NeMo's launcher."""
 _SITES = {"jean zay": 6.25e9}
 """Bytes/s of network for each chip of a site whose network is not the usual one: four Omni-Path ports of
 100 Gbit/s for eight A100 (bigscience-workshop/bigscience train/tr11-176B-ml)."""
@@ -130,7 +136,7 @@ def _setups(row: Row, model: Architecture, chip: Chip) -> Iterator[dict[str, Any
         "zero_stage": stage,
         "zero_group": _zero_group(row, d * c),
         "dtype": _FORMATS[words(row, "precision")],
-        "gradient_bytes": 2.0 if stage == 3 else 4.0,
+        "gradient_bytes": 2.0 if stage == 3 or row.get("src_family") in _NARROW_SUMS else 4.0,
         "flash_attention": not early,
         "dropout": early,
         "overlap": not early,

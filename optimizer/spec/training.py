@@ -46,6 +46,8 @@ class TrainingSetup(Strict):
     gradient_bytes: Annotated[float, Field(ge=1e-3, le=8)] = 4.0
     optimizer_bytes: Annotated[float, Field(ge=0, le=32)] = 12.0
     """Bytes of the optimizer for each parameter: a 32-bit copy and Adam's two moments."""
+    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
+    """Memory on each chip that the framework takes beside tensors; the engine's where not given."""
     schedule: Schedule = "1f1b"
     flash_attention: StrictBool = True
     """False: scores go through memory, as in all training before 2022."""

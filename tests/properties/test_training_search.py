@@ -399,3 +399,51 @@ def test_the_conflict_is_smallest_and_each_change_is_enough() -> None:
             short = llama(chips=8, constraints=bounds | {change.constraint: change.to * 0.998})
         assert train_solve.solve(again).status == "optimal"
         assert train_solve.solve(short).status == "infeasible"
+
+
+@pytest.mark.parametrize(("chips", "fits"), [(16, False), (32, True)])
+def test_a_full_70b_trains_on_32_chips_of_80_gb_and_not_on_16(chips, fits) -> None:
+    """Observed: epfLLM/Megatron-LLM docs/guide/faq.md (TP8 PP4); NVIDIA/Megatron-LM issue 1308 (not 16)."""
+    result = train_solve.solve(
+        llama(
+            train_model="meta-llama/Llama-3.1-70B", chips=chips, sequence_length=4096, setup={"microbatch": 1}
+        )
+    )
+    assert (result.status == "optimal") is fits
+
+
+def test_falcon_40b_trains_on_16_chips_of_80_gb() -> None:
+    """Observed: epfLLM/Megatron-LLM docs/guide/faq.md, TP8 PP2."""
+    setup = {"tensor_parallel": 8, "pipeline_parallel": 2, "microbatch": 1}
+    problem = llama(train_model="tiiuae/falcon-40b", hardware="a100", chips=16, setup=setup)
+    assert train_solve.solve(problem).status == "optimal"
+
+
+def test_tensor_parallel_stays_in_the_domain_unless_the_problem_says_otherwise() -> None:
+    fixed = {"pipeline_parallel": 1, "context_parallel": 1, "data_parallel": 1, "microbatch": 1}
+    problem = llama(train_model="meta-llama/Llama-2-7b-hf", chips=16, global_batch=1, setup=fixed)
+    wide = problem.changed(setup=problem.setup.changed(tensor_parallel=(16,)))
+    chip, model = catalog.chip("h100"), catalog.model("meta-llama/Llama-2-7b-hf")
+    assert Lattice(problem, model, chip, 16).domains.tensor_parallel == (1, 2, 4, 8)
+    assert Lattice(wide, model, chip, 16).domains.tensor_parallel == (16,)
+    assert train_solve.solve(wide).estimate.setup.tensor_parallel == 16
+
+
+def test_what_the_framework_takes_is_part_of_the_memory_of_estimate_and_search() -> None:
+    chip, model = catalog.chip("h100"), catalog.model("meta-llama/Llama-3.1-8B")
+    at = {"tensor_parallel": 8, "data_parallel": 1}
+    sizes = {
+        (engine, own): float(
+            job(model, chip, TrainingSetup(**at, engine=engine, reserve_gib=own)).memory.reserve
+        )
+        for engine in ("megatron", "xla")
+        for own in (None, 3.5)
+    }
+    assert {key: size / 2**30 for key, size in sizes.items()} == {
+        ("megatron", None): 5.0,
+        ("xla", None): 1.0,
+        ("megatron", 3.5): 3.5,
+        ("xla", 3.5): 3.5,
+    }
+    problem = llama(chips=8, setup=at | {"microbatch": 1, "reserve_gib": 60.0})
+    assert train_solve.solve(problem).estimate.memory_gib["reserve"] == 60.0

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from optimizer.blocks.operators import Number
+from optimizer.cost.memory import GIB
+from optimizer.cost.training.constants import ENGINES
 from optimizer.spec.training import TrainingSetup
 
 
@@ -40,6 +42,14 @@ class Layout:
     dropout: bool
     overlap: bool
     engine: str
+    reserve_gib: float | None = None
+    """None for what the engine takes."""
+
+    @property
+    def reserve_bytes(self) -> float:
+        """Bytes that the framework takes on each chip beside tensors."""
+        own = ENGINES[self.engine].reserve_gib if self.reserve_gib is None else self.reserve_gib
+        return own * GIB
 
     @property
     def n_microbatches(self) -> Number:

@@ -1,11 +1,12 @@
-"""Bytes on one chip in training: weights, gradients, optimizer, activations, logits, buffers.
+"""Bytes on one chip in training: weights, gradients, optimizer, activations, logits, buffers, reserve.
 
 States (ZeRO, arXiv 1910.02054): 16-bit weights, gradients and optimizer for each parameter of the rank, of
 which stage 1 shards the optimizer, 2 the gradients too, 3 the weights too, over the ranks of one group. With
 2 + 2 + 12 bytes that is 16, 4 + 12/n, 2 + 14/n and 16/n bytes a parameter.
 
 The first stage of a pipeline holds the most activations and the input table, the last the head and the
-logits; the larger of the two is the answer.
+logits; the larger of the two is the answer. What the framework takes beside tensors (CUDA context, buffers of
+communicators, fragments) is the engine's `reserve_gib`.
 """
 
 from dataclasses import dataclass, fields
@@ -45,6 +46,7 @@ class TrainingMemory:
     activations: Number
     logits: Number
     buffers: Number
+    reserve: Number
 
     @property
     def total(self) -> Number:
@@ -94,9 +96,8 @@ def training_memory(architecture: Architecture, at: Layout) -> TrainingMemory:
     kept_last = kept / np.minimum(at.pipeline_parallel, at.n_microbatches)
     at_the_end = (at.pipeline_parallel == 1) | (kept_last + logits > kept)
     activations, logits = np.where(at_the_end, kept_last, kept), np.where(at_the_end, logits, 0.0)
-    return TrainingMemory(
-        weights, gradients, optimizer, activations, logits, _buffers(architecture, at, held)
-    )
+    buffers = _buffers(architecture, at, held)
+    return TrainingMemory(weights, gradients, optimizer, activations, logits, buffers, at.reserve_bytes)
 
 
 def half_bytes_of(held: Parameters, kept: Number, at: Layout) -> Number:
@@ -107,10 +108,10 @@ def half_bytes_of(held: Parameters, kept: Number, at: Layout) -> Number:
 
 
 def tables_bytes(held: Parameters, vocab_size: int, at: Layout) -> Number:
-    """States of the tables, and the logits, as if one stage had both."""
+    """States of the tables, the logits, as if one stage had both, and what the framework takes."""
     tables = held.tables * sum(state_bytes(at, at.zero_group))
     logits = _LOGIT_BYTES * at.tokens * embedding.padded_vocab(vocab_size, 1) / at.tensor_parallel
-    return tables + logits
+    return tables + logits + at.reserve_bytes
 
 
 def expert_group(at: Layout) -> Number:

@@ -27,6 +27,8 @@ class Facts:
     n_layers: int
     reach: float = inf
     """Chips that are wired together: a domain, where there is no network beyond it."""
+    domain: float = inf
+    """Chips of a scale-up domain."""
 
 
 def facts_of(architecture: Architecture, chip: Chip) -> Facts:
@@ -45,6 +47,7 @@ def facts_of(architecture: Architecture, chip: Chip) -> Facts:
         all_of("n_experts"),
         architecture.n_layers,
         inf if chip.scaleout_bandwidth else chip.scaleup.domain,
+        chip.scaleup.domain,
     )
 
 

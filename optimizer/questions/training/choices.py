@@ -217,6 +217,7 @@ def setup_of(problem: TrainingProblem, split: dict[str, int], inner: Inner, i: i
                 "flash_attention",
                 "dropout",
                 "overlap",
+                "reserve_gib",
             )
         },
     )

@@ -17,6 +17,7 @@ from optimizer.questions.training.lattice import Lattice
 from optimizer.questions.training.metrics import TrainingMetric, limits_of, metrics_for, wanted
 from optimizer.questions.training.problem import TrainingProblem
 from optimizer.questions.training.search import Found
+from optimizer.questions.training.splits import layout
 from optimizer.questions.vary import own_and_figures, scaled_chip, scaled_problem
 from optimizer.questions.vocabulary import Priced
 from optimizer.solver.cp_sat_twice import SolveSettings
@@ -53,8 +54,7 @@ class PricedSettings(Question):
         self.table = metrics_for(self.problem, self.model, chip)
         self.name = wanted(self.problem, self.table)
         self.bounds = limits_of(self.problem, self.table)
-        self.usable = chip.hbm_usable - self.problem.setup.reserve_gib * GIB
-        if self.usable <= 0:
+        if layout(self.problem).reserve_bytes >= chip.hbm_usable:
             raise InputError(f"{self.problem.name}: setup.reserve_gib leaves no memory of {chip.name}")
 
     def lattice(self, chips: int) -> Lattice:

@@ -46,8 +46,8 @@ class SetupSpace(Strict):
     flash_attention: StrictBool = True
     dropout: StrictBool = False
     overlap: StrictBool = True
-    reserve_gib: Annotated[float, Field(ge=0, le=1024)] = 2.0
-    """Memory left to libraries and fragments."""
+    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
+    """Memory that the framework takes beside tensors; the engine's where not given."""
 
 
 class TrainingProblem(Strict):

@@ -166,9 +166,7 @@ class TrainingQuestion(TrainingVocabulary):
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the estimate assumes, and what the problem leaves to defaults."""
         estimate = self._estimate(best.plan)
-        reserve = self.problem.setup.reserve_gib
-        chips = Assumption(name="setup.reserve_gib", value=f"{reserve:g} GiB a chip", source="a guess")
-        return (*(estimate.assumptions if estimate else ()), chips, *price_of(self.chip))
+        return (*(estimate.assumptions if estimate else ()), *price_of(self.chip))
 
     def proof(self, best: Best) -> Proof:
         """The counts of the search."""

@@ -80,13 +80,17 @@ def layout(problem: TrainingProblem, **own: Any) -> Layout:
         "dropout": space.dropout,
         "overlap": space.overlap,
         "engine": space.engine,
+        "reserve_gib": space.reserve_gib,
     }
     return Layout(**(base | own))
 
 
 @dataclass(frozen=True)
 class Domains:
-    """The values of each degree and of the microbatch: those given, else all that divide what they split."""
+    """The values of each degree and of the microbatch: those given, else all that divide what they split.
+
+    A tensor-parallel group leaves the scale-up domain only where the problem says so, as in serving.
+    """
 
     tensor_parallel: tuple[int, ...]
     pipeline_parallel: tuple[int, ...]
@@ -99,7 +103,8 @@ class Domains:
     def of(cls, problem: TrainingProblem, facts: Facts, chips: int) -> "Domains":
         """The domains of a problem on at most `chips` chips."""
         space = problem.setup
-        ranks = np.arange(1, min(chips, max((*facts.heads, *facts.widths, 1))) + 1)
+        widest = min(chips, facts.domain, max((*facts.heads, *facts.widths, 1)))
+        ranks = np.arange(1, int(widest) + 1)
         experts = sorted({k for n in facts.experts for k in divisors(n)}) or [1]
         found: list[Iterable[int]] = [
             space.tensor_parallel or _legal(problem, facts, ranks),
