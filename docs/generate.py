@@ -177,7 +177,7 @@ def _chip_section(chip: Chip) -> str:
 def _figure(name: str, value: Any) -> str:
     if name == "dense_flops":
         return ", ".join(f"{k} {v / 1e12:g} TFLOP/s" for k, v in value.items())
-    if name in ("hbm_capacity", "hbm_usable"):
+    if name in ("hbm_capacity", "hbm_usable", "hbm_reserved"):
         return f"{value / GIB:g} GiB"
     if name in ("hbm_bandwidth", "scaleout_bandwidth"):
         return f"{value / 1e9:g} GB/s"

@@ -23,6 +23,7 @@ _NAMES = {
     "hardware": "Chip",
     "hbm_bandwidth": "Memory bandwidth",
     "hbm_capacity": "Memory capacity",
+    "hbm_reserved": "Memory of the driver",
     "hbm_usable": "Usable memory",
     "input_tokens": "Prompt tokens",
     "n_layers": "Layers",

@@ -131,6 +131,9 @@ class Chip(Strict):
     dense_flops: dict[ComputeDtype, FlopsPerSecond]
     hbm_capacity: Bytes
     hbm_usable: Bytes
+    """Memory that the device shows: nvidia-smi's total, or torch's where that is the label."""
+    hbm_reserved: Bytes | None = None
+    """Of `hbm_usable`, what the driver keeps: torch's total_memory is the rest. None: nothing known."""
     hbm_bandwidth: BytesPerSecond
     n_cores: Annotated[int, Field(ge=1, le=10**7)]
     scaleup: ScaleUp
@@ -158,6 +161,8 @@ class Chip(Strict):
             raise ValueError("efficiency.gemm and efficiency.attention_decode need bf16 figures")
         if self.hbm_usable > self.hbm_capacity:
             raise ValueError("hbm_usable is larger than hbm_capacity")
+        if self.hbm_for_programs <= 0:
+            raise ValueError("hbm_reserved leaves nothing of hbm_usable")
         missing = [] if "default" in self.sources else sorted(self._figures() - set(self.sources))
         if missing:
             raise ValueError(
@@ -169,6 +174,12 @@ class Chip(Strict):
     def _figures(self) -> set[str]:
         described = {"name", "title", "vendor", "aliases", "confidence", "sources", "notes"}
         return {f for f in self.model_fields_set if getattr(self, f) is not None} - described
+
+    @property
+    def hbm_for_programs(self) -> float:
+        """Bytes that a program can have: the device's total less what the driver keeps."""
+        shown: float = self.hbm_usable
+        return shown - (self.hbm_reserved or 0.0)
 
     def with_network(self, bandwidth: float, source: str) -> Self:
         """The chip on a network of so many bytes/s a chip, and who says so."""
