@@ -1,88 +1,39 @@
 """Mixture of experts: a router, n_experts feed-forward networks of which each token uses a few, shared ones.
 
-With expert_parallel 1, experts are split along their width over all ranks of the stage, so every rank
-touches every expert that a token chose. Expert parallelism gives each of e groups of ranks n_experts / e
-whole experts, split along their width inside the group. One attention rank (data_parallel 1) needs one
-all-reduce, as in a dense layer; several exchange their tokens before and after. Router and shared experts
-belong to the attention ranks.
+How experts are split over ranks, and what they exchange, is said in `_experts`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
-from pydantic import Field, model_validator
-
-from optimizer.blocks import _saved
-from optimizer.blocks._fields import Dimension, Half, Positive
-from optimizer.blocks.operators import (
-    AllReduce,
-    Elementwise,
-    ExpertExchange,
-    Experts,
-    ForSome,
-    Gemm,
-    Number,
-    Operator,
-    Weights,
-)
+from optimizer.blocks import _experts
+from optimizer.blocks._experts import CAVEAT, OUTSIDE, hidden_flops, in_words, legal, stands_for
+from optimizer.blocks.operators import Elementwise, Number, Operator, Weights
 from optimizer.blocks.step import Step
+
+__all__ = ["CAVEAT", "OUTSIDE", "hidden_flops", "in_words", "legal", "stands_for"]
 
 ROLE = "ffn"
 FAMILY = "moe"
 MARK = "n_experts"
-CAVEAT = "uniform routing; with whole experts on ranks, the busiest has expert_skew x the mean"
-OUTSIDE = {"ffn_ratio": "its band is of dense networks, experts are narrower"}
 
 
-class MixtureOfExperts(Half):
+class MixtureOfExperts(_experts.RoutedExperts):
     """n_experts networks of width d_expert; each token uses n_active_experts and the shared ones."""
 
     kind: Literal["moe"] = "moe"
-    n_experts: Annotated[Positive, Dimension("Experts", "experts", (8, 16, 32, 64, 128, 256))]
-    n_active_experts: Annotated[Positive, Dimension("Experts of a token", "active", (1, 2, 4, 6, 8))]
-    d_expert: Annotated[Positive, Dimension("Expert width", "d_expert", tuple(range(256, 16385, 256)))]
-    n_shared_experts: Annotated[
-        Annotated[int, Field(ge=0, le=64)], Dimension("Shared experts", "shared", (0, 1))
-    ] = 0
-    d_shared: Positive | None = None
-    """Width of one shared expert; d_expert where not given."""
-    gated_ffn: bool = True
-    expert_bias: bool = False
-    router_bias: bool = False
-    shared_gate: bool = False
-
-    @model_validator(mode="after")
-    def _active(self) -> "MixtureOfExperts":
-        if self.n_active_experts > self.n_experts:
-            raise ValueError(
-                f"n_active_experts {self.n_active_experts} is more than n_experts {self.n_experts}"
-            )
-        return self
 
 
 FIELDS = MixtureOfExperts
 
 
-def legal(n_experts: Number, n_active_experts: Number) -> Number:
-    """Whether there are as many experts as a token uses."""
-    return n_active_experts <= n_experts
-
-
-def in_words(ffn: Any) -> str:
-    """For a sentence of a report."""
-    shared = f" and {ffn.n_shared_experts} shared" if ffn.n_shared_experts else ""
-    return f"{ffn.n_active_experts} of {ffn.n_experts} experts{shared}, d_expert {ffn.d_expert}"
-
-
 def n_params(ffn: Any, d_model: int) -> Number:
     """Parameters of the router, all experts and the shared experts."""
-    router = d_model * ffn.n_experts + ffn.router_bias * ffn.n_experts
-    return router + ffn.n_experts * _expert(ffn, d_model) + _shared(ffn, d_model)
+    return _experts.n_params(ffn, d_model, d_model)
 
 
 def n_active_params(ffn: Any, d_model: int) -> Number:
     """Parameters that one token meets; not the router's biases, which only tip the choice of experts."""
-    return d_model * ffn.n_experts + ffn.n_active_experts * _expert(ffn, d_model) + _shared(ffn, d_model)
+    return _experts.n_active_params(ffn, d_model, d_model)
 
 
 def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
@@ -91,130 +42,24 @@ def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
 
 
 def rank_weights(ffn: Any, d_model: int, tensor_parallel: int, data_parallel: int) -> Weights:
-    """Elements stored on one rank: experts are spread over all ranks, however they are split.
-
-    The router is on every rank, in 16 bit; every attention rank has the shared experts.
-    """
-    experts = ffn.n_experts * _expert(ffn, d_model) / (tensor_parallel * data_parallel)
-    shared = _shared(ffn, d_model) / tensor_parallel
-    return Weights(shared, (d_model + ffn.router_bias) * ffn.n_experts, experts)
+    """Elements stored on one rank of several attention ranks."""
+    return _experts.rank_weights(ffn, d_model, d_model, tensor_parallel, data_parallel)
 
 
 def unmet(ffn: Any, d_model: Number) -> Number:
     """Parameters that no product of all tokens meets: routed experts, and the gate of the shared ones."""
-    return ffn.n_experts * _expert(ffn, d_model) + ffn.shared_gate * d_model
+    return _experts.unmet(ffn, d_model, d_model)
 
 
 def operators(ffn: Any, step: Step) -> list[Operator]:
-    """Operators of one layer in a step. The router is part of the experts' fixed time."""
-    ranks = step.split.tensor_parallel * step.split.data_parallel
-    routed = Experts(
-        "experts",
-        step.rows * step.split.data_parallel,
-        step.d_model,
-        ffn.d_expert * step.split.expert_parallel / ranks,
-        ffn.n_experts,
-        ffn.n_active_experts,
-        ffn.n_experts / step.split.expert_parallel,
-        ffn.gated_ffn,
-        np.minimum(1.0, step.prompts),
-        _sent(ffn, step),
-    )
+    """Operators of one layer in a step."""
     return [
         Elementwise("ffn norm, residual", step.rows * 6 * step.d_model),
-        *_exchange(ffn, step, outward=True),
-        routed,
-        *_exchange(ffn, step, outward=False),
-        *_shared_operators(ffn, step),
-        *_reduce(ffn, step),
+        *_experts.routed_operators(ffn, step, step.d_model),
+        *_experts.shared_operators(ffn, step),
     ]
 
 
 def saved(ffn: Any, d_model: Number, at: Any) -> Number:
     """Bytes a token kept for the backward pass: hidden layers, and a copy of the input for each expert."""
-    width = _saved.hidden(ffn.gated_ffn, at)
-    shared = _shared_width(ffn) / at.tensor_parallel
-    # Spread experts work on the tokens of one sequence shard, with their whole width.
-    routed = ffn.n_active_experts * (
-        width * ffn.d_expert / at.tensor_parallel + 4.0 * d_model / at.sequence_shards
-    )
-    return _saved.around(d_model, at) + width * shared + routed
-
-
-def hidden_flops(ffn: Any, d_model: Number) -> Number:
-    """FLOP of a token that no operator counts: the router's."""
-    return 2.0 * d_model * ffn.n_experts
-
-
-def _sent(ffn: Any, step: Step) -> Number:
-    """Share of all tokens with an expert on a given rank; one attention rank has them all anyway."""
-    if step.split.data_parallel == 1:
-        return 1.0
-    return 1.0 - (1.0 - 1.0 / step.split.expert_parallel) ** ffn.n_active_experts
-
-
-def _exchange(ffn: Any, step: Step, outward: bool) -> list[Operator]:
-    """Tokens of several attention ranks to their experts, or back."""
-    if step.split.data_parallel == 1:
-        return []
-    name = "expert dispatch" if outward else "expert combine"
-    ranks = step.split.tensor_parallel * step.split.data_parallel
-    rows = step.rows / step.split.tensor_parallel
-    return [
-        ExpertExchange(
-            name,
-            rows,
-            step.d_model,
-            ffn.n_experts,
-            ffn.n_active_experts,
-            ranks,
-            step.split.expert_parallel,
-            outward,
-        ),
-    ]
-
-
-def _reduce(ffn: Any, step: Step) -> list[Operator]:
-    """The sum over tensor-parallel ranks; where tokens were exchanged, only the shared experts need it."""
-    reduce = AllReduce("ffn all-reduce", step.rows * 2 * step.d_model)
-    return [reduce] if step.split.data_parallel == 1 else _where(ffn.n_shared_experts, [reduce])
-
-
-def _shared_operators(ffn: Any, step: Step) -> list[Operator]:
-    shard, wide = _shared_width(ffn) / step.split.tensor_parallel, 1 + ffn.gated_ffn
-    return _where(
-        ffn.n_shared_experts,
-        [
-            Gemm("shared experts, up", step.rows, wide * shard, step.d_model),
-            Elementwise("shared experts, activation", step.rows * 5 * shard),
-            Gemm("shared experts, down", step.rows, step.d_model, shard),
-        ],
-    )
-
-
-def _where(count: Number, operators: list[Operator]) -> list[Operator]:
-    """The operators of the kinds of which there are any."""
-    if np.all(count):
-        return operators
-    present = np.asarray(count) > 0
-    return [ForSome(operator, present) for operator in operators] if np.any(present) else []
-
-
-def _shared_width(ffn: Any) -> Number:
-    width = ffn.d_expert if ffn.d_shared is None else ffn.d_shared
-    return ffn.n_shared_experts * width
-
-
-def _expert(ffn: Any, d_model: int) -> Number:
-    wide = 1 + ffn.gated_ffn
-    biases = ffn.expert_bias * (wide * ffn.d_expert + d_model)
-    return (wide + 1) * d_model * ffn.d_expert + biases
-
-
-def _shared(ffn: Any, d_model: int) -> Number:
-    return (2 + ffn.gated_ffn) * d_model * _shared_width(ffn) + ffn.shared_gate * d_model
-
-
-def stands_for(ffn: Any) -> dict[str, int]:
-    """The layer in the words of the rules."""
-    return {"d_ff": ffn.d_expert}
+    return _experts.saved(ffn, d_model, d_model, at)
