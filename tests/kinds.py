@@ -3,6 +3,8 @@
 from optimizer.blocks.dense_ffn import DenseFeedForward
 from optimizer.blocks.gated_deltanet import GatedDeltaNet
 from optimizer.blocks.gqa import GroupedQueryAttention
+from optimizer.blocks.kda import KimiDeltaAttention as Kda
+from optimizer.blocks.latent_moe import LatentMixtureOfExperts as LatentMoe
 from optimizer.blocks.lightning import Lightning
 from optimizer.blocks.mamba1 import Mamba1
 from optimizer.blocks.mamba2 import Mamba2
@@ -10,11 +12,14 @@ from optimizer.blocks.mla import MultiHeadLatentAttention as Mla
 from optimizer.blocks.moe import MixtureOfExperts
 from optimizer.blocks.no_ffn import NoFeedForward
 from optimizer.blocks.no_mixer import NoMixer
+from optimizer.blocks.short_conv import ShortConvolution
 
 __all__ = [
     "DenseFeedForward",
     "GatedDeltaNet",
     "GroupedQueryAttention",
+    "Kda",
+    "LatentMoe",
     "Lightning",
     "Mamba1",
     "Mamba2",
@@ -22,4 +27,5 @@ __all__ = [
     "Mla",
     "NoFeedForward",
     "NoMixer",
+    "ShortConvolution",
 ]

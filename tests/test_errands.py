@@ -166,8 +166,8 @@ from optimizer.anatomy.training import train_estimate
 from optimizer.questions.architecture.space import resolve
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.training import TrainingSetup
-LATTICE = {"mixer": "short_conv", "vocab_size": 32000, "tied_embeddings": True, "d_model": [1024, 1536],
-           "n_layers": [8, 12], "d_inner": [1024, 1536, 2048], "d_conv": [3, 4], "d_ff": [3072, 4096, 5120]}
+LATTICE = {"mixer": "rg_lru", "vocab_size": 32000, "tied_embeddings": True, "d_model": [1024, 1536],
+           "n_layers": [8, 12], "d_inner": [1024, 1536, 2048], "d_conv": [2, 4], "d_ff": [3072, 4096, 5120]}
 def problem(**changes):
     base = {"name": "conv", "hardware": "nvidia-h100", "architecture": LATTICE, "minimize": "tpot_ms",
             "deployment": {"tensor_parallel": [1, 2]}, "constraints": {"n_params_min": 150e6},
@@ -185,7 +185,7 @@ a, pool = best.architecture, best.deployment.pools[0]
 model = Architecture.model_validate({
     "name": "own", "n_layers": a.n_layers, "d_model": a.d_model, "vocab_size": 32000, "tied_embeddings": True,
     "d_inner": a.d_inner, "d_conv": a.d_conv, "d_ff": a.d_ff,
-    "layers": [{"count": a.n_layers, "mixer": "short_conv"}]})
+    "layers": [{"count": a.n_layers, "mixer": "rg_lru"}]})
 chip = catalog.chip("nvidia-h100")
 priced = estimate(model, chip, Setup(
     tensor_parallel=pool.tensor_parallel, batch=32, input_tokens=2048, output_tokens=256))
@@ -213,15 +213,15 @@ print(json.dumps({
 
 def test_a_layer_kind_priced_and_optimised_over_is_one_file(copy: Path) -> None:
     """The file that CONTRIBUTING shows: its optimum is that of enumeration; estimated, trained, reported."""
-    (copy / "optimizer" / "blocks" / "short_conv.py").write_text(shown("block"))
+    (copy / "optimizer" / "blocks" / "rg_lru.py").write_text(shown("block"))
     found = asked(copy, BLOCK)
     assert found["status"] == "optimal"
     assert found["value"] == pytest.approx(found["enumerated"], rel=1e-9)
     assert found["value"] == pytest.approx(found["estimate"], rel=1e-9)
     assert found["memory"][0] == pytest.approx(found["memory"][1], rel=1e-9)
     assert found["trained"][0] == "feasible" and found["trained"][1] > 0 and found["trained"][2]
-    assert found["assumed"]["kv_sharing"] == "not applied to short_conv: it has no keys and values"
-    assert found["assumed"]["ssm layers"] == "short convolutions by formula, not measured"
+    assert found["assumed"]["kv_sharing"] == "not applied to rg_lru: it has no keys and values"
+    assert found["assumed"]["ssm layers"] == "linear recurrences by formula, not measured"
     assert "channels with filters of" in " ".join(found["said"].split())
     assert found["points"] == sorted(found["points"]) and found["points"][0][0] == found["value"]
     assert {"d_inner", "d_ff"} <= set(found["rows"])

@@ -9,7 +9,7 @@ parameter counts reproduce DeepSeek-V3's 187,107,328 a layer; rates as ai-dynamo
 from typing import Annotated, Any, Literal
 
 from optimizer.blocks import _saved
-from optimizer.blocks._fields import Dimension, Half, Positive
+from optimizer.blocks._fields import Dimension, Half, Positive, extra
 from optimizer.blocks.operators import (
     AllReduce,
     Elementwise,
@@ -39,6 +39,13 @@ class MultiHeadLatentAttention(Half):
     d_nope: Annotated[Positive, Dimension("Head width without rotation", "d_nope", (128,), rises=None)]
     d_rope: Annotated[Positive, Dimension("Rotary width", "d_rope", (64,), rises=None)]
     d_value: Annotated[Positive, Dimension("Value width", "d_value", (128,), rises=None, usual=(16, 1024))]
+    output_gate: bool = extra()
+    """The attention's output is gated by a projection as wide as the values of all heads (Kimi-K3)."""
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether it has no switch that lattices do not know."""
+        return not self.output_gate
 
 
 FIELDS = MultiHeadLatentAttention
@@ -62,7 +69,7 @@ def n_params(attention: Any, d_model: int) -> Number:
         query = d_model * d_query
     latent = d_model * (a.d_kv_latent + a.d_rope) + a.d_kv_latent
     rebuilt = a.d_kv_latent * a.n_heads * (a.d_nope + a.d_value)
-    return query + latent + rebuilt + a.n_heads * a.d_value * d_model
+    return query + latent + rebuilt + (1 + _gates(a)) * a.n_heads * a.d_value * d_model
 
 
 def weights(attention: Any, d_model: int, tensor_parallel: int) -> Weights:
@@ -72,7 +79,7 @@ def weights(attention: Any, d_model: int, tensor_parallel: int) -> Weights:
     query = d_model * a.d_q_latent + a.d_q_latent * d_query if a.d_q_latent is not None else d_model * d_query
     latent = d_model * (a.d_kv_latent + a.d_rope)
     rebuilt = a.d_kv_latent * heads * (a.d_nope + a.d_value)
-    matrix = query + latent + rebuilt + heads * a.d_value * d_model
+    matrix = query + latent + rebuilt + (1 + _gates(a)) * heads * a.d_value * d_model
     return Weights(matrix, a.d_kv_latent + (0 if a.d_q_latent is None else a.d_q_latent))
 
 
@@ -87,6 +94,7 @@ def operators(attention: Any, step: Step) -> list[Operator]:
     heads = a.n_heads / step.split.tensor_parallel
     d_query = heads * (a.d_nope + a.d_rope)
     down = a.d_kv_latent + a.d_rope + (d_query if a.d_q_latent is None else a.d_q_latent)
+    down += _gates(a) * heads * a.d_value
     query = [Gemm("query up-projection", rows, d_query, a.d_q_latent)] if a.d_q_latent is not None else []
     return [
         Elementwise("attention norm, residual", rows * 6 * step.d_model),
@@ -105,8 +113,13 @@ def saved(attention: Any, d_model: Number, at: Any) -> Number:
     a, heads = attention, attention.n_heads / at.tensor_parallel
     q, v = heads * (a.d_nope + a.d_rope), heads * a.d_value
     latents = a.d_kv_latent + a.d_rope + (a.d_q_latent or 0)
-    own = 2.0 * (2 * q + 2 * v + latents) + _saved.scores(heads, None, at)
+    own = 2.0 * (2 * q + (2 + _gates(a)) * v + latents) + _saved.scores(heads, None, at)
     return _saved.around(d_model, at) + own
+
+
+def _gates(attention: Any) -> int:
+    """1 with a gate of the output, which lattices do not have."""
+    return int(getattr(attention, "output_gate", False))
 
 
 def _decode(a: Any, heads: Number, step: Step) -> list[Operator]:

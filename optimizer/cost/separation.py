@@ -134,7 +134,7 @@ def gates(separated: Separated, mixer: Any, ffn: Any) -> Gates:
     if not routed:
         return Gates(attention)
     rates = replace(roofline(frame), chip=separated.expert_chip)
-    out, back = (_way_s(separated, ffn, rows, outward) for outward in (True, False))
+    out, back = (_way_s(separated, routed[0], rows, outward) for outward in (True, False))
     return Gates(attention, out, rates.seconds(routed), back)
 
 
@@ -152,13 +152,13 @@ def _remote(separated: Separated, ffn: Any, rows: Number) -> list[Operator]:
     return operators(ffn, step)
 
 
-def _way_s(separated: Separated, ffn: Any, rows: Number, outward: bool) -> Number:
+def _way_s(separated: Separated, experts: Experts, rows: Number, outward: bool) -> Number:
     """Seconds until `rows` tokens are on the other side: the busier of the two ends."""
     frame, n = separated.frame, separated.n_expert_chips
     chip = separated.expert_chip if outward else frame.chip
     element = chip.activation_bytes(frame.formats.experts) if outward else BYTES["bf16"]
-    copies = copies_per_token(n, separated.expert_parallel, ffn.n_active_experts)
-    moved = rows * copies * frame.d_model * element
+    copies = copies_per_token(n, separated.expert_parallel, experts.n_active)
+    moved = rows * copies * experts.d_model * element
     ends = ((frame.n_chips, frame.chip), (n, separated.expert_chip))
     first, second = (point_to_point_s(moved / k, end, separated.same_domain)[0] for k, end in ends)
     return np.maximum(first, second)

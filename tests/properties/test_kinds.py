@@ -30,7 +30,7 @@ from optimizer.questions.architecture.witness import look_again
 
 MIXERS, FFNS = searched("mixer"), searched("ffn")
 PAIRS = [(mixer, "dense_ffn") for mixer in MIXERS] + [("gqa", ffn) for ffn in FFNS if ffn != "dense_ffn"]
-PAIRS += [("mla", "moe"), ("lightning", "moe"), ("mamba2", "no_ffn")]
+PAIRS += [("mla", "latent_moe"), ("kda", "moe"), ("mla", "moe"), ("lightning", "moe"), ("mamba2", "no_ffn")]
 VALUES: dict[str, list[int]] = {
     "n_heads": [8, 12, 16, 24], "n_kv_heads": [2, 4, 8], "d_head": [64, 96, 128, 256],
     "d_ff": [2048, 4096, 6144],
@@ -38,13 +38,17 @@ VALUES: dict[str, list[int]] = {
     "d_inner": [1024, 2048, 3072, 4096], "d_ssm_head": [32, 64, 128], "d_state": [16, 64, 128],
     "n_groups": [1, 2, 8], "d_dt": [64, 128], "n_key_heads": [2, 4, 8], "n_value_heads": [8, 16, 32],
     "d_key": [64, 128], "n_experts": [4, 8, 16], "n_active_experts": [1, 2, 4], "d_expert": [512, 768, 2048],
-    "n_shared_experts": [0, 1, 2],
+    "n_shared_experts": [0, 1, 2], "d_latent": [128, 256, 512],
+    "n_linear_heads": [4, 8, 16], "d_linear_head": [64, 128], "d_conv": [3, 4],
 }  # fmt: skip
 SWITCHES: dict[str, dict[str, list[Any]]] = {
     "gqa": {"attention_window": [None, 256], "qkv_bias": [False, True], "qk_norm": [False, True]},
     "mla": {"d_q_latent": [None, 384]},
     "moe": {"d_shared": [None, 256, 4096], "gated_ffn": [True, False], "expert_bias": [False, True],
             "router_bias": [False, True], "shared_gate": [False, True]},
+    "latent_moe": {"d_shared": [None, 256], "gated_ffn": [True, False], "latent_norm": [False, True],
+                   "router_bias": [False, True], "shared_gate": [False, True]},
+    "kda": {"d_conv": [4], "full_rank_gate": [False, True]},
     "dense_ffn": {"gated_ffn": [True, False], "ffn_bias": [False, True]},
     "mamba1": {"d_conv": [4, 8]}, "mamba2": {"d_conv": [4, 8]}, "gated_deltanet": {"d_conv": [4]},
 }  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 import samples
 
 from optimizer import catalog
+from optimizer.blocks import n_experts
 from optimizer.cost import memory
 from optimizer.cost.parameters import parameter_counts
 from optimizer.cost.quantities import QUANTITIES
@@ -35,6 +36,11 @@ EXACT |= {
     "Qwen/Qwen3-235B-A22B": 235_093_634_560,
     "openai/gpt-oss-20b": 20_914_757_184,
     "state-spaces/mamba2-2.7b": 2_702_599_680,
+    "LiquidAI/LFM2-350M": 354_483_968,
+    "LiquidAI/LFM2-1.2B": 1_170_340_608,
+    "LiquidAI/LFM2-2.6B": 2_569_272_320,
+    "LiquidAI/LFM2-8B-A1B": 8_339_929_856 + 22 * 32,  # and its routers' biases
+    "moonshotai/Kimi-Linear-48B-A3B-Instruct": 49_122_681_728,
 }
 
 ROUNDED = "published to one, two or three digits"
@@ -54,6 +60,7 @@ OFF_IN_TOTAL = {
     "zai-org/GLM-4.5": UNEXPLAINED,
     "zai-org/GLM-4.5-Air": CUT,
     "MiniMaxAI/MiniMax-M2.5": ROUNDED,
+    "nvidia/NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16": ROUNDED,
     "ai21labs/AI21-Jamba-1.5-Large": CUT,
     "xai-org/grok-1": UNEXPLAINED,
     "tiiuae/falcon-7b": TIED_AND_STORED,
@@ -77,6 +84,9 @@ OFF_IN_ACTIVE = {
     "deepseek-ai/DeepSeek-V3": ROUNDED,
     "moonshotai/Kimi-K2-Instruct": UNEXPLAINED,
     "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": ROUNDED,
+    "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-BF16": CUT,
+    "moonshotai/Kimi-Linear-48B-A3B-Instruct": ROUNDED,
+    "LiquidAI/LFM2-8B-A1B": CUT,
     "xai-org/grok-1": UNEXPLAINED,
     "zai-org/GLM-4.5-Air": ROUNDED,
 }
@@ -160,7 +170,7 @@ def test_active_counts_are_within_half_a_percent_but_for_the_named_ones() -> Non
 
 def test_every_mixture_has_an_active_count() -> None:
     for name, model in catalog.models().items():
-        mixture = any(group.block.ffn.kind == "moe" for group in model.layers)
+        mixture = any(n_experts(group.block.ffn) for group in model.layers)
         counts = parameter_counts(model)
         assert mixture == bool(model.published_active_params), name
         assert mixture == (counts.active < counts.total), name

@@ -32,10 +32,14 @@ PARTS: dict[str, Any] = {
     "gqa with a window": kinds.GroupedQueryAttention(**GQA, attention_window=256),
     "mla": kinds.Mla(**MLA),
     "mla with a query latent": kinds.Mla(**MLA, d_q_latent=768),
+    "mla with a gate": kinds.Mla(**MLA, output_gate=True),
     "mamba2": kinds.Mamba2(d_inner=4096, d_ssm_head=64, d_state=128, n_groups=8),
     "mamba1": kinds.Mamba1(d_inner=4096, d_state=16, d_dt=128),
     "gated_deltanet": kinds.GatedDeltaNet(n_key_heads=16, n_value_heads=32, d_key=128, d_value=128),
     "lightning": kinds.Lightning(n_heads=16, d_head=128),
+    "kda": kinds.Kda(n_linear_heads=16, d_linear_head=128),
+    "kda with a full gate": kinds.Kda(n_linear_heads=16, d_linear_head=128, full_rank_gate=True),
+    "short_conv": kinds.ShortConvolution(d_inner=2048, d_conv=3),
     "no_mixer": kinds.NoMixer(),
     "dense_ffn": kinds.DenseFeedForward(d_ff=8192),
     "dense_ffn ungated": kinds.DenseFeedForward(d_ff=8192, gated_ffn=False, ffn_bias=True),
@@ -43,10 +47,12 @@ PARTS: dict[str, Any] = {
     "moe with biases": kinds.MixtureOfExperts(
         **MOE, expert_bias=True, router_bias=True, n_shared_experts=1, shared_gate=True
     ),
+    "latent_moe": kinds.LatentMoe(**MOE, d_latent=1024),
+    "latent_moe with a norm": kinds.LatentMoe(**MOE, d_latent=1024, latent_norm=True, n_shared_experts=1),
     "no_ffn": kinds.NoFeedForward(),
 }
 EMPTY = {"no_mixer", "no_ffn"}
-STATES = {"mamba2", "mamba1", "gated_deltanet", "lightning"}
+STATES = {"mamba2", "mamba1", "gated_deltanet", "lightning", "kda"}
 KINDS = {name for name, module in plugins("blocks").items() if hasattr(module, "ROLE")}
 
 

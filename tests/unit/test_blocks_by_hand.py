@@ -13,7 +13,7 @@ import kinds
 import numpy as np
 import pytest
 
-from optimizer.blocks import block, embedding, moe, rule_words
+from optimizer.blocks import block, embedding, latent_moe, moe, rule_words
 from optimizer.blocks.operators import (
     AllReduce,
     DecodeAttention,
@@ -212,6 +212,10 @@ def test_mla_operators() -> None:
         Elementwise("rotary, cache write", 28 * 2 * 2 * (16 + 6 + 3)),
     ]
     assert made(latent)[4:] == [*decode, *prompts, *after]
+    gated = kinds.Mla(**MLA, output_gate=True)  # 2 heads of 4 on a rank
+    assert stored(gated)[0] - stored(direct)[0] == 7 * 8 * 4
+    assert stored(gated)[1].matrix - stored(direct)[1].matrix == 7 * 2 * 4
+    assert made(gated)[1] == Gemm("latent down-projection", 28, 6 + 3 + 16 + 2 * 4, 7)
     assert made(direct, DECODE)[3:-2] == decode
     assert made(direct, PROMPTS)[3:-2] == [prompts[0], replace(prompts[1], name="attention")]
 
@@ -291,6 +295,26 @@ STATES: dict[str, tuple[Any, int, Weights, float, dict[str, int], list[Operator]
             "chunk": 64,
         },
     ),
+    "kda": (
+        kinds.Kda(n_linear_heads=8, d_linear_head=5),  # 2 heads on a rank, 10 of 40 channels
+        3 * 7 * 40 + 3 * 40 * 4 + 7 * 8 + 7 * 5 + 5 * 40 + 40 + 8 + 7 * 5 + 5 * 40 + 5 + 40 * 7,
+        Weights(4 * 7 * 10 + 7 * 2 + 2 * (7 * 5 + 5 * 10), 3 * 10 * 4 + 10 + 2 + 5),
+        4 * 2 * 25 + 2 * 3 * 10 * 4,
+        {"n_heads": 8, "n_kv_heads": 8, "d_head": 5},
+        [
+            Gemm("state input projection", 28, 3 * 10 + 2 + 2 * 5, 7),
+            Gemm("decay projection", 28, 10, 5),
+            Gemm("gate projection", 28, 10, 5),
+            Elementwise("convolution, gates, norm", 28 * (4 * 30 + 10 * 10)),
+        ],
+        {
+            "state": 2 * 25,
+            "read": 4 * 10 + 2,
+            "out": 10,
+            "flops": 2 * (6 * 25 + 3 * 64 * 5 + 64 * 64),
+            "chunk": 64,
+        },
+    ),
 }
 
 
@@ -311,6 +335,33 @@ def test_layers_with_a_state(kind: str) -> None:
     assert made(part, PROMPTS)[n:-2] == passed[1:]
     long = replace(STEP, prompt_tokens=5000)
     assert made(part, long)[n:-2] == scan(fixed=fixed, **own, tokens=5000)
+
+
+def test_the_output_gate_of_kda_is_one_matrix_or_two() -> None:
+    narrow, full = (kinds.Kda(n_linear_heads=8, d_linear_head=5, full_rank_gate=f) for f in (False, True))
+    assert stored(full)[0] - stored(narrow)[0] == 7 * 40 - (7 * 5 + 5 * 40)
+    assert made(full)[1:3] == [
+        Gemm("state input projection", 28, 3 * 10 + 2 + 5 + 10, 7),
+        Gemm("decay projection", 28, 10, 5),
+    ]
+    assert "gate projection" not in [op.name for op in made(full)]
+
+
+def test_short_convolution() -> None:
+    part = kinds.ShortConvolution(d_inner=8, d_conv=3)  # 2 channels on a rank
+    assert stored(part) == (4 * 7 * 8 + 8 * 3, Weights(4 * 7 * 2, 2 * 3))
+    assert block(part).kv_elements(part, 100, T) == 0
+    assert block(part).state_bytes(part, T) == 2 * 2 * 3
+    words = rule_words(part)
+    assert (words["n_heads"], words["n_kv_heads"], words["d_head"]) == (8, 8, 1)
+    assert made(part) == [
+        Elementwise("mixer norm, residual", 28 * 6 * 7),
+        Gemm("convolution input projection", 28, 3 * 2, 7),
+        Elementwise("gates, convolution", 28 * 2 * (8 + 2 * 3)),
+        Gemm("convolution output projection", 28, 7, 2),
+        AllReduce("mixer all-reduce", 28 * 2 * 7),
+    ]
+    assert [op.name for op in made(part, DECODE)] == [op.name for op in made(part, PROMPTS)]
 
 
 @pytest.mark.parametrize(
@@ -397,3 +448,44 @@ def test_shared_experts_of_some_kinds_of_a_lattice() -> None:
     assert not any("shared" in op.name or "reduce" in op.name for op in made(kinds, step))
     kinds.n_shared_experts = np.array([1, 2])
     assert not any(isinstance(op, ForSome) for op in made(kinds, step))
+
+
+LATENT = 3 * 5 * 6  # an expert on vectors of 5 numbers
+
+
+def test_latent_moe_weights() -> None:
+    """Router and shared experts see the model's 7 numbers; both projections are whole on every rank."""
+    plain, projections = kinds.LatentMoe(**MOE, d_latent=5), 2 * 7 * 5
+    assert stored(plain) == (
+        7 * 8 + 8 * LATENT + projections,
+        Weights(projections, 7 * 8, 8 * LATENT / 4),
+    )
+    assert latent_moe.n_active_params(plain, D) == 7 * 8 + 2 * LATENT + projections
+    full = kinds.LatentMoe(
+        **MOE, d_latent=5, latent_norm=True, n_shared_experts=2, d_shared=4, router_bias=True
+    )
+    shared = 2 * 3 * 7 * 4
+    assert stored(full) == (
+        7 * 8 + 8 + 8 * LATENT + shared + projections + 5,
+        Weights(projections + shared / 4, (7 + 1) * 8 + 5, 8 * LATENT / 4),
+    )
+    assert latent_moe.n_active_params(full, D) == 7 * 8 + 2 * LATENT + shared + projections + 5
+    assert latent_moe.rank_weights(full, D, T, 3).experts == 8 * LATENT / 12
+    assert latent_moe.unmet(full, D) == 8 * LATENT
+    assert rule_words(full)["d_ff"] == 6
+
+
+def test_latent_moe_operators() -> None:
+    """The experts and what is exchanged are as wide as the projection; the rest as the model."""
+    norm, total = Elementwise("ffn norm, residual", 28 * 6 * 7), AllReduce("ffn all-reduce", 28 * 2 * 7)
+    inward, back = Gemm("latent projection", 28, 5, 7), Gemm("projection back", 28, 7, 5)
+    experts = Experts("experts", 28, 5, 6 / 4, 8, 2, 8, True, 1.0, 1.0)
+    assert made(kinds.LatentMoe(**MOE, d_latent=5)) == [norm, inward, experts, back, total]
+    normed = kinds.LatentMoe(**MOE, d_latent=5, latent_norm=True)
+    sums = [AllReduce("latent all-reduce", 28 * 2 * 5), Elementwise("latent norm", 28 * 4 * 5)]
+    assert made(normed) == [norm, inward, experts, *sums, back, total]
+    step = replace(STEP, split=replace(STEP.split, data_parallel=3, expert_parallel=2))
+    out = ExpertExchange("expert dispatch", 28 / 4, 5, 8, 2, 12, 2, True)
+    spread = Experts("experts", 3 * 28, 5, 6 * 2 / 12, 8, 2, 4, True, 1.0, 1 - (1 / 2) ** 2)
+    combine = replace(out, name="expert combine", outward=False)
+    assert made(normed, step) == [norm, inward, out, spread, combine, sums[1], back]

@@ -80,6 +80,20 @@ def test_ways_carry_each_token_to_each_rank_of_its_experts() -> None:
     assert gates.out_s == pytest.approx(moved / 8 / (0.9 * 50e9) + 10e-6, rel=1e-6)
 
 
+def test_ways_of_experts_on_a_narrower_vector_are_as_narrow() -> None:
+    """Kimi-K3: 16 of 896 experts on 3,584 of 7,168 numbers; the projections stay with attention."""
+    own = catalog.model("kimi-k3")
+    frame = samples.frame(own, "h200", data_parallel=8, batch=960, weight_dtype="fp8", output_tokens=512)
+    sep = s.Separated(frame, catalog.chip("h200"), n_expert_chips=16, expert_parallel=16)
+    block = own.layers[1].block
+    wide = block.ffn.changed(d_latent=7168)
+    gates, other = (s.gates(sep, block.mixer, ffn) for ffn in (block.ffn, wide))
+    moved = 320 * 16 * (1 - (15 / 16) ** 16) * 3584
+    assert gates.out_s == pytest.approx(moved / 8 / (0.9 * 50e9) + 10e-6, rel=1e-6)
+    assert other.out_s - 10e-6 == pytest.approx(2 * (gates.out_s - 10e-6), rel=1e-6)
+    assert other.attention_s > gates.attention_s and other.experts_s > gates.experts_s
+
+
 def test_memory_of_the_two_sides_is_all_of_it() -> None:
     sep = separated()
     whole = QUANTITIES["memory_bytes"].total(sep.frame, OWN) / 2**30

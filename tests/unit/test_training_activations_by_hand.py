@@ -102,6 +102,17 @@ def test_a_mixture_keeps_a_copy_of_its_input_for_each_expert() -> None:
     )
 
 
+def test_experts_on_a_narrower_vector_keep_copies_of_that() -> None:
+    """Two of experts 20 wide on 24 of 64 numbers: 4 x 24 each, and 4 x 24 before and behind them."""
+    own = WIDTHS | {"n_heads": 8, "n_kv_heads": 8, "d_head": 8, "n_experts": 6, "n_active_experts": 2}
+    own |= {"d_expert": 20, "d_latent": 24}
+    mixer = 4 * 64 + 2 * 4 * 64 / 2 + 4 * 8 / 2
+    routed = 2 * (6 * 20 / 2 + 4 * 24) + 4 * 24
+    assert saved(own, **FLASH, tensor_parallel=2) == pytest.approx(mixer + 4 * 64 + routed)
+    found = forward_flops(model(**own), S)
+    assert found.layers == pytest.approx(2 * 2 * (4 * 64 * 64 + 2 * 3 * 24 * 20 + 6 * 64 + 2 * 24 * 64))
+
+
 LIGHTNING = WIDTHS | {"layers": [{"count": 2, "mixer": "lightning", "ffn": "no_ffn"}], "d_head": 16}
 
 

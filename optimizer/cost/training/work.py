@@ -112,7 +112,7 @@ def part_work(part: Any, d_model: Number, rates: Roofline, shape: Shape) -> Work
     own = work_of(operators, d_model, rates, shape)
     for op in operators:
         if isinstance(op, Experts):
-            per_token = 2.0 / shape.tensor_parallel * op.n_active * d_model
+            per_token = 2.0 / shape.tensor_parallel * op.n_active * op.d_model
             return replace(own, routed_bytes=shape.tokens * per_token, routed_layers=1.0)
     return own
 
