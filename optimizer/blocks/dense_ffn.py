@@ -2,8 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
 from optimizer.blocks import _saved
-from optimizer.blocks._fields import Dimension, Half, Positive
+from optimizer.blocks._fields import Dimension, Half, Positive, extra
 from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Weights
 from optimizer.blocks.step import Step
 
@@ -22,6 +24,15 @@ class DenseFeedForward(Half):
     ]
     gated_ffn: bool = True
     ffn_bias: bool = False
+    ffn_norm: bool = extra()
+    """A norm of the hidden layer, before the last matrix (BitNet)."""
+    ffn_scalars: Annotated[int, Field(ge=0, le=64, exclude_if=lambda value: not value)] = 0
+    """Learned numbers of the activation (Apertus has two)."""
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether it has nothing that lattices do not know."""
+        return not (self.ffn_norm or self.ffn_scalars)
 
 
 FIELDS = DenseFeedForward
@@ -34,14 +45,15 @@ def in_words(ffn: Any) -> str:
 
 def n_params(ffn: Any, d_model: int) -> Number:
     """Parameters of the two or three matrices and their biases."""
-    wide = 1 + ffn.gated_ffn
-    return (wide + 1) * d_model * ffn.d_ff + ffn.ffn_bias * (wide * ffn.d_ff + d_model)
+    stored = weights(ffn, d_model, 1)
+    return stored.matrix + stored.vector
 
 
 def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
     """Elements stored on one rank."""
     wide, shard = 1 + ffn.gated_ffn, ffn.d_ff / tensor_parallel
-    return Weights((wide + 1) * d_model * shard, ffn.ffn_bias * (wide * shard + d_model))
+    extras = getattr(ffn, "ffn_norm", False) * shard + getattr(ffn, "ffn_scalars", 0)
+    return Weights((wide + 1) * d_model * shard, ffn.ffn_bias * (wide * shard + d_model) + extras)
 
 
 def saved(ffn: Any, d_model: Number, at: Any) -> Number:

@@ -4,8 +4,10 @@ Shapes per tensor-parallel rank: n_heads / t query heads and max(1, n_kv_heads /
 that with t > n_kv_heads each key-value head is replicated and neither its cache nor its projection
 shrinks further (TensorRT-LLM, vLLM and Megatron all do this).
 
-Three extras of published models: `output_gate` doubles the query projection (Qwen3-Next), `sinks` adds a
-logit per head (gpt-oss), `qk_norm_full` has a weight per channel of all heads, not of one (OLMo-2).
+Extras of published models: `output_gate` doubles the query projection (Qwen3-Next), `head_gate` adds one
+output a head to it (LFM3), `sinks` adds a logit per head (gpt-oss), `qk_norm_full` has a weight per channel
+of all heads, not of one (OLMo-2), `qk_norm_bias` a bias too (Persimmon), `output_norm` a weight per channel
+before the output projection (BitNet).
 """
 
 from dataclasses import is_dataclass, replace
@@ -53,11 +55,18 @@ class GroupedQueryAttention(Half):
     """The attention's output is gated by a projection as wide as the queries (Qwen3-Next)."""
     sinks: bool = extra()
     """One learned logit per head in the softmax (gpt-oss)."""
+    head_gate: bool = extra()
+    """Each head's output is gated by one number of its own, a projection of the input (LFM3)."""
+    output_norm: bool = extra()
+    """A norm of what the heads give together, before the output projection (BitNet)."""
+    qk_norm_bias: bool = extra()
+    """Query and key norms have a bias, if there are any (Persimmon)."""
 
     @property
     def ordinary(self) -> bool:
         """Whether it has no switch that lattices do not know."""
-        return not (self.qk_norm_full or self.output_gate or self.sinks)
+        extras = (self.qk_norm_full, self.output_gate, self.sinks, self.head_gate, self.output_norm)
+        return not any((*extras, self.qk_norm_bias))
 
     @model_validator(mode="after")
     def _groups(self) -> "GroupedQueryAttention":
@@ -108,9 +117,11 @@ def weights(attention: Any, d_model: int, tensor_parallel: int) -> Weights:
     a, t = attention, tensor_parallel
     q = a.n_heads * a.d_head / t
     kv = kv_heads_per_rank(a, t) * a.d_head
-    vector = a.qkv_bias * (q + 2 * kv) + a.output_bias * d_model + a.qk_norm * 2 * a.d_head
-    extras = _extra(a, "sinks") * a.n_heads / t + _extra(a, "qk_norm_full") * (q + kv)
-    return Weights(matrix=d_model * (_queries(a) * q + q + 2 * kv), vector=vector + extras)
+    vector = a.qkv_bias * (q + 2 * kv) + a.output_bias * d_model
+    norms = a.qk_norm * 2 * a.d_head + _extra(a, "qk_norm_full") * (q + kv)
+    norms *= 1 + _extra(a, "qk_norm_bias")
+    extras = _extra(a, "sinks") * a.n_heads / t + _extra(a, "output_norm") * q
+    return Weights(matrix=d_model * (_projected(a, t) + q), vector=vector + norms + extras)
 
 
 def kv_elements(attention: Any, tokens: int, tensor_parallel: int) -> Number:
@@ -126,7 +137,7 @@ def operators(attention: Any, step: Step) -> list[Operator]:
     kv = kv_heads_per_rank(a, t) * a.d_head
     return [
         Elementwise("attention norm, residual", rows * 6 * step.d_model),
-        Gemm("qkv projection", rows, _queries(a) * q + 2 * kv, step.d_model),
+        Gemm("qkv projection", rows, _projected(a, t), step.d_model),
         Elementwise("rotary, cache write", rows * 4 * (q + 2 * kv)),
         *_cores(a, step),
         Gemm("output projection", rows, step.d_model, q),
@@ -156,9 +167,12 @@ def _extra(attention: Any, name: str) -> int:
     return int(getattr(attention, name, False))
 
 
-def _queries(attention: Any) -> int:
-    """Widths of the query projection in units of the queries: an output gate is made beside them."""
-    return 1 + _extra(attention, "output_gate")
+def _projected(a: Any, tensor_parallel: int) -> Number:
+    """Width of the first projection on one rank: queries, keys, values, and the gates beside them."""
+    q = a.n_heads * a.d_head / tensor_parallel
+    kv = kv_heads_per_rank(a, tensor_parallel) * a.d_head
+    gates = _extra(a, "output_gate") * q + _extra(a, "head_gate") * a.n_heads / tensor_parallel
+    return q + gates + 2 * kv
 
 
 def _cores(a: Any, step: Step) -> list[Operator]:

@@ -9,6 +9,8 @@ recalled); it runs on the vector units, whose peak is about 1/16 of the matrix u
 
 from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
 from optimizer.blocks import _scan
 from optimizer.blocks._fields import Dimension, Half, Positive
 from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Weights
@@ -27,6 +29,13 @@ class Mamba1(Half):
     d_dt: Annotated[Positive, Dimension("Width of the step sizes", "d_dt", (256,))]
     """Width of the bottleneck through which the step sizes are projected."""
     d_conv: Positive = 4
+    scan_norm: bool = Field(default=True, exclude_if=bool)
+    """Norms with weights of the step sizes, inputs and outputs of the scan; Mamba itself has none."""
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether it is a point of lattices, whose layers have the norms."""
+        return self.scan_norm
 
 
 FIELDS = Mamba1
@@ -51,7 +60,8 @@ def weights(mixer: Any, d_model: int, tensor_parallel: int) -> Weights:
     """Elements stored on one rank: channels are split; the three small norms are on every rank."""
     inner, selected = mixer.d_inner / tensor_parallel, mixer.d_dt + 2 * mixer.d_state
     matrix = 3 * d_model * inner + inner * selected + mixer.d_dt * inner
-    return Weights(matrix, inner * (mixer.d_conv + 3 + mixer.d_state) + selected)
+    norms = selected if getattr(mixer, "scan_norm", True) else 0
+    return Weights(matrix, inner * (mixer.d_conv + 3 + mixer.d_state) + norms)
 
 
 def kv_elements(mixer: Any, tokens: int, tensor_parallel: int) -> Number:

@@ -9,7 +9,7 @@ over ranks; a group is on every rank that has one of its heads.
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from optimizer.blocks import _scan
 from optimizer.blocks._fields import Dimension, Half, Positive
@@ -29,6 +29,13 @@ class Mamba2(Half):
     d_state: Annotated[Positive, Dimension("State", "state", (128,))]
     n_groups: Annotated[Positive, Dimension("Groups", "groups", (1,))] = 1
     d_conv: Positive = 4
+    scan_norm: bool = Field(default=True, exclude_if=bool)
+    """The gated norm behind the scan; Falcon-H1 may go without."""
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether it is a point of lattices, whose layers have the norm."""
+        return self.scan_norm
 
     @model_validator(mode="after")
     def _heads(self) -> "Mamba2":
@@ -60,14 +67,20 @@ def n_params(mixer: Any, d_model: int) -> Number:
     """Parameters of projections, convolution, per-head scalars and the gated norm."""
     n_ssm_heads, grouped = mixer.d_inner / mixer.d_ssm_head, 2 * mixer.n_groups * mixer.d_state
     projections = d_model * (2 * mixer.d_inner + grouped + n_ssm_heads) + mixer.d_inner * d_model
-    return projections + (mixer.d_inner + grouped) * (mixer.d_conv + 1) + 3 * n_ssm_heads + mixer.d_inner
+    norm = _norm(mixer) * mixer.d_inner
+    return projections + (mixer.d_inner + grouped) * (mixer.d_conv + 1) + 3 * n_ssm_heads + norm
 
 
 def weights(mixer: Any, d_model: int, tensor_parallel: int) -> Weights:
     """Elements stored on one rank."""
     inner, n_ssm_heads, grouped = _shard(mixer, tensor_parallel)
     matrix = d_model * (2 * inner + grouped + n_ssm_heads) + inner * d_model
-    return Weights(matrix, (inner + grouped) * (mixer.d_conv + 1) + 3 * n_ssm_heads + inner)
+    return Weights(matrix, (inner + grouped) * (mixer.d_conv + 1) + 3 * n_ssm_heads + _norm(mixer) * inner)
+
+
+def _norm(mixer: Any) -> int:
+    """Whether there is a norm behind the scan: in lattices always."""
+    return int(getattr(mixer, "scan_norm", True))
 
 
 def kv_elements(mixer: Any, tokens: int, tensor_parallel: int) -> Number:

@@ -54,6 +54,7 @@ def baseline_frame(frame: Frame, model: Architecture) -> Frame:
         tied_embeddings=model.tied_embeddings,
         position_embeddings=model.position_embeddings,
         final_bias=model.final_bias,
+        outer_params=model.outer_params,
     )
 
 

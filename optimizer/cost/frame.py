@@ -33,6 +33,8 @@ class Frame:
     position_embeddings: int = 0
     final_bias: bool = False
     """Whether the norm behind the last layer has a bias."""
+    outer_params: int = 0
+    """Parameters outside the layers beside tables, positions and that norm; below zero if it is not there."""
     training: Any = None
     """A `cost.training.quantity.TrainingRun` where a problem asks how its architectures train."""
     requests_per_s: float | None = None
@@ -113,6 +115,10 @@ class Body(Protocol):
     def final_bias(self) -> bool:
         """Whether the norm behind the last layer has a bias."""
 
+    @property
+    def outer_params(self) -> int:
+        """Parameters outside the layers beside tables, positions and that norm."""
+
 
 def frame_of(body: Body, chip: Chip, setup: Setup) -> Frame:
     """The frame a model runs in. InputError if the setup names an engine that the catalogue does not have."""
@@ -130,6 +136,7 @@ def frame_of(body: Body, chip: Chip, setup: Setup) -> Frame:
         engine=catalog.engine(setup.engine, CATALOGUE),
         position_embeddings=body.position_embeddings,
         final_bias=body.final_bias,
+        outer_params=body.outer_params,
         prefix_tokens=setup.prefix_tokens,
         prefill_batch=setup.prefill_batch,
         draft_tokens=setup.draft_tokens,

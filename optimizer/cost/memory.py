@@ -90,7 +90,7 @@ def embedding_bytes(frame: Frame) -> Number:
         frame.split.tensor_parallel,
         frame.position_embeddings,
     )
-    return BYTES["bf16"] * stored.vector
+    return BYTES["bf16"] * (stored.vector + frame.outer_params)
 
 
 def norm_bytes(norms: Norms, frame: Frame) -> Number:

@@ -33,7 +33,7 @@ class ParameterCounts:
 def parameter_counts(architecture: Architecture) -> ParameterCounts:
     """Count the parameters of an architecture, layer by layer."""
     a = architecture
-    total = active = embedding.n_params(
+    total = active = a.outer_params + embedding.n_params(
         a.d_model, a.vocab_size, a.tied_embeddings, a.position_embeddings, a.final_bias
     )
     for group in a.layers:

@@ -221,8 +221,11 @@ JOINED = _step("joined")
 QUANTITIES: dict[str, Quantity] = {
     "n_params": Quantity(
         "parameters",
-        lambda f: embedding.n_params(
-            f.d_model, f.vocab_size, f.tied_embeddings, f.position_embeddings, f.final_bias
+        lambda f: (
+            f.outer_params
+            + embedding.n_params(
+                f.d_model, f.vocab_size, f.tied_embeddings, f.position_embeddings, f.final_bias
+            )
         ),
         lambda f, a, norms: block(a).n_params(a, f.d_model) + norms.elements(f.d_model),
         lambda f, k: block(k).n_params(k, f.d_model),

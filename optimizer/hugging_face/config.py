@@ -1,4 +1,4 @@
-"""One config.json: reading the file, checking its fields one by one, finding its language model and family.
+"""One config.json: reading the file, and checking its fields one by one.
 
 A Config remembers which fields were read, to refuse the others at the end, and what was assumed.
 """
@@ -10,23 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.errors import InputError
-from optimizer.hugging_face.families import (
-    COSTLESS,
-    COSTLESS_PATTERN,
-    FAMILIES,
-    MTP,
-    NEUTRAL,
-    OTHER_PARTS,
-    REFUSED,
-    WRAPPED_TYPES,
-    WRAPPERS,
-    Family,
-)
+from optimizer.hugging_face.classes import Class
+from optimizer.hugging_face.names import COSTLESS, COSTLESS_PATTERN, MTP, NEUTRAL, OTHER_PARTS, SYNONYMS
 from optimizer.spec.loading import check_size, read_text
 
 Fields = dict[str, Any]
+Derived = tuple[int, str]
+"""A value that a missing field takes, and where it is from."""
 
-_LARGEST = 10**7
+LARGEST = 10**7
+_NOTHING = Class()
 
 _MTP_NOTE = "multi-token-prediction layers are not counted: they serve only speculative decoding"
 
@@ -34,79 +27,129 @@ _MTP_NOTE = "multi-token-prediction layers are not counted: they serve only spec
 class Config:
     """The fields of one file: what was read of them, and what was assumed."""
 
-    def __init__(self, file: str, fields: Fields, inside: str = "") -> None:
+    def __init__(self, file: str, fields: Fields, inside: str = "", own: Class = _NOTHING) -> None:
         self.file, self.fields, self.inside = file, fields, inside
+        self.own = own
+        """What is known of the class."""
         self.used: set[str] = set()
         self.assumptions: list[str] = []
 
     def refuse(self, name: str, problem: str) -> InputError:
         """The error that names file, field, value and what is wrong with it."""
-        given = f" {_short(self.fields[name])}" if name in self.fields else ""
-        return InputError(f"{self.file}: {self.inside}{_word(name)}{given}: {problem}")
+        present = self.spelled(name)
+        said = present[0] if present else self._own_name(name)
+        given = f" {short(self.fields[said])}" if present else ""
+        return InputError(f"{self.file}: {self.inside}{word(said)}{given}: {problem}")
 
     def assume(self, text: str) -> None:
         """Note an assumption once."""
         if text not in self.assumptions:
             self.assumptions.append(text)
 
+    def _names(self, name: str) -> list[str]:
+        """All names of a field, that of the class first."""
+        return list(dict.fromkeys((self.own.names.get(name, name), name, *SYNONYMS.get(name, ()))))
+
+    def _own_name(self, name: str) -> str:
+        """The name of a field in its class."""
+        names = self._names(name)
+        return next((n for n in names if n in self.own.defaults), names[0])
+
+    def spelled(self, name: str) -> list[str]:
+        """The names in the file that mean a field, those with a value first."""
+        present = [n for n in self._names(name) if n in self.fields]
+        return sorted(present, key=lambda n: self.fields[n] is None)
+
     def get(self, name: str) -> Any:
-        """A field's value, or None where it is missing or null."""
-        self.used.add(name)
-        return self.fields.get(name)
+        """A field's value, or None where it is missing or null; two names that differ are refused."""
+        present = self.spelled(name)
+        self.used.update((name, *present))
+        values = {n: self.fields[n] for n in present if self.fields[n] is not None}
+        for other, value in values.items():
+            if value != values[present[0]]:
+                raise self.refuse(name, f"contradicts {other} {short(value)}; one value is accepted")
+        return values[present[0]] if values else None
 
-    def size(self, name: str, default: int | None = None, low: int = 1, high: int = _LARGEST) -> int:
-        """A whole number; a missing one takes the default, if there is one, as an assumption."""
-        if name not in self.fields or self.fields[name] is None:
-            self.used.add(name)
-            if default is None:
+    def missing(self, name: str) -> bool:
+        """Whether a file does not say a field at all; null is said."""
+        return not self.spelled(name)
+
+    def default(self, name: str) -> Any:
+        """The value that its class gives a field, or None."""
+        return self.own.defaults.get(self._own_name(name))
+
+    def _told(self, name: str) -> Any:
+        """The class's value of a field that the file does not say, told as an assumption; or None."""
+        value = self.default(name) if self.missing(name) else None
+        if value is not None:
+            said = str(value).lower() if isinstance(value, bool) else short(value)
+            self.assume(f"{self._own_name(name)} is not given; taken as {said}, the default of its class")
+        return value
+
+    def size(self, name: str, derived: Derived | None = None, low: int = 1, high: int = LARGEST) -> int:
+        """A whole number; where it is missing that of its class, or what is derived, as an assumption."""
+        value = self.get(name)
+        if value is None:
+            value = self._told(name)
+        if value is None:
+            if derived is None:
                 raise self.refuse(name, f"is missing; a whole number from {low} to {high} is accepted")
-            self.assume(f"{name} is not given; taken as {default}, the default of its class")
-            return default
-        return self.whole(name, self.get(name), low, high)
+            how = "not given" if self.missing(name) else "null"
+            self.assume(f"{name} is {how}; taken as {derived[1]}, {derived[0]}")
+            return derived[0]
+        return self.whole(name, value, low, high)
 
-    def whole(self, name: str, value: Any, low: int = 1, high: int = _LARGEST) -> int:
+    def whole(self, name: str, value: Any, low: int = 1, high: int = LARGEST) -> int:
         """Check one value of a field."""
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise self.refuse(name, f"a whole number from {low} to {high} is accepted")
         return value
 
-    def optional(self, name: str, high: int = _LARGEST) -> int | None:
-        """A whole number, or None where it is missing or null."""
-        return None if self.get(name) is None else self.size(name, high=high)
+    def given(self, name: str, low: int = 1, high: int = LARGEST) -> int | None:
+        """A whole number of the file, or None where it is missing or null."""
+        value = self.get(name)
+        return None if value is None else self.whole(name, value, low, high)
 
-    def flag(self, name: str, default: bool | None) -> bool:
-        """True or false; a missing one takes the default as an assumption."""
+    def optional(self, name: str, low: int = 1, high: int = LARGEST) -> int | None:
+        """The same, with the default of the class where it is missing."""
+        value = self.given(name, low, high)
+        return self._told(name) if value is None else value
+
+    def flag(self, name: str) -> bool:
+        """True or false; a missing one takes the default of its class as an assumption."""
         value = self.get(name)
         if value is None:
-            if default is None:
-                raise self.refuse(name, "is missing; true or false is accepted")
-            self.assume(f"{name} is not given; taken as {str(default).lower()}, the default of its class")
-            return default
+            value = self._told(name) if self.missing(name) else bool(self.default(name))
+        if value is None:
+            raise self.refuse(name, "is missing; true or false is accepted")
         if not isinstance(value, bool):
             raise self.refuse(name, "true or false is accepted")
         return value
 
-    def agreed(self, names: Sequence[str]) -> int:
-        """One number that goes by several names; two that differ are refused."""
-        given = [name for name in names if self.fields.get(name) is not None]
-        if not given:
-            raise self.refuse(names[0], f"is missing (also known as {', '.join(names[1:])})")
-        values = [self.size(name) for name in given]
-        if len(set(values)) > 1:
-            raise self.refuse(given[0], f"contradicts {given[1]} {values[1]}; one value is accepted")
-        return values[0]
+    def switch(self, value: bool | str) -> bool:
+        """What a class fixes, or a field that says so."""
+        return self.flag(value) if isinstance(value, str) else value
+
+    def inner(self, name: str, fields: Any) -> "Config":
+        """An object inside the file."""
+        return Config(
+            self.file, fields if isinstance(fields, dict) else {}, f"{self.inside}{name}.", self.own
+        )
 
     def per_layer(self, name: str, n_layers: int, accepted: Sequence[Any]) -> list[Any] | None:
         """A list with one of the accepted values for every layer, or None."""
         value = self.get(name)
         if value is None or value == []:
             return None
+        more = self.given("num_nextn_predict_layers", 0) or 0
+        if isinstance(value, list) and len(value) == n_layers + more:
+            value = value[:n_layers]  # the rest are layers of multi-token prediction
         if not isinstance(value, list) or len(value) != n_layers:
             raise self.refuse(name, f"a list of {n_layers} values, one a layer, is accepted")
         for item in value:
             if isinstance(item, bool) or item not in accepted:
                 known = ", ".join(map(str, accepted))
-                raise self.refuse(name, f"{_short(item)} is not understood; accepted: {known}")
+                raise self.refuse(name, f"{short(item)} is not understood; accepted: {known}")
         return value
 
     def indices(self, name: str, n_layers: int) -> set[int] | None:
@@ -118,29 +161,57 @@ class Config:
             raise self.refuse(name, "a list of layer numbers is accepted")
         return {self.whole(name, item, 0, n_layers - 1) for item in value}
 
-    def finish(self, model_type: str) -> None:
-        """Refuse what nothing has read, unless it costs nothing or is switched off."""
-        for name, value in self.fields.items():
-            if name in self.used or _off(value) or name in COSTLESS or COSTLESS_PATTERN.fullmatch(name):
-                continue
-            if name == "quantization_config":
-                self.assume(
-                    "quantization_config is not used: weights are counted in elements, and the formats "
-                    "are those of the deployment"
-                )
-            elif MTP.fullmatch(name):
-                self.assume(_MTP_NOTE)
-            elif name in OTHER_PARTS:
-                self.assume(f"{name.partition('_')[0]} parts are not counted, only the language model")
-            elif name in NEUTRAL and not isinstance(value, bool) and value in NEUTRAL[name]:
-                continue
-            else:
-                known = f"only {NEUTRAL[name][0]}, null or" if name in NEUTRAL else "only null or"
-                raise self.refuse(
-                    name,
-                    f"is not understood for model_type {model_type}, and may change the architecture; "
-                    f"{known} leaving it out is accepted",
-                )
+
+def finish(config: Config, model_type: str) -> None:
+    """Refuse what nothing has read, unless it costs nothing, is switched off or is as the class has it."""
+    for name, value in config.fields.items():
+        if name in config.used or _harmless(config, name, value) or _told_apart(config, name):
+            continue
+        known = f"only {NEUTRAL[name][0]}, null or" if name in NEUTRAL else "only null or"
+        raise config.refuse(
+            name,
+            f"is not understood for model_type {model_type}, and may change the architecture; "
+            f"{known} leaving it out is accepted",
+        )
+
+
+def finish_whole(whole: Config, inner: Config) -> None:
+    """Refuse a field of a model of several parts that its language model has otherwise."""
+    for name, value in whole.fields.items():
+        if name in whole.used or _harmless(whole, name, value) or _told_apart(whole, name):
+            continue
+        theirs = name in inner.own.defaults or name in inner.fields or name in SYNONYMS
+        if theirs and inner.fields.get(name) != value:
+            raise whole.refuse(name, f"is not the one under {inner.inside[:-1]}; give it there alone")
+
+
+def _told_apart(config: Config, name: str) -> bool:
+    """Whether a field is of something that is left out, which is told."""
+    if name == "quantization_config":
+        config.assume(
+            "quantization_config is not used: weights are counted in elements, and the formats "
+            "are those of the deployment"
+        )
+    elif MTP.fullmatch(name):
+        config.assume(_MTP_NOTE)
+    elif OTHER_PARTS.fullmatch(name):
+        config.assume(f"{name.partition('_')[0]} parts are not counted, only the language model")
+    else:
+        return False
+    return True
+
+
+def _harmless(config: Config, name: str, value: Any) -> bool:
+    """Whether a field that nothing has read changes nothing."""
+    if name in COSTLESS or COSTLESS_PATTERN.fullmatch(name):
+        return True
+    if name in config.own.defaults and _off(value) and not _off(config.own.defaults[name]):
+        return False  # the class is built with it on
+    if _off(value) or (name in NEUTRAL and not isinstance(value, bool) and value in NEUTRAL[name]):
+        return True
+    if name in config.own.defaults:
+        return bool(config.own.defaults[name] == value)
+    return name in config.own.whole  # of another part of the model
 
 
 def read_fields(place: Path) -> tuple[Fields, Path]:
@@ -178,46 +249,9 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> Fields:
     fields: Fields = {}
     for name, value in pairs:
         if name in fields:
-            raise ValueError(f"'{_word(name)}' is given twice")
+            raise ValueError(f"'{word(name)}' is given twice")
         fields[name] = value
     return fields
-
-
-def language_model(outer: Config) -> Config:
-    """The fields of the language model: the file's own, or those it nests."""
-    nested = [name for name in WRAPPERS if outer.fields.get(name) is not None]
-    if not nested:
-        return outer
-    if len(nested) > 1:
-        raise outer.refuse(nested[1], f"is given beside {nested[0]}; one is accepted")
-    name, inner = nested[0], outer.get(nested[0])
-    if not isinstance(inner, dict):
-        raise outer.refuse(name, "an object with fields such as hidden_size is accepted")
-    config = Config(outer.file, dict(inner), f"{name}.")
-    config.assume(f"only the language model under {name} is counted")
-    tied = outer.get("tie_word_embeddings")
-    if tied is not None and config.fields.setdefault("tie_word_embeddings", tied) != tied:
-        raise outer.refuse("tie_word_embeddings", f"contradicts the one under {name}")
-    return config
-
-
-def family_of(config: Config, outer: Config) -> tuple[str, Family]:
-    """The model type, as the file gives it, and what it means."""
-    wrapper = outer.get("model_type")
-    given = config.get("model_type") if config is not outer else wrapper
-    source = config if given is not None else outer
-    if given is None and config is not outer and isinstance(wrapper, str):
-        given = WRAPPED_TYPES.get(wrapper, wrapper)
-        config.assume(f"the language model names no model_type; taken as {_word(given)}, after the whole")
-    known = f"accepted: {', '.join(FAMILIES)}"
-    if not isinstance(given, str):
-        raise source.refuse("model_type", f"a known model type is needed; {known}")
-    family = FAMILIES.get(given.removesuffix("_text"))
-    if family is None:
-        why = REFUSED.get(given.removesuffix("_text"))
-        has = f"has {why}, which " if why else ""
-        raise source.refuse("model_type", f"{has}is not understood; {known}")
-    return given, family
 
 
 def _off(value: Any) -> bool:
@@ -225,12 +259,12 @@ def _off(value: Any) -> bool:
     return value is None or (isinstance(value, bool | int | float | str | list | dict) and not value)
 
 
-def _word(name: str) -> str:
+def word(name: str) -> str:
     """A name that can be printed."""
     return json.dumps(name[:64])[1:-1]
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A value that can be printed."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)

@@ -1,86 +1,62 @@
-"""The feed-forward networks of a config.json: dense ones, experts, and which layers hold which."""
+"""The feed-forward networks of a config.json: dense ones and experts."""
 
-from typing import Any
+from dataclasses import replace
 
 from optimizer.hugging_face.config import Config, Fields
-from optimizer.hugging_face.families import Family
-
-EXPERTS = ("n_routed_experts", "num_local_experts", "num_experts")
-"""What the number of experts goes by."""
-ACTIVE = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "top_k_experts")
-"""What the number of experts a token goes through goes by."""
-_SPARSE_DEFAULTS: dict[str, Any] = {
-    "first_k_dense_replace": 0,
-    "moe_layer_freq": 1,
-    "decoder_sparse_step": 1,
-    "mlp_only_layers": [],
-    "interleave_moe_layer_step": 1,
-}
+from optimizer.hugging_face.family import Family
+from optimizer.hugging_face.sparse import sparse_layers
 
 
-def ffns_of(config: Config, family: Family, n_layers: int) -> list[Fields]:
+def ffns_of(config: Config, family: Family, n_layers: int, d_model: int) -> list[Fields]:
     """The feed-forward network of every layer."""
     if family.ffn == "dense":
-        return [dense(config, family)] * n_layers
-    sparse = _sparse_layers(config, family, n_layers)
+        return [dense(config, family, d_model)] * n_layers
+    if family.no_experts and config.get("num_experts") == family.no_experts_at:
+        config.used.update(config.spelled("num_experts_per_tok"))
+        return [dense(config, replace(family, d_dense=family.no_experts), d_model)] * n_layers
+    sparse = sparse_layers(config, family, n_layers)
     routed = experts(config, family) if any(sparse) else {}
-    plain = dense(config, family) if not all(sparse) else {}
-    config.used.add(family.d_dense)
+    plain = dense(config, family, d_model) if not all(sparse) else {}
+    config.used.update((family.d_dense, family.d_expert, *config.spelled("n_shared_experts")))
     return [routed if part else plain for part in sparse]
 
 
-def dense(config: Config, family: Family) -> Fields:
+def dense(config: Config, family: Family, d_model: int) -> Fields:
     """A feed-forward network without experts."""
-    bias = config.flag(family.ffn_bias_field, family.bias_default) if family.ffn_bias_field else False
+    wide = (family.ffn_times * d_model, f"{family.ffn_times} hidden_size") if family.ffn_times else None
     return {
         "ffn": "dense_ffn",
-        "d_ff": config.size(family.d_dense),
+        "d_ff": _adjusted(config, config.size(family.d_dense, wide)),
         "gated_ffn": family.gated_ffn,
-        "ffn_bias": bias,
+        "ffn_bias": config.switch(family.ffn_bias),
+        "ffn_norm": family.ffn_norm,
+        "ffn_scalars": family.ffn_scalars,
     }
 
 
-def _sparse_layers(config: Config, family: Family, n_layers: int) -> list[bool]:
-    """Which layers hold experts: those that every field of the model type allows."""
-    sparse = [True] * n_layers
-    for name in family.sparse:
-        default = _SPARSE_DEFAULTS.get(name)
-        if config.fields.get(name) is None and default is not None:
-            config.assume(f"{name} is not given; taken as {default}, the default of its class")
-        allowed = _allowed(config, name, n_layers)
-        sparse = [a and b for a, b in zip(sparse, allowed, strict=True)]
-    return sparse
-
-
-def _allowed(config: Config, name: str, n_layers: int) -> list[bool]:
-    """Which layers one field allows to hold experts."""
-    layers = range(n_layers)
-    value = config.get(name)
-    if name in ("mlp_only_layers", "moe_layers"):
-        listed = config.indices(name, n_layers) or set()
-        return [not listed or i in listed if name == "moe_layers" else i not in listed for i in layers]
-    if name == "first_k_dense_replace":
-        first = 0 if value is None else config.whole(name, value, 0, n_layers)
-        return [i >= first for i in layers]
-    if isinstance(value, list) and name == "moe_layer_freq":
-        return [bool(part) for part in config.per_layer(name, n_layers, (0, 1)) or [1] * n_layers]
-    step = 1 if value is None else config.whole(name, value, 1, n_layers)
-    offset = 0 if name == "moe_layer_freq" else 1
-    return [(i + offset) % step == 0 for i in layers]
+def _adjusted(config: Config, width: int) -> int:
+    """Two thirds of a width, rounded up, where a class has it so (LFM2)."""
+    if config.default("block_auto_adjust_ff_dim") is None or not config.flag("block_auto_adjust_ff_dim"):
+        return width
+    times, multiple = config.get("block_ffn_dim_multiplier"), config.size("block_multiple_of")
+    if times not in (None, 1, 1.0):
+        raise config.refuse("block_ffn_dim_multiplier", "accepted: 1, null")
+    width = -(-(2 * width // 3) // multiple) * multiple
+    config.assume(f"feed-forward width is 2/3 of the file's, rounded up to {multiple}, as the class has it")
+    return width
 
 
 def experts(config: Config, family: Family) -> Fields:
     """A feed-forward network of routed experts."""
-    n_experts, active = config.agreed(EXPERTS), config.agreed(ACTIVE)
+    n_experts, active = config.size("num_experts"), config.size("num_experts_per_tok")
     if active > n_experts:
-        name = next(name for name in ACTIVE if config.fields.get(name) is not None)
-        raise config.refuse(name, f"is more than the {n_experts} experts; at most those are accepted")
+        raise config.refuse(
+            "num_experts_per_tok", f"is more than the {n_experts} experts; at most those are accepted"
+        )
     d_expert = config.size(family.d_expert)
-    if family.d_expert == "intermediate_size" and config.optional("moe_intermediate_size") not in (
-        None,
-        d_expert,
-    ):
-        raise config.refuse("moe_intermediate_size", f"contradicts intermediate_size {d_expert}")
+    other = "moe_intermediate_size"
+    if family.d_expert == "intermediate_size" and config.given(other) not in (None, d_expert):
+        raise config.refuse(other, f"contradicts intermediate_size {d_expert}")
     return {
         "ffn": "moe",
         "n_experts": n_experts,
@@ -95,33 +71,30 @@ def experts(config: Config, family: Family) -> Fields:
 
 def _router_bias(config: Config, family: Family) -> bool:
     """Whether the router has a bias, one an expert."""
-    if family.router_bias == "noaux_tc":
-        method = config.get("topk_method")
-        if method not in (None, "noaux_tc", "greedy", "group_limited_greedy"):
-            raise config.refuse("topk_method", "accepted: noaux_tc, greedy, group_limited_greedy")
-        if method is None:
-            config.assume("topk_method is not given; the router is taken to have a bias, one an expert")
-        return method in (None, "noaux_tc")
-    if family.router_bias == "use_routing_bias":
-        return config.flag("use_routing_bias", None)
-    return family.router_bias is True
+    if family.router_bias != "topk_method":
+        return config.switch(family.router_bias)
+    method = config.get("topk_method")
+    if method not in (None, "noaux_tc", "greedy", "group_limited_greedy"):
+        raise config.refuse("topk_method", "accepted: noaux_tc, greedy, group_limited_greedy")
+    return method in (None, "noaux_tc")
 
 
 def _shared(config: Config, family: Family) -> Fields:
     """The experts that every token passes."""
     if family.shared == "one":
-        config.assume("one shared expert of the routed experts' width, which this model class always has")
-        return {"n_shared_experts": 1}
-    if family.shared == "gated":
-        width = config.size("shared_expert_intermediate_size", low=0)
-        return {"n_shared_experts": 1, "d_shared": width, "shared_gate": True} if width else {}
-    if family.shared in ("count", "wide"):
-        if "n_shared_experts" not in config.fields:
-            raise config.refuse("n_shared_experts", "is missing; give 0 or null where there is none")
-        if config.get("n_shared_experts") is not None:
-            count = config.size("n_shared_experts", low=0, high=64)
-            if family.shared == "count" or not count:
-                return {"n_shared_experts": count}
-            d_shared = config.size("moe_shared_expert_intermediate_size")
-            return {"n_shared_experts": count, "d_shared": d_shared}
-    return {}
+        if not family.d_shared:
+            config.assume("one shared expert of the routed experts' width, which this model class always has")
+            return {"n_shared_experts": 1}
+        width = config.size(family.d_shared, low=0)
+        gate = {"shared_gate": True} if family.shared_gate else {}
+        return {"n_shared_experts": 1, "d_shared": width} | gate if width else {}
+    if not isinstance(family.shared, str):
+        return {}
+    count = config.optional(family.shared, 0, 64)
+    if count is None and config.missing(family.shared):
+        raise config.refuse(family.shared, "is missing; give 0 or null where there is none")
+    if not count:
+        return {}
+    return {"n_shared_experts": count} | (
+        {"d_shared": config.size(family.d_shared)} if family.d_shared else {}
+    )

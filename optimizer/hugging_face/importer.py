@@ -3,9 +3,12 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from optimizer.hugging_face.config import Config, Fields, family_of, language_model, read_fields
+from optimizer.hugging_face.config import Config, Fields, finish, finish_whole, read_fields
+from optimizer.hugging_face.family import Family
 from optimizer.hugging_face.layouts import layers_of, runs
+from optimizer.hugging_face.wrappers import family_of, language_models, tied
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.loading import validate
 
@@ -27,29 +30,40 @@ def read_config(path: str | Path) -> Imported:
 
 def import_config(fields: Fields, where: str, name: str, file: str = "config.json") -> Imported:
     """The architecture of the fields of a config.json, under a name; `where` begins messages."""
-    outer = Config(where, fields)
-    config = language_model(outer)
-    model_type, family = family_of(config, outer)
+    parts = language_models(Config(where, dict(fields)))
+    config = parts[-1]
+    model_type, family = family_of(parts)
     d_model, vocab_size = config.size("hidden_size"), config.size("vocab_size")
-    tied = config.flag("tie_word_embeddings", family.tied)
     for note in family.notes:
         config.assume(note)
-    layers = layers_of(config, family, d_model)
-    config.finish(model_type)
-    if outer is not config:
-        outer.finish(model_type)
-    notes = tuple(dict.fromkeys(config.assumptions + outer.assumptions))
     data: Fields = {
         "name": name,
         "d_model": d_model,
         "vocab_size": vocab_size,
-        "tied_embeddings": tied,
-        "n_layers": len(layers),
-        "layers": runs(layers),
-        "source": f"{file}, model_type {model_type}",
-        "notes": "; ".join(notes),
+        "tied_embeddings": tied(parts),
     }
+    layers = layers_of(config, family, d_model)
+    data |= {"n_layers": len(layers), "layers": runs(layers), **_around(config, family)}
+    config.used.update(family.costless)
+    for field, other in family.same.items():
+        if config.given(field) not in (None, config.size(other)):
+            raise config.refuse(field, f"is understood only where it is {other}, {config.size(other)}")
+    finish(config, model_type)
+    for part in parts[:-1]:
+        finish_whole(part, config)
+    notes = tuple(dict.fromkeys(note for part in reversed(parts) for note in part.assumptions))
+    data |= {"source": f"{file}, model_type {model_type}", "notes": "; ".join(notes)}
     return Imported(validate(Architecture, data, where), notes)
+
+
+def _around(config: Config, family: Family) -> dict[str, Any]:
+    """What a class has outside its layers, beside the two tables and the last norm."""
+    positions = config.size(family.positions) + family.more_positions if family.positions else 0
+    return {
+        "position_embeddings": positions,
+        "outer_norms": family.outer_norms,
+        "head_bias": config.switch(family.head_bias),
+    }
 
 
 def _name(file: Path) -> str:

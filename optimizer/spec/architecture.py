@@ -63,6 +63,10 @@ class Architecture(Strict):
     tied_embeddings: bool = False
     position_embeddings: Annotated[int, Field(ge=0, le=10**7)] = 0
     """Learned positions (GPT-3); rotary models have none."""
+    outer_norms: Annotated[int, Field(ge=0, le=8, exclude_if=lambda value: value == 1)] = 1
+    """Norms outside the layers: the last one; Bloom has one of its embeddings too, OLMo none with weights."""
+    head_bias: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether the head adds a number to each logit (GPT-J)."""
     layers: tuple[Layers, ...] = Field(min_length=1)
     aliases: tuple[str, ...] = ()
     expert_dtype: WeightDtype | None = None
@@ -96,12 +100,19 @@ class Architecture(Strict):
     @property
     def plain(self) -> bool:
         """Whether all layers are alike, without what no lattice has: a point of the lattice of its kinds."""
-        return len(self.layers) == 1 and self.first.mixer.ordinary and self.first.ffn.ordinary
+        alike = len(self.layers) == 1 and self.first.mixer.ordinary and self.first.ffn.ordinary
+        return alike and not self.outer_params
 
     @property
     def first(self) -> Block:
         """The block of the first group; the block, where all layers are alike."""
         return self.layers[0].block
+
+    @property
+    def outer_params(self) -> int:
+        """Parameters outside the layers beside tables, positions and one last norm: more norms, or none."""
+        each = self.d_model * (1 + self.final_bias)
+        return (self.outer_norms - 1) * each + self.head_bias * self.vocab_size
 
     @property
     def final_bias(self) -> bool:

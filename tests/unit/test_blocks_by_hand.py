@@ -112,7 +112,10 @@ def test_dense_ffn(gated: bool, bias: bool) -> None:
         Gemm("down projection", 28, 7, 3),
         AllReduce("ffn all-reduce", 28 * 2 * 7),
     ]
-    assert rule_words(part) == {"kind": "dense_ffn", "d_ff": 12, "gated_ffn": gated, "ffn_bias": bias}
+    extras = {"ffn_norm": False, "ffn_scalars": 0}
+    assert (
+        rule_words(part) == {"kind": "dense_ffn", "d_ff": 12, "gated_ffn": gated, "ffn_bias": bias} | extras
+    )
 
 
 GQA = {"n_heads": 8, "n_kv_heads": 2, "d_head": 5}  # a rank has 2 query heads and 1 of 2 key-value heads

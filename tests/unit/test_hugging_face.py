@@ -37,6 +37,15 @@ SAMPLES: dict[str, tuple[int, int, tuple[tuple[int, str, str], ...]]] = {
     "allenai--OLMo-2-1124-7B": (7_298_617_344, 4096, ((32, "gqa", "dense_ffn"),)),
     "bigcode--starcoder2": (7_173_923_840, 4608, ((32, "gqa", "dense_ffn"),)),
     "deepseek-ai--DeepSeek-V3": (671_026_419_200, 7168, ((3, "mla", "dense_ffn"), (58, "mla", "moe"))),
+    "google--gemma-3-27b-it": (27_009_346_304, 5376, ((5, "gqa", "dense_ffn"), (1, "gqa", "dense_ffn")) * 10),
+    "Qwen--Qwen2.5-VL-7B-Instruct": (7_615_616_512, 3584, ((28, "gqa", "dense_ffn"),)),
+    "LGAI-EXAONE--EXAONE-4.0-32B": (
+        32_003_216_384,
+        5120,
+        ((3, "gqa", "dense_ffn"), (1, "gqa", "dense_ffn")) * 16,
+    ),
+    "allenai--Olmo-3.1-32B": (32_233_522_176, 5120, ((3, "gqa", "dense_ffn"), (1, "gqa", "dense_ffn")) * 16),
+    "zai-org--GLM-4.7-Flash": (29_943_393_920, 2048, ((1, "mla", "dense_ffn"), (46, "mla", "moe"))),
     "MiniMaxAI--MiniMax-M2.5": (228_689_764_864, 3072, ((62, "gqa", "moe"),)),
 }
 
@@ -126,6 +135,18 @@ def test_windows_alternate() -> None:
         ("google--gemma-2-2b-it", ["tie_word_embeddings is not given; taken as true", "layer_types is not"]),
         ("deepseek-ai--DeepSeek-V3", ["multi-token-prediction", "quantization_config"]),
         ("Qwen--Qwen3-VL-4B-Instruct", ["only the language model under text_config", "vision parts"]),
+        (
+            "google--gemma-3-27b-it",
+            [
+                "only the language model under text_config",
+                "vocab_size is not given; taken as 262208, the default of its class",
+                "layer_types is not given",
+                "attention_bias is not given; taken as false",
+                "tie_word_embeddings is not given; taken as true",
+                "vision parts",
+            ],
+        ),
+        ("Qwen--Qwen2.5-VL-7B-Instruct", ["qkv_bias is not given", "head_dim is not given", "vision parts"]),
     ],
 )
 def test_assumptions_are_told_and_no_others(name: str, told: list[str]) -> None:
@@ -145,6 +166,77 @@ def test_a_class_default_is_told() -> None:
         imported = import_(fields)
         assert getattr(imported.architecture.first.mixer, "n_kv_heads", 0) == value
         assert any("num_key_value_heads is not given" in text for text in imported.assumptions)
+
+
+def test_a_file_written_again_by_transformers_5_is_read() -> None:
+    """New fields that change no size: swiglu_alpha, the period of layer_types, rope_parameters."""
+    assert read_config(CONFIGS / "resaved--gpt-oss.json").architecture.n_layers == 2
+    gemma = read_config(CONFIGS / "resaved--gemma3.json").architecture
+    assert [(g.count, getattr(g.block.mixer, "attention_window", 0)) for g in gemma.layers] == [
+        (5, 4096),
+        (1, None),
+    ]
+
+
+def test_a_language_model_is_found_three_parts_down() -> None:
+    """An omni model keeps its own under thinker_config.text_config, which may name no type."""
+    inner = fields_of("Qwen--Qwen2-7B-Instruct")
+    del inner["model_type"]
+    thinker = {"model_type": "qwen2_5_omni_thinker", "text_config": inner, "audio_config": {"d_model": 1}}
+    imported = import_({"model_type": "qwen2_5_omni", "thinker_config": thinker, "talker_config": {"x": 1}})
+    assert parameter_counts(imported.architecture).total == 7_615_616_512
+    assert any("names no model_type; taken as qwen2_5_omni_text" in text for text in imported.assumptions)
+
+
+@pytest.mark.parametrize(("version", "tied"), [("5.24.0", True), ("4.57.1", None)])
+def test_the_whole_says_whether_tables_are_tied_since_transformers_5(version: str, tied: bool | None) -> None:
+    """Earlier classes went by the language model: where the two differ, such a file is refused."""
+    inner = fields_of("meta-llama--Meta-Llama-3.1-8B") | {"tie_word_embeddings": False}
+    fields = {"model_type": "llava", "text_config": inner, "tie_word_embeddings": True}
+    if tied is None:
+        with pytest.raises(InputError, match="contradicts the one under text_config"):
+            import_(fields | {"transformers_version": version})
+        return
+    assert import_(fields | {"transformers_version": version}).architecture.tied_embeddings is tied
+
+
+def test_a_field_of_the_whole_must_be_that_of_its_language_model() -> None:
+    """Files of some versions say sizes twice; two sizes are no answer. Fields of other parts say nothing."""
+    inner = fields_of("meta-llama--Meta-Llama-3.1-8B")
+    fields = {"model_type": "llava", "text_config": inner, "hidden_size": 4096, "a_field_of_the_projector": 7}
+    assert import_(fields).architecture.d_model == 4096
+    with pytest.raises(InputError, match="hidden_size 4097: is not the one under text_config"):
+        import_(fields | {"hidden_size": 4097})
+
+
+def test_two_names_of_a_field_must_agree() -> None:
+    """A file may say hidden_size and n_embd."""
+    fields = {"model_type": "gpt2", "n_embd": 768, "hidden_size": 768}
+    assert import_(fields).architecture.d_model == 768
+    with pytest.raises(InputError, match="n_embd 768: contradicts hidden_size 769"):
+        import_(fields | {"hidden_size": 769})
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"model_type": "mixtrall"}, "Did you mean mixtral"),
+        ({"model_type": "mpt", "no_bias": False}, "no_bias false: is not understood"),
+        ({"model_type": "opt", "word_embed_proj_dim": 512}, "word_embed_proj_dim 512: is understood only"),
+        ({"model_type": "llama", "a_new_field": 3}, "a_new_field 3: is not understood"),
+        ({"model_type": "exaone4", "sliding_window_pattern": "LLXG"}, 'sliding_window_pattern "LLXG"'),
+        ({"model_type": "jamba", "attn_layer_offset": 8}, "attn_layer_offset 8"),
+        ({"model_type": "bamba", "mamba_conv_bias": False}, "mamba_conv_bias false"),
+        ({"model_type": "mamba", "intermediate_size": 7}, "intermediate_size 7: contradicts"),
+        ({"model_type": "gpt_neo", "attention_types": [[["near"], 24]]}, "orders of global and local"),
+        ({"model_type": "falcon", "bias": 1}, "bias 1"),
+    ],
+)
+def test_what_a_class_is_not_built_for_is_refused(fields: dict[str, Any], named: str) -> None:
+    """By name, with what is accepted, or the nearest that is known."""
+    with pytest.raises(InputError) as caught:
+        import_(fields)
+    assert named in str(caught.value)
 
 
 def test_an_unknown_kind_is_refused_with_its_reason() -> None:

@@ -54,6 +54,11 @@ class Lattice(Strict):
         return self.norm_bias
 
     @property
+    def outer_params(self) -> int:
+        """None beside tables, positions and the last norm."""
+        return 0
+
+    @property
     def window(self) -> tuple[float, float] | None:
         """The least and the most parameters; None if no number is asked for."""
         if self.n_params is None:

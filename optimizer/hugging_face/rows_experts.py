@@ -1,0 +1,201 @@
+"""Families with mixtures of experts."""
+
+from dataclasses import replace
+
+from optimizer.hugging_face.family import Family
+from optimizer.hugging_face.rows_dense import LLAMA, PARALLEL, QWEN3
+
+_DEEPSEEK = Family(
+    attention="mla",
+    ffn="moe",
+    sparse=("first_k_dense_replace",),
+    shared="n_shared_experts",
+    router_bias=True,
+)
+_QWEN_SPARSE = ("decoder_sparse_step", "mlp_only_layers")
+_MIXTRAL = Family(order="all", ffn="moe", d_expert="intermediate_size")
+_GLM4 = Family(
+    qkv_bias="attention_bias",
+    qk_norm="head",
+    qk_norm_if="use_qk_norm",
+    ffn="moe",
+    sparse=("first_k_dense_replace",),
+    shared="n_shared_experts",
+    router_bias=True,
+    rough_heads=True,
+)
+_GRANITE = replace(
+    LLAMA,
+    ffn_bias=False,
+    ffn="moe",
+    d_expert="intermediate_size",
+    shared="one",
+    d_shared="shared_intermediate_size",
+)
+_QWEN3 = replace(QWEN3, ffn="moe", sparse=_QWEN_SPARSE)
+
+EXPERTS: dict[str, Family] = {
+    "mixtral": _MIXTRAL,
+    "minimax_m2": Family(
+        qk_norm="full",
+        qk_norm_if="use_qk_norm",
+        defaults={"use_qk_norm": True, "use_routing_bias": True},
+        ffn="moe",
+        d_expert="intermediate_size",
+        router_bias="use_routing_bias",
+    ),
+    "qwen2_moe": Family(
+        qkv_bias="qkv_bias",
+        order="switch",
+        ffn="moe",
+        sparse=_QWEN_SPARSE,
+        shared="one",
+        d_shared="shared_expert_intermediate_size",
+        shared_gate=True,
+    ),
+    "qwen3_moe": _QWEN3,
+    "olmoe": replace(LLAMA, ffn_bias=False, qk_norm="full", ffn="moe", d_expert="intermediate_size"),
+    "flex_olmo": replace(LLAMA, ffn_bias=False, qk_norm="full", ffn="moe", d_expert="intermediate_size"),
+    "gpt_oss": Family(
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        order="cycle",
+        cycle="SF",
+        ffn="moe",
+        d_expert="intermediate_size",
+        expert_bias=True,
+        router_bias=True,
+        sinks=True,
+    ),
+    "deepseek_v2": replace(
+        _DEEPSEEK, router_bias="topk_method", sparse=("first_k_dense_replace", "moe_layer_freq")
+    ),
+    "deepseek_v3": replace(
+        _DEEPSEEK, router_bias="topk_method", sparse=("first_k_dense_replace", "moe_layer_freq")
+    ),
+    "axk1": replace(_DEEPSEEK, sparse_norms=1),
+    "glm4_moe_lite": _DEEPSEEK,
+    "glm4_moe": _GLM4,
+    "solar_open": Family(
+        qkv_bias="attention_bias",
+        ffn="moe",
+        shared="n_shared_experts",
+        router_bias=True,
+    ),
+    "dots1": replace(_GLM4, output_bias="attention_bias", qk_norm_if="", order="switch", rough_heads=False),
+    "exaone_moe": Family(
+        qk_norm="head",
+        order="cycle",
+        cycle="SSSF",
+        ffn="moe",
+        sparse=("first_k_dense_replace",),
+        shared="n_shared_experts",
+        router_bias=True,
+    ),
+    "llama4": Family(
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        order="chunks",
+        ffn="moe",
+        d_expert="intermediate_size",
+        d_dense="intermediate_size_mlp",
+        sparse=("interleave_moe_layer_step",),
+        shared="one",
+        costless=("use_qk_norm",),
+        notes=("query and key norms of llama4 hold no weights",),
+    ),
+    "ernie4_5_moe": Family(
+        qkv_bias="use_bias",
+        output_bias="use_bias",
+        ffn="moe",
+        ffn_bias="use_bias",
+        sparse=("moe_layer_interval",),
+        shared="n_shared_experts",
+        router_bias=True,
+    ),
+    "hunyuan_v1_moe": replace(
+        LLAMA, ffn_bias=False, qk_norm="head", ffn="moe", d_expert="intermediate_size", shared="one"
+    ),
+    "hy_v3": replace(
+        LLAMA,
+        qk_norm="head",
+        ffn="moe",
+        sparse=("first_k_dense_replace",),
+        shared="n_shared_experts",
+        router_bias=True,
+    ),
+    "granitemoe": replace(_GRANITE, shared=False),
+    "granitemoeshared": _GRANITE,
+    "granitemoe_swa": replace(_GRANITE, order="cycle", cycle="FSSS", sinks=True),
+    "phimoe": Family(
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        order="all",
+        ffn="moe",
+        d_expert="intermediate_size",
+        norm_bias=True,
+        head_bias="lm_head_bias",
+    ),
+    "aria": replace(
+        LLAMA, ffn="moe", d_expert="intermediate_size", shared="n_shared_experts", ffn_bias=False
+    ),
+    "cohere2_moe": replace(
+        LLAMA,
+        ffn_bias=False,
+        order="cycle",
+        cycle="SSSF",
+        ffn="moe",
+        d_expert="intermediate_size",
+        d_dense="prefix_dense_intermediate_size",
+        sparse=("first_k_dense_replace",),
+        shared="n_shared_experts",
+        n_norms=1,
+        notes=(PARALLEL,),
+    ),
+    "mellum": replace(QWEN3, order="full", ffn="moe"),
+    "flint": replace(
+        QWEN3,
+        order="cycle",
+        cycle="FFSSSFSSSF",
+        sinks=True,
+        ffn="moe",
+        sparse=_QWEN_SPARSE,
+        shared="one",
+        d_shared="shared_expert_intermediate_size",
+    ),
+    "kolibri1": Family(
+        qk_norm="head",
+        order="cycle",
+        cycle="SSSSF",
+        ffn="moe",
+        shared="one",
+        d_shared="shared_expert_intermediate_size",
+        router_bias=True,
+        n_norms=4,
+    ),
+    "afmoe": Family(
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        qk_norm="head",
+        output_gate=True,
+        order="cycle",
+        cycle="SSSF",
+        ffn="moe",
+        sparse=("first_k_dense_replace",),
+        shared="n_shared_experts",
+        router_bias=True,
+        n_norms=4,
+    ),
+    "dbrx": Family(
+        ffn="moe",
+        d_expert="intermediate_size",
+        inside={
+            "attn_config": {"kv_n_heads": "num_key_value_heads"},
+            "ffn_config": {
+                "ffn_hidden_size": "intermediate_size",
+                "moe_num_experts": "num_experts",
+                "moe_top_k": "num_experts_per_tok",
+            },
+        },
+    ),
+}

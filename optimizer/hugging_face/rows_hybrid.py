@@ -1,0 +1,97 @@
+"""Families whose layers, some or all, keep a state of fixed size."""
+
+from dataclasses import replace
+
+from optimizer.hugging_face.family import Family
+from optimizer.hugging_face.rows_dense import LLAMA
+
+_QWEN_DELTA = Family(
+    qkv_bias="attention_bias",
+    output_bias="attention_bias",
+    qk_norm="head",
+    output_gate=True,
+    kinds={"linear_attention": "delta", "full_attention": "full"},
+    order="cycle",
+    cycle="LLLF",
+)
+_QWEN_EXPERTS = replace(
+    _QWEN_DELTA, ffn="moe", shared="one", d_shared="shared_expert_intermediate_size", shared_gate=True
+)
+_MAMBA2 = {"linear_attention": "mamba2", "full_attention": "full"}
+_BAMBA = replace(LLAMA, kinds=_MAMBA2, order="indices", cycle="L")
+_MAMBA = Family(layout="mixers", kinds={"linear_attention": "mamba1"}, scan_norm=False, n_norms=1)
+
+HYBRID: dict[str, Family] = {
+    "qwen3_next": replace(_QWEN_EXPERTS, sparse=("decoder_sparse_step", "mlp_only_layers")),
+    "qwen3_5": replace(_QWEN_DELTA, output_gate="attn_output_gate", defaults={"attn_output_gate": True}),
+    "qwen3_5_moe": replace(
+        _QWEN_EXPERTS,
+        sparse=("mlp_only_layers",),
+        output_gate="attn_output_gate",
+        defaults={"attn_output_gate": True},
+    ),
+    "olmo_hybrid": replace(
+        LLAMA,
+        ffn_bias=False,
+        qk_norm="full",
+        kinds={"linear_attention": "delta", "full_attention": "full"},
+        order="cycle",
+        cycle="LLLF",
+    ),
+    "lara_mini": replace(
+        _QWEN_EXPERTS,
+        output_gate=False,
+        shared_gate=False,
+        kinds={"linear_attention": "delta", "full_attention": "full", "sliding_attention": "window"},
+        cycle="LSLFS",
+    ),
+    "mamba": _MAMBA,
+    "falcon_mamba": _MAMBA,
+    "mamba2": replace(
+        _MAMBA,
+        kinds={"linear_attention": "mamba2"},
+        names={"mamba_n_heads": "num_heads", "mamba_d_head": "head_dim"},
+        scan_norm=True,
+    ),
+    "falcon_h1": replace(LLAMA, layout="beside", kinds=_MAMBA2, scan_norm="mamba_rms_norm"),
+    "jamba": Family(
+        kinds={"linear_attention": "mamba1", "full_attention": "full"},
+        order="offset",
+        ffn="moe",
+        d_expert="intermediate_size",
+        sparse=("expert_layer_period",),
+        no_experts="intermediate_size",
+        no_experts_at=1,
+    ),
+    "bamba": _BAMBA,
+    "granitemoehybrid": replace(
+        _BAMBA,
+        ffn_bias=False,
+        order="full",
+        ffn="moe",
+        d_expert="intermediate_size",
+        shared="one",
+        d_shared="shared_intermediate_size",
+        no_experts="shared_intermediate_size",
+    ),
+    "minimax": Family(
+        kinds={"full_attention": "full", "linear_attention": "lightning"},
+        order="cycle",
+        cycle="FL",
+        ffn="moe",
+        d_expert="intermediate_size",
+    ),
+    "nemotron_h": Family(
+        layout="halves",
+        kinds={"linear_attention": "mamba2", "full_attention": "full"},
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        gated_ffn=False,
+        ffn_bias="mlp_bias",
+        ffn="moe",
+        shared="n_shared_experts",
+        d_shared="moe_shared_expert_intermediate_size",
+        router_bias=True,
+        n_norms=1,
+    ),
+}
