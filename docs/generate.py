@@ -14,7 +14,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from optimizer import catalog  # noqa: E402
 from optimizer.plugins import plugins  # noqa: E402
-from optimizer.spec.chip import Chip  # noqa: E402
+from optimizer.spec.chip import Chip, System  # noqa: E402
 
 GIB = 2.0**30
 NOTE = "<!-- Written by docs/generate.py; change the code or the data, not this page. -->\n"
@@ -138,14 +138,22 @@ def chips() -> str:
     parts.append("## Systems\n")
     parts.append(
         markdown_table(
-            ("system", "chip", "chips", "scale-up domain", "what it is"),
+            ("system", "chip", "chips", "scale-up domain", "links", "what it is"),
             [
-                (s.name, s.chip, str(s.n_chips), str(s.scaleup_domain), s.title)
+                (s.name, s.chip, str(s.n_chips), str(s.scaleup_domain), _links(s), s.title)
                 for s in catalog.systems().values()
             ],
         )
     )
     return NOTE + "\n".join(parts)
+
+
+def _links(system: System) -> str:
+    links = system.links
+    if links is None:
+        return "the chip's"
+    text = f"{links.topology}, {links.bandwidth / 1e9:g} GB/s"
+    return text + (f", {links.exchange.latency * 1e6:g} us an exchange" if links.exchange else "")
 
 
 def _chip_row(chip: Chip) -> tuple[str, ...]:

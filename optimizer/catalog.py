@@ -6,7 +6,7 @@ What may be read is an argument: `Documents`. With `files` false nothing but the
 import contextlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from optimizer.spec.chip import Chip, System
 from optimizer.spec.documents import CATALOGUE, USERS_FILES, Documents
 from optimizer.spec.engine import Engine
 from optimizer.spec.loading import read_yaml, validate
+from optimizer.spec.products import key, near, without_sizes
 from optimizer.spec.smells import model_smells, smells
 
 M = TypeVar("M", bound=BaseModel)
@@ -94,6 +95,14 @@ def _files(folder: str) -> frozenset[str]:
     return frozenset(os.listdir(data_folder(folder)))
 
 
+def _exactly(name: str, spellings: dict[Hashable, Any]) -> Any:
+    return spellings.get(name.lower())
+
+
+def _near_spellings(name: str, known: dict[str, list[str]]) -> str:
+    return nearest(name, [spelling for spellings in known.values() for spelling in spellings])
+
+
 @dataclass(frozen=True)
 class _Kind:
     """A kind of thing that has names: how it is called, kept and listed."""
@@ -103,9 +112,26 @@ class _Kind:
     listing: str
     load: Callable[[], dict[str, Any]]
     model: type[Any]
+    key: Callable[[str], Hashable] = str.lower
+    find: Callable[[str, dict[Hashable, Any]], Any] = _exactly
+    hint: Callable[[str, dict[str, list[str]]], str] = _near_spellings
 
 
-_CHIP = _Kind("chip", "hardware/chips", "chips", chips, Chip)
+def _chip_spelled(name: str, spellings: dict[Hashable, Chip]) -> Chip | None:
+    """A chip by any spelling; 'RTX 3090 24GB' names the memory that is on the label as well."""
+    if (found := spellings.get(key(name))) is not None:
+        return found
+    plain, sizes = without_sizes(name)
+    found = spellings.get(key(plain)) if sizes else None
+    return found if found is not None and sizes == {round(found.hbm_capacity / 2**30)} else None
+
+
+def _near_products(name: str, known: dict[str, list[str]]) -> str:
+    found = near(name, known)
+    return f" Did you mean {', '.join(found)}?" if found else ""
+
+
+_CHIP = _Kind("chip", "hardware/chips", "chips", chips, Chip, key, _chip_spelled, _near_products)
 _MODEL = _Kind("model", "models", "models", models, Architecture)
 _ENGINE = _Kind("engine", "engines", "engines", engines, Engine)
 
@@ -117,14 +143,25 @@ def _find(name: str, kind: _Kind, documents: Documents) -> Any:
             path = Path(os.path.expanduser(name))
             return validate(kind.model, read_yaml(path), str(path))
         raise InputError(f"unknown {kind.word} '{name[:64]}': it is a path, and no file is read here")
+    found = _known(name, kind)
+    if found is not None:
+        return found
+    hint = kind.hint(name, {item.name: _spellings(item) for item in kind.load().values()})
+    raise InputError(f"unknown {kind.word} '{name[:64]}'.{hint} `archsat {kind.listing}` lists them.")
+
+
+def _known(name: str, kind: _Kind) -> Any:
+    """What the catalogue keeps under this name or another spelling of it; None if nothing."""
     named = _by_name(kind.folder, kind.model, name)
     if named is not None:
         return named
-    spellings = {s.lower(): item for item in kind.load().values() for s in _spellings(item)}
-    if (wanted := name.strip().lower()) in spellings:
-        return spellings[wanted]
-    hint = nearest(name, [s for item in kind.load().values() for s in _spellings(item)])
-    raise InputError(f"unknown {kind.word} '{name[:64]}'.{hint} `archsat {kind.listing}` lists them.")
+    return kind.find(name.strip(), _by_spelling(kind))
+
+
+@cache
+def _by_spelling(kind: _Kind) -> dict[Hashable, Any]:
+    """Everything of a kind by the keys of its names and aliases."""
+    return {kind.key(s): item for item in kind.load().values() for s in _spellings(item)}
 
 
 def _spellings(item: Any) -> list[str]:
@@ -132,15 +169,25 @@ def _spellings(item: Any) -> list[str]:
 
 
 def chip(name: str, documents: Documents = USERS_FILES) -> Chip:
-    """A chip, or the chip of a system with the system's domain, by name, alias or path, or of `documents`."""
+    """A chip, or the chip of a system as it is wired there, by name, alias or path, or of `documents`."""
     if name in documents.chips:
         return _odd(name, validate(Chip, documents.chips[name], f"chip {name[:64]}"))
-    known_system = _by_name("hardware/systems", System, name.lower()) if not is_path(name) else None
+    known_system = system(name)
     if known_system is None:
         found: Chip = _find(name, _CHIP, documents)
         return _odd(name, found) if is_path(name) else found
     part: Chip = _find(known_system.chip, _CHIP, CATALOGUE)
-    return part.changed(scaleup=part.scaleup.changed(domain=known_system.scaleup_domain))
+    return known_system.wired(part)
+
+
+def system(name: str) -> System | None:
+    """The system of the catalogue that a name means; None where it means a chip, a path, or nothing."""
+    if is_path(name):
+        return None
+    exact = _by_name("hardware/systems", System, name.lower())
+    if exact is not None or _known(name, _CHIP) is not None:
+        return exact
+    return {key(s): item for item in systems().values() for s in _spellings(item)}.get(key(name))
 
 
 def _odd(name: str, own: Item) -> Item:

@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.spec.smells import smells
 
     if arguments.name:
-        system = catalog.systems().get(arguments.name)
+        system = catalog.system(arguments.name)
         chip = catalog.chip(arguments.name)
         doubts = [] if system else list(smells(chip, catalog.chips().values()))
         return item(arguments, system or chip, {"wiring": wiring(chip.scaleup), "looks_wrong": doubts})

@@ -38,7 +38,7 @@ _NAMES = {
     **{name: own.title for name, own in FORMATS.items()},
 }
 _BOUNDS = {"_increase_max": "{} above the baseline", "_max": "{}, at most", "_min": "{}, at least"}
-_VENDORS = ("amd", "aws", "google", "huawei", "intel", "nvidia", "tenstorrent")
+_VENDORS = ("amd", "apple", "aws", "cerebras", "google", "groq", "huawei", "intel", "nvidia", "tenstorrent")
 
 
 def title_of(name: str) -> str:

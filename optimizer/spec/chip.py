@@ -225,15 +225,56 @@ class Chip(Strict):
         return BYTES[weight_dtype] if native else BYTES["bf16"]
 
 
+class Links(Strict):
+    """How the chips of a system are joined, where that is not what the chip's own file says."""
+
+    topology: Literal["switch", "mesh", "pcie"]
+    bandwidth: BytesPerSecond
+    """Per chip, one direction; of a mesh: all links of a chip together."""
+    exchange: Shot | None = None
+    """What every exchange over them takes: a latency, and the share of the bandwidth that it reaches."""
+
+
 class System(Strict):
-    """Chips wired into a node or rack that is bought as one."""
+    """Chips wired into a box, pair or rack that is bought or built as one."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     title: str
+    aliases: tuple[str, ...] = ()
     chip: str
     n_chips: Annotated[int, Field(ge=1, le=10**7)]
     scaleup_domain: Annotated[int, Field(ge=1, le=10**7)]
+    links: Links | None = None
     scaleout_bandwidth: BytesPerSecond | None = None
     power: Watts | None = None
     sources: dict[str, str]
     notes: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        described = {"name", "title", "aliases", "chip", "sources", "notes"}
+        given = {f for f in self.model_fields_set if getattr(self, f) is not None} - described
+        if missing := sorted(given - set(self.sources)):
+            raise ValueError(f"sources lacks {', '.join(missing)}; name where each figure comes from")
+        return self
+
+    def wired(self, chip: Chip) -> Chip:
+        """The chip in this system: its domain, and its links where they are others than the chip's own."""
+        links, scaleup = self.links, chip.scaleup.changed(domain=self.scaleup_domain)
+        if links is None:
+            return chip.changed(scaleup=scaleup)
+        scaleup = scaleup.changed(topology=links.topology, bandwidth=links.bandwidth, axis=1)
+        sources = chip.sources | {"scaleup": f"{self.name}: {self.sources['links']}"}
+        efficiency = _exchanging(chip.efficiency, links.exchange) if links.exchange else chip.efficiency
+        return chip.changed(scaleup=scaleup, sources=sources).with_efficiency(efficiency)
+
+
+def _exchanging(efficiency: Efficiency, shot: Shot) -> Efficiency:
+    """Efficiencies whose every exchange inside a domain takes a latency and a share of the link."""
+    twice = shot.changed(latency=2 * shot.latency)
+    sizes: dict[int, tuple[Shot, ...]] = {2: (shot,)}
+    return efficiency.changed(
+        all_reduce={2: AllReduce.model_construct(one_shot=shot, two_shot=twice)},
+        collectives=Collectives.model_construct(all_gather=sizes, reduce_scatter=sizes, all_to_all=sizes),
+        point_to_point=shot,
+    )

@@ -126,7 +126,7 @@ def test_a_bound_on_a_replica_is_relaxed_to_the_nearest_that_does(run: Any, name
         (
             {"hardware": [{"chip": "nvidia-h900"}]},
             2,
-            "unknown chip 'nvidia-h900'. `archsat chips` lists them",
+            "unknown chip 'nvidia-h900'. Did you mean nvidia-h800-sxm? `archsat chips` lists them",
         ),
         ({"hardware": [{"chip": "h100"}, {"chip": "nvidia-h100-sxm"}]}, 2, "same chip"),
         ({"hardware": []}, 2, "at least 1 item"),

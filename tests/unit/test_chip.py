@@ -78,20 +78,34 @@ def test_every_figure_of_the_catalogue_has_its_own_source(name: str) -> None:
     assert all(len(source) > 8 for source in chip.sources.values())
 
 
-@pytest.mark.parametrize("name", sorted(catalog.chips()))
+SRAM = {"cerebras-wse-3", "groq-lpu-v1", "nvidia-groq-3-lpu"}
+"""Chips whose memory is on them: petabytes a second, and little or much of it."""
+
+
+@pytest.mark.parametrize("name", sorted(set(catalog.chips()) - SRAM))
 def test_figures_of_the_catalogue_are_of_the_right_order(name: str) -> None:
     """Catches TB for GB, slips of a thousand, and a peak per byte that no balanced part has."""
     chip = catalog.chip(name)
     bf16 = chip.dense_flops["bf16"]
-    assert 4e13 < bf16 < 1e16
+    assert 1e13 < bf16 < 1e16
     assert 30 < bf16 / chip.hbm_bandwidth < 700  # FLOP per byte: a sparse peak doubles it
     for dtype in ("fp8", "fp4"):
         assert 1 <= chip.dense_flops.get(dtype, bf16) / bf16 < 16
     assert 10 < chip.hbm_capacity / 2**30 < 600
-    assert 0.9 < chip.hbm_usable / chip.hbm_capacity <= 1
+    lent = 0.74 if chip.vendor == "Apple" else 0.9  # macOS keeps a quarter for itself
+    assert lent < chip.hbm_usable / chip.hbm_capacity <= 1
     assert 0.2e12 < chip.hbm_bandwidth < 3e13
-    assert 5e9 < chip.scaleup.bandwidth <= 2e12
+    assert 5e9 <= chip.scaleup.bandwidth <= 2e12
     assert chip.name == name
+
+
+@pytest.mark.parametrize("name", sorted(SRAM))
+def test_figures_of_sram_chips_are_of_the_right_order(name: str) -> None:
+    chip = catalog.chip(name)
+    assert 1e13 < chip.hbm_bandwidth < 1e17
+    assert chip.hbm_capacity / chip.hbm_bandwidth < 1e-5  # seconds to read it once
+    assert 0.5 < chip.dense_flops["bf16"] / chip.hbm_bandwidth < 10
+    assert not chip.efficiency.measured
 
 
 @pytest.mark.parametrize("folder", ["hardware/chips", "hardware/systems", "models", "problems"])

@@ -13,7 +13,7 @@ from optimizer.spec.chip import Chip
 from optimizer.spec.loading import validate
 
 GIB = 2**30
-READINGS = ("torch", "nvidia-smi", "hl-smi", "XLA", "torch_npu", "torchtitan", "assumed")
+READINGS = ("torch", "llama.cpp", "nvidia-smi", "hl-smi", "XLA", "torch_npu", "torchtitan", "assumed")
 """What a figure may come from."""
 
 

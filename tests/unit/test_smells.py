@@ -42,7 +42,11 @@ SLIPS = {
     "both directions of PCIe": (wired(catalog.chip("l4"), bandwidth=256e9), "PCIe"),
     "bits of a network": (h100(scaleout_bandwidth=400e9), "Gbit/s written as GB/s"),
 }
-EXPLAINED = {"nvidia-rtx-5090": "its notes say why: fp8 accumulates in 16 bit there"}
+EXPLAINED = {
+    "nvidia-rtx-5070-ti": "as the RTX 5090",
+    "nvidia-rtx-5080": "as the RTX 5090",
+    "nvidia-rtx-5090": "its notes say why: fp8 accumulates in 16 bit there",
+}
 
 
 @pytest.mark.parametrize("slip", SLIPS)
