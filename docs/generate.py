@@ -1,10 +1,11 @@
-"""Writes constraints.md, metrics.md and chips.md from the code and the chip files.
+"""Writes constraints.md, metrics.md, chips.md and classes.md from the code and the data files.
 
 python docs/generate.py            write the pages
 python docs/generate.py --check    exit 1 if a page is stale, and name it
 """
 
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from optimizer import catalog  # noqa: E402
+from optimizer.hugging_face.classes import recorded, version, wholes  # noqa: E402
+from optimizer.hugging_face.families import FAMILIES, REFUSED  # noqa: E402
+from optimizer.hugging_face.family import Family  # noqa: E402
 from optimizer.plugins import plugins  # noqa: E402
 from optimizer.spec.chip import Chip, System  # noqa: E402
 
@@ -35,11 +39,77 @@ def main(arguments: list[str]) -> int:
 
 def pages() -> dict[str, str]:
     """Page name to text."""
-    return {"constraints.md": constraints(), "metrics.md": metrics(), "chips.md": chips()}
+    return {
+        "constraints.md": constraints(),
+        "metrics.md": metrics(),
+        "chips.md": chips(),
+        "classes.md": classes(),
+    }
 
 
 def _current(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def classes() -> str:
+    """The model types of config.json that are read, found inside others, and refused."""
+    intro = (
+        f"`--model config.json` reads these {len(FAMILIES)} model types of transformers, and the language\n"
+        "model inside others, whatever the file calls them. A field that the file leaves out has the\n"
+        f"default of its class ({version()}), told as an\n"
+        "assumption; a field that nobody reads is accepted where it stands at that default, costs nothing\n"
+        "or is switched off, and refused by name otherwise. Two names of one field must agree. Counted are\n"
+        "the parameters of the language model, the router's correction biases included, multi-token\n"
+        "prediction not; `python benchmarks/classes.py` prints them beside torch's.\n"
+    )
+    rows = [(name, *_made_of(family)) for name, family in sorted(FAMILIES.items())]
+    inside = textwrap.fill(
+        "The language model of "
+        + ", ".join(name for name in wholes() if _row_of(recorded(name).text) in FAMILIES)
+        + "; and of any other that keeps one of the types above under `text_config`, `llm_config`, "
+        "`language_config` or `thinker_config`.",
+        width=100,
+        break_on_hyphens=False,
+    )
+    refused = sorted(REFUSED.items())
+    return NOTE + "\n".join(
+        (
+            "# Model classes\n",
+            intro,
+            markdown_table(("model type", "mixers", "feed-forward"), rows),
+            f"## Inside others\n\n{inside}\n",
+            "## Refused\n",
+            markdown_table(("model type", "because of"), refused),
+        )
+    )
+
+
+def _row_of(text: str) -> str:
+    """The model type of a language model as the table of families has it."""
+    return text if text in FAMILIES else text.removesuffix("_text")
+
+
+def _made_of(family: Family) -> tuple[str, str]:
+    """The mixers and the feed-forward networks of a row, in words."""
+    latent = family.attention == "mla"
+    words = {
+        "full": "latent attention" if latent else "attention",
+        "window": "windows",
+        "chunk": "chunks",
+        "delta": "gated DeltaNet",
+        "mamba1": "Mamba-1",
+        "mamba2": "Mamba-2",
+        "lightning": "lightning attention",
+        "kda": "Kimi delta attention",
+        "conv": "short convolutions",
+    }
+    kinds = [
+        kind for kind in dict.fromkeys(family.kinds.values()) if kind != "chunk" or family.order == "chunks"
+    ]
+    if family.order in {"full", "offset", "linear_lists"} or latent:
+        kinds = [kind for kind in kinds if kind != "window"]
+    ffn = "none" if family.layout == "mixers" else "experts" if family.ffn == "moe" else "dense"
+    return ", ".join(words.get(kind, kind) for kind in kinds), ffn
 
 
 def constraints() -> str:

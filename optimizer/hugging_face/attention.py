@@ -6,18 +6,21 @@ from optimizer.hugging_face.family import Family
 
 def attention(config: Config, family: Family, d_model: int) -> Fields:
     """Softmax attention, grouped or latent."""
-    return _latent(config) if family.attention == "mla" else grouped_query(config, family, d_model)
+    return _latent(config, family) if family.attention == "mla" else grouped_query(config, family, d_model)
 
 
 def grouped_query(config: Config, family: Family, d_model: int) -> Fields:
     """Attention whose query heads share keys and values in groups."""
     n_heads = config.size("num_attention_heads")
     n_kv_heads = _kv_heads(config, family, n_heads)
+    d_head = _d_head(config, family, d_model, n_heads)
+    if family.square and n_heads * d_head != d_model:
+        raise config.refuse("head_dim", f"{n_heads} heads must be hidden_size {d_model} wide together")
     return {
         "mixer": "gqa",
         "n_heads": n_heads,
         "n_kv_heads": n_kv_heads,
-        "d_head": _d_head(config, family, d_model, n_heads),
+        "d_head": d_head,
         "qkv_bias": config.switch(family.qkv_bias),
         "output_bias": config.switch(family.output_bias),
         "output_gate": config.switch(family.output_gate),
@@ -92,7 +95,7 @@ def chunk(config: Config) -> Fields:
     return {"attention_window": width}
 
 
-def _latent(config: Config) -> Fields:
+def _latent(config: Config, family: Family) -> Fields:
     """Multi-head latent attention."""
     n_heads = config.size("num_attention_heads")
     kv = config.given("num_key_value_heads")
@@ -112,4 +115,5 @@ def _latent(config: Config) -> Fields:
         "d_nope": nope,
         "d_rope": rope,
         "d_value": config.size("v_head_dim"),
+        "output_gate": config.switch(family.output_gate),
     }

@@ -40,6 +40,6 @@ def recorded(model_type: str) -> Class:
     return Class(found.get("defaults", {}), found.get("names", {}), text=found.get("text", ""))
 
 
-def parts() -> tuple[str, ...]:
+def wholes() -> tuple[str, ...]:
     """Model types of several parts whose language model is known."""
     return tuple(name for name, own in _recorded()["classes"].items() if own.get("text"))

@@ -130,6 +130,19 @@ class Config:
         """What a class fixes, or a field that says so."""
         return self.flag(value) if isinstance(value, str) else value
 
+    def with_fields(self, own: Fields) -> "Config":
+        """The same file with some fields otherwise."""
+        names = {n for name in own for n in self._names(name)}
+        rest = {name: value for name, value in self.fields.items() if name not in names}
+        return Config(self.file, rest | own, self.inside, self.own) if own else self
+
+    def take(self, seen: "Config") -> None:
+        """What was read and assumed through another view of the file."""
+        if seen is not self:
+            self.used |= seen.used
+            for text in seen.assumptions:
+                self.assume(text)
+
     def inner(self, name: str, fields: Any) -> "Config":
         """An object inside the file."""
         return Config(

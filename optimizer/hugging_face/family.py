@@ -33,10 +33,12 @@ class Family:
     """Objects of the file, each with the fields that are taken out of it and their names here."""
     costless: tuple[str, ...] = ()
     """Fields that change nothing in this class."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """Fields of what the cost model leaves out, each with the assumption that says so."""
     same: Mapping[str, str] = field(default_factory=dict)
     """Fields that must be equal to others."""
     variants: tuple[tuple[str, Mapping[str, Any]], ...] = ()
-    """Switches of the file, each with what is otherwise in this row where it is on."""
+    """Switches of the file, each with what is otherwise in this row where it is on, or with `not ` off."""
 
     layout: Literal["pairs", "mixers", "halves", "blocks", "beside"] = "pairs"
     """Layers of mixer and feed-forward; of mixers alone; of one of both; as block_configs says; of two mixers
@@ -49,6 +51,11 @@ class Family:
     """Their order, a letter a layer, repeated: S window, F full, L linear, C convolution."""
     lead: str = ""
     """Letters of the first layers, where those differ."""
+    last: str = ""
+    """The letter of the last layer, where that differs."""
+
+    elsewhere: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Layers, by their name in layer_types, whose fields have names of their own."""
 
     attention: Literal["gqa", "mla"] = "gqa"
     qkv_bias: Switch = False
@@ -66,9 +73,13 @@ class Family:
     output_norm: bool = False
     """A norm of what the heads give, before the output projection."""
     sinks: Switch = False
+    square: bool = False
+    """The output projection is hidden_size wide on both sides: heads must be so wide together."""
     rough_heads: bool = False
     """A missing head_dim is rounded down where the heads do not divide hidden_size."""
 
+    full_rank_gate: Switch = False
+    """The output gate of Kimi delta attention is one matrix."""
     scan_norm: Switch = True
     """Norms of a state-space mixer."""
 
@@ -84,6 +95,8 @@ class Family:
     d_dense: str = "intermediate_size"
     sparse: tuple[str, ...] = ()
     """Fields that say which layers hold experts: see `sparse.py`."""
+    dense_layers: int = 0
+    """Leading layers without experts, where a file does not say."""
     d_expert: str = "moe_intermediate_size"
     expert_bias: bool = False
     router_bias: Switch = False
@@ -92,6 +105,9 @@ class Family:
     d_shared: str = ""
     """The field with the width of the shared experts together; '' where each is as wide as an expert."""
     shared_gate: bool = False
+    d_latent: str = ""
+    """The field with the width that routed experts work on; the whole width where the field is not given."""
+    latent_norm: Switch = False
     no_experts: str = ""
     """Where a file has `no_experts_at` experts: the field with the width of the network in their place."""
     no_experts_at: int = 0

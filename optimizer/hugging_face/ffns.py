@@ -57,8 +57,10 @@ def experts(config: Config, family: Family) -> Fields:
     other = "moe_intermediate_size"
     if family.d_expert == "intermediate_size" and config.given(other) not in (None, d_expert):
         raise config.refuse(other, f"contradicts intermediate_size {d_expert}")
+    latent = config.given(family.d_latent) if family.d_latent else None
+    narrow = {"ffn": "latent_moe", "d_latent": latent, "latent_norm": config.switch(family.latent_norm)}
     return {
-        "ffn": "moe",
+        **({"ffn": "moe"} if latent is None else narrow),
         "n_experts": n_experts,
         "n_active_experts": active,
         "d_expert": d_expert,
@@ -73,7 +75,8 @@ def _router_bias(config: Config, family: Family) -> bool:
     """Whether the router has a bias, one an expert."""
     if family.router_bias != "topk_method":
         return config.switch(family.router_bias)
-    method = config.get("topk_method")
+    missing = config.missing("topk_method")
+    method = config.default("topk_method") if missing else config.get("topk_method")
     if method not in (None, "noaux_tc", "greedy", "group_limited_greedy"):
         raise config.refuse("topk_method", "accepted: noaux_tc, greedy, group_limited_greedy")
     return method in (None, "noaux_tc")

@@ -45,6 +45,9 @@ def import_config(fields: Fields, where: str, name: str, file: str = "config.jso
     layers = layers_of(config, family, d_model)
     data |= {"n_layers": len(layers), "layers": runs(layers), **_around(config, family)}
     config.used.update(family.costless)
+    for field, text in family.told.items():
+        if config.get(field):
+            config.assume(text)
     for field, other in family.same.items():
         if config.given(field) not in (None, config.size(other)):
             raise config.refuse(field, f"is understood only where it is {other}, {config.size(other)}")

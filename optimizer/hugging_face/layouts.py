@@ -111,11 +111,10 @@ def _block(config: Config, family: Family, d_model: int, inside: str, block: Any
         n_heads, grouped = config.size("num_attention_heads"), attention.size("n_heads_in_group")
         if n_heads % grouped:
             raise attention.refuse("n_heads_in_group", f"does not divide num_attention_heads {n_heads}")
-        own = Config(config.file, config.fields | {"num_key_value_heads": n_heads // grouped}, own=config.own)
+        own = config.with_fields({"num_key_value_heads": n_heads // grouped})
         layer |= grouped_query(own, family, d_model) | {"n_norms": 1}
-        config.used |= own.used - {"num_key_value_heads"}
-        for text in own.assumptions:
-            config.assume(text)
+        own.used.discard("num_key_value_heads")
+        config.take(own)
     if not ffn.flag("no_op"):
         times = ffn.get("ffn_mult")
         if isinstance(times, bool) or not isinstance(times, int | float) or not 0 < times <= 1000:

@@ -9,7 +9,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "num_attention_heads": ("n_head", "n_heads"),
     "num_key_value_heads": ("num_kv_heads", "num_attention_groups"),
     "head_dim": ("attention_head_dim",),
-    "intermediate_size": ("n_inner", "ffn_dim", "ffn_hidden_size"),
+    "intermediate_size": ("n_inner", "ffn_dim", "ffn_hidden_size", "block_ff_dim"),
     "tie_word_embeddings": ("tie_embedding",),
     "max_position_embeddings": ("n_positions", "model_max_length"),
     "layer_types": ("layers_block_type",),
@@ -100,6 +100,7 @@ _COSTLESS_BY_USE = {
     "activations, scales, clips and the epsilon of norms": """
         activation_function attention_multiplier attention_value_scale attn_logit_softcapping attn_scale
         attn_temperature_tuning clip_qkv embedding_multiplier final_logit_softcapping floor_scale
+        gate_lower_bound
         hidden_act hidden_activation layer_norm_eps layer_norm_epsilon layernorm_epsilon logit_scale
         logits_scaling mamba_hidden_act mlp_hidden_act norm_eps norm_epsilon query_pre_attn_scalar
         residual_multiplier rms_norm_eps scale_attn_weights swiglu_limit swiglu_alpha activation afn
@@ -117,7 +118,7 @@ _COSTLESS_BY_USE = {
         max_window_layers original_max_position_embeddings partial_rotary_factor rotary_dim use_mrope
         alibi alibi_bias_max layer_rope_theta max_sequence_length max_seq_len model_max_length n_ctx
         n_positions no_rope_layer_interval no_rope_layers position_embedding_type rotary_emb_base rotary_pct
-        seq_length use_parallel_residual parallel_attn apply_residual_connection_post_layernorm
+        seq_length use_parallel_residual apply_residual_connection_post_layernorm
     """,
     "how the router chooses among experts": """
         n_group norm_topk_prob routed_scaling_factor scoring_func topk_group topk_method

@@ -24,7 +24,7 @@ def kinds_of(config: Config, family: Family, n_layers: int) -> list[str]:
             raise config.refuse(
                 "layer_types", f"{odd} is not understood; accepted: {', '.join(family.kinds)}"
             )
-    return _ORDERS[family.order](config, family, n_layers, listed)
+    return ORDERS[family.order](config, family, n_layers, listed)
 
 
 def _full(config: Config, family: Family, n_layers: int, listed: list[str] | None) -> list[str]:
@@ -62,8 +62,9 @@ def _cycle(config: Config, family: Family, n_layers: int, listed: list[str] | No
     own = [name for name in said if config.get(name) != config.default(name)]
     cycle = _of_period(config, family, (own or said)[0]) if own or said else family.cycle
     derived = [LETTERS[cycle[i % len(cycle)]] for i in range(n_layers)]
-    for i, letter in enumerate(family.lead[:n_layers] if not own else ""):
-        derived[i] = LETTERS[letter]
+    if not own:
+        derived[: len(family.lead)] = [LETTERS[letter] for letter in family.lead[:n_layers]]
+        derived[n_layers - len(family.last) :] = [LETTERS[letter] for letter in family.last]
     if listed is not None and own and listed != derived:
         raise config.refuse(own[0], "contradicts layer_types; one of both is accepted")
     if listed is None and not said:
@@ -85,7 +86,8 @@ def _of_period(config: Config, family: Family, name: str) -> str:
 def _in_words(family: Family) -> str:
     kinds = {"F": "full", "S": "window", "L": "linear", "C": "convolution"}
     first = f"{' '.join(kinds[letter] for letter in family.lead)}, then " if family.lead else ""
-    return f"{first}{' '.join(kinds[letter] for letter in family.cycle)} again and again"
+    last = f", {kinds[family.last]} at the end" if family.last else ""
+    return f"{first}{' '.join(kinds[letter] for letter in family.cycle)} again and again{last}"
 
 
 def _chunks(config: Config, family: Family, n_layers: int, listed: list[str] | None) -> list[str]:
@@ -115,6 +117,8 @@ def _indices(config: Config, family: Family, n_layers: int, listed: list[str] | 
     found = [name for name in ("attn_layer_indices", "full_attn_idxs") if config.get(name) is not None]
     if listed is not None:
         return listed
+    if not found and not family.cycle:
+        raise config.refuse("layer_types", f"is missing; a list of {n_layers} layers is needed")
     if not found:
         config.assume(f"no list of attention layers is given; taken as {_in_words(family)}")
         return [LETTERS[family.cycle]] * n_layers
@@ -125,11 +129,10 @@ def _indices(config: Config, family: Family, n_layers: int, listed: list[str] | 
 
 def _linear_lists(config: Config, family: Family, n_layers: int, listed: list[str] | None) -> list[str]:
     """Layers counted from 1 in the lists of linear_attn_config (Kimi Linear); else the class's order."""
-    within = config.inner("linear_attn_config", config.get("linear_attn_config"))
-    full = within.get("full_attn_layers")
+    full = config.get("full_attn_layers")
     if listed is not None or not isinstance(full, list):
         return _cycle(config, family, n_layers, listed)
-    numbers = {within.whole("full_attn_layers", item, 1, n_layers) for item in full}
+    numbers = {config.whole("full_attn_layers", item, 1, n_layers) for item in full}
     return [LETTERS["F" if i + 1 in numbers else "L"] for i in range(n_layers)]
 
 
@@ -149,7 +152,7 @@ def _expanded(config: Config, family: Family, n_layers: int, listed: list[str] |
 
 
 Order = Callable[[Config, Family, int, list[str] | None], list[str]]
-_ORDERS: dict[str, Order] = {
+ORDERS: dict[str, Order] = {
     "full": _full,
     "all": _all,
     "switch": _switch,

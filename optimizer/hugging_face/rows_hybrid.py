@@ -20,6 +20,50 @@ _QWEN_EXPERTS = replace(
 _MAMBA2 = {"linear_attention": "mamba2", "full_attention": "full"}
 _BAMBA = replace(LLAMA, kinds=_MAMBA2, order="indices", cycle="L")
 _MAMBA = Family(layout="mixers", kinds={"linear_attention": "mamba1"}, scan_norm=False, n_norms=1)
+_LFM2 = Family(
+    kinds={"full_attention": "full", "conv": "conv"},
+    order="indices",
+    cycle="F",
+    qk_norm="head",
+    same={
+        "block_dim": "hidden_size",
+        "conv_dim": "hidden_size",
+        "conv_dim_out": "hidden_size",
+        "num_heads": "num_attention_heads",
+    },
+    costless=("block_use_swiglu", "block_use_xavier_init", "conv_use_xavier_init"),
+)
+_KIMI = Family(
+    attention="mla",
+    kinds={"linear_attention": "kda", "full_attention": "full"},
+    order="linear_lists",
+    cycle="FLLL",
+    lead="L",
+    ffn="moe",
+    sparse=("first_k_dense_replace", "moe_layer_freq"),
+    dense_layers=1,
+    shared="n_shared_experts",
+    router_bias=True,
+    inside={
+        "linear_attn_config": {
+            "head_dim": "linear_head_dim",
+            "num_heads": "linear_num_heads",
+            "short_conv_kernel_size": "linear_conv_kernel_dim",
+            "full_attn_layers": "full_attn_layers",
+            "kda_layers": "kda_layers",
+            "use_full_rank_gate": "use_full_rank_gate",
+        }
+    },
+    output_gate="mla_use_output_gate",
+    full_rank_gate="use_full_rank_gate",
+    d_latent="routed_expert_hidden_size",
+    latent_norm="latent_moe_use_norm",
+    defaults={"mla_use_output_gate": False, "use_full_rank_gate": False, "latent_moe_use_norm": False},
+    costless=("mla_use_nope", "kda_layers", "activation_situ_beta", "activation_situ_linear_beta"),
+    told={
+        "attn_res_block_size": "attention over the residuals of earlier blocks is neither counted nor priced"
+    },
+)
 
 HYBRID: dict[str, Family] = {
     "qwen3_next": replace(_QWEN_EXPERTS, sparse=("decoder_sparse_step", "mlp_only_layers")),
@@ -91,7 +135,22 @@ HYBRID: dict[str, Family] = {
         ffn="moe",
         shared="n_shared_experts",
         d_shared="moe_shared_expert_intermediate_size",
+        d_latent="moe_latent_size",
         router_bias=True,
         n_norms=1,
     ),
+    "lfm2": _LFM2,
+    "lfm2_moe": replace(
+        _LFM2, cycle="", ffn="moe", sparse=("first_k_dense_replace",), router_bias="use_expert_bias"
+    ),
+    "lfm3": replace(
+        _LFM2,
+        kinds={"full_attention": "full", "conv": "conv", "sliding_attention": "window"},
+        order="cycle",
+        cycle="SCFC",
+        lead="C",
+        head_gate="use_attention_gate",
+        variants=(("use_sandwich_norm", {"n_norms": 4}),),
+    ),
+    "kimi_linear": _KIMI,
 }

@@ -55,7 +55,10 @@ OLD: dict[str, Family] = {
         n_norms=1,
         norm_bias=True,
         notes=(PARALLEL,),
-        variants=(("new_decoder_architecture", {"n_norms": 2, "one_kv_head": ""}),),
+        variants=(
+            ("not parallel_attn", {"n_norms": 2, "notes": ()}),
+            ("new_decoder_architecture", {"n_norms": 2, "one_kv_head": ""}),
+        ),
     ),
     "mpt": Family(
         gated_ffn=False,

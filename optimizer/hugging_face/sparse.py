@@ -16,48 +16,48 @@ def sparse_layers(config: Config, family: Family, n_layers: int) -> list[bool]:
         return [_SPARSE[kind] for kind in listed]
     sparse = [True] * n_layers
     for rule in family.sparse:
-        allowed = _RULES[rule](config, n_layers)
+        allowed = RULES[rule](config, family, n_layers)
         sparse = [a and b for a, b in zip(sparse, allowed, strict=True)]
     return sparse
 
 
-def _first_dense(config: Config, n_layers: int) -> list[bool]:
-    first = config.size("first_k_dense_replace", (0, "0"), 0, n_layers)
+def _first_dense(config: Config, family: Family, n_layers: int) -> list[bool]:
+    first = config.size("first_k_dense_replace", (family.dense_layers, "in its class"), 0, n_layers)
     return [i >= first for i in range(n_layers)]
 
 
-def _frequency(config: Config, n_layers: int) -> list[bool]:
+def _frequency(config: Config, family: Family, n_layers: int) -> list[bool]:
     if isinstance(config.get("moe_layer_freq"), list):
         return [bool(part) for part in config.per_layer("moe_layer_freq", n_layers, (0, 1)) or [1] * n_layers]
     step = config.given("moe_layer_freq", 1, max(n_layers, 1)) or 1
     return [i % step == 0 for i in range(n_layers)]
 
 
-def _step(config: Config, n_layers: int) -> list[bool]:
+def _step(config: Config, family: Family, n_layers: int) -> list[bool]:
     step = config.size("decoder_sparse_step", (1, "1"), 1, n_layers)
     return [(i + 1) % step == 0 for i in range(n_layers)]
 
 
-def _dense_listed(config: Config, n_layers: int) -> list[bool]:
+def _dense_listed(config: Config, family: Family, n_layers: int) -> list[bool]:
     dense = config.indices("mlp_only_layers", n_layers)
     if dense is None:
-        dense = {i for i in config.default("mlp_only_layers") or () if i < n_layers}
+        dense = set(range(family.dense_layers))
     return [i not in dense for i in range(n_layers)]
 
 
-def _interleaved(config: Config, n_layers: int) -> list[bool]:
+def _interleaved(config: Config, family: Family, n_layers: int) -> list[bool]:
     step = config.size("interleave_moe_layer_step", (1, "1"), 1, n_layers)
     listed = config.indices("moe_layers", n_layers)
     return [(i + 1) % step == 0 and (not listed or i in listed) for i in range(n_layers)]
 
 
-def _offset(config: Config, n_layers: int) -> list[bool]:
+def _offset(config: Config, family: Family, n_layers: int) -> list[bool]:
     period = config.size("expert_layer_period")
     offset = config.size("expert_layer_offset", low=0, high=period - 1)
     return [i % period == offset for i in range(n_layers)]
 
 
-def _between(config: Config, n_layers: int) -> list[bool]:
+def _between(config: Config, family: Family, n_layers: int) -> list[bool]:
     """From one layer to another, each so many (Ernie 4.5): -1 is the last layer."""
     first = config.size("moe_layer_start_index", low=0)
     last = config.size("moe_layer_end_index", low=-1)
@@ -66,7 +66,7 @@ def _between(config: Config, n_layers: int) -> list[bool]:
     return [first <= i <= last and (i + 1) % step == 0 for i in range(n_layers)]
 
 
-_RULES: dict[str, Callable[[Config, int], list[bool]]] = {
+RULES: dict[str, Callable[[Config, Family, int], list[bool]]] = {
     "first_k_dense_replace": _first_dense,
     "moe_layer_freq": _frequency,
     "decoder_sparse_step": _step,

@@ -23,14 +23,32 @@ def delta_net(config: Config, family: Family, d_model: int) -> Fields:
     }
 
 
+def kimi_delta(config: Config, family: Family, d_model: int) -> Fields:
+    """A Kimi delta attention mixer."""
+    return {
+        "mixer": "kda",
+        "n_linear_heads": config.size("linear_num_heads"),
+        "d_linear_head": config.size("linear_head_dim"),
+        "d_conv": config.size("linear_conv_kernel_dim"),
+        "full_rank_gate": config.switch(family.full_rank_gate),
+    }
+
+
+def convolution(config: Config, family: Family, d_model: int) -> Fields:
+    """A gated short convolution in as many channels as hidden_size."""
+    return {"mixer": "short_conv", "d_inner": d_model, "d_conv": config.size("conv_L_cache")}
+
+
 def mamba1(config: Config, family: Family, d_model: int) -> Fields:
     """A Mamba-1 mixer."""
     _plain(config)
     inner = config.size("mamba_expand") * d_model
     if family.layout == "mixers" and config.given("intermediate_size") not in (None, inner):
         raise config.refuse("intermediate_size", f"contradicts expand x hidden_size, {inner}")
-    if config.get("mamba_dt_rank") == "auto":
-        config.used.add("mamba_dt_rank")
+    if "auto" in (
+        config.get("mamba_dt_rank"),
+        config.default("mamba_dt_rank") if config.missing("mamba_dt_rank") else "",
+    ):
         d_dt = -(-d_model // 16)
     else:
         d_dt = config.size("mamba_dt_rank", (-(-d_model // 16), "hidden_size / 16"))

@@ -69,7 +69,8 @@ def family_of(parts: list[Config]) -> tuple[str, Family]:
     config.own = _own(name, given, family)
     _bring(config, family)
     for switch, changes in family.variants:
-        family = replace(family, **changes) if config.flag(switch) else family
+        on = config.flag(switch.removeprefix("not ")) != switch.startswith("not ")
+        family = replace(family, **changes) if on else family
     return given, family
 
 

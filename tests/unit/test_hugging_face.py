@@ -46,6 +46,21 @@ SAMPLES: dict[str, tuple[int, int, tuple[tuple[int, str, str], ...]]] = {
     ),
     "allenai--Olmo-3.1-32B": (32_233_522_176, 5120, ((3, "gqa", "dense_ffn"), (1, "gqa", "dense_ffn")) * 16),
     "zai-org--GLM-4.7-Flash": (29_943_393_920, 2048, ((1, "mla", "dense_ffn"), (46, "mla", "moe"))),
+    "LiquidAI--LFM2.5-VL-1.6B": (
+        1_170_340_608,
+        2048,
+        ((2, "short_conv", "dense_ffn"), (1, "gqa", "dense_ffn"), (2, "short_conv", "dense_ffn")),
+    ),
+    "moonshotai--Kimi-K3": (
+        2_779_481_795_168,
+        7168,
+        ((1, "kda", "dense_ffn"), (2, "kda", "latent_moe"), (1, "mla", "latent_moe")),
+    ),
+    "nvidia--NVIDIA-Nemotron-3-Super-120B-A12B-FP8": (
+        120_668_707_840,
+        4096,
+        ((1, "mamba2", "no_ffn"), (1, "no_mixer", "latent_moe"), (1, "mamba2", "no_ffn")),
+    ),
     "MiniMaxAI--MiniMax-M2.5": (228_689_764_864, 3072, ((62, "gqa", "moe"),)),
 }
 
@@ -158,6 +173,47 @@ def test_assumptions_are_told_and_no_others(name: str, told: list[str]) -> None:
     assert imported.architecture.notes == "; ".join(imported.assumptions)
 
 
+def test_layers_may_have_fields_of_their_own() -> None:
+    """By number in per_layer_config, in a list, whatever all layers have."""
+    fields = fields_of("meta-llama--Meta-Llama-3.1-8B") | {"num_hidden_layers": 3}
+    own = {"01": {"num_key_value_heads": 4}, "2": {"head_dim": 64}}
+    layers = import_(fields | {"per_layer_config": own}).architecture.layers
+    found = [
+        (g.count, getattr(g.block.mixer, "n_kv_heads", 0), getattr(g.block.mixer, "d_head", 0))
+        for g in layers
+    ]
+    assert found == [(1, 8, 128), (1, 4, 128), (1, 8, 64)]
+    layers = import_(
+        fields | {"num_attention_heads_per_layer": [32, 16, 16], "head_dim": 128}
+    ).architecture.layers
+    assert [(g.count, getattr(g.block.mixer, "n_heads", 0)) for g in layers] == [(1, 32), (2, 16)]
+
+
+def test_leading_layers_without_experts_are_those_of_the_class() -> None:
+    """A file of glm4_moe_lite that says nothing has one dense layer, as its class has."""
+    layers = import_({"model_type": "glm4_moe_lite", "q_lora_rank": 768}).architecture.layers
+    assert [(g.count, g.block.ffn.kind) for g in layers] == [(1, "dense_ffn"), (46, "moe")]
+
+
+def test_falcon_has_as_many_norms_as_its_order_asks_for() -> None:
+    """One in parallel layers, two in others and in those of the new decoder, whose heads are its own."""
+    norms = {
+        1: {},
+        2: {"parallel_attn": False},
+    }
+    for n_norms, change in norms.items():
+        assert import_({"model_type": "falcon"} | change).architecture.first.n_norms == n_norms
+    new = {
+        "model_type": "falcon",
+        "new_decoder_architecture": True,
+        "hidden_size": 8192,
+        "num_attention_heads": 128,
+        "num_kv_heads": 8,
+        "num_hidden_layers": 60,
+    }
+    assert parameter_counts(import_(new).architecture).total == 41_303_293_952
+
+
 def test_a_class_default_is_told() -> None:
     """Llama has as many key-value heads as heads where the field is missing, Mixtral 8."""
     for name, value in (("meta-llama--Meta-Llama-3.1-8B", 32), ("mistralai--Mixtral-8x7B-v0.1", 8)):
@@ -230,6 +286,10 @@ def test_two_names_of_a_field_must_agree() -> None:
         ({"model_type": "mamba", "intermediate_size": 7}, "intermediate_size 7: contradicts"),
         ({"model_type": "gpt_neo", "attention_types": [[["near"], 24]]}, "orders of global and local"),
         ({"model_type": "falcon", "bias": 1}, "bias 1"),
+        ({"model_type": "helium", "num_attention_heads": 40}, "40 heads must be hidden_size 2560 wide"),
+        ({"model_type": "llama", "per_layer_config": {"40": {}}}, "objects by number of layer, below 32"),
+        ({"model_type": "llama", "num_attention_heads_per_layer": [32]}, "a list of 32 values"),
+        ({"model_type": "lfm2", "conv_dim": 7}, "conv_dim 7: is understood only where it is hidden_size"),
     ],
 )
 def test_what_a_class_is_not_built_for_is_refused(fields: dict[str, Any], named: str) -> None:
@@ -273,7 +333,7 @@ def test_an_unknown_kind_is_refused_with_its_reason() -> None:
         ("Qwen--Qwen3-VL-4B-Instruct", {"tie_word_embeddings": False}, "contradicts the one under"),
         ("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", {"num_hidden_layers": 51}, "num_hidden_layers 51"),
         ("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", {"hybrid_override_pattern": "MX"}, "one letter"),
-        ("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", {"moe_latent_size": 1024}, "moe_latent_size 1024"),
+        ("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", {"moe_latent_size": -1}, "moe_latent_size -1"),
         ("nvidia--Llama-3_3-Nemotron-Super-49B-v1", {"num_key_value_heads": 8}, "num_key_value_heads 8"),
     ],
 )
