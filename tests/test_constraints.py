@@ -50,6 +50,7 @@ VALUES: dict[str, list[Any]] = {
     "kv_sharing": [8, 2],
     "memory_capacity": [1.0, 0.055, 0.06],
     "parameter_window": [[0.9e9, 1.1e9], [1e9, 1.0001e9], [1e12, 2e12]],
+    "quantisation_blocks": [64, 128],
     "scaleup_domain": [True],
     "tensor_parallel_divisibility": [True],
     "tile_alignment": [True, 32, 128, 96],

@@ -7,8 +7,7 @@ is run on it operator by operator, and each rule is evaluated as a mask on plain
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.blocks import rule_words
-from optimizer.columns.rules import Rules, frame_values
+from optimizer.columns.rules import Rules, layer_words
 from optimizer.cost.frame import Frame
 from optimizer.metrics import evaluate
 from optimizer.scope import Scope, Unsaid, holds
@@ -38,18 +37,10 @@ def _keeps(
     try:
         return all(
             bool(holds(rules.relation(name, _Lenient(words, metrics.__getitem__), frame)).all())
-            for words in _words(frame, architecture)
+            for words in layer_words(frame, architecture)
         )
     except Unsaid:  # a rule on shapes that these layers do not have
         return True
-
-
-def _words(frame: Frame, architecture: Architecture) -> list[dict[str, Any]]:
-    """What rules may name, for each group of layers; a missing half has the words of the other layers'."""
-    groups = [rule_words(g.block.mixer) | rule_words(g.block.ffn) for g in architecture.layers]
-    anywhere = {name: value for group in reversed(groups) for name, value in group.items()}
-    facts = {**frame_values(frame), "n_layers": architecture.n_layers}
-    return [facts | anywhere | group for group in groups]
 
 
 class _Lenient(Scope):

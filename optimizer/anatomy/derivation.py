@@ -136,10 +136,11 @@ def _formulas_of(operator: Operator) -> _Formulas:
 def _values(operator: Operator, rates: Roofline) -> dict[str, str]:
     """Every name of the formulas with its number, as text."""
     chip = rates.chip
-    dtype = getattr(operator, "weight_dtype", "") or rates.formats.weight_dtype
+    stored = rates.stored(operator) if isinstance(operator, Gemm | Experts) else rates.formats.of("")
+    dtype = stored.dtype
     values: dict[str, Any] = {f: getattr(operator, f) for f in operator.__dataclass_fields__ if f != "name"}
     values |= {
-        "b_w": BYTES[dtype],
+        "b_w": stored.bytes,
         "b_a": chip.activation_bytes(dtype),
         "b_kv": BYTES[rates.formats.kv_dtype],
         "bandwidth": chip.hbm_bandwidth,

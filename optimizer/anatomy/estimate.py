@@ -4,10 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 from optimizer.anatomy.assumptions import assumptions_of
+from optimizer.anatomy.blocks_assumed import blocks_assumed
 from optimizer.anatomy.check import check
 from optimizer.anatomy.operators import operator_rows
 from optimizer.anatomy.replica import deployment
 from optimizer.blocks import block
+from optimizer.columns.replica_costs import structural
 from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame, frame_of
@@ -30,7 +32,8 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     rules broken and the memory needed, and no times: a speed of what cannot run is no answer.
     """
     frame = frame_of(architecture, chip, setup)
-    checked = check(frame, architecture, Rules(default_values(published=True), Reference(None)))
+    rules = default_values(published=True) | structural(frame)
+    checked = check(frame, architecture, Rules(rules, Reference(None)))
     why = unsplittable(architecture, frame.split, frame.computed_tokens)
     broken, metrics = (*why, *checked.broken), checked.metrics
     if architecture.family != "dense":
@@ -51,6 +54,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         operators=operator_rows(frame, architecture) if runs else (),
         assumptions=(
             *assumptions_of(frozenset(), frame, metrics),
+            *blocks_assumed(frame, architecture),
             *family_assumptions(architecture),
             *_model_assumption(architecture),
         ),

@@ -12,7 +12,7 @@ def deployment(frame: Frame) -> Deployment:
         replicas=1,
         **frame.split.mentioned(),
         batch=frame.batch,
-        **frame.formats.chosen(),
+        **frame.formats.mentioned(),
         chips=frame.n_chips,
     )
     return Deployment(pools=(pool,))

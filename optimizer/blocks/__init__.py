@@ -30,6 +30,7 @@ and for those who search it
     in_words(part)                         its shape, for a sentence: whoever has it is searched
 """
 
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -41,6 +42,19 @@ from optimizer.plugins import plugins
 def block(part: Any) -> ModuleType:
     """The module of a layer half, by its kind."""
     return plugins("blocks")[part.kind]
+
+
+def component(part: Any) -> str:
+    """What of a checkpoint the matrices of a half are, routed experts apart (`spec.checkpoint`)."""
+    return _component(part.kind)
+
+
+@cache
+def _component(kind: str) -> str:
+    module = plugins("blocks")[kind]
+    if module.ROLE == "mixer":
+        return "attention"
+    return "shared_experts" if "n_experts" in module.FIELDS.model_fields else "ffn"
 
 
 def searched(role: str) -> tuple[str, ...]:

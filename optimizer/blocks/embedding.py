@@ -1,8 +1,8 @@
-"""Token embedding and language-model head; both stay in 16 bit in every engine we know."""
+"""Token embedding and language-model head."""
 
 import math
 
-from optimizer.blocks.operators import Elementwise, Gemm, Operator, Weights
+from optimizer.blocks.operators import Elementwise, Gemm, Operator
 from optimizer.blocks.step import Step
 
 
@@ -16,10 +16,14 @@ def n_embedding_params(d_model: int, vocab_size: int, tied: bool) -> int:
     return vocab_size * d_model * (1 if tied else 2)
 
 
-def weights(d_model: int, vocab_size: int, tied: bool, tensor_parallel: int, positions: int = 0) -> Weights:
-    """Elements stored on one rank; the tables are split along the padded vocabulary."""
-    rows = padded_vocab(vocab_size, tensor_parallel) // tensor_parallel
-    return Weights(0, rows * d_model * (1 if tied else 2) + positions * d_model + d_model)
+def table(d_model: int, vocab_size: int, tensor_parallel: int) -> int:
+    """Elements of one vocabulary table on one rank; it is split along the padded vocabulary."""
+    return padded_vocab(vocab_size, tensor_parallel) // tensor_parallel * d_model
+
+
+def beside_tables(d_model: int, positions: int = 0) -> int:
+    """Elements outside the layers and the tables that every rank holds: learned positions, final norm."""
+    return positions * d_model + d_model
 
 
 def padded_vocab(vocab_size: int, tensor_parallel: int) -> int:
@@ -33,5 +37,5 @@ def operators(step: Step, vocab_size: int) -> list[Operator]:
     shard = padded_vocab(vocab_size, step.split.tensor_parallel) // step.split.tensor_parallel
     return [
         Elementwise("embedding lookup, final norm", (step.rows + step.sampled) * 4 * step.d_model),
-        Gemm("language-model head", step.sampled, shard, step.d_model, weight_dtype="bf16"),
+        Gemm("language-model head", step.sampled, shard, step.d_model, component="head"),
     ]

@@ -15,13 +15,14 @@ Number = Any
 
 @dataclass(frozen=True, slots=True)
 class Gemm:
-    """(m x k) times (k x n); k x n are weights stored in `weight_dtype` ('' = the layer's own)."""
+    """(m x k) times (k x n); k x n are weights in `weight_dtype` ('' = as `component` is stored)."""
 
     name: str
     m: Number
     n: Number
     k: Number
     weight_dtype: str = ""
+    component: str = ""
     kernels = 1
 
     @property
@@ -54,6 +55,7 @@ class Products:
     width_out: Number
     kernels: Number
     weight_dtype: str = ""
+    component: str = ""
 
 
 @dataclass(frozen=True, slots=True)

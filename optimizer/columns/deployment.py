@@ -16,6 +16,7 @@ from optimizer.columns.supply import Supply
 from optimizer.cost.placement import lies_within, read
 from optimizer.metrics import latencies, scale
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.checkpoint import Checkpoint
 from optimizer.spec.deployment import ReplicaSpace, Traffic
 
 UNIT = scale("requests_per_s")
@@ -64,6 +65,8 @@ class DeploymentColumns:
     """Whether every configuration is there; what is proven of some is not proven of all."""
     priced_by: PricedBy | None = None
     """None where a table states the figures."""
+    checkpoint: Checkpoint | None = None
+    """The model's own, under which rows in its format keep its weights as they are."""
     used: tuple[Any, ...] = ()
     """Rows, as masks, of each of which a plan has some replica."""
 

@@ -46,8 +46,7 @@ class Replica:
 
     def frame(self, a: Architecture, common: Setup, **own: Any) -> Frame:
         """The frame it runs a model in; `own` are fields of the setup that differ, such as the batch."""
-        formats = self.formats.published(a.expert_dtype)
-        return frame_of(a, self.chip, replace(common, **vars(self.split), **vars(formats), **own))
+        return frame_of(a, self.chip, replace(common, **vars(self.split), **vars(self.formats), **own))
 
 
 def common(space: ReplicaSpace, traffic: Traffic) -> Setup:

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.blocks import rule_words
 from optimizer.columns.overflowing import overflowing
 from optimizer.columns.replica import Replica, common
 from optimizer.columns.replicas import Replicas
-from optimizer.columns.rules import frame_values
+from optimizer.columns.rules import frame_values, layer_words
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
 from optimizer.cost.disaggregation import cache_on_a_chip
@@ -127,7 +126,8 @@ def _choices(space: ReplicaSpace) -> tuple[dict[str, Sequence[Any]], dict[str, S
 def unrunnable(architecture: Architecture, replica: Replica, setup: Setup) -> str:
     """Why a replica cannot run a model for some traffic at all; '' if it can."""
     chip, split = replica.chip, replica.split
-    if why := without_arithmetic(chip, replica.formats.weight_dtype):
+    kept = replica.formats.published(architecture.checkpoint).checkpoint
+    if not kept and (why := without_arithmetic(chip, replica.formats.weight_dtype)):
         return why
     if split.tensor_parallel > (replica.supply.node or split.tensor_parallel):
         return f"tensor_parallel {split.tensor_parallel} is wider than a node of {chip.name}"
@@ -136,8 +136,16 @@ def unrunnable(architecture: Architecture, replica: Replica, setup: Setup) -> st
     frame = replica.frame(architecture, setup)
     for name, why in unsplittable(architecture, split, frame.computed_tokens).items():
         return f"{name} {getattr(split, name)}: {why}"
-    broken = next((name for name in _RULES if not _keeps(name, architecture, frame)), "")
-    return f"tensor_parallel {split.tensor_parallel} breaks {broken}" if broken else ""
+    rules = structural(frame)
+    broken = next((name for name, value in rules.items() if not keeps(name, value, architecture, frame)), "")
+    hint = getattr(plugins("constraints")[broken], "HINT", "") if broken else ""
+    return f"tensor_parallel {split.tensor_parallel} breaks {broken}{hint and f'; {hint}'}" if broken else ""
+
+
+def structural(frame: Frame) -> dict[str, Any]:
+    """The rules on shapes that a replica must keep, each with its value."""
+    edge = frame.formats.scale_block
+    return dict.fromkeys(_RULES, True) | ({"quantisation_blocks": edge} if edge > 1 else {})
 
 
 def without_arithmetic(chip: Chip, weight_dtype: str) -> str:
@@ -148,13 +156,13 @@ def without_arithmetic(chip: Chip, weight_dtype: str) -> str:
     return f"{chip.name} has no {wanted} arithmetic for {weight_dtype} weights"
 
 
-def _keeps(name: str, architecture: Architecture, frame: Frame) -> bool:
-    facts = {**frame_values(frame), "n_layers": architecture.n_layers}
-    groups = [rule_words(g.block.mixer) | rule_words(g.block.ffn) for g in architecture.layers]
-    anywhere = {word: value for group in reversed(groups) for word, value in group.items()}
+def keeps(name: str, value: Any, architecture: Architecture, frame: Frame) -> bool:
+    """Whether all layers keep a rule on shapes that names no metric."""
     rule = plugins("constraints")[name].rule
+    facts = frame_values(frame)
     return all(
-        bool(holds(rule(Scope(facts | anywhere | group, facts.__getitem__), True)).all()) for group in groups
+        bool(holds(rule(Scope(words, facts.__getitem__), value)).all())
+        for words in layer_words(frame, architecture)
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
+from optimizer.blocks import n_experts, rule_words
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.memory import GIB
 from optimizer.cost.quantities import QUANTITIES
@@ -107,6 +108,7 @@ def split_bound(name: str) -> tuple[str, str]:
 FACTS: dict[str, Callable[[Frame], Any]] = {
     "d_model": lambda frame: frame.d_model,
     "tensor_parallel": lambda frame: frame.split.tensor_parallel,
+    "network_ranks": lambda frame: frame.split.tensor_parallel,
     "batch": lambda frame: frame.batch,
     "vocab_size": lambda frame: frame.vocab_size,
     "scaleup_domain": lambda frame: frame.chip.scaleup.domain,
@@ -119,6 +121,17 @@ FACTS: dict[str, Callable[[Frame], Any]] = {
 def frame_values(frame: Frame) -> dict[str, Any]:
     """The facts of a frame."""
     return {name: fact(frame) for name, fact in FACTS.items()}
+
+
+def layer_words(frame: Frame, architecture: Architecture) -> list[dict[str, Any]]:
+    """What rules may name, for each group of layers; a missing half has the words of the other layers'."""
+    groups = [rule_words(g.block.mixer) | rule_words(g.block.ffn) for g in architecture.layers]
+    anywhere = {name: value for group in reversed(groups) for name, value in group.items()}
+    facts = {**frame_values(frame), "n_layers": architecture.n_layers}
+    split = frame.split
+    spread = max(1, split.tensor_parallel * split.data_parallel // split.expert_parallel)
+    own = [{"network_ranks": spread} if n_experts(g.block.ffn) else {} for g in architecture.layers]
+    return [facts | anywhere | group | ranks for group, ranks in zip(groups, own, strict=True)]
 
 
 def lattice_only(name: str) -> bool:

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in DEGREES:
         parser.add_argument(f"--{option(name)}", type=whole, default=1, metavar="N", help="of models (1)")
     for name in FORMATS:
-        parser.add_argument(f"--{option(name)}", default=FORMAT, metavar="D", help=f"of models ({FORMAT})")
+        parser.add_argument(f"--{option(name)}", default="", metavar="D", help=f"of models ({FORMAT})")
     parser.add_argument("-v", "--verbose", action="store_true", help="assumptions that are the same too")
 
 

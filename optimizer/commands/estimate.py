@@ -24,7 +24,7 @@ _SETUP: dict[str, tuple[Any, Any, str, str]] = {
     "draft-acceptance": (fraction, 0.8, "A", "of a drafted token (0.8)"),
     "draft-cost": (positive, 0.05, "C", "of drafting a token, in decode steps (0.05)"),
     **{
-        option(name): (str, FORMAT, "D", f"{own.words}: {', '.join(own.options)} ({FORMAT})")
+        option(name): (str, "", "D", f"{own.words}: {', '.join(own.options)} ({FORMAT}, or the checkpoint's)")
         for name, own in FORMATS.items()
     },
     "expert-dtype": (str, "", "D", "of routed experts, if not that of all weights"),
@@ -90,7 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
         name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in (*_DEGREES, *_SETUP)
     }
     given["engine"] = catalog.engine(given["engine"] or Setup().engine)
-    validate(ReplicaSpace, {name: given[name] for name in (*DEGREES, *FORMATS, "batch")}, "estimate")
+    said = [*DEGREES, *(name for name in FORMATS if given[name]), "batch"]
+    validate(ReplicaSpace, {name: given[name] for name in said}, "estimate")
     if given["expert_dtype"]:
         validate(ReplicaSpace, {"weight_dtype": given["expert_dtype"]}, "estimate --expert-dtype")
     validate(Workload, {name: given[name] for name in ("input_tokens", "output_tokens")}, "estimate")

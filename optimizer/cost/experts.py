@@ -20,7 +20,7 @@ import numpy as np
 from optimizer.blocks.operators import Experts, Number
 from optimizer.cost.operator_cost import Cost, achieved
 from optimizer.spec.chip import Chip, ExpertKernel
-from optimizer.spec.dtypes import BYTES
+from optimizer.spec.dtypes import BYTES, Stored
 from optimizer.spec.engine import IDEAL, Engine
 
 _TILES = (8, 16, 32, 64, 128)
@@ -49,19 +49,19 @@ def exchange_bytes(rows: Number, copies: Number, d_model: Number, dtype: str) ->
     return rows * copies * d_model * BYTES[dtype]
 
 
-def experts_cost(op: Experts, chip: Chip, weight_dtype: str, engine: Engine = IDEAL) -> Cost:
+def experts_cost(op: Experts, chip: Chip, stored: Stored, engine: Engine = IDEAL) -> Cost:
     """Cost of the routed experts on the busiest rank."""
-    fit = chip.experts(weight_dtype)
-    arithmetic = fit.arithmetic or chip.arithmetic(weight_dtype)
+    fit = chip.experts(stored.dtype)
+    arithmetic = fit.arithmetic or chip.arithmetic(stored.dtype)
     peak = chip.dense_flops[arithmetic]
     g, h, f = 2 + op.gated, op.d_model, op.d_expert
     skew = np.where(op.n_local < op.n_experts, engine.expert_skew, 1.0)
     pairs = skew * op.rows * op.n_active * op.n_local / op.n_experts
     touched = np.maximum(touched_experts(op), 1e-9)
     compute_s = _compute_s(fit, peak, 2.0 * g * h * f, pairs, touched) * (f + fit.width_half) / f
-    weight_bytes = g * touched * h * f * BYTES[weight_dtype]
+    weight_bytes = g * touched * h * f * stored.bytes
     weights_s = weight_bytes / (chip.hbm_bandwidth * achieved(min(fit.memory, _MOST_MEMORY)))
-    b_a = BYTES[fit.arithmetic] if fit.arithmetic else chip.activation_bytes(weight_dtype)
+    b_a = BYTES[fit.arithmetic] if fit.arithmetic else chip.activation_bytes(stored.dtype)
     here, sorted_pairs = _on_the_rank(op, engine)
     moved = pairs * (h * (2 * b_a + 4) + f * (2 * (g - 1) + 2 * b_a)) + 4.0 * here * h
     serial_s = moved / (chip.hbm_bandwidth * fit.activations)

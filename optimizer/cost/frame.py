@@ -125,7 +125,7 @@ def frame_of(body: Body, chip: Chip, setup: Setup) -> Frame:
     return Frame(
         chip=chip,
         split=setup.split,
-        formats=setup.formats,
+        formats=setup.formats.published(getattr(body, "checkpoint", None)),
         batch=setup.batch,
         d_model=body.d_model,
         vocab_size=body.vocab_size,

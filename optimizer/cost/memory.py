@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from optimizer import degrees
-from optimizer.blocks import block, embedding
+from optimizer.blocks import block, component, embedding
 from optimizer.blocks.operators import Number, Weights
 from optimizer.cost.frame import Frame
 from optimizer.cost.least import Least
@@ -25,7 +25,7 @@ _ACTIVATION_FACTOR = {1: 11.0, 2: 6.5}
 def attention_bytes(attention: Any, frame: Frame) -> Number:
     """Weights, full-length cache and state of one mixer layer on one rank."""
     stored = block(attention).weights(attention, frame.d_model, frame.split.tensor_parallel)
-    return stored_bytes(stored, frame) + sequence_bytes(attention, frame)
+    return stored_bytes(stored, frame, component(attention)) + sequence_bytes(attention, frame)
 
 
 def sequence_bytes(mixer: Any, frame: Frame) -> Number:
@@ -63,11 +63,9 @@ def stage_share(n_stages: int, n_layers: int) -> float:
 def ffn_bytes(ffn: Any, frame: Frame) -> Number:
     """Weights of one feed-forward layer on one rank."""
     spread = getattr(block(ffn), "rank_weights", None)
-    if spread:
-        return stored_bytes(
-            spread(ffn, frame.d_model, frame.split.tensor_parallel, frame.split.data_parallel), frame
-        )
-    return stored_bytes(block(ffn).weights(ffn, frame.d_model, frame.split.tensor_parallel), frame)
+    own = (ffn, frame.d_model, frame.split.tensor_parallel)
+    stored = spread(*own, frame.split.data_parallel) if spread else block(ffn).weights(*own)
+    return stored_bytes(stored, frame, component(ffn))
 
 
 def least_bytes(layers: Least, frame: Frame) -> Number:
@@ -82,15 +80,13 @@ def shared_bytes(frame: Frame) -> Number:
 
 
 def embedding_bytes(frame: Frame) -> Number:
-    """Vocabulary tables, positions and final norm on one rank, in 16 bit; no stage of several has both."""
-    stored = embedding.weights(
-        frame.d_model,
-        frame.vocab_size,
-        frame.tied_embeddings or frame.split.pipeline_parallel > 1,
-        frame.split.tensor_parallel,
-        frame.position_embeddings,
-    )
-    return BYTES["bf16"] * (stored.vector + frame.outer_params)
+    """Vocabulary tables, positions and final norm on one rank; no stage of several has both tables."""
+    formats, stages = frame.formats, frame.split.pipeline_parallel
+    first, last = formats.of("embeddings").bytes, formats.of("head").bytes
+    each = first if frame.tied_embeddings else max(first, last) if stages > 1 else first + last
+    table = embedding.table(frame.d_model, frame.vocab_size, frame.split.tensor_parallel)
+    beside = embedding.beside_tables(frame.d_model, frame.position_embeddings) + frame.outer_params
+    return each * table + BYTES["bf16"] * beside
 
 
 def norm_bytes(norms: Norms, frame: Frame) -> Number:
@@ -130,7 +126,7 @@ def held_bytes(frame: Frame, architecture: Architecture) -> Number:
     return reduce(np.maximum, each)
 
 
-def stored_bytes(elements: Weights, frame: Frame) -> Number:
-    """Bytes of these elements in the formats of the frame."""
-    matrices = BYTES[frame.formats.weight_dtype] * elements.matrix + BYTES["bf16"] * elements.vector
-    return matrices + BYTES[frame.formats.experts] * elements.experts
+def stored_bytes(elements: Weights, frame: Frame, component: str = "") -> Number:
+    """Bytes of these elements in the formats of the frame; matrices are of a component of the checkpoint."""
+    matrices = frame.formats.of(component).bytes * elements.matrix + BYTES["bf16"] * elements.vector
+    return matrices + frame.formats.of("experts").bytes * elements.experts

@@ -39,7 +39,7 @@ from optimizer.cost.experts import copies_per_token, experts_cost
 from optimizer.cost.operator_cost import Cost, achieved
 from optimizer.cost.placement import fewest_runs, most_together
 from optimizer.spec.chip import Chip
-from optimizer.spec.dtypes import BYTES
+from optimizer.spec.dtypes import BYTES, PLAIN, Stored
 from optimizer.spec.engine import IDEAL, Engine
 from optimizer.spec.split import Formats, Split
 
@@ -69,7 +69,7 @@ class Roofline:
             case LatentAttention():
                 return latent_cost(operator, self.chip, self.formats.kv_dtype, self.engine)
             case Experts():
-                return experts_cost(operator, self.chip, self.formats.experts, self.engine)
+                return experts_cost(operator, self.chip, self.stored(operator), self.engine)
             case ExpertExchange():
                 return self._exchange(operator)
             case PrefillAttention():
@@ -98,12 +98,21 @@ class Roofline:
             return self._seconds(operator.operator) * operator.present
         return self.cost(operator).seconds
 
+    def stored(self, operator: Gemm | Products | Experts) -> Stored:
+        """How the weights that an operator reads are stored."""
+        if isinstance(operator, Experts):
+            return self.formats.of("experts")
+        if operator.weight_dtype:
+            return PLAIN[operator.weight_dtype]
+        return self.formats.of(operator.component)
+
     def _products(self, op: Gemm | Products) -> Cost:
-        dtype = op.weight_dtype or self.formats.weight_dtype
+        own = self.stored(op)
+        dtype = own.dtype
         fit = self.chip.gemm(dtype)
         flops = 2.0 * op.m * op.elements
         moved = (
-            BYTES[dtype] * op.elements
+            own.bytes * op.elements
             + self.chip.activation_bytes(dtype) * op.m * op.width_in
             + _OUTPUT_BYTES * op.m * op.width_out
         )

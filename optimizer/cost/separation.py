@@ -156,7 +156,7 @@ def _way_s(separated: Separated, experts: Experts, rows: Number, outward: bool) 
     """Seconds until `rows` tokens are on the other side: the busier of the two ends."""
     frame, n = separated.frame, separated.n_expert_chips
     chip = separated.expert_chip if outward else frame.chip
-    element = chip.activation_bytes(frame.formats.experts) if outward else BYTES["bf16"]
+    element = chip.activation_bytes(frame.formats.of("experts").dtype) if outward else BYTES["bf16"]
     copies = copies_per_token(n, separated.expert_parallel, experts.n_active)
     moved = rows * copies * experts.d_model * element
     ends = ((frame.n_chips, frame.chip), (n, separated.expert_chip))
@@ -178,7 +178,7 @@ def _routed_bytes(frame: Frame, ffn: Any) -> Number:
     if spread is None:
         return 0.0
     elements = spread(ffn, frame.d_model, frame.split.tensor_parallel, frame.split.data_parallel).experts
-    return elements * BYTES[frame.formats.experts]
+    return elements * frame.formats.of("experts").bytes
 
 
 def attention_chip_gib(separated: Separated, architecture: Architecture) -> Number:

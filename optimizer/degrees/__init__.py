@@ -8,12 +8,13 @@ layer.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any
 
-from optimizer.blocks import block
-from optimizer.blocks.operators import Number, Operator
+from optimizer.blocks import block, component
+from optimizer.blocks.operators import Gemm, Number, Operator
 from optimizer.blocks.step import Step
 from optimizer.plugins import plugins
 from optimizer.spec.architecture import Architecture
@@ -29,7 +30,10 @@ def unsplittable(architecture: Architecture, split: Split, tokens: int) -> dict[
 
 def operators(part: Any, step: Step) -> list[Operator]:
     """Operators of a layer half on one rank in a step."""
-    found: list[Operator] = block(part).operators(part, step)
+    own = component(part)
+    found: list[Operator] = [
+        replace(op, component=own) if type(op) is Gemm else op for op in block(part).operators(part, step)
+    ]
     if step.split.sequence_ranks > 1:
         for module in _sharing(step.split):
             found = module.operators(part, found, step)

@@ -109,11 +109,10 @@ def _inference(line: int, row: dict[str, str]) -> Point:
         raise _Unreadable(f"metric '{row['metric'][:30]}' is not predicted")
     weight_dtype = _format(row["weight_dtype"])
     model = _model(row["model"])
-    experts = model.expert_dtype if model.expert_dtype and weight_dtype != "bf16" else ""
+    own = model.checkpoint if weight_dtype != "bf16" else None
     setup = Setup(
         **_split(row, model, regime),
-        weight_dtype="bf16" if experts else weight_dtype,
-        expert_dtype=experts,
+        weight_dtype=own.weight_dtype if own else weight_dtype,
         kv_dtype=_cache_format(row.get("kv_dtype", ""), weight_dtype),
         batch=1 if regime == "saturation" else _count(row, "batch_or_concurrency"),
         input_tokens=_count(row, "isl"),

@@ -19,6 +19,8 @@ Derived = tuple[int, str]
 """A value that a missing field takes, and where it is from."""
 
 LARGEST = 10**7
+MAX_BYTES, MAX_VALUES = 8 << 20, 500_000
+"""Of one file: checkpoints list the formats of all their modules, a hundred thousand of some."""
 _NOTHING = Class()
 
 _MTP_NOTE = "multi-token-prediction layers are not counted: they serve only speculative decoding"
@@ -200,12 +202,7 @@ def finish_whole(whole: Config, inner: Config) -> None:
 
 def _told_apart(config: Config, name: str) -> bool:
     """Whether a field is of something that is left out, which is told."""
-    if name == "quantization_config":
-        config.assume(
-            "quantization_config is not used: weights are counted in elements, and the formats "
-            "are those of the deployment"
-        )
-    elif MTP.fullmatch(name):
+    if MTP.fullmatch(name):
         config.assume(_MTP_NOTE)
     elif OTHER_PARTS.fullmatch(name):
         config.assume(f"{name.partition('_')[0]} parts are not counted, only the language model")
@@ -235,7 +232,7 @@ def read_fields(place: Path) -> tuple[Fields, Path]:
             raise InputError(f"{place}: is a directory without a config.json")
     except OSError as error:
         raise InputError(f"{str(place)[:200]}: {error.strerror or error}") from None
-    return parse_fields(read_text(file, "config.json", encoding="utf-8-sig"), str(file)), file
+    return parse_fields(read_text(file, "config.json", most=MAX_BYTES, encoding="utf-8-sig"), str(file)), file
 
 
 def parse_fields(text: str, name: str) -> Fields:
@@ -249,7 +246,7 @@ def parse_fields(text: str, name: str) -> Fields:
         raise InputError(f"{name}: is nested too deeply") from None
     except ValueError as error:
         raise InputError(f"{name}: holds a value that cannot be read: {str(error)[:120]}") from None
-    check_size(data, name)
+    check_size(data, name, MAX_VALUES)
     if not isinstance(data, dict):
         raise InputError(
             f"{name}: holds a {type(data).__name__}, not an object with fields such as hidden_size"

@@ -8,6 +8,7 @@ from typing import Any
 from optimizer.hugging_face.config import Config, Fields, finish, finish_whole, read_fields
 from optimizer.hugging_face.family import Family
 from optimizer.hugging_face.layouts import layers_of, runs
+from optimizer.hugging_face.quantisation import checkpoint_of, section_of
 from optimizer.hugging_face.wrappers import family_of, language_models, tied
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.loading import validate
@@ -51,12 +52,14 @@ def import_config(fields: Fields, where: str, name: str, file: str = "config.jso
     for field, other in family.same.items():
         if config.given(field) not in (None, config.size(other)):
             raise config.refuse(field, f"is understood only where it is {other}, {config.size(other)}")
+    section = section_of(parts)
     finish(config, model_type)
     for part in parts[:-1]:
         finish_whole(part, config)
     notes = tuple(dict.fromkeys(note for part in reversed(parts) for note in part.assumptions))
     data |= {"source": f"{file}, model_type {model_type}", "notes": "; ".join(notes)}
-    return Imported(validate(Architecture, data, where), notes)
+    model = validate(Architecture, data, where)
+    return Imported(model.changed(checkpoint=checkpoint_of(section, model)) if section else model, notes)
 
 
 def _around(config: Config, family: Family) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Parts that several reports share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,6 +12,7 @@ from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, percent, short, signed, value_of
 from optimizer.spec.answer import TOGETHER, Assumption, Binding, Conflict, Objective, Witnesses
 from optimizer.spec.estimate import OperatorRow
+from optimizer.spec.plan import Pool
 
 _STYLE = {
     "optimal": "bold green",
@@ -44,9 +45,19 @@ def headline(result: Any, better: str = "point of the lattice") -> Text:
     _reached(text, result.objective, result.status, better)
     stopped = getattr(result, "stopped", "")
     text.append(f"; {stopped}" if stopped else "")
+    deployed = getattr(result, "deployment", None)
+    text.append(stored(deployed.pools if deployed else getattr(result, "stages", ())))
     for assumption in result.assumptions:
         if assumption.caveat and result.objective.value is not None:
             text.append(f"\ncaution: {assumption.name} {assumption.value}", style="yellow")
+    return text
+
+
+def stored(pools: Iterable[Pool]) -> Text:
+    """A line for each checkpoint that stays as it is: how it stores its weights."""
+    text = Text()
+    for words in dict.fromkeys(pool.checkpoint for pool in pools if pool.checkpoint):
+        text.append(f"\nweights as the checkpoint has them, {words}", style="yellow")
     return text
 
 

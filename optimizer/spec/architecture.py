@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from optimizer.plugins import plugins
 from optimizer.spec.base import Strict
-from optimizer.spec.dtypes import WeightDtype
+from optimizer.spec.checkpoint import Checkpoint
 from optimizer.spec.norms import Norms
 from optimizer.spec.quantity import Count
 
@@ -69,8 +69,8 @@ class Architecture(Strict):
     """Whether the head adds a number to each logit (GPT-J)."""
     layers: tuple[Layers, ...] = Field(min_length=1)
     aliases: tuple[str, ...] = ()
-    expert_dtype: WeightDtype | None = None
-    """Format of the routed experts, where the model is published in one only."""
+    checkpoint: Checkpoint | None = None
+    """How its weights are published, where not all in 16 bit."""
     published_params: Count | None = None
     published_active_params: Count | None = None
     active_convention: ActiveConvention = "all"

@@ -1,15 +1,17 @@
 """What serving problems say: the chips on offer, how replicas may be set up, the traffic, the bounds."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, StrictBool, create_model
 
 from optimizer.spec.base import Strict
+from optimizer.spec.checkpoint import Checkpoint
 from optimizer.spec.domains import DEGREE_DOMAINS, FORMAT_CHOICES, Domain, HostMs, Positive, choices
 from optimizer.spec.engine import EngineName
 from optimizer.spec.flat import HasFormats, HasSplit, flat
 from optimizer.spec.quantity import Tokens, Tokens0, time_in
+from optimizer.spec.split import FORMAT
 from optimizer.spec.values import RequestsPerS
 
 PositiveFloat = Annotated[float, Field(ge=1e-9, le=1e12)]
@@ -78,6 +80,16 @@ class ReplicaSpace(Strict, HasSplit, HasFormats):
     host_ms: HostMs | None = None
     """In place of the engine's own."""
     reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
+
+
+S = TypeVar("S", bound=Strict)
+
+
+def as_stored(space: S, checkpoint: Checkpoint | None) -> S:
+    """A space with the formats of a model's checkpoint where it names none itself."""
+    own = {"weight_dtype": checkpoint.weight_dtype, "kv_dtype": checkpoint.kv_dtype} if checkpoint else {}
+    unsaid = {n: v for n, v in own.items() if v not in (None, FORMAT) and n not in space.model_fields_set}
+    return space.changed(**unsaid) if unsaid else space
 
 
 class Traffic(Strict):

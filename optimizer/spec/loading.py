@@ -149,11 +149,11 @@ class _Reader:
 _NONE = object()
 
 
-def check_size(data: Any, name: str) -> None:
+def check_size(data: Any, name: str, most: int = MAX_VALUES) -> None:
     """The same limits for a document that another parser has read."""
     for count, (depth, _) in enumerate(_walk(data), 1):
-        if count > MAX_VALUES:
-            raise InputError(f"{name}: more than {MAX_VALUES} values")
+        if count > most:
+            raise InputError(f"{name}: more than {most} values")
         if depth > MAX_DEPTH:
             raise InputError(f"{name}: is nested too deeply; {MAX_DEPTH} levels are accepted")
 

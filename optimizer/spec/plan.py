@@ -86,6 +86,8 @@ class Pool(Said, HasSplit, HasFormats):
     chip: str
     replicas: int = 1
     batch: int = 1
+    checkpoint: str = ""
+    """How the model's own checkpoint stores its weights, where they stay so."""
     layers: tuple[int, ...] = ()
     """Of a stage: layers of each kind, in the order of the model's groups."""
     ms: float | None = None

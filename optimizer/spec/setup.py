@@ -9,12 +9,14 @@ from optimizer.spec.split import Formats, Split, formats_of, split_of
 
 @dataclass(frozen=True)
 class Setup(Formats, Split):
-    """One replica: degrees of parallelism, number formats, and these.
+    """One replica: degrees of parallelism, number formats ('' for the model's own), and these.
 
     `batch` counts the sequences of the whole replica, and may be an array; `users` clients in a closed loop,
     if there are any.
     """
 
+    weight_dtype: Any = ""
+    kv_dtype: Any = ""
     batch: Any = 1
     input_tokens: int = 1024
     output_tokens: int = 256
@@ -36,4 +38,4 @@ class Setup(Formats, Split):
     @property
     def formats(self) -> Formats:
         """The formats alone."""
-        return formats_of(self, expert_dtype=self.expert_dtype)
+        return formats_of(self, expert_dtype=self.expert_dtype, checkpoint=self.checkpoint)

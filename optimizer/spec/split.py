@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self, get_args, get_type_hints
 
-from optimizer.spec.dtypes import KvDtype, WeightDtype
+from optimizer.spec.dtypes import PLAIN, KvDtype, Stored, WeightDtype
 
 FORMAT = "bf16"
 """Of everything where nothing is said."""
@@ -86,17 +86,41 @@ class Formats:
     weight_dtype: Annotated[Any, Format("of the weights", "Weight format", WeightDtype)] = FORMAT
     kv_dtype: Annotated[Any, Format("of the cache", "Cache format", KvDtype)] = FORMAT
     expert_dtype: Any = ""
-    """Of routed experts, if not that of all weights: no choice of a file, but the model's own."""
+    """Of routed experts, if not that of all weights: no choice of a file."""
+    checkpoint: Any = None
+    """The model's own `spec.checkpoint.Checkpoint`, where its weights stay as they are."""
+
+    def of(self, component: str) -> Stored:
+        """How a component of `spec.checkpoint` is stored; '' for any layer where all are alike.
+
+        Tables of the vocabulary stay 16 bit in every engine we know, unless the checkpoint says otherwise.
+        """
+        if component == "experts" and self.expert_dtype:
+            return PLAIN[self.expert_dtype]
+        if self.checkpoint is not None and component:
+            found: Stored = self.checkpoint.stored(component)
+            return found
+        return PLAIN[FORMAT if component in ("embeddings", "head") else self.weight_dtype]
+
+    def published(self, checkpoint: Any) -> Self:
+        """The formats of a model, whose checkpoint is kept under the format that it has; '' is its own."""
+        weights, cache = (checkpoint.weight_dtype, checkpoint.kv_dtype) if checkpoint else (FORMAT, FORMAT)
+        chosen = {"weight_dtype": self.weight_dtype or weights, "kv_dtype": self.kv_dtype or cache or FORMAT}
+        own = checkpoint if checkpoint and chosen["weight_dtype"] == weights else None
+        return replace(self, **chosen, checkpoint=own)
 
     @property
-    def experts(self) -> Any:
-        """The format of routed experts."""
-        return self.expert_dtype or self.weight_dtype
+    def scale_block(self) -> int:
+        """The edge of the blocks of weights that share a scale; 1 where there are none."""
+        return self.checkpoint.scale_block if self.checkpoint else 1
 
-    def published(self, experts: str | None) -> Self:
-        """The formats of a model whose experts are published in one: under 16-bit weights it is kept."""
-        kept = experts if experts and self.weight_dtype == FORMAT else ""
-        return replace(self, expert_dtype=kept)
+    def mentioned(self) -> dict[str, Any]:
+        """The formats that an answer mentions: those chosen, and in words what the checkpoint has."""
+        return self.chosen() | self.kept()
+
+    def kept(self) -> dict[str, str]:
+        """How the checkpoint stores the weights, in words, where they stay so."""
+        return {"checkpoint": self.checkpoint.in_words()} if self.checkpoint else {}
 
     def chosen(self) -> dict[str, Any]:
         """The formats that a file may choose, by name."""
@@ -120,9 +144,9 @@ def split_of(carrier: Any) -> Split:
     return Split(**_read(carrier, DEGREES))
 
 
-def formats_of(carrier: Any, expert_dtype: str = "") -> Formats:
-    """The formats of whatever has them: a row of a table, or an object with flat fields."""
-    return Formats(**_read(carrier, FORMATS), expert_dtype=expert_dtype)
+def formats_of(carrier: Any, **own: Any) -> Formats:
+    """The formats of whatever has them: a row of a table, or an object with flat fields; and others."""
+    return Formats(**_read(carrier, FORMATS), **own)
 
 
 def _read(carrier: Any, names: Iterable[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from optimizer.errors import InputError
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.options import Options
 from optimizer.questions.pipeline.check import PipelineCheck
-from optimizer.questions.pipeline.columns import StagePrices, setups_of
+from optimizer.questions.pipeline.columns import StagePrices
 from optimizer.questions.pipeline.cut import Found, evenly
 from optimizer.questions.pipeline.problem import PipelineProblem
 from optimizer.questions.pipeline.search import StageSearch
@@ -161,7 +161,8 @@ def test_a_pipeline_of_like_chips_is_a_deployment(drawn_case: Any) -> None:
         rows, _ = replica_columns(own, offered, space, Traffic(**size))
     except InputError:
         rows = None
-    costs = StagePrices(own, problem).priced(setups_of(problem, offered, ((t, p),)), batch)
+    prices = StagePrices(own, problem)
+    costs = prices.priced(prices.setups_of(offered, ((t, p),)), batch)
     assert isinstance(costs, str) is (rows is None or not len(rows))
     if rows is None or isinstance(costs, str):
         return

@@ -88,11 +88,11 @@ def test_embedding() -> None:
     assert [embedding.n_embedding_params(D, 1000, tied) for tied in (True, False)] == [7000, 14000]
     padded = [embedding.padded_vocab(n, t) for n, t in ((1, 1), (64, 1), (65, 1), (1024, 4), (1025, 4))]
     assert padded == [64, 64, 128, 1024, 1280]
-    assert embedding.weights(D, 1000, True, T) == Weights(0, 256 * 7 + 7)
-    assert embedding.weights(D, 1000, False, T, 9) == Weights(0, 2 * 256 * 7 + 9 * 7 + 7)
+    assert embedding.table(D, 1000, T) == 256 * 7
+    assert [embedding.beside_tables(D, n) for n in (0, 9)] == [7, 9 * 7 + 7]
     assert embedding.operators(STEP, 1000) == [
         Elementwise("embedding lookup, final norm", (28 + 8) * 2 * 2 * 7),
-        Gemm("language-model head", 8, 256, 7, "bf16"),
+        Gemm("language-model head", 8, 256, 7, component="head"),
     ]
 
 

@@ -273,10 +273,11 @@ def test_caches_that_cannot_be_read() -> None:
 # Figures of rows that the cost model priced.
 
 TRAFFIC = Traffic(input_tokens=100, output_tokens=20, prefix_tokens=10, requests_per_s=1.0)
+MXFP4 = {"method": "mxfp4", "experts": {"dtype": "mxfp4", "bits": 4, "group": 32, "scale_bits": 8}}
 MOE = Architecture.model_validate(
     {
         "name": "moe", "d_model": 64, "vocab_size": 1000, "n_layers": 6, "n_heads": 8, "n_kv_heads": 4,
-        "d_head": 16, "n_experts": 12, "n_active_experts": 2, "d_expert": 48, "expert_dtype": "mxfp4",
+        "d_head": 16, "n_experts": 12, "n_active_experts": 2, "d_expert": 48, "checkpoint": MXFP4,
         "tied_embeddings": True, "position_embeddings": 7, "n_norms": 4, "norm_bias": True,
     }
 )  # fmt: skip

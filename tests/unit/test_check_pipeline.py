@@ -10,7 +10,7 @@ import pytest
 from optimizer import catalog
 from optimizer.columns.supply import supplies
 from optimizer.questions.pipeline.check import PipelineCheck
-from optimizer.questions.pipeline.columns import StagePrices, setups_of
+from optimizer.questions.pipeline.columns import StagePrices
 from optimizer.questions.pipeline.cut import Found, evenly
 from optimizer.questions.pipeline.problem import PipelineProblem
 from optimizer.spec.deployment import Offer
@@ -55,8 +55,9 @@ def test_each_stages_memory_and_all_times_are_the_searchs(ways: Any) -> None:
     """The table lies on the first and the last stage, the logits on the last, caches of all turns on each."""
     own = check()
     offered = [supplies([Offer(chip=chip.name)])[0] for chip in (H100, A100)]
-    setups = setups_of(own.problem, offered, ways)
-    costs = StagePrices(own.model, own.problem).priced(setups, 32)
+    prices = StagePrices(own.model, own.problem)
+    setups = prices.setups_of(offered, ways)
+    costs = prices.priced(setups, 32)
     assert not isinstance(costs, str)
     found = Found(costs, evenly([32], len(setups)))
     again = check(tuple((s.chip, s.split.tensor_parallel) for s in setups), tuple(map(tuple, found.counts)))

@@ -19,6 +19,7 @@ from optimizer.cost.operator_cost import Cost
 from optimizer.cost.quantisation import gemm_efficiency, wave_efficiency
 from optimizer.cost.roofline import Roofline
 from optimizer.spec.chip import UNMEASURED_EXPERTS, Chip
+from optimizer.spec.dtypes import PLAIN
 from optimizer.spec.engine import IDEAL
 from optimizer.spec.split import Formats, Split
 
@@ -454,33 +455,33 @@ def test_experts(rows: int, local: int, sent: float, gated: bool) -> None:
             terms, seconds = expert_cost(
                 own, rows, local, gated, sent, 1.3, peak, element, activation, exchange == "all_gather", 0.25
             )
-            found = experts_cost(op, part, dtype, used)
+            found = experts_cost(op, part, PLAIN[dtype], used)
             assert costs(found) == close(*terms)
             assert float(found.seconds) == pytest.approx(seconds)
             assert costs(rates(part=part, weights=dtype, engine=used).cost(op)) == close(*terms)
     fp8 = rates(part=part, weights="bf16", expert_dtype="fp8", engine=engine).cost(op)
-    assert costs(fp8) == costs(experts_cost(op, part, "fp8", engine))
+    assert costs(fp8) == costs(experts_cost(op, part, PLAIN["fp8"], engine))
 
 
 def test_an_expert_kernel_with_arithmetic_of_its_own() -> None:
     part = chip(efficiency=EFFICIENCY | {"experts": {"int4": KERNEL | {"arithmetic": "fp8"}}})
     op = o.Experts("", 40, 32, 24, 16, 2, 16, True)
     terms, _ = expert_cost(KERNEL, 40, 16, True, 1.0, 1.0, 2 * P, 0.5 + 2 / 128, 1)
-    assert costs(experts_cost(op, part, "int4")) == close(*terms)
+    assert costs(experts_cost(op, part, PLAIN["int4"])) == close(*terms)
     plain = chip(efficiency=EFFICIENCY)
     own = UNMEASURED_EXPERTS.model_dump()
     terms, _ = expert_cost(own, 40, 16, True, 1.0, 1.0, P, 2, 2)
     terms[6] += 20 * US  # the fallback's overhead is 40 us
-    assert costs(experts_cost(op, plain, "bf16")) == close(*terms)
+    assert costs(experts_cost(op, plain, PLAIN["bf16"])) == close(*terms)
 
 
 def test_experts_of_many_kinds_at_once() -> None:
     part = chip(efficiency=EFFICIENCY | {"experts": {"bf16": KERNEL}})
     widths = np.array([24, 64, 4096])
     op = o.Experts("", 40, 32, widths, 16, 2, np.array([16, 4, 4]), True)
-    found = experts_cost(op, part, "bf16")
+    found = experts_cost(op, part, PLAIN["bf16"])
     for i, (width, local) in enumerate(zip(widths, (16, 4, 4), strict=True)):
-        alone = experts_cost(replace(op, d_expert=int(width), n_local=local), part, "bf16")
+        alone = experts_cost(replace(op, d_expert=int(width), n_local=local), part, PLAIN["bf16"])
         assert float(found.seconds[i]) == pytest.approx(float(alone.seconds))
 
 

@@ -64,7 +64,7 @@ MOE = Architecture(
     name="moe",
     d_model=64,
     vocab_size=1000,
-    expert_dtype="mxfp4",
+    checkpoint={"method": "mxfp4", "experts": {"dtype": "mxfp4", "bits": 4, "group": 32, "scale_bits": 8}},
     layers=(
         {
             "block": {
@@ -224,8 +224,8 @@ def test_the_frame_of_a_setup() -> None:
         draft_tokens=2, draft_acceptance=0.5, draft_cost=0.25, engine=engine,
     )  # fmt: skip
     assert (frame.final_bias, frame.tied_embeddings, frame.position_embeddings) == (True, True, 7)
-    formats = [ideal(MOE, replica(weight=w), 1).formats.expert_dtype for w in ("bf16", "int4")]
-    assert formats == ["mxfp4", ""]
+    formats = [ideal(MOE, replica(weight=w), 1).formats.of("experts").dtype for w in ("bf16", "int4")]
+    assert formats == ["mxfp4", "int4"]
 
 
 SPACE: dict[str, Any] = {"tensor_parallel": 2, "engine": "ideal"}

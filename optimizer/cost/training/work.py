@@ -172,7 +172,7 @@ def _priced(op: Operator, rates: Roofline, shape: Shape) -> tuple[str, Number, N
 
 def _cast_s(elements: Number, op: Any, rates: Roofline) -> Number:
     """Seconds of quantising a product's input, where products run below 16 bit."""
-    dtype = getattr(op, "weight_dtype", "") or rates.formats.weight_dtype
+    dtype = rates.stored(op).dtype
     if rates.chip.arithmetic(dtype) == "bf16":
         return 0.0
     return rates.cost(Elementwise("", elements * constants.CAST_BYTES)).memory_s

@@ -255,7 +255,7 @@ def _check_network(chips: tuple[Chip, ...], splits: tuple[int, ...]) -> None:
 
 def _fixed(model: Architecture) -> Lattice:
     """The one-point lattice of a published model."""
-    if not model.plain or model.expert_dtype:
+    if not model.plain or model.checkpoint:
         raise InputError(
             f"{model.name}: a fixed architecture with one kind of layer, and no format of experts alone, is "
             "accepted; `archsat estimate` costs any model"

@@ -67,7 +67,7 @@ class Prices:
         setup = replace(
             common(self.by.space, self.by.traffic),
             **vars(own),
-            **vars(formats_of(row).published(a.expert_dtype)),
+            **vars(formats_of(row)),
             batch=row["batch"],
             prefill_batch=row["batch"] // split.lanes if row["mode"] == "prefill" else 1,
         )

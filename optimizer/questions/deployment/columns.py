@@ -14,6 +14,7 @@ from optimizer.columns.separated_costs import n_sides, separated_columns
 from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError
 from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.spec.deployment import as_stored
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def prepare(
         replicas, dropped = _from_tables(problem, offered)
     else:
         replicas, dropped = _from_cost_model(problem, offered, watch)
+    by = None if table is not None else _priced_by(problem)
     factor = space.prefill_ttft_factor
     late = np.where(replicas.mode == "prefill", replicas.ttft_ms * factor, replicas.ttft_ms)
     return DeploymentColumns(
@@ -66,7 +68,8 @@ def prepare(
         percentile=problem.workload.percentile,
         dropped=dropped,
         complete=UNPRICED not in dropped,
-        priced_by=None if table is not None else _priced_by(problem),
+        priced_by=by,
+        checkpoint=by.architecture.checkpoint if by else None,
     )
 
 
@@ -75,7 +78,7 @@ def _priced_by(problem: DeploymentProblem) -> PricedBy:
         catalog.model(problem.architecture or "", problem.documents),
         problem.constraints.memory_capacity,
     )
-    return PricedBy(model, problem.deployment, problem.workload, share)
+    return PricedBy(model, as_stored(problem.deployment, model.checkpoint), problem.workload, share)
 
 
 def _from_cost_model(

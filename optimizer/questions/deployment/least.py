@@ -15,6 +15,7 @@ from optimizer.columns.totals import each_of
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.metrics import counted, each, scale
 from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.spec.deployment import as_stored
 from optimizer.spec.split import Formats, Split
 
 
@@ -55,7 +56,8 @@ def weights_gib(problem: DeploymentProblem, supply: Supply) -> float:
     if supply.chip is None:
         return 0.0
     model = catalog.model(problem.architecture or "", problem.documents)
-    space, formats = problem.deployment, problem.deployment.formats
+    space = as_stored(problem.deployment, model.checkpoint)
+    formats = space.formats
     setup, cache = common(space, problem.workload), formats.kv_dtype[0]
     each = [Replica(supply, supply.chip, Split(), Formats(w, cache)) for w in formats.weight_dtype]
     frames = [replica.frame(model, setup) for replica in each]

@@ -79,7 +79,7 @@ class ReplicaPlan:
             replicas=n,
             **split_of(row).mentioned(),
             batch=row["batch"],
-            **formats_of(row).chosen(),
+            **formats_of(row).published(self.columns.checkpoint).mentioned(),
             chips=chips[0][1],
             expert_chip=row["expert_chip"] or None,
             expert_chips=n * row["expert_chips"],

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from optimizer.anatomy.blocks_assumed import blocks_assumed_of
 from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.errors import Unlimited
 from optimizer.metrics import counted, traffic
@@ -137,7 +138,8 @@ class DeploymentQuestion(DeploymentVocabulary):
         check = self.plan_of(self.bounds, best.found.shown.counts).check
         used = [s.name for s in self.columns.supplies if best.plan and check.chips(s.name)]
         predicted = self.problem.performance_table is None
-        return (*methods_of(self.problem), *chips_assumed(self.columns.supplies, used, predicted))
+        blocks = blocks_assumed_of(self.columns, best.plan.pools) if best.plan else ()
+        return (*methods_of(self.problem), *blocks, *chips_assumed(self.columns.supplies, used, predicted))
 
     def proof(self, best: Best) -> Proof:
         """What was priced, left out and asked."""

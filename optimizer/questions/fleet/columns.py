@@ -18,6 +18,7 @@ from optimizer.columns.deployment import DeploymentColumns, planned
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import lies_within
+from optimizer.spec.checkpoint import Checkpoint
 from optimizer.spec.split import DEGREES, FORMATS
 
 SETUP = ("mode", "chip", *DEGREES, *FORMATS, "chips", "domains")
@@ -66,6 +67,8 @@ class FleetColumns:
     """The priced replicas of every bucket of every service, which the rows of items are of."""
     rates: tuple[tuple[Any, ...], ...] = ()
     """Requests per second planned with for each row of those tables."""
+    checkpoints: tuple[Checkpoint | None, ...] = ()
+    """Of the models of the services."""
     used: tuple[frozenset[tuple[int, int]], ...] = ()
     """Items and setups of each of which a plan has some replica."""
 

@@ -26,7 +26,7 @@ def _pool(problem: FleetProblem, checked: FleetCheck, j: int, k: int) -> Pool:
         chip=row["chip"],
         replicas=n,
         **split_of(row).mentioned(),
-        **formats_of(row).chosen(),
+        **formats_of(row).published(columns.checkpoints[item.service]).mentioned(),
         domains=row["domains"],
         chips=chips,
         utilisation=float(checked.utilisation(j, k) or 0),

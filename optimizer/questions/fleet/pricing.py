@@ -78,6 +78,7 @@ def fleet_columns(
         complete=not dropped[UNPRICED],
         tables=tuple(tuple(columns.replicas for columns in row) for row in buckets),
         rates=tuple(tuple(columns.rates({}) for columns in row) for row in buckets),
+        checkpoints=tuple(row[0].checkpoint for row in buckets),
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from optimizer.anatomy.blocks_assumed import blocks_assumed_of
 from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import scale, unit
@@ -112,6 +113,9 @@ class FleetQuestion(FleetVocabulary):
             return ()
         predicted = any(service.performance_table is None for service in self.problem.services)
         chips = chips_assumed(self.columns.supplies, best.found.check.chips(), predicted)
+        for service, buckets in zip(self.problem.services, self.fleet.buckets, strict=True):
+            pools = [p for p in best.plan.pools if p.service == service.name] if best.plan else []
+            chips = (*blocks_assumed_of(buckets[0], pools), *chips)
         if self.problem.slices is None:
             return chips
         how = "traffic is split freely, not in equal parts; leave it out"

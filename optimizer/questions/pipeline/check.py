@@ -18,6 +18,7 @@ from optimizer.cost.serving import most_scheduled
 from optimizer.questions.pipeline.problem import PipelineProblem
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.deployment import as_stored
 from optimizer.spec.setup import Setup
 
 _NOISE = 1e-9
@@ -40,9 +41,9 @@ class PipelineCheck:
     @cached_property
     def frames(self) -> list[Frame]:
         """Each stage's, as if all were alike."""
-        d, w = self.problem.deployment, self.problem.workload
+        d, w, own = self.problem.deployment, self.problem.workload, self.model.checkpoint
         setup = Setup(
-            **vars(d.formats.published(self.model.expert_dtype)),
+            **vars(as_stored(d, own).formats),
             batch=self.batch * len(self.stages),
             input_tokens=w.input_tokens,
             output_tokens=w.output_tokens,

@@ -31,6 +31,7 @@ from optimizer.cost.serving import most_scheduled
 from optimizer.errors import InputError
 from optimizer.questions.pipeline.problem import PipelineProblem, StageGroup
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.deployment import as_stored
 from optimizer.spec.setup import Setup
 from optimizer.spec.split import Split
 
@@ -68,21 +69,13 @@ def ways_of(group: StageGroup, supply: Supply) -> list[tuple[int, int]]:
     return [(1, 0)] + [(t, n) for t in degrees for n in range(1, group.chips // t + 1)]
 
 
-def setups_of(problem: PipelineProblem, supplies: Sequence[Supply], ways: Ways) -> tuple[Replica, ...]:
-    """The stages in order."""
-    d = problem.deployment
-    found: list[Replica] = []
-    for supply, (t, n) in zip(supplies, ways, strict=True):
-        found += [Replica(supply, supply.known, Split(tensor_parallel=t), d.formats)] * n
-    return tuple(found)
-
-
 class StagePrices:
     """Prices of one model's stages, each kind of stage priced once."""
 
     def __init__(self, a: Architecture, problem: PipelineProblem) -> None:
         d, w = problem.deployment, problem.workload
         self.a = a
+        self.formats = as_stored(d, a.checkpoint).formats
         self.common = Setup(
             input_tokens=w.input_tokens,
             output_tokens=w.output_tokens,
@@ -91,6 +84,13 @@ class StagePrices:
         )
         self._parts: dict[tuple[str, int, int, int], _Part] = {}
         self._reasons: dict[tuple[str, int], str] = {}
+
+    def setups_of(self, supplies: Sequence[Supply], ways: Ways) -> tuple[Replica, ...]:
+        """The stages in order."""
+        found: list[Replica] = []
+        for supply, (t, n) in zip(supplies, ways, strict=True):
+            found += [Replica(supply, supply.known, Split(tensor_parallel=t), self.formats)] * n
+        return tuple(found)
 
     def why_not(self, setup: Replica) -> str:
         """Why a stage cannot run; '' if it can."""

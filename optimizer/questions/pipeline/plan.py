@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from optimizer import catalog
 from optimizer.columns.replica import Replica
 from optimizer.columns.supply import GIB, Supply
 from optimizer.questions.pipeline.cut import Found, evenly
@@ -15,19 +16,21 @@ def plan_of(problem: PipelineProblem, supplies: Sequence[Supply], found: Found) 
     """A split as a plan; `supplies` of each group of chips."""
     return Plan(
         architecture=problem.architecture,
-        deployment=Deployment(pools=_stages(found)),
+        deployment=Deployment(pools=_stages(problem, found)),
         batch=found.costs.batch,
         metrics=totals_of(problem, supplies, found),
     )
 
 
-def _stages(found: Found) -> tuple[Pool, ...]:
+def _stages(problem: PipelineProblem, found: Found) -> tuple[Pool, ...]:
     """The stages in order."""
+    own = catalog.model(problem.architecture, problem.documents).checkpoint
     return tuple(
         Pool(
             group=found.groups[s],
             chip=setup.chip.name,
             **_width(setup),
+            **setup.formats.published(own).kept(),
             layers=tuple(row[s] for row in found.counts),
             ms=1e3 * found.stage_s(s),
             utilisation=found.stage_s(s) / found.slowest_s,

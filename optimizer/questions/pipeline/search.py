@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.errors import InternalMismatch
-from optimizer.questions.pipeline.columns import StageCosts, setups_of
+from optimizer.questions.pipeline.columns import StageCosts
 from optimizer.questions.pipeline.cut import Found, spread_by_speed
 from optimizer.questions.pipeline.programme import Cut, slowest_stage
 from optimizer.questions.pipeline.structures import NOTHING, Bounds, Structures, Within
@@ -117,7 +117,7 @@ class StageSearch:
     def _priced(self, structure: int, batch: int) -> StageCosts | str:
         own = self.structures
         ways = own.ways_of(structure)
-        return own.prices.priced(setups_of(self.problem, own.supplies, ways), batch)
+        return own.prices.priced(own.prices.setups_of(own.supplies, ways), batch)
 
     def _sample(self, keys: Any, structures: Any, batches: Any, tpot: bool) -> int:
         """Price a seeded sample of what was not opened, layers spread by speed: none may beat its bound."""

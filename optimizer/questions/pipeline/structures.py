@@ -15,7 +15,7 @@ import numpy as np
 
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
-from optimizer.questions.pipeline.columns import StagePrices, Ways, setups_of, ways_of
+from optimizer.questions.pipeline.columns import StagePrices, Ways, ways_of
 from optimizer.questions.pipeline.problem import PipelineProblem
 from optimizer.spec.architecture import Architecture
 
@@ -96,7 +96,7 @@ class Structures:
         return found
 
     def _why_not(self, supply: Supply, t: int) -> str:
-        [setup] = setups_of(self.problem, [supply], ((t, 1),))
+        [setup] = self.prices.setups_of([supply], ((t, 1),))
         return self.prices.why_not(setup)
 
     def _least_rounds(self, batch: int) -> Any:
@@ -110,7 +110,7 @@ class Structures:
                 if not n:
                     speeds[-1].append(0.0)
                     continue
-                [setup] = setups_of(self.problem, [supply], ((t, 1),))
+                [setup] = self.prices.setups_of([supply], ((t, 1),))
                 times = self.prices.layer_s(setup, batch)
                 mean = sum(c * x for c, x in zip(self.counts, times, strict=True)) / total
                 speeds[-1].append(n / mean)
