@@ -35,7 +35,7 @@ _LANGUAGE = re.compile(
     r"language_model|text_model|lm_head|^model\.(embed|layers|norm|decoder)|^thinker\.(model|lm)"
 )
 _OTHER = re.compile(r"vision|visual|audio|image|speech|projector|talker|token2wav|vq")
-_IDS = re.compile(r"\w+_token_(id|ids|index)|\w+_index")
+_IDS = re.compile(r"\w+_token_(id|ids|index)")
 _BIAS = re.compile(r"correction_bias|expert_bias")
 _NEEDED: dict[str, dict[str, Any]] = {
     "dots1": {"n_routed_experts": 128, "num_experts_per_tok": 6, "n_shared_experts": 2},

@@ -21,6 +21,7 @@ _ALIKE = {
     "qwen2_vl": "qwen2",
     "qwen2_5_vl": "qwen2",
     "qwen2_5_omni_text": "qwen2",
+    "Glm4vMoe": "glm4v_moe",
     "paddleocr_vl": "ernie4_5",
     "granite_docling": "llama",
     "cosmos3_edge": "arcee",

@@ -102,6 +102,7 @@ class Family:
     router_bias: Switch = False
     shared: Switch | Literal["one"] = False
     """The field with the number of shared experts; 'one' where the class has one."""
+    most_shared: int = 64
     d_shared: str = ""
     """The field with the width of the shared experts together; '' where each is as wide as an expert."""
     shared_gate: bool = False
@@ -113,6 +114,8 @@ class Family:
     no_experts_at: int = 0
 
     n_norms: int = 2
+    norms_field: str = ""
+    """The field with the number of norms, where a file has it."""
     sparse_norms: int = 0
     """More norms of the layers that hold experts."""
     norm_bias: Switch = False

@@ -93,7 +93,7 @@ def _shared(config: Config, family: Family) -> Fields:
         return {"n_shared_experts": 1, "d_shared": width} | gate if width else {}
     if not isinstance(family.shared, str):
         return {}
-    count = config.optional(family.shared, 0, 64)
+    count = config.optional(family.shared, 0, family.most_shared)
     if count is None and config.missing(family.shared):
         raise config.refuse(family.shared, "is missing; give 0 or null where there is none")
     if not count:

@@ -19,9 +19,9 @@ def _pairs(config: Config, family: Family, d_model: int) -> list[Fields]:
     """Layers that each have a mixer and a feed-forward network."""
     n_layers = config.size("num_hidden_layers", high=MAX_LAYERS)
     mixers, ffns = mixers_of(config, family, n_layers, d_model), ffns_of(config, family, n_layers, d_model)
-    layers = []
+    layers, own = [], config.given(family.norms_field, 0, 8) if family.norms_field else None
     for mixer, ffn in zip(mixers, ffns, strict=True):
-        n_norms = family.n_norms + family.sparse_norms * (ffn["ffn"] == "moe")
+        n_norms = (family.n_norms if own is None else own) + family.sparse_norms * (ffn["ffn"] == "moe")
         layers.append(mixer | ffn | {"n_norms": n_norms})
     return layers
 

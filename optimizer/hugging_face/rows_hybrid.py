@@ -6,8 +6,6 @@ from optimizer.hugging_face.family import Family
 from optimizer.hugging_face.rows_dense import LLAMA
 
 _QWEN_DELTA = Family(
-    qkv_bias="attention_bias",
-    output_bias="attention_bias",
     qk_norm="head",
     output_gate=True,
     kinds={"linear_attention": "delta", "full_attention": "full"},
@@ -95,6 +93,7 @@ HYBRID: dict[str, Family] = {
         _MAMBA,
         kinds={"linear_attention": "mamba2"},
         names={"mamba_n_heads": "num_heads", "mamba_d_head": "head_dim"},
+        costless=("rms_norm", "norm_before_gate", "use_mem_eff_path"),
         scan_norm=True,
     ),
     "falcon_h1": replace(LLAMA, layout="beside", kinds=_MAMBA2, scan_norm="mamba_rms_norm"),
@@ -128,12 +127,10 @@ HYBRID: dict[str, Family] = {
     "nemotron_h": Family(
         layout="halves",
         kinds={"linear_attention": "mamba2", "full_attention": "full"},
-        qkv_bias="attention_bias",
-        output_bias="attention_bias",
         gated_ffn=False,
-        ffn_bias="mlp_bias",
         ffn="moe",
         shared="n_shared_experts",
+        most_shared=1,
         d_shared="moe_shared_expert_intermediate_size",
         d_latent="moe_latent_size",
         router_bias=True,

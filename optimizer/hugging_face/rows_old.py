@@ -40,6 +40,7 @@ OLD: dict[str, Family] = {
         order="expanded",
         kinds={"global": "full", "local": "window"},
         names={"layer_types": "attention_layers"},
+        defaults={"attention_types": [[["global", "local"], 12]]},
     ),
     "gpt_neox": _NEOX,
     "gptj": _GPTJ,
@@ -55,6 +56,7 @@ OLD: dict[str, Family] = {
         n_norms=1,
         norm_bias=True,
         notes=(PARALLEL,),
+        norms_field="num_ln_in_parallel_attn",
         variants=(
             ("not parallel_attn", {"n_norms": 2, "notes": ()}),
             ("new_decoder_architecture", {"n_norms": 2, "one_kv_head": ""}),

@@ -75,20 +75,26 @@ def family_of(parts: list[Config]) -> tuple[str, Family]:
 
 
 def tied(parts: list[Config]) -> bool:
-    """Whether input and output share a table: as the whole says, or the language model.
+    """Whether input and output share a table: as the language model says, or the whole.
 
-    Where they differ, classes of transformers 5 go by the whole, earlier ones by the language model.
+    Where they differ, classes of transformers 5 go by the whole, earlier ones by the language model; those
+    write true for the whole, which no one chose.
     """
     config, wholes = parts[-1], parts[-2::-1]
     own = config.get("tie_word_embeddings")
     said = next((w for w in wholes if w.get("tie_word_embeddings") is not None), None)
-    if said is not None and own not in (None, said.get("tie_word_embeddings")):
-        if str(parts[0].get("transformers_version")).partition(".")[0] != "5":
-            raise said.refuse("tie_word_embeddings", f"contradicts the one under {config.inside[:-1]}")
-        config.assume("tie_word_embeddings is that of the whole, as in transformers 5")
-    elif said is None and own is None:
+    if said is None and own is None and config.default("tie_word_embeddings") is None:
         said = next((w for w in wholes if w.default("tie_word_embeddings") is not None), None)
-    return (said or config).flag("tie_word_embeddings")
+    if said is None or own is None or said.get("tie_word_embeddings") == own:
+        return (config if said is None or own is not None else said).flag("tie_word_embeddings")
+    version = str(parts[0].get("transformers_version")).partition(".")[0]
+    if version == "5":
+        config.assume("tie_word_embeddings is that of the whole, as in transformers 5")
+        return said.flag("tie_word_embeddings")
+    if version != "4" or said.get("tie_word_embeddings") is not True:
+        raise said.refuse("tie_word_embeddings", f"contradicts the one under {config.inside[:-1]}")
+    config.assume("tie_word_embeddings is that of the language model, as in transformers 4")
+    return config.flag("tie_word_embeddings")
 
 
 def _known(given: str) -> str | None:

@@ -212,6 +212,7 @@ def test_falcon_has_as_many_norms_as_its_order_asks_for() -> None:
         "num_hidden_layers": 60,
     }
     assert parameter_counts(import_(new).architecture).total == 41_303_293_952
+    assert import_(new | {"num_ln_in_parallel_attn": 1}).architecture.first.n_norms == 1
 
 
 def test_a_class_default_is_told() -> None:
@@ -244,9 +245,9 @@ def test_a_language_model_is_found_three_parts_down() -> None:
     assert any("names no model_type; taken as qwen2_5_omni_text" in text for text in imported.assumptions)
 
 
-@pytest.mark.parametrize(("version", "tied"), [("5.24.0", True), ("4.57.1", None)])
+@pytest.mark.parametrize(("version", "tied"), [("5.24.0", True), ("4.57.1", False), ("3.0", None)])
 def test_the_whole_says_whether_tables_are_tied_since_transformers_5(version: str, tied: bool | None) -> None:
-    """Earlier classes went by the language model: where the two differ, such a file is refused."""
+    """Earlier classes went by the language model, and wrote true for the whole; of no version: refused."""
     inner = fields_of("meta-llama--Meta-Llama-3.1-8B") | {"tie_word_embeddings": False}
     fields = {"model_type": "llava", "text_config": inner, "tie_word_embeddings": True}
     if tied is None:
