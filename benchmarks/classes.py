@@ -45,7 +45,12 @@ _NEEDED: dict[str, dict[str, Any]] = {
     "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 8, "moe_topk": 2},
     "ministral": {"head_dim": 128},
     "deepseek_v2": {"num_experts_per_tok": 6, "n_group": 1, "topk_group": 1},
-    "dbrx": {"ffn_config": {"moe_num_experts": 4}},
+    "chameleon": {"vocabulary_map": {"<image>": 8711}},
+    "hunyuan_vl": {"text_config": {"head_dim": 128}},
+    "cohere_compass_text": {
+        "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4}}
+    },
+    "dbrx": {"attn_config": {"rope_theta": 1e4}},
 }
 """Fields of classes that cannot be built from their defaults alone."""
 

@@ -7,8 +7,9 @@ from optimizer.hugging_face.rows_dense import DENSE
 from optimizer.hugging_face.rows_experts import EXPERTS
 from optimizer.hugging_face.rows_hybrid import HYBRID
 from optimizer.hugging_face.rows_old import OLD
+from optimizer.hugging_face.rows_remote import REMOTE
 
-_ROWS: dict[str, Family] = {**DENSE, **EXPERTS, **HYBRID, **OLD}
+_ROWS: dict[str, Family] = {**DENSE, **EXPERTS, **HYBRID, **OLD, **REMOTE}
 
 _ALIKE = {
     "kimi_k2": "deepseek_v3",
@@ -22,7 +23,14 @@ _ALIKE = {
     "qwen2_5_vl": "qwen2",
     "qwen2_5_omni_text": "qwen2",
     "Glm4vMoe": "glm4v_moe",
+    "bailing_moe_v2": "bailing_moe",
+    "hunyuan_vl": "hunyuan_v1_dense",
+    "llava_llama": "llama",
+    "llava_mistral": "mistral",
+    "llava_qwen": "qwen2",
     "paddleocr_vl": "ernie4_5",
+    "phi3_v": "phi3",
+    "phi4mm": "phi3",
     "granite_docling": "llama",
     "cosmos3_edge": "arcee",
     "qwen3_vl": "qwen3",
@@ -45,7 +53,31 @@ REFUSED = {
     "gemma4": "keys that serve as values, global heads of another width (attention_k_eq_v, global_head_dim)",
     "mimo_v2_flash": "values narrower than keys, and other heads in window layers (v_head_dim, swa_head_dim)",
     "step3p7": "attention and expert details that the file does not give",
+    "axk2": "sparse attention with an indexer and gated norms (index_topk, gated_norm_rank)",
+    "bailing_hybrid": "Kimi delta attention with a decay of full rank (kda_safe_gate)",
+    "beam": "gates of attention with a bias a head (gate_bias)",
+    "blt": "bytes in patches (patch_size)",
+    "diffllama": "differential attention (lambda_std_dev)",
+    "doge": "attention with a mask of its own (keep_window_size)",
+    "dory": "layers that run several times (n_recurrent_loops)",
+    "dots3_note": "sparse attention with an indexer (index_topk)",
+    "gemma3n": "inputs of each layer and layers without keys of their own (altup_num_inputs)",
+    "glm5_next": "hyper-connections and an indexer (hc_mult, index_topk)",
+    "hrm_text": "layers that run several times (H_cycles)",
+    "hy_v4": "hyper-connections and an indexer (hc_mult, index_topk)",
+    "hy_v4_vl": "hyper-connections and an indexer (hc_mult, index_topk)",
+    "inkling": "convolutions inside attention (conv_kernel_size)",
+    "inkling2": "convolutions inside attention (conv_kernel_size)",
+    "inkling2_loop": "layers that run several times (loop_num_passes)",
     "jetmoe": "experts in its attention",
+    "mistral_large4": "sparse attention with an indexer (index_topk)",
+    "modernbert-decoder": "a head of its own and layers without a first norm",
+    "molmo2": "an input table longer than its head (additional_vocab_size)",
+    "muse_spark": "gates of the residual stream (residual_gate_temperature)",
+    "qwen4_exp": "hyper-connections and tables of n-grams (hc_count, ngram_size)",
+    "unlimited_ocr": "windows around an image (reference_sliding_attention)",
+    "voxtral_realtime": "norms that depend on time (ada_rms_norm)",
+    "zaya": "convolutions inside attention and a router of several layers (cca_time0)",
     "longcat_flash": "experts that compute nothing (zero_expert_num)",
     "zamba": "one transformer block that several layers share",
     "zamba2": "transformer blocks that several layers share",

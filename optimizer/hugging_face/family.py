@@ -125,3 +125,5 @@ class Family:
     """The field with the number of learned positions."""
     more_positions: int = 0
     head_bias: Switch = False
+    never_tied: bool = False
+    """The class keeps two tables whatever a file says."""

@@ -41,7 +41,7 @@ def import_config(fields: Fields, where: str, name: str, file: str = "config.jso
         "name": name,
         "d_model": d_model,
         "vocab_size": vocab_size,
-        "tied_embeddings": tied(parts),
+        "tied_embeddings": tied(parts) and not family.never_tied,
     }
     layers = layers_of(config, family, d_model)
     data |= {"n_layers": len(layers), "layers": runs(layers), **_around(config, family)}

@@ -138,5 +138,19 @@ _COSTLESS_BY_USE = {
 COSTLESS = frozenset(" ".join(_COSTLESS_BY_USE.values()).split())
 """Fields that change neither sizes nor operators."""
 COSTLESS_PATTERN = re.compile(
-    r"rope_\w+|\w+_rope_\w+|\w+_token_(id|ids|index)|time_step_\w+|linear_(a_log|dt)_\w+|\w+_initializer_range|bos_index|eos_index"
+    "|".join(
+        (
+            r"rope_\w+|\w+_rope_(theta|scaling|parameters|base\w*|type|freq\w*)|rotary_\w+|no_rope_layer\w*",
+            r"\w+_token_(id|ids|index)|(bos|eos|pad|unk|sep|cls|mask)_(id|index)|\w+_placeholder",
+            r"time_step_(min|max|limit|floor|scale|init_scheme)|linear_(a_log|dt)_\w+",
+            r"\w*(dropout|pdrop|jitter|loss)\w*|\w+_(coef|coeff|eps|epsilon)",
+            r"\w*(init|initializer)_(range|std|scale|method|factor|cutoff\w*)|\w+_init_(std|scale)",
+            r"\w*softcap(ping)?|\w+_multipliers?",
+            r"unsloth_\w+|_?use_flash\w*|_flash\w*|use_fused\w*|fuse_\w+|\w+_in_fp32|\w+_kernels",
+            r"(tensor|pipeline|sequence|context|expert|data|model)_(model_)?parallel\w*",
+            r"gradient_checkpointing\w*|recompute\w*|\w+_impl|\w+_implementation",
+            r"(?!\w+_(config|tower)$)(tune_|freeze_|unfreeze_|use_)?"
+            r"(image|images|img|video|vision|visual|audio|speech|mm|projector)_\w+",
+        )
+    )
 )

@@ -16,7 +16,8 @@ _PERIODS = ("sliding_window_pattern", "full_attention_interval", "layer_group_si
 def kinds_of(config: Config, family: Family, n_layers: int) -> list[str]:
     """The mixer of every layer, by its name in `Family.kinds`."""
     listed = config.per_layer("layer_types", n_layers, (*family.kinds, *_OLD))
-    config.per_layer("attn_type_list", n_layers, (1,))
+    if family.order != "attn_types":
+        config.per_layer("attn_type_list", n_layers, (1,))
     if listed is not None:
         listed = [name if name in family.kinds else _OLD[name] for name in listed]
         odd = next((name for name in listed if name not in family.kinds), None)
@@ -151,6 +152,14 @@ def _expanded(config: Config, family: Family, n_layers: int, listed: list[str] |
     return named
 
 
+def _attn_types(config: Config, family: Family, n_layers: int, listed: list[str] | None) -> list[str]:
+    """1 for softmax attention, 0 for linear (MiniMax-Text-01)."""
+    types = config.per_layer("attn_type_list", n_layers, (0, 1))
+    if listed is None and types is None:
+        raise config.refuse("attn_type_list", f"is missing; a list of {n_layers} values, 0 or 1, is needed")
+    return listed or [LETTERS["F" if full else "L"] for full in types or ()]
+
+
 Order = Callable[[Config, Family, int, list[str] | None], list[str]]
 ORDERS: dict[str, Order] = {
     "full": _full,
@@ -162,4 +171,5 @@ ORDERS: dict[str, Order] = {
     "indices": _indices,
     "linear_lists": _linear_lists,
     "expanded": _expanded,
+    "attn_types": _attn_types,
 }

@@ -52,6 +52,7 @@ _KIMI = Family(
             "use_full_rank_gate": "use_full_rank_gate",
         }
     },
+    never_tied=True,
     output_gate="mla_use_output_gate",
     full_rank_gate="use_full_rank_gate",
     d_latent="routed_expert_hidden_size",
@@ -93,7 +94,7 @@ HYBRID: dict[str, Family] = {
         _MAMBA,
         kinds={"linear_attention": "mamba2"},
         names={"mamba_n_heads": "num_heads", "mamba_d_head": "head_dim"},
-        costless=("rms_norm", "norm_before_gate", "use_mem_eff_path"),
+        costless=("rms_norm", "norm_before_gate", "use_mem_eff_path", "time_step_rank"),
         scan_norm=True,
     ),
     "falcon_h1": replace(LLAMA, layout="beside", kinds=_MAMBA2, scan_norm="mamba_rms_norm"),
@@ -126,6 +127,7 @@ HYBRID: dict[str, Family] = {
     ),
     "nemotron_h": Family(
         layout="halves",
+        never_tied=True,
         kinds={"linear_attention": "mamba2", "full_attention": "full"},
         gated_ffn=False,
         ffn="moe",
