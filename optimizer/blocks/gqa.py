@@ -126,12 +126,18 @@ def weights(attention: Any, d_model: int, tensor_parallel: int) -> Weights:
 
 def kv_elements(attention: Any, tokens: int, tensor_parallel: int) -> Number:
     """Cache elements of one sequence of `tokens` tokens on one rank."""
-    kept = _kept(attention, tokens)
+    kept = _kept(attention.attention_window, tokens)
     return 2 * kv_heads_per_rank(attention, tensor_parallel) * attention.d_head * kept
 
 
 def operators(attention: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step."""
+    a = attention
+    return [*inputs(a, step), *cores(a, step, a.attention_window), *outputs(a, step)]
+
+
+def inputs(attention: Any, step: Step) -> list[Operator]:
+    """What comes before the core: queries, keys and values."""
     a, t, rows = attention, step.split.tensor_parallel, step.rows
     q = a.n_heads * a.d_head / t
     kv = kv_heads_per_rank(a, t) * a.d_head
@@ -139,9 +145,15 @@ def operators(attention: Any, step: Step) -> list[Operator]:
         Elementwise("attention norm, residual", rows * 6 * step.d_model),
         Gemm("qkv projection", rows, _projected(a, t), step.d_model),
         Elementwise("rotary, cache write", rows * 4 * (q + 2 * kv)),
-        *_cores(a, step),
-        Gemm("output projection", rows, step.d_model, q),
-        AllReduce("attention all-reduce", rows * 2 * step.d_model),
+    ]
+
+
+def outputs(attention: Any, step: Step) -> list[Operator]:
+    """What follows the core."""
+    q = attention.n_heads * attention.d_head / step.split.tensor_parallel
+    return [
+        Gemm("output projection", step.rows, step.d_model, q),
+        AllReduce("attention all-reduce", step.rows * 2 * step.d_model),
     ]
 
 
@@ -175,21 +187,21 @@ def _projected(a: Any, tensor_parallel: int) -> Number:
     return q + gates + 2 * kv
 
 
-def _cores(a: Any, step: Step) -> list[Operator]:
+def cores(a: Any, step: Step, most: int | None) -> list[Operator]:
+    """Attention to `most` tokens at most, or to all."""
     heads, kv = a.n_heads / step.split.tensor_parallel, kv_heads_per_rank(a, step.split.tensor_parallel)
-    cores: list[Operator] = []
+    found: list[Operator] = []
     if step.decodes:
-        kept = _kept(a, step.context)
-        cores.append(DecodeAttention("attention", step.batch, kept, heads, kv, a.d_head, step.queries))
+        kept = _kept(most, step.context)
+        found.append(DecodeAttention("attention", step.batch, kept, heads, kv, a.d_head, step.queries))
     if step.prefills:
         tokens = step.prompt_tokens
         name = "prompt attention" if step.decodes else "attention"
-        window = _kept(a, step.prefix + step.chunks * tokens)
+        window = _kept(most, step.prefix + step.chunks * tokens)
         every = (step.prompts, step.prefix, step.chunks)
-        cores.append(PrefillAttention(name, tokens, window, heads, kv, a.d_head, *every))
-    return cores
+        found.append(PrefillAttention(name, tokens, window, heads, kv, a.d_head, *every))
+    return found
 
 
-def _kept(attention: Any, tokens: float) -> float:
-    window: int | None = attention.attention_window
-    return tokens if window is None else min(tokens, window)
+def _kept(most: int | None, tokens: float) -> float:
+    return tokens if most is None else min(tokens, most)

@@ -90,21 +90,32 @@ def kv_elements(attention: Any, tokens: int, tensor_parallel: int) -> Number:
 
 def operators(attention: Any, step: Step) -> list[Operator]:
     """Operators of one layer in a step."""
+    a = attention
+    return [*inputs(a, step), *_decode(a, step), *rebuilt_prompts(a, step), *outputs(a, step)]
+
+
+def inputs(attention: Any, step: Step) -> list[Operator]:
+    """What comes before the core: queries, and the latent of each new token."""
     a, rows = attention, step.rows
     heads = a.n_heads / step.split.tensor_parallel
     d_query = heads * (a.d_nope + a.d_rope)
     down = a.d_kv_latent + a.d_rope + (d_query if a.d_q_latent is None else a.d_q_latent)
-    down += _gates(a) * heads * a.d_value
+    down = down + _gates(a) * heads * a.d_value
     query = [Gemm("query up-projection", rows, d_query, a.d_q_latent)] if a.d_q_latent is not None else []
     return [
         Elementwise("attention norm, residual", rows * 6 * step.d_model),
         Gemm("latent down-projection", rows, down, step.d_model),
         *query,
         Elementwise("rotary, cache write", rows * 4 * (d_query + a.d_kv_latent + a.d_rope)),
-        *_decode(a, heads, step),
-        *_prompts(a, heads, step),
-        Gemm("output projection", rows, step.d_model, heads * a.d_value),
-        AllReduce("attention all-reduce", rows * 2 * step.d_model),
+    ]
+
+
+def outputs(attention: Any, step: Step) -> list[Operator]:
+    """What follows the core."""
+    a, heads = attention, attention.n_heads / step.split.tensor_parallel
+    return [
+        Gemm("output projection", step.rows, step.d_model, heads * a.d_value),
+        AllReduce("attention all-reduce", step.rows * 2 * step.d_model),
     ]
 
 
@@ -112,7 +123,7 @@ def saved(attention: Any, d_model: Number, at: Any) -> Number:
     """Bytes a token kept for the backward pass: queries, keys, values, latents, the core's scores."""
     a, heads = attention, attention.n_heads / at.tensor_parallel
     q, v = heads * (a.d_nope + a.d_rope), heads * a.d_value
-    latents = a.d_kv_latent + a.d_rope + (a.d_q_latent or 0)
+    latents = a.d_kv_latent + a.d_rope + (0 if a.d_q_latent is None else a.d_q_latent)
     own = 2.0 * (2 * q + (2 + _gates(a)) * v + latents) + _saved.scores(heads, None, at)
     return _saved.around(d_model, at) + own
 
@@ -122,21 +133,31 @@ def _gates(attention: Any) -> int:
     return int(getattr(attention, "output_gate", False))
 
 
-def _decode(a: Any, heads: Number, step: Step) -> list[Operator]:
-    if not step.decodes:
-        return []
-    rows = step.decoded
+def absorbed(attention: Any, rows: Number, step: Step, core: Operator) -> list[Operator]:
+    """A core on latents, for `rows` tokens, between the two products that stand for the up-projections."""
+    a, heads = attention, attention.n_heads / step.split.tensor_parallel
+    before = "query absorption" if core.name == "attention" else f"query absorption, {core.name}"
+    after = "value absorption" if core.name == "attention" else f"value absorption, {core.name}"
     return [
-        Gemm("query absorption", rows, heads * a.d_kv_latent, a.d_nope),
-        LatentAttention("attention", step.batch, step.context, heads, a.d_kv_latent, a.d_rope, step.queries),
-        Gemm("value absorption", rows, heads * a.d_value, a.d_kv_latent),
+        Gemm(before, rows, heads * a.d_kv_latent, a.d_nope),
+        core,
+        Gemm(after, rows, heads * a.d_value, a.d_kv_latent),
     ]
 
 
-def _prompts(a: Any, heads: Number, step: Step) -> list[Operator]:
+def _decode(a: Any, step: Step) -> list[Operator]:
+    if not step.decodes:
+        return []
+    heads, latent = a.n_heads / step.split.tensor_parallel, (a.d_kv_latent, a.d_rope)
+    core = LatentAttention("attention", step.batch, step.context, heads, *latent, step.queries)
+    return absorbed(a, step.decoded, step, core)
+
+
+def rebuilt_prompts(a: Any, step: Step) -> list[Operator]:
+    """The core of prompts, on keys and values that are rebuilt for all that they attend to."""
     if not step.prefills:
         return []
-    tokens = step.prompt_tokens
+    tokens, heads = step.prompt_tokens, a.n_heads / step.split.tensor_parallel
     mean_width = (a.d_nope + a.d_rope + a.d_value) / 2  # queries and keys are wider than values
     name = "prompt attention" if step.decodes else "attention"
     everything = step.prefix + step.chunks * tokens

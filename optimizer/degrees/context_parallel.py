@@ -24,7 +24,10 @@ are gathered as they are: each rank rebuilds the keys and values of all that it 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
+
+import numpy as np
 
 from optimizer.blocks import block
 from optimizer.blocks.operators import (
@@ -61,8 +64,17 @@ def why_not(architecture: Architecture, split: Split, tokens: int) -> str:
 
 
 def operators(part: Any, found: Sequence[Operator], step: Step) -> list[Operator]:
-    """What each rank does of the operators of a layer half: attention is shared, with its exchanges."""
-    return [shared for op in found for shared in _shared(part, op, step.split)]
+    """What each rank does of the operators of a layer half: attention is shared, with its exchanges.
+
+    A layer that attends in several ways (an index beside its core) gathers what it keeps once.
+    """
+    gather = _gather(part, found, step.split)
+    shared: list[Operator] = []
+    for op in found:
+        if isinstance(op, PrefillAttention):
+            shared, gather = [*shared, *gather], []
+        shared += _shared(op, step.split)
+    return shared
 
 
 def held_bytes(part: Any, split: Split, tokens: Number) -> Number:
@@ -76,13 +88,20 @@ def _cached(part: Any, split: Split) -> Number:
     return elements
 
 
-def _shared(part: Any, op: Operator, split: Split) -> list[Operator]:
+def _gather(part: Any, found: Sequence[Operator], split: Split) -> list[Operator]:
+    """Keys and values of all that the prompts attend to; none where a step has no prompts."""
+    prompts = [op for op in found if isinstance(op, PrefillAttention)]
+    if not prompts:
+        return []
+    tokens = reduce(np.maximum, (op.prompts * (op.cached + op.tokens) for op in prompts))
+    return [_exchange("keys and values gathered", held_bytes(part, split, tokens), split)]
+
+
+def _shared(op: Operator, split: Split) -> list[Operator]:
     n = split.context_parallel
     match op:
         case PrefillAttention():
-            tokens = op.prompts * (op.cached + op.tokens)
-            gather = _exchange("keys and values gathered", held_bytes(part, split, tokens), split)
-            return [gather, replace(op, tokens=op.tokens / n, chunks=op.chunks * n)]
+            return [replace(op, tokens=op.tokens / n, chunks=op.chunks * n)]
         case DecodeAttention():
             return _decoded(op, op.d_head, op.d_head, split)
         case LatentAttention():
@@ -96,10 +115,11 @@ def _decoded(
     """Attention of all sequences on a rank's part of their tokens, between what is sent for it."""
     heads = op.batch * op.queries * op.n_heads
     results = heads * (_BYTES * d_result + _SUM_BYTES)
+    of = "" if op.name == "attention" else f", {op.name}"
     return [
-        _exchange("queries gathered", _BYTES * heads * d_query, split),
+        _exchange(f"queries gathered{of}", _BYTES * heads * d_query, split),
         replace(op, context=op.context / split.context_parallel),
-        _exchange("partial results", results, split, "all_to_all"),
+        _exchange(f"partial results{of}", results, split, "all_to_all"),
     ]
 
 

@@ -30,7 +30,14 @@ from optimizer.questions.architecture.witness import look_again
 
 MIXERS, FFNS = searched("mixer"), searched("ffn")
 PAIRS = [(mixer, "dense_ffn") for mixer in MIXERS] + [("gqa", ffn) for ffn in FFNS if ffn != "dense_ffn"]
-PAIRS += [("mla", "latent_moe"), ("kda", "moe"), ("mla", "moe"), ("lightning", "moe"), ("mamba2", "no_ffn")]
+PAIRS += [
+    ("csa", "latent_moe"),
+    ("mla", "latent_moe"),
+    ("kda", "moe"),
+    ("mla", "moe"),
+    ("lightning", "moe"),
+    ("mamba2", "no_ffn"),
+]
 VALUES: dict[str, list[int]] = {
     "n_heads": [8, 12, 16, 24], "n_kv_heads": [2, 4, 8], "d_head": [64, 96, 128, 256],
     "d_ff": [2048, 4096, 6144],
@@ -39,11 +46,16 @@ VALUES: dict[str, list[int]] = {
     "n_groups": [1, 2, 8], "d_dt": [64, 128], "n_key_heads": [2, 4, 8], "n_value_heads": [8, 16, 32],
     "d_key": [64, 128], "n_experts": [4, 8, 16], "n_active_experts": [1, 2, 4], "d_expert": [512, 768, 2048],
     "n_shared_experts": [0, 1, 2], "d_latent": [128, 256, 512],
-    "n_linear_heads": [4, 8, 16], "d_linear_head": [64, 128], "d_conv": [3, 4],
+    "d_q_latent": [256, 384], "n_index_heads": [8, 16], "d_index": [32, 64, 128],
+    "d_output_latent": [128, 256], "n_linear_heads": [4, 8, 16], "d_linear_head": [64, 128], "d_conv": [3, 4],
 }  # fmt: skip
 SWITCHES: dict[str, dict[str, list[Any]]] = {
     "gqa": {"attention_window": [None, 256], "qkv_bias": [False, True], "qk_norm": [False, True]},
     "mla": {"d_q_latent": [None, 384]},
+    "dsa": {"n_selected": [256, 2048], "own_index": [True, True, False]},
+    "msa": {"n_blocks": [4, 16], "qkv_bias": [False, True], "qk_norm": [False, True]},
+    "csa": {"compression": [None, 4, 128], "n_index_heads": [0, 8], "n_output_groups": [8],
+            "n_selected": [64, 512]},
     "moe": {"d_shared": [None, 256, 4096], "gated_ffn": [True, False], "expert_bias": [False, True],
             "router_bias": [False, True], "shared_gate": [False, True]},
     "latent_moe": {"d_shared": [None, 256], "gated_ffn": [True, False], "latent_norm": [False, True],
@@ -70,8 +82,10 @@ def problem(d: Draw, mixer: str, ffn: str, wanted: str) -> Problem:
         "d_model": some(d, [512, 1024, 1536], 2), "n_layers": some(d, [4, 6, 9], 2), "n_norms": d.of([2, 4]),
     }  # fmt: skip
     for kind in (mixer, ffn):
-        for name in plugins("blocks")[kind].FIELDS.dimensions():
-            architecture[name] = some(d, VALUES[name], 3)
+        dimensions = plugins("blocks")[kind].FIELDS.dimensions()
+        most = 3 if len(dimensions) <= 5 else 2  # a lattice of seven dimensions has 128 kinds of half
+        for name in dimensions:
+            architecture[name] = some(d, VALUES[name], most)
         architecture |= {name: d.of(values) for name, values in SWITCHES.get(kind, {}).items()}
     setup = drawn.training_setup(d, [1]) | {
         "hardware": d.of(["nvidia-h100-sxm", drawn.written(drawn.chip(d))])

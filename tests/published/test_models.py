@@ -46,9 +46,12 @@ EXACT |= {
 ROUNDED = "published to one, two or three digits"
 CUT = "published digits are cut, not rounded"
 UNEXPLAINED = "not explained; the fields are those of its configuration or code"
+DRAFTS = "the published count includes the module that predicts a second token"
+VISION = "the published count includes the vision tower"
+OTHERS = "published of a sister model"
 TIED_AND_STORED = "the checkpoint stores the head of tied tables as well"
 OFF_IN_TOTAL = {
-    "meta-llama/Llama-4-Scout-17B-16E-Instruct": "the published count includes the vision tower",
+    "meta-llama/Llama-4-Scout-17B-16E-Instruct": VISION,
     "meta-llama/Llama-4-Maverick-17B-128E-Instruct": ROUNDED,
     "Qwen/Qwen3-Next-80B-A3B-Instruct": ROUNDED,
     "deepseek-ai/DeepSeek-V2": ROUNDED,
@@ -61,6 +64,10 @@ OFF_IN_TOTAL = {
     "zai-org/GLM-4.5-Air": CUT,
     "MiniMaxAI/MiniMax-M2.5": ROUNDED,
     "nvidia/NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16": ROUNDED,
+    "deepseek-ai/DeepSeek-V3.2": DRAFTS,
+    "deepseek-ai/DeepSeek-V4-Flash": ROUNDED,
+    "deepseek-ai/DeepSeek-V4-Pro": ROUNDED,
+    "MiniMaxAI/MiniMax-M3": VISION,
     "ai21labs/AI21-Jamba-1.5-Large": CUT,
     "xai-org/grok-1": UNEXPLAINED,
     "tiiuae/falcon-7b": TIED_AND_STORED,
@@ -84,6 +91,10 @@ OFF_IN_ACTIVE = {
     "deepseek-ai/DeepSeek-V3": ROUNDED,
     "moonshotai/Kimi-K2-Instruct": UNEXPLAINED,
     "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": ROUNDED,
+    "deepseek-ai/DeepSeek-V3.2": ROUNDED,
+    "deepseek-ai/DeepSeek-V4-Flash": ROUNDED,
+    "MiniMaxAI/MiniMax-M3": CUT,
+    "zai-org/GLM-5.2": OTHERS,
     "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-BF16": CUT,
     "moonshotai/Kimi-Linear-48B-A3B-Instruct": ROUNDED,
     "LiquidAI/LFM2-8B-A1B": CUT,

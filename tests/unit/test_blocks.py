@@ -25,6 +25,7 @@ D_MODEL = 2048
 GQA = {"n_heads": 16, "n_kv_heads": 8, "d_head": 128}
 MLA = {"n_heads": 16, "d_kv_latent": 512, "d_nope": 128, "d_rope": 64, "d_value": 128}
 MOE = {"n_experts": 32, "n_active_experts": 4, "d_expert": 512}
+CSA = {"n_heads": 16, "d_head": 256, "d_q_latent": 512, "d_output_latent": 256, "local_window": 64}
 PARTS: dict[str, Any] = {
     "gqa": kinds.GroupedQueryAttention(**GQA),
     "gqa with biases": kinds.GroupedQueryAttention(**GQA, qkv_bias=True, output_bias=True, qk_norm=True),
@@ -33,6 +34,12 @@ PARTS: dict[str, Any] = {
     "mla": kinds.Mla(**MLA),
     "mla with a query latent": kinds.Mla(**MLA, d_q_latent=768),
     "mla with a gate": kinds.Mla(**MLA, output_gate=True),
+    "dsa": kinds.Dsa(**MLA, d_q_latent=768, n_index_heads=8, d_index=64, n_selected=128),
+    "dsa without an index": kinds.Dsa(**MLA, d_q_latent=768, n_index_heads=8, d_index=64, own_index=False),
+    "msa": kinds.Msa(**GQA, qk_norm=True, d_index=64, n_blocks=4, d_block=32),
+    "csa": kinds.Csa(**CSA),
+    "csa with entries": kinds.Csa(**CSA, compression=128),
+    "csa with an index": kinds.Csa(**CSA, compression=4, n_index_heads=8, n_selected=64),
     "mamba2": kinds.Mamba2(d_inner=4096, d_ssm_head=64, d_state=128, n_groups=8),
     "mamba1": kinds.Mamba1(d_inner=4096, d_state=16, d_dt=128),
     "gated_deltanet": kinds.GatedDeltaNet(n_key_heads=16, n_value_heads=32, d_key=128, d_value=128),

@@ -12,6 +12,7 @@ from typing import Any
 import kinds
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from optimizer.blocks import block, embedding, latent_moe, moe, rule_words
 from optimizer.blocks.operators import (
@@ -492,3 +493,173 @@ def test_latent_moe_operators() -> None:
     spread = Experts("experts", 3 * 28, 5, 6 * 2 / 12, 8, 2, 4, True, 1.0, 1 - (1 / 2) ** 2)
     combine = replace(out, name="expert combine", outward=False)
     assert made(normed, step) == [norm, inward, out, spread, combine, sums[1], back]
+
+
+# An index: three sequences with two new tokens each on 50 cached ones, and two prompts of 11 of three chunks.
+PAIRS = sum(range(5 + 1, 5 + 33 + 1)) / 3  # of a mean chunk of one prompt
+
+
+def index_of(heads: float, width: int, stride: int = 1, pooled: float = 1) -> list[Operator]:
+    return [
+        DecodeAttention("index scores", 3, 50 / stride, heads, 1, width / 2, 2),
+        Elementwise("index selection", pytest.approx(8 / pooled * 6 * 50 / stride)),
+        PrefillAttention("prompt index scores", 11, 38, heads, 1, width / 2, 2 / stride, 5, 3),
+        Elementwise("prompt index selection", pytest.approx(8 / pooled * 2 / stride * PAIRS)),
+    ]
+
+
+DSA = MLA | {"d_q_latent": 9, "n_index_heads": 6, "d_index": 10}
+
+
+def test_dsa_weights() -> None:
+    """Latent attention, and an index that is whole on every rank: queries, key, its norm, heads' weights."""
+    latent, own = kinds.Mla(**MLA, d_q_latent=9), kinds.Dsa(**DSA)
+    index = 9 * 6 * 10 + 7 * 10 + 7 * 6
+    (n_params, base), (all_params, found) = stored(latent), stored(own)
+    assert all_params == n_params + index + 2 * 10
+    assert found == Weights(base.matrix + index, base.vector + 2 * 10)
+    assert [block(own).kv_elements(own, 100, t) for t in (1, 8)] == [(6 + 3 + 10) * 100] * 2
+    without = kinds.Dsa(**DSA, own_index=False)
+    assert stored(without) == stored(latent)
+    assert block(without).kv_elements(without, 100, 1) == 900
+    words = rule_words(own)
+    assert (words["n_heads"], words["n_kv_heads"], words["d_head"]) == (8, 8, 8)
+
+
+def test_dsa_operators() -> None:
+    """The core meets 20 tokens of 50, and prompts longer than that on latents; a short one as in mla."""
+    latent, own = kinds.Mla(**MLA, d_q_latent=9), kinds.Dsa(**DSA, n_selected=20)
+    before, after = made(latent)[:4], made(latent)[-2:]
+    index = [
+        Gemm("index projection", 28, 10 + 6, 7),
+        Gemm("index queries", 28, 60, 9),
+        Elementwise("index rotary, cache write", 28 * 4 * 70),
+        *index_of(6, 10),
+    ]
+    decode = [
+        Gemm("query absorption", 6, 2 * 6, 5),
+        LatentAttention("attention", 3, 20, 2, 6, 3, 2),
+        Gemm("value absorption", 6, 2 * 4, 6),
+    ]
+    prompts = [
+        Gemm("query absorption, prompt attention", 22, 2 * 6, 5),
+        PrefillAttention("prompt attention", 11, 20, 2, 1, 6 + 3 / 2, 2, 5, 3),
+        Gemm("value absorption, prompt attention", 22, 2 * 4, 6),
+    ]
+    assert made(own) == [*before, *index, *decode, *prompts, *after]
+    assert made(own, DECODE)[4:-2] == [
+        *(replace(op, m=6) for op in index[:2]), Elementwise("index rotary, cache write", 6 * 4 * 70),
+        *index[3:5], *decode,
+    ]  # fmt: skip
+    alone = made(own, PROMPTS)
+    assert [op.name for op in alone[-5:-2]] == ["query absorption", "attention", "value absorption"]
+    short = kinds.Dsa(**DSA, n_selected=38)
+    assert made(short)[-4:-2] == made(latent)[-4:-2]
+    assert made(kinds.Dsa(**DSA, n_selected=38, own_index=False))[4:7] == [
+        decode[0], replace(decode[1], context=38), decode[2]
+    ]  # fmt: skip
+
+
+MSA = GQA | {
+    "d_index": 10,
+    "n_blocks": 3,
+    "d_block": 4,
+}  # twelve tokens; a rank has one key-value head of two
+
+
+def test_msa() -> None:
+    """Grouped-query attention to the tokens of three blocks; an index query a group, one key for all."""
+    plain, own = kinds.GroupedQueryAttention(**GQA), kinds.Msa(**MSA)
+    (n_params, base), (all_params, found) = stored(plain), stored(own)
+    assert all_params == n_params + 7 * 10 * (2 + 1) + 2 * 10
+    assert found == Weights(base.matrix + 7 * 10 * (1 + 1), 2 * 10)
+    assert block(own).kv_elements(own, 100, 1) == 2 * 2 * 5 * 100 + 10 * 100
+    assert block(own).kv_elements(own, 100, 8) == 2 * 5 * 100 + 10 * 100
+    index = [
+        Gemm("index projection", 28, 2 * 10, 7),
+        Elementwise("index rotary, cache write", 28 * 4 * 2 * 10),
+        *index_of(1, 10, pooled=4),
+    ]
+    cores = [replace(made(plain)[3], context=12), replace(made(plain)[4], window=12)]
+    assert made(own) == [*made(plain)[:3], *index, *cores, *made(plain)[5:]]
+    assert made(own, DECODE)[5:-2] == [*index_of(1, 10, pooled=4)[:2], cores[0]]
+    with pytest.raises(ValidationError, match="attention_window 5 with blocks"):
+        kinds.Msa(**MSA, attention_window=5)
+
+
+CSA = {"n_heads": 8, "d_head": 6, "d_q_latent": 9, "d_output_latent": 3, "n_output_groups": 4}
+CSA |= {"local_window": 20, "d_index": 10}
+
+
+def test_csa_weights() -> None:
+    """A window, entries of 16 tokens, entries of 4 that an index picks: each adds what it is made of."""
+    plain, dense = kinds.Csa(**CSA), kinds.Csa(**CSA, compression=16)
+    picked = kinds.Csa(**CSA, compression=4, n_index_heads=5)
+    attention = 7 * 9 + 9 + 9 * 48 + 7 * 6 + 6 + 48 * 3 + 12 * 7 + 8
+    assert stored(plain) == (
+        attention,
+        Weights(7 * (9 + 6) + 9 * 12 + 12 * 3 + 3 * 7, 9 + 6 + 2),
+    )
+    assert stored(dense)[0] == attention + 2 * 7 * 6 + 16 * 6 + 6
+    entries = 2 * 7 * 12 + 4 * 12 + 6
+    assert stored(picked)[0] == attention + entries + 2 * 7 * 20 + 2 * 4 * 10 + 10 + 9 * 50 + 7 * 5
+    assert stored(picked)[1] == Weights(
+        7 * (9 + 6 + 24 + 40 + 5) + 9 * (12 + 50) + 12 * 3 + 3 * 7, 9 + 6 + 2 + 4 * 12 + 6 + 80 + 10
+    )
+    kept = [[block(part).kv_elements(part, n, T) for n in (16, 160)] for part in (plain, dense, picked)]
+    assert kept == [[16 * 6, 20 * 6], [16 * 6 + 6, 20 * 6 + 60], [16 * 6 + 4 * 16, 20 * 6 + 40 * 16]]
+    words = rule_words(picked)
+    assert (words["n_heads"], words["n_kv_heads"], words["d_head"]) == (8, 8, 6)
+
+
+def test_csa_operators() -> None:
+    """Two heads of six on a rank, one output group: 20 tokens, and 50 / 16 entries or 3 of 50 / 4."""
+    plain, dense = kinds.Csa(**CSA), kinds.Csa(**CSA, compression=16)
+    picked = kinds.Csa(**CSA, compression=4, n_index_heads=5, n_selected=3)
+    norm, after = (
+        Elementwise("attention norm, residual", 28 * 6 * 7),
+        [
+            Gemm("output down-projection", 28, 3, 12),
+            Gemm("output projection", 28, 7, 3),
+            AllReduce("attention all-reduce", 28 * 2 * 7),
+        ],
+    )
+    query = Gemm("query up-projection", 28, 12, 9)
+    local = PrefillAttention("prompt attention", 11, 20, 2, 1, 6, 2, 5, 3)
+    assert made(plain) == [
+        norm,
+        Gemm("latent down-projection", 28, 15, 7),
+        query,
+        Elementwise("rotary, compression, cache write", 28 * (4 * 24 + 6 * 15)),
+        LatentAttention("attention", 3, 20, 2, 6, 0, 2),
+        local,
+        *after,
+    ]
+    entries = replace(local, name="prompt attention to entries", prompts=2 / 16, window=38)
+    assert made(dense)[4:-3] == [
+        LatentAttention("attention", 3, 20 + 50 / 16, 2, 6, 0, 2), local, entries
+    ]  # fmt: skip
+    assert made(picked)[1:] == [
+        Gemm("latent down-projection", 28, 15 + 24 + 45, 7),
+        query,
+        Gemm("index queries", 28, 50, 9),
+        Elementwise("rotary, compression, cache write", 28 * (4 * (24 + 50) + 6 * 84)),
+        *index_of(5, 10, stride=4),
+        LatentAttention("attention", 3, 23, 2, 6, 0, 2),
+        local,
+        replace(entries, prompts=2 / 4, window=12),
+        *after,
+    ]
+    assert made(dense, DECODE)[4:-3] == made(dense)[4:5]
+    assert [op.name for op in made(dense, PROMPTS)[4:-3]] == ["attention", "attention to entries"]
+
+
+@pytest.mark.parametrize("n", [3, 11, 47])
+def test_entries_are_met_by_as_many_pairs_as_there_are(n: int) -> None:
+    """Tokens of a prompt meet t / m entries each, at most k: counted one by one, as fractions of entries."""
+    part = kinds.Csa(**CSA, compression=4, n_index_heads=5, n_selected=3)
+    found = made(part, Step(D, Split(), 0, 0, 1.0, n))
+    [entries] = [op for op in found if op.name == "attention to entries"]
+    assert entries.prompts * entries.pairs == pytest.approx(sum(min(t / 4, 3) for t in range(1, n + 1)))
+    [index] = [op for op in found if op.name == "index scores"]
+    assert index.prompts * index.pairs == pytest.approx(sum(t / 4 for t in range(1, n + 1)))

@@ -104,6 +104,23 @@ def test_latents_are_gathered_and_rebuilt_on_each_rank() -> None:
     assert found["key-value up-projection"].m == 3 * 70
 
 
+def test_an_index_and_its_core_gather_once() -> None:
+    """Keys of the index, 12 numbers, come with the latents; its scores are shared as attention is."""
+    part = kinds.Dsa(
+        **MLA.model_dump(exclude={"kind"}) | {"d_q_latent": 24, "n_index_heads": 6, "d_index": 12}
+    )
+    found = named(part)
+    gathers = [name for name in found if name.startswith("keys and values gathered")]
+    assert gathers == ["keys and values gathered"]
+    assert found["keys and values gathered"].bytes == 3 * 70 * (32 + 8 + 12) * 2
+    assert found["index scores"] == DecodeAttention("index scores", 8, 25, 6, 1, 6, 2)
+    assert found["queries gathered, index scores"].bytes == 16 * 6 * 6 * 2
+    prompts = found["prompt index scores"]
+    assert isinstance(prompts, PrefillAttention)
+    assert (prompts.tokens, prompts.chunks, prompts.window) == (10, 8, 90)
+    assert found["prompt index selection"].bytes == pytest.approx(8 / 4 * 3 * sum(range(11, 91)) / 2)
+
+
 def test_a_window_is_shared_too() -> None:
     windowed = GQA.model_copy(update={"attention_window": 20})
     found = named(windowed)
