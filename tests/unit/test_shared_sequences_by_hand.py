@@ -74,7 +74,7 @@ def test_what_a_rank_does_of_grouped_query_attention() -> None:
         "output projection",
         "attention all-reduce",
     ]
-    assert found["qkv projection"] == Gemm("qkv projection", 34, 64 + 2 * 32, 64)
+    assert found["qkv projection"] == Gemm("qkv projection", 34, 64 + 2 * 32, 64, component="attention")
     assert found["attention all-reduce"] == AllReduce("attention all-reduce", 34 * 2 * 64)
     # Keys and values of 2 heads on a chip, 16 wide: 64 elements a token of 2 bytes; 70 tokens a prompt.
     assert found["keys and values gathered"] == Collective(
