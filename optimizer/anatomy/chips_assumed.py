@@ -1,25 +1,51 @@
 """What is assumed of the chips that a deployment is offered."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from optimizer.anatomy.assumptions import efficiency_of, price_of
+from optimizer.anatomy.assumptions import efficiency_of, has_experts, kernels_of, memory_of, price_of
 from optimizer.columns.supply import Supply
 from optimizer.spec.answer import Assumption
+from optimizer.spec.architecture import Architecture
+from optimizer.spec.plan import Pool
 
 
 def chips_assumed(
-    supplies: Iterable[Supply], used: Iterable[str], predicted: bool = True
+    supplies: Iterable[Supply],
+    pools: Iterable[Pool],
+    models: Mapping[str, Architecture],
+    price_decides: bool = False,
+    weight_dtype: str = "",
 ) -> tuple[Assumption, ...]:
-    """Efficiency and price of every chip on offer, where the problem does not say; caveats of those used.
+    """Efficiency and price of every chip on offer, where the problem does not say; caveats of those in pools.
 
-    `predicted` is False where a performance table states all rates: then no efficiency is involved.
+    `models`: by service the models whose rates are predicted; where tables state all rates no efficiency is
+    involved. `price_decides`: whether an objective or a bound is in money. `weight_dtype`: of pools that do
+    not say theirs, as stages of a pipeline.
     """
-    found: list[Assumption] = []
-    names = set(used)
+    pools, found = tuple(pools), dict[str, Assumption]()
+    used = {name for pool in pools for name in (pool.chip, pool.expert_chip)}
     for supply in supplies:
-        if predicted and supply.chip is not None:
-            said = efficiency_of(supply.chip)
-            found.append(said if supply.name in names else said.changed(caveat=False))
-        if supply.chip is not None and supply.usd_per_hour == supply.chip.usd_per_chip_hour:
-            found += price_of(supply.chip)
-    return tuple(found)
+        chip = supply.chip
+        if chip is None:
+            continue
+        said: list[Assumption] = []
+        if models:
+            said.append(efficiency_of(chip))
+        if models and supply.name in used:
+            said += (row for pool in pools for row in _of_pool(supply, pool, models, weight_dtype))
+            said += memory_of(chip)
+        if supply.usd_per_hour == chip.usd_per_chip_hour:
+            said += price_of(chip, price_decides)
+        found |= {row.name: row if supply.name in used else row.changed(caveat=False) for row in said}
+    return tuple(found.values())
+
+
+def _of_pool(
+    supply: Supply, pool: Pool, models: Mapping[str, Architecture], weight_dtype: str
+) -> tuple[Assumption, ...]:
+    """What the kernels of one pool on this chip rest on."""
+    model = models.get(pool.service)
+    if supply.chip is None or model is None or supply.name not in (pool.chip, pool.expert_chip):
+        return ()
+    ranks, dtype = pool.split.tensor_parallel, pool.formats.weight_dtype or weight_dtype
+    return kernels_of(supply.chip, dtype, ranks, has_experts(model))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from optimizer.anatomy.assumptions import assumptions_of
+from optimizer.anatomy.assumptions import assumptions_of, has_experts, overheads_of
 from optimizer.anatomy.blocks_assumed import blocks_assumed
 from optimizer.anatomy.check import check
 from optimizer.anatomy.operators import operator_rows
@@ -39,6 +39,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     if architecture.family != "dense":
         metrics = {name: value for name, value in metrics.items() if name != "loss"}  # no law covers it
     runs = not broken
+    operators = operator_rows(frame, architecture) if runs else ()
     if not runs:
         metrics = {name: metrics[name] for name in ("memory_gib", "n_params")}
     return Estimate(
@@ -51,9 +52,10 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         served=served_metrics(frame, architecture, setup.users) if runs and setup.users else {},
         memory_gib={name: float(size) for name, size in memory_parts(frame, architecture).items()},
         hbm_usable_gib=chip.hbm_usable / memory.GIB,
-        operators=operator_rows(frame, architecture) if runs else (),
+        operators=operators,
         assumptions=(
-            *assumptions_of(frozenset(), frame, metrics),
+            *assumptions_of(frozenset(), frame, metrics, has_experts(architecture)),
+            *overheads_of(chip, operators),
             *blocks_assumed(frame, architecture),
             *family_assumptions(architecture),
             *_model_assumption(architecture),

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+from optimizer.anatomy.assumptions import memory_of
 from optimizer.blocks import rule_words
 from optimizer.cost.memory import GIB
 from optimizer.cost.training.constants import RESERVE
@@ -91,19 +92,23 @@ def broken_rules(own: Job, architecture: Architecture, chip: Chip) -> dict[str, 
 def _assumptions(chip: Chip, setup: TrainingSetup) -> tuple[Assumption, ...]:
     dtype = chip.arithmetic(setup.dtype)
     fitted = chip.efficiency.training
+    products = bool(fitted and dtype in fitted.products)
     found = [
         Assumption(
             name=f"{chip.name} products",
-            value=f"{products_share(chip, dtype):.0%} of the {dtype} peak sustained",
+            value=f"{products_share(chip, dtype):.0%} of the {dtype} peak sustained" + _assumed(products),
             source="fitted to measured training steps"
-            if fitted and dtype in fitted.products
+            if products
             else "fallback: no training step of it was fitted",
+            caveat=not products,
         ),
         Assumption(
             name=f"{chip.name} flash attention",
-            value=f"{attention_share(chip):.0%} of the bf16 peak, both passes",
+            value=f"{attention_share(chip):.0%} of the bf16 peak, both passes" + _assumed(bool(fitted)),
             source="fitted to measured training steps" if fitted else "fallback",
+            caveat=not fitted,
         ),
+        *memory_of(chip),
         Assumption(name="engine", value=setup.engine, source="optimizer/cost/training/constants.py"),
         Assumption(
             name="reserve_gib",
@@ -120,6 +125,10 @@ def _assumptions(chip: Chip, setup: TrainingSetup) -> tuple[Assumption, ...]:
             )
         )
     return tuple(found)
+
+
+def _assumed(fitted: bool) -> str:
+    return "" if fitted else ", assumed, not measured on this chip"
 
 
 def _limits(architecture: Architecture, chip: Chip, setup: TrainingSetup) -> tuple[Assumption, ...]:

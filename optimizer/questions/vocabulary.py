@@ -59,6 +59,10 @@ class Vocabulary(ABC):
     def rules(self) -> Mapping[str, Any]:
         """Rules in force, with their values."""
 
+    def price_decides(self) -> bool:
+        """Whether an objective or a rule is in money, so that the answer rests on prices of chips."""
+        return any("usd" in name for name in (*(aim.metric for aim in self.own_aims()), *self.rules()))
+
     def defining(self) -> frozenset[str]:
         """Rules without which a plan has no meaning and no cost."""
         return frozenset()

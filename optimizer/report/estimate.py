@@ -6,7 +6,7 @@ from rich.text import Text
 from optimizer.metrics import metric
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import short, value_of
-from optimizer.report.parts import assumptions_part, blank_between, operators_part, stored
+from optimizer.report.parts import assumptions_part, blank_between, cautions, operators_part, stored
 from optimizer.spec.estimate import Estimate
 
 _SERVED = {
@@ -30,6 +30,7 @@ def report(estimate: Estimate, verbose: bool = False) -> Group:
         f" batch {pool.batch}, {pool.formats.weight_dtype} weights, {pool.formats.kv_dtype} cache"
     )
     head.append(stored([pool]))
+    head.append_text(cautions(estimate.assumptions))
     parts: list[RenderableType] = [head]
     if estimate.breaks:
         reasons = "".join(f"\n{name}: {why}" for name, why in estimate.why.items())

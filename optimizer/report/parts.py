@@ -47,10 +47,13 @@ def headline(result: Any, better: str = "point of the lattice") -> Text:
     text.append(f"; {stopped}" if stopped else "")
     deployed = getattr(result, "deployment", None)
     text.append(stored(deployed.pools if deployed else getattr(result, "stages", ())))
-    for assumption in result.assumptions:
-        if assumption.caveat and result.objective.value is not None:
-            text.append(f"\ncaution: {assumption.name} {assumption.value}", style="yellow")
-    return text
+    return text.append_text(cautions(result.assumptions)) if result.objective.value is not None else text
+
+
+def cautions(assumptions: tuple[Assumption, ...]) -> Text:
+    """A line, after a break, for each assumption that the answer may be far from the truth for."""
+    lines = (f"\ncaution: {row.name} {row.value}" for row in assumptions if row.caveat)
+    return Text("".join(lines), style="yellow")
 
 
 def stored(pools: Iterable[Pool]) -> Text:

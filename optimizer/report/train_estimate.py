@@ -5,7 +5,7 @@ from rich.text import Text
 
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import short
-from optimizer.report.parts import assumptions_part, blank_between, titled_lines
+from optimizer.report.parts import assumptions_part, blank_between, cautions, titled_lines
 from optimizer.spec.training_plan import TrainingEstimate
 
 _UNITS = {
@@ -30,6 +30,7 @@ def report(estimate: TrainingEstimate, verbose: bool = False) -> Group:
     head = Text()
     head.append(f"{estimate.model}\n", style="bold")
     head.append(f"trained on {estimate.n_chips} {estimate.chip} chip{plural}: {shown or 'all defaults'}")
+    head.append_text(cautions(estimate.assumptions))
     parts: list[RenderableType] = [head]
     if estimate.breaks:
         lines = [f"{name}: {why}" for name, why in estimate.breaks.items()]

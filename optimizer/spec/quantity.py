@@ -37,7 +37,7 @@ RANGES = {
     "bytes": (1.0, 1e18),
     "bytes/s": (1e3, 1e18),
     "FLOP/s": (1e6, 1e21),
-    "s": (1e-18, 1e3),
+    "s": (0.0, 1e3),
     "W": (1e-3, 1e9),
 }
 """Least and most that a part may have, in base units: far beyond any part, and nothing overflows."""

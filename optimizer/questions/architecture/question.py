@@ -154,7 +154,9 @@ class ArchitectureQuestion(ArchitectureVocabulary):
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""
-        return () if best.plan is None else assumed(self.space, best.found.shown, best.plan)
+        if best.plan is None:
+            return ()
+        return assumed(self.space, best.found.shown, best.plan, self.price_decides())
 
     def adds(self, best: Best) -> dict[str, Any]:
         """Its tiles, its operators, and what stands beside it."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optimizer.anatomy.assumptions import assumptions_of
+from optimizer.anatomy.assumptions import assumptions_of, has_experts
 from optimizer.anatomy.operators import operator_rows
 from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.near_ties import NearTies, near_ties
@@ -68,14 +68,15 @@ def settled(space: Space, best: Best, watch: Watch) -> Best:
     return replace(best, plan=plan, value=plan.metrics[name], found=replace(solved, chosen=chosen))
 
 
-def assumed(space: Space, shown: Candidate, plan: Plan) -> tuple[Assumption, ...]:
+def assumed(space: Space, shown: Candidate, plan: Plan, price_decides: bool) -> tuple[Assumption, ...]:
     """What a plan rests on that the problem did not say."""
+    architecture = architecture_of(space, shown)
     given = frozenset(space.problem.model_fields_set | space.problem.deployment.model_fields_set)
     return (
         *unseen_by_the_loss(space),
         *vocabulary_of(space),
-        *about_the_kinds(space, architecture_of(space, shown)),
-        *assumptions_of(given, shown.frame, plan.metrics),
+        *about_the_kinds(space, architecture),
+        *assumptions_of(given, shown.frame, plan.metrics, has_experts(architecture), price_decides),
     )
 
 

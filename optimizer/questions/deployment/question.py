@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from optimizer import catalog
 from optimizer.anatomy.blocks_assumed import blocks_assumed_of
 from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.errors import Unlimited
@@ -135,11 +136,11 @@ class DeploymentQuestion(DeploymentVocabulary):
         """What the answer rests on that the problem did not say."""
         if best.found is None:
             return ()
-        check = self.plan_of(self.bounds, best.found.shown.counts).check
-        used = [s.name for s in self.columns.supplies if best.plan and check.chips(s.name)]
-        predicted = self.problem.performance_table is None
-        blocks = blocks_assumed_of(self.columns, best.plan.pools) if best.plan else ()
-        return (*methods_of(self.problem), *blocks, *chips_assumed(self.columns.supplies, used, predicted))
+        problem, pools = self.problem, best.plan.pools if best.plan else ()
+        predicted = problem.performance_table is None
+        models = {"": catalog.model(problem.architecture or "", problem.documents)} if predicted else {}
+        chips = chips_assumed(self.columns.supplies, pools, models, self.price_decides())
+        return (*methods_of(problem), *blocks_assumed_of(self.columns, pools), *chips)
 
     def proof(self, best: Best) -> Proof:
         """What was priced, left out and asked."""

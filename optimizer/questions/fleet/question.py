@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from optimizer import catalog
 from optimizer.anatomy.blocks_assumed import blocks_assumed_of
 from optimizer.anatomy.chips_assumed import chips_assumed
 from optimizer.errors import InternalMismatch
@@ -111,11 +112,16 @@ class FleetQuestion(FleetVocabulary):
         """What the answer rests on that the problem did not say."""
         if best.found is None:
             return ()
-        predicted = any(service.performance_table is None for service in self.problem.services)
-        chips = chips_assumed(self.columns.supplies, best.found.check.chips(), predicted)
+        documents, pools = self.problem.documents, best.plan.pools if best.plan else ()
+        models = {
+            service.name: catalog.model(service.architecture, documents)
+            for service in self.problem.services
+            if service.architecture is not None
+        }
+        chips = chips_assumed(self.columns.supplies, pools, models, self.price_decides())
         for service, buckets in zip(self.problem.services, self.fleet.buckets, strict=True):
-            pools = [p for p in best.plan.pools if p.service == service.name] if best.plan else []
-            chips = (*blocks_assumed_of(buckets[0], pools), *chips)
+            own = [pool for pool in pools if pool.service == service.name]
+            chips = (*blocks_assumed_of(buckets[0], own), *chips)
         if self.problem.slices is None:
             return chips
         how = "traffic is split freely, not in equal parts; leave it out"

@@ -106,8 +106,9 @@ class PipelineQuestion(PipelineVocabulary):
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""
-        used = [stage.chip for stage in best.plan.pools] if best.plan else []
-        chips = chips_assumed(self.kinds, used)
+        pools = best.plan.pools if best.plan else ()
+        dtype = self.problem.deployment.formats.published(self.model.checkpoint).weight_dtype
+        chips = chips_assumed(self.kinds, pools, {"": self.model}, self.price_decides(), dtype)
         if not self.search.structures.whole_groups:
             return chips
         said = "each group is used whole or not at all; with fewer tensor_parallel, parts of it too"

@@ -166,7 +166,7 @@ class TrainingQuestion(TrainingVocabulary):
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the estimate assumes, and what the problem leaves to defaults."""
         estimate = self._estimate(best.plan)
-        return (*(estimate.assumptions if estimate else ()), *price_of(self.chip))
+        return (*(estimate.assumptions if estimate else ()), *price_of(self.chip, self.price_decides()))
 
     def proof(self, best: Best) -> Proof:
         """The counts of the search."""
