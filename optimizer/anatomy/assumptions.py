@@ -106,7 +106,7 @@ def assumptions_of(
 
     engine = frame.engine
     add("engine", engine.name, "the problem's" if "engine" in given else "default of archsat")
-    for name in ("host_ms", "reserve_gib"):
+    for name in ("host_ms", "reserve_gib", "memory_share", "cache_share"):
         if name not in given:
             add(f"{engine.name} {name}", f"{getattr(engine, name):g}", engine.source(name))
     if "training_tokens" not in given:

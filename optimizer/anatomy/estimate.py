@@ -14,6 +14,7 @@ from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.memory_parts import memory_parts
+from optimizer.cost.memory_room import room_gib
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import closed_loop
 from optimizer.degrees import unsplittable
@@ -52,6 +53,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         served=served_metrics(frame, architecture, setup.users) if runs and setup.users else {},
         memory_gib={name: float(size) for name, size in memory_parts(frame, architecture).items()},
         hbm_usable_gib=chip.hbm_usable / memory.GIB,
+        room_gib=room_gib(chip, frame.engine),
         operators=operators,
         assumptions=(
             *assumptions_of(frozenset(), frame, metrics, has_experts(architecture)),

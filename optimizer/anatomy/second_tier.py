@@ -7,7 +7,7 @@ from optimizer.anatomy.operators import operator_rows
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.memory_parts import memory_parts
-from optimizer.cost.overflow import placement, streamed_s
+from optimizer.cost.overflow import in_fast_memory, placement, streamed_s
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.two_tier import Placement, hiding_tokens
 from optimizer.errors import InputError
@@ -37,7 +37,7 @@ def estimate_two_tier(architecture: Architecture, chip: Chip, setup: Setup) -> E
     update: dict[str, Any] = {
         "status": "infeasible" if broken else "feasible",
         "breaks": broken,
-        "memory_gib": _in_fast_memory(plain.memory_gib, placed),
+        "memory_gib": in_fast_memory(frame, plain.memory_gib, placed),
         "second_tier": _use(frame, tier, placed),
         "assumptions": (*plain.assumptions, _assumption(chip, tier)),
     }
@@ -65,23 +65,12 @@ def _metrics(
     streams = streamed_s(frame, tier, memory_parts(frame, architecture), placed)
     for name in totals.keys() & streams.keys():
         totals[name] = max(totals[name], streams[name])
-    totals["memory_bytes"] += placed.buffer_bytes - placed.slow_bytes
+    held = in_fast_memory(frame, memory_parts(frame, architecture), placed)
+    totals["memory_bytes"] = sum(held.values()) * memory.GIB
     found = values_of(frame, architecture.n_layers, totals)
     if architecture.family != "dense":
         found.pop("loss", None)
     return found | energy(frame, found)
-
-
-def _in_fast_memory(parts: dict[str, float], placed: Placement) -> dict[str, float]:
-    """The table of the fast tier: what moved out is gone, its buffer has come."""
-    sizes = _moved(parts, placed)
-    kept = {name: size - sizes.get(name, 0.0) for name, size in parts.items()}
-    return kept | ({"prefetch buffer": placed.buffer_bytes / memory.GIB} if placed.slow_bytes else {})
-
-
-def _moved(parts: dict[str, float], placed: Placement) -> dict[str, float]:
-    cache = placed.slow_share["cache"] * parts["cache"]
-    return {"weights": placed.slow_bytes / memory.GIB - cache, "cache": cache}
 
 
 def _use(frame: Frame, tier: SecondTier, placed: Placement) -> SecondTierUse:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.columns.queueing import rate_at_percentile
+from optimizer.columns.replica import engine_of
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import lies_within, read
@@ -45,7 +46,12 @@ class PricedBy:
     space: ReplicaSpace
     traffic: Traffic
     memory_share: float
-    """Share of the usable memory that is filled before anything goes to a second tier."""
+    """Share of what the engine fills that is used before anything goes to a second tier."""
+
+    @property
+    def engine_share(self) -> float:
+        """Share of the usable memory that the engine fills."""
+        return engine_of(self.space).memory_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +98,15 @@ class DeploymentColumns:
         return rate * bounds.get("utilisation_max", 1.0)
 
     def memory_share(self) -> Any:
-        """Share of the usable memory each row fills on its fullest chip; 0 where unknown."""
-        r, usable = self.replicas, np.array([s.usable_gib or np.inf for s in self.supplies])
-        own = r.memory_gib / usable[self.chip_index(slice(None))]
-        return np.maximum(own, r.expert_memory_gib / usable[self.chip_index(slice(None), "expert_chip")])
+        """What each row takes on its fullest chip, of the memory there for it; 0 where that is unknown."""
+        r, room = self.replicas, np.array([self.room_gib(s) for s in self.supplies])
+        own = r.memory_gib / room[self.chip_index(slice(None))]
+        return np.maximum(own, r.expert_memory_gib / room[self.chip_index(slice(None), "expert_chip")])
+
+    def room_gib(self, supply: Supply) -> float:
+        """GiB of a chip that the engine fills: all that is usable where a table states what is held."""
+        share = self.priced_by.engine_share if self.priced_by else 1.0
+        return share * (supply.usable_gib or np.inf)
 
     def within(self, bounds: Mapping[str, float], prune: bool = True, nodes: bool = True) -> Usable:
         """The rows that keep the bounds on one replica, without those that others dominate.

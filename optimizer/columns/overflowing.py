@@ -9,7 +9,7 @@ import numpy as np
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.memory_parts import memory_parts
-from optimizer.cost.overflow import placement, streamed_s
+from optimizer.cost.overflow import in_fast_memory, placement, streamed_s
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 
@@ -50,8 +50,8 @@ def overflowing(frame: Frame, architecture: Architecture, share: float) -> Overf
         except InputError:  # this batch is too large for both tiers
             continue
         kept.append(i)
+        fast = sum(in_fast_memory(one, own, placed).values())
         slow = placed.slow_bytes / memory.GIB
-        fast = sum(own.values()) + placed.buffer_bytes / memory.GIB - slow
         rows.append({**streamed_s(one, tier, own, placed), "fast": fast, "slow": slow})
     if not rows:
         raise InputError(f"{frame.chip.name}'s two tiers of memory are too small")

@@ -14,6 +14,7 @@ from optimizer.cost.placement import layouts, written
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.deployment import ReplicaSpace, Traffic
+from optimizer.spec.engine import Engine
 from optimizer.spec.setup import Setup
 from optimizer.spec.split import Formats, Split
 
@@ -49,6 +50,11 @@ class Replica:
         return frame_of(a, self.chip, replace(common, **vars(self.split), **vars(self.formats), **own))
 
 
+def engine_of(space: ReplicaSpace) -> Engine:
+    """The engine of all replicas, with the figures that the problem gives in place of its own."""
+    return catalog.engine(space.engine, **space.figures)
+
+
 def common(space: ReplicaSpace, traffic: Traffic) -> Setup:
     """What all replicas of a problem have in common."""
     return Setup(
@@ -56,7 +62,7 @@ def common(space: ReplicaSpace, traffic: Traffic) -> Setup:
         output_tokens=traffic.output_tokens,
         prefix_tokens=traffic.prefix_tokens,
         training_tokens=0.0,
-        engine=catalog.engine(space.engine, host_ms=space.host_ms, reserve_gib=space.reserve_gib),
+        engine=engine_of(space),
         draft_tokens=space.draft_tokens,
         draft_acceptance=space.draft_acceptance,
         draft_cost=space.draft_cost,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from optimizer.blocks import n_experts, rule_words
 from optimizer.cost.frame import Frame, Slice
-from optimizer.cost.memory import GIB
+from optimizer.cost.memory_room import room_gib
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.errors import InputError, nearest
 from optimizer.metrics import metric
@@ -113,7 +113,7 @@ FACTS: dict[str, Callable[[Frame], Any]] = {
     "vocab_size": lambda frame: frame.vocab_size,
     "scaleup_domain": lambda frame: frame.chip.scaleup.domain,
     "alignment": lambda frame: frame.chip.aligned(frame.formats.weight_dtype),
-    "hbm_usable_gib": lambda frame: frame.chip.hbm_usable / GIB,
+    "room_gib": lambda frame: room_gib(frame.chip, frame.engine),
 }
 """The facts of a frame that rules may name."""
 

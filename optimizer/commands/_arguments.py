@@ -21,6 +21,14 @@ def positive(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a positive number")
 
 
+def amount(text: str) -> float:
+    """A number from 0."""
+    with contextlib.suppress(ValueError):
+        if (value := decimal(text)) >= 0:
+            return value
+    raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from 0")
+
+
 def seconds(text: str) -> float:
     """A positive time: a number of seconds, or one with a unit, such as 1.5h."""
     from optimizer.spec.quantity import parse_time

@@ -4,10 +4,11 @@ import argparse
 from typing import Any
 
 from optimizer.commands import _train
-from optimizer.commands._arguments import count, fraction, natural, option, positive, tokens, whole
+from optimizer.commands._arguments import amount, count, fraction, natural, option, positive, tokens, whole
 from optimizer.commands._once import needs, refuse
 from optimizer.commands._output import check_out, show, write
 from optimizer.errors import InputError
+from optimizer.spec.engine_words import SPELLINGS
 from optimizer.spec.split import DEGREES, FORMAT, FORMATS
 
 HELP = "the cost model alone: one model on one chip"
@@ -30,9 +31,17 @@ _SETUP: dict[str, tuple[Any, Any, str, str]] = {
     "expert-dtype": (str, "", "D", "of routed experts, if not that of all weights"),
     "engine": (str, None, "E", "a catalogued engine, or a file of yours (trtllm; for training megatron)"),
 }
+_FIGURES: dict[str, tuple[Any, str, str]] = {
+    "memory-share": (fraction, "S", "of the usable memory that the engine fills, in place of its own"),
+    "cache-share": (fraction, "S", "of what weights and buffers leave free that becomes cache, likewise"),
+    "reserve-gib": (amount, "G", "memory of the runtime and the collective library, likewise"),
+    "step-tokens": (tokens, "N", "token budget of a step, likewise"),
+    "max-sequences": (whole, "N", "sequences decoded together on an attention rank, likewise"),
+    "host-ms": (amount, "MS", "time per step that no kernel hides, likewise"),
+}
 
 
-_SERVING_ONLY = (frozenset(_SETUP) - {"engine"}) | {"second-tier", "explain"}
+_SERVING_ONLY = (frozenset(_SETUP) - {"engine"}) | frozenset(_FIGURES) | {"second-tier", "explain"}
 """Options that do nothing with --phase train."""
 _NEEDS = {"draft-acceptance": "draft-tokens", "draft-cost": "draft-tokens"}
 
@@ -45,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=whole, default=1, metavar="N", help=_help(name, text))
     for name, (kind, default, shown, text) in _SETUP.items():
         parser.add_argument(f"--{name}", type=kind, default=default, metavar=shown, help=text)
+    for name, (kind, shown, text) in _FIGURES.items():
+        words = [f"--{option(own)}" for own, field in SPELLINGS.items() if option(field) == name]
+        parser.add_argument(f"--{name}", *words, type=kind, metavar=shown, help=text)
     parser.add_argument(
         "--second-tier", action="store_true", help="keep what does not fit in the chip's slower memory"
     )
@@ -82,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     from optimizer.report import estimate as estimates
     from optimizer.report.json import to_json
     from optimizer.spec.deployment import ReplicaSpace
+    from optimizer.spec.engine import FIGURES
     from optimizer.spec.loading import validate
     from optimizer.spec.setup import Setup
 
@@ -89,9 +102,11 @@ def run(arguments: argparse.Namespace) -> int:
     given = {
         name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in (*_DEGREES, *_SETUP)
     }
-    given["engine"] = catalog.engine(given["engine"] or Setup().engine)
     said = [*DEGREES, *(name for name in FORMATS if given[name]), "batch"]
-    validate(ReplicaSpace, {name: given[name] for name in said}, "estimate")
+    space = {name: given[name] for name in said}
+    space |= {name: value for name in FIGURES if (value := getattr(arguments, name)) is not None}
+    figures = validate(ReplicaSpace, space, "estimate").figures
+    given["engine"] = catalog.engine(given["engine"] or Setup().engine, **figures)
     if given["expert_dtype"]:
         validate(ReplicaSpace, {"weight_dtype": given["expert_dtype"]}, "estimate --expert-dtype")
     validate(Workload, {name: given[name] for name in ("input_tokens", "output_tokens")}, "estimate")

@@ -14,23 +14,28 @@ from optimizer.blocks import block, component, embedding
 from optimizer.blocks.operators import Number, Weights
 from optimizer.cost.frame import Frame
 from optimizer.cost.least import Least
+from optimizer.cost.memory_room import GIB as GIB
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.norms import Norms
 
-GIB = 2.0**30
 _ACTIVATION_FACTOR = {1: 11.0, 2: 6.5}
 
 
 def attention_bytes(attention: Any, frame: Frame) -> Number:
-    """Weights, full-length cache and state of one mixer layer on one rank."""
+    """Weights of one mixer layer on one rank, and what the cache and state of all its sequences ask for."""
     stored = block(attention).weights(attention, frame.d_model, frame.split.tensor_parallel)
-    return stored_bytes(stored, frame, component(attention)) + sequence_bytes(attention, frame)
+    return stored_bytes(stored, frame, component(attention)) + cache_room_bytes(attention, frame)
 
 
 def sequence_bytes(mixer: Any, frame: Frame) -> Number:
     """Full-length cache and state of all sequences of one attention rank in one layer, on one rank."""
     return frame.batch / frame.split.data_parallel * (kv_bytes(mixer, frame) + state_bytes(mixer, frame))
+
+
+def cache_room_bytes(mixer: Any, frame: Frame) -> Number:
+    """What cache and state of a layer ask for: an engine that gives them a share keeps the rest free."""
+    return sequence_bytes(mixer, frame) / frame.engine.cache_share
 
 
 def kv_bytes(attention: Any, frame: Frame) -> Number:
@@ -70,13 +75,18 @@ def ffn_bytes(ffn: Any, frame: Frame) -> Number:
 
 def least_bytes(layers: Least, frame: Frame) -> Number:
     """Weights, full-length cache and norms of all layers on one rank, at least, for each narrowest mixer."""
-    each = sequence_bytes(layers.mixers, frame) + norm_bytes(layers.norms, frame)
+    each = cache_room_bytes(layers.mixers, frame) + norm_bytes(layers.norms, frame)
     return stored_bytes(layers.weights(frame.split.tensor_parallel), frame) + layers.n_layers * each
 
 
 def shared_bytes(frame: Frame) -> Number:
     """Everything on a chip that does not grow with the number of layers."""
-    return embedding_bytes(frame) + activation_bytes(frame) + frame.engine.reserve_gib * GIB
+    return embedding_bytes(frame) + activation_bytes(frame) + reserve_bytes(frame)
+
+
+def reserve_bytes(frame: Frame) -> float:
+    """What the runtime and the collective library keep of each chip."""
+    return frame.engine.reserve_gib * GIB
 
 
 def embedding_bytes(frame: Frame) -> Number:

@@ -9,6 +9,9 @@ from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.spec.architecture import Architecture
 
+KEPT_FREE = "kept free"
+"""The part that an engine leaves beside the cache."""
+
 
 def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, Any]:
     """GiB per chip by part, for one batch or an array of them; they add up to the metric memory_gib."""
@@ -19,12 +22,19 @@ def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, Any]:
     cache = memory.cache_bytes(frame, architecture) - state
     total = QUANTITIES["memory_bytes"].total(frame, architecture)
     activations = memory.activation_bytes(frame) + memory.held_bytes(frame, architecture)
-    reserve = frame.engine.reserve_gib * memory.GIB
+    reserve = memory.reserve_bytes(frame)
+    free = kept_free(frame, cache + state)
     parts: dict[str, Any] = {
-        "weights": total - cache - state - activations - reserve,
+        "weights": total - cache - state - activations - reserve - free,
         "cache": cache,
         **({"state": state} if np.any(state) else {}),
         "activations": activations,
         "reserve": reserve,
+        **({KEPT_FREE: free} if np.any(free) else {}),
     }
     return {name: value / memory.GIB for name, value in parts.items()}
+
+
+def kept_free(frame: Frame, cache: Any) -> Any:
+    """What the engine leaves free beside so much cache, in its unit."""
+    return (1 / frame.engine.cache_share - 1) * cache

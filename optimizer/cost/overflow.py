@@ -10,10 +10,15 @@ from typing import Any
 from optimizer.blocks.operators import Number
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
+from optimizer.cost.memory_parts import KEPT_FREE, kept_free
+from optimizer.cost.memory_room import room_bytes
 from optimizer.cost.quantities import n_chunks
 from optimizer.cost.two_tier import Placement, Tensor, place
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import SecondTier
+
+BUFFER = "prefetch buffer"
+"""The part of the fast memory that what waits in the slow one passes through."""
 
 
 def placement(
@@ -27,13 +32,25 @@ def placement(
     sizes = {name: float(gib) * memory.GIB for name, gib in parts.items()}
     fixed = float(memory.embedding_bytes(frame))  # the vocabulary is used in every step: it stays
     weights = sizes["weights"] - fixed
-    others = sum(size for name, size in sizes.items() if name not in ("weights", "cache"))
+    others = sum(sizes.values()) - sizes["weights"] - sizes["cache"] - kept_free(frame, sizes["cache"])
     tensors = (
         Tensor("weights", weights, weights),
-        Tensor("cache", sizes["cache"], sizes["cache"] * _read_share(frame)),
+        Tensor("cache", sizes["cache"], sizes["cache"] * _read_share(frame), 1 / frame.engine.cache_share),
     )
-    free = share * frame.chip.hbm_usable - fixed - others
+    free = share * room_bytes(frame.chip, frame.engine) - fixed - others
     return place(tensors, free, architecture.n_layers, tier.capacity)
+
+
+def in_fast_memory(frame: Frame, parts: Mapping[str, Any], placed: Placement) -> dict[str, float]:
+    """GiB by part that stay in the fast memory: what moved out is gone, a buffer for what passes has come."""
+    cache = placed.slow_share["cache"] * parts["cache"]
+    moved = {
+        "cache": cache,
+        KEPT_FREE: kept_free(frame, cache),
+        "weights": placed.slow_bytes / memory.GIB - cache,
+    }
+    kept = {name: float(size) - float(moved.get(name, 0.0)) for name, size in parts.items()}
+    return kept | ({BUFFER: placed.buffer_bytes / memory.GIB} if placed.slow_bytes else {})
 
 
 def _read_share(frame: Frame) -> float:

@@ -23,7 +23,7 @@ from optimizer.blocks.step import Step
 from optimizer.cost.collectives import point_to_point_s
 from optimizer.cost.experts import copies_per_token
 from optimizer.cost.frame import Frame
-from optimizer.cost.memory import GIB
+from optimizer.cost.memory import GIB, reserve_bytes
 from optimizer.cost.quantities import QUANTITIES, roofline, shared_operators, step_of
 from optimizer.degrees import operators
 from optimizer.errors import InputError
@@ -168,8 +168,8 @@ def expert_chip_gib(separated: Separated, architecture: Architecture) -> float:
     """GiB on each expert chip: its share of all routed experts, and what the engine reserves."""
     frame = separated.frame
     held = sum(group.count * _routed_bytes(frame, group.block.ffn) for group in architecture.layers)
-    reserve = frame.engine.reserve_gib
-    return float(float(held) * frame.n_chips / separated.n_expert_chips / GIB + reserve)
+    reserve = reserve_bytes(replace(frame, chip=separated.expert_chip))
+    return float((float(held) * frame.n_chips / separated.n_expert_chips + reserve) / GIB)
 
 
 def _routed_bytes(frame: Frame, ffn: Any) -> Number:

@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from optimizer.blocks.operators import Number
-from optimizer.cost import memory
 from optimizer.cost.frame import Frame
+from optimizer.cost.memory_room import room_bytes
 from optimizer.cost.quantities import JOINED, QUANTITIES, n_chunks, passes
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.engine import Engine
@@ -89,10 +89,9 @@ def largest_batch(frame: Frame, architecture: Architecture) -> int:
 
 
 def fits(frame: Frame, architecture: Architecture) -> bool:
-    """Whether the batch of a frame has room on its chips, beside the cache that an engine keeps free."""
-    engine, cache = frame.engine, memory.cache_bytes(frame, architecture)
-    rest = QUANTITIES["memory_bytes"].total(frame, architecture) - cache
-    return bool(cache <= engine.cache_share * (engine.memory_share * frame.chip.hbm_usable - rest))
+    """Whether the batch of a frame has room in what the engine fills of its chips."""
+    held = QUANTITIES["memory_bytes"].total(frame, architecture)
+    return bool(held <= room_bytes(frame.chip, frame.engine))
 
 
 def closed_loop(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from optimizer.errors import InputError
 
 BUFFER_LAYERS = 2
+_NOISE = 1e-9
 
 
 def read_s(
@@ -37,6 +38,8 @@ class Tensor:
     name: str
     stored: float
     read: float
+    room: float = 1.0
+    """Bytes of the fast tier that each byte of it asks for there: more where an engine keeps some free."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +57,23 @@ def place(tensors: Sequence[Tensor], free: float, n_layers: int, slow_capacity: 
     """Move to the slow tier what must go there, least read first: then a step streams the least.
 
     `free` is what the fast tier has for these tensors. Moving x bytes out takes 2 x / n_layers of room for
-    layers on their way, so x = overflow / (1 - 2 / n_layers). InputError if the slow tier is too small.
+    layers on their way, so x = overflow / (room - 2 / n_layers). InputError if the slow tier is too small.
     """
-    overflow = max(0.0, sum(t.stored for t in tensors) - free)
-    kept = 1 - BUFFER_LAYERS / n_layers
-    moved = overflow / kept if overflow and kept > 0 else overflow and float("inf")
+    overflow = max(0.0, sum(t.room * t.stored for t in tensors) - free)
+    left, out = overflow, dict[str, float]()
+    for tensor in sorted(tensors, key=lambda t: t.read / t.stored if t.stored else 0.0):
+        freed = tensor.room - BUFFER_LAYERS / n_layers
+        out[tensor.name] = min(tensor.stored, left / freed) if freed > 0 else 0.0
+        left = max(0.0, left - out[tensor.name] * freed)
+    moved = sum(out.values())
     most = min(slow_capacity, sum(t.stored for t in tensors))
-    if moved > most * (1 + 1e-12):
+    if left > _NOISE * overflow or moved > slow_capacity * (1 + 1e-12):
         raise InputError(
             f"{overflow / 2**30:.3g} GiB are over what the fast memory holds, and the second tier can take "
             f"{most / 2**30:.3g} GiB of weights and cache, {BUFFER_LAYERS} of {n_layers} layers' part of it "
             "buffered; use more chips, a smaller batch or narrower formats"
         )
-    left, shares = moved, {}
-    for tensor in sorted(tensors, key=lambda t: t.read / t.stored if t.stored else 0.0):
-        share = min(1.0, left / tensor.stored) if tensor.stored else 0.0
-        shares[tensor.name] = share
-        left -= share * tensor.stored
+    shares = {t.name: out[t.name] / t.stored if t.stored else 0.0 for t in tensors}
     return Placement(
         slow_share=shares,
         slow_bytes=moved,

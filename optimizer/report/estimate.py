@@ -65,7 +65,9 @@ def _memory(estimate: Estimate) -> Group:
     table = new_table("part", "GiB", "share")
     for name, value in estimate.memory_gib.items():
         table.add_row(name, short(value), f"{value / total:.1%}")
-    table.add_row("total", short(total), f"of {short(estimate.hbm_usable_gib)} usable", style="bold")
+    usable, room = short(estimate.hbm_usable_gib), short(estimate.room_gib)
+    of = f"of {usable} usable" if room == usable else f"of {room} that the engine fills, {usable} usable"
+    table.add_row("total", short(total), of, style="bold")
     use = estimate.second_tier
     if use is not None:
         table.add_row(f"second tier, {use.kind}", short(use.memory_gib), f"of {short(use.capacity_gib)}")

@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field, StrictBool, create_model
 
 from optimizer.spec.base import Strict
 from optimizer.spec.checkpoint import Checkpoint
-from optimizer.spec.domains import DEGREE_DOMAINS, FORMAT_CHOICES, Domain, HostMs, Positive, choices
-from optimizer.spec.engine import EngineName
+from optimizer.spec.domains import DEGREE_DOMAINS, FORMAT_CHOICES, Domain, Positive, choices
+from optimizer.spec.engine import FIGURES, EngineName, HasEngine
 from optimizer.spec.flat import HasFormats, HasSplit, flat
 from optimizer.spec.quantity import Tokens, Tokens0, time_in
 from optimizer.spec.split import FORMAT
@@ -49,9 +49,10 @@ Offers = Annotated[
 ]
 
 
+@flat(FIGURES, after="engine")
 @flat(FORMAT_CHOICES, after="prefill_batch")
 @flat(DEGREE_DOMAINS, after="mix")
-class ReplicaSpace(Strict, HasSplit, HasFormats):
+class ReplicaSpace(HasEngine, HasSplit, HasFormats):
     """How a replica may be set up, and how pools are planned. Lists are choices, degrees and formats too."""
 
     mode: choices(Mode) = ("aggregated",)  # type: ignore[valid-type]
@@ -77,9 +78,6 @@ class ReplicaSpace(Strict, HasSplit, HasFormats):
     """Cost of drafting one token, in plain decode steps."""
     engine: EngineName = "trtllm"
     """An engine profile: one that ships, or a file of yours."""
-    host_ms: HostMs | None = None
-    """In place of the engine's own."""
-    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
 
 
 S = TypeVar("S", bound=Strict)

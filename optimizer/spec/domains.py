@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from optimizer.spec.base import Strict
-from optimizer.spec.quantity import spelling, time_in
+from optimizer.spec.quantity import spelling
 from optimizer.spec.split import DEGREES, FORMAT, FORMATS
 
 
@@ -16,7 +16,6 @@ def _plain(value: Any) -> Any:
 
 
 Positive = Annotated[int, Field(ge=1, le=10**7, strict=True), BeforeValidator(_plain)]
-HostMs = Annotated[float, Field(ge=0, le=1000), time_in("ms")]
 
 
 def _as_tuple(value: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from optimizer.spec.base import Strict
+from optimizer.spec.engine_words import SPELLINGS
 from optimizer.spec.quantity import Fraction, Tokens, time_in
 
 Small = Annotated[float, Field(ge=0, le=1e6)]
@@ -62,6 +63,39 @@ class Engine(Strict):
     def source(self, figure: str) -> str:
         """Where a figure of this engine comes from."""
         return self.sources.get(figure, self.sources.get("default", "not stated"))
+
+
+FIGURES: dict[str, Any] = {
+    "host_ms": (Annotated[float, Field(ge=0, le=1000), time_in("ms")] | None, None),
+    "reserve_gib": (Annotated[float, Field(ge=0, le=1024)] | None, None),
+    "memory_share": (Fraction | None, None),
+    "cache_share": (Fraction | None, None),
+    "step_tokens": (Tokens | None, None),
+    "max_sequences": (Annotated[int, Field(ge=1, le=10**6)] | None, None),
+}
+"""What a problem's deployment may say in place of its engine's own: (type, default) by field."""
+
+
+class HasEngine(Strict):
+    """A section that names an engine and may give figures in place of its own, in any engine's words."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_our_words(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        found: dict[Any, Any] = {}
+        for name, value in given.items():
+            own = SPELLINGS.get(str(name), name)
+            if own in found:
+                raise ValueError(f"{name} is {own} by another name; give it once")
+            found[own] = value
+        return found
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What is given in place of the engine's own."""
+        return {name: value for name in FIGURES if (value := getattr(self, name)) is not None}
 
 
 def _engine_kind(value: Any) -> str:

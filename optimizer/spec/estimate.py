@@ -61,6 +61,8 @@ class Estimate(Strict):
     """What clients in a closed loop see, if their number was given."""
     memory_gib: dict[str, float]
     hbm_usable_gib: float
+    room_gib: float
+    """Of it, what the engine fills."""
     second_tier: SecondTierUse | None = None
     operators: tuple[OperatorRow, ...]
     assumptions: tuple[Assumption, ...]

@@ -223,11 +223,11 @@ def test_memory_of_layers() -> None:
     assert memory.kv_bytes(GQA, at) == GQA_CACHE
     assert memory.kv_bytes(GQA, frame(kv_dtype="bf16")) == 2 * GQA_CACHE
     assert memory.sequence_bytes(GQA, at) == 16 * GQA_CACHE
-    assert memory.attention_bytes(GQA, at) == GQA_WEIGHTS + 16 * GQA_CACHE
+    assert memory.attention_bytes(GQA, at) == GQA_WEIGHTS + 16 * GQA_CACHE / 0.8
     assert (memory.kv_bytes(STATE, at), memory.state_bytes(STATE, at)) == (0, STATE_BYTES)
     assert memory.sequence_bytes(STATE, at) == 16 * STATE_BYTES
     assert memory.state_bytes(GQA, at) == 0
-    assert memory.attention_bytes(STATE, at) == STATE_WEIGHTS + 16 * STATE_BYTES
+    assert memory.attention_bytes(STATE, at) == STATE_WEIGHTS + 16 * STATE_BYTES / 0.8
     assert memory.ffn_bytes(DENSE, at) == DENSE_WEIGHTS
     assert memory.ffn_bytes(MOE, at) == MOE_WEIGHTS
     plain = memory.ffn_bytes(MOE, frame(expert_dtype=""))
@@ -273,7 +273,7 @@ def test_memory_of_a_chip_and_its_parts() -> None:
     shared = TABLE + ACTIVATIONS + 1.5 * GIB
     at = frame()
     assert QUANTITIES["memory_bytes"].total(at, MODEL) == pytest.approx(
-        shared + 0.6 * (weights + cache + state)
+        shared + 0.6 * (weights + (cache + state) / 0.8)
     )
     parts = memory_parts(at, MODEL)
     assert parts == pytest.approx(
@@ -283,6 +283,7 @@ def test_memory_of_a_chip_and_its_parts() -> None:
             "state": 0.6 * state / GIB,
             "activations": ACTIVATIONS / GIB,
             "reserve": 1.5,
+            "kept free": 0.6 * (cache + state) / 4 / GIB,  # a fifth of what is free: a quarter of the rest
         }
     )
     dense = MODEL.model_copy(update={"layers": MODEL.layers[:1]})
@@ -365,7 +366,7 @@ def test_the_largest_batch_is_the_last_that_fits(usable: float, cache_share: flo
     def fits(batch: int) -> bool:
         one = replace(at, batch=batch)
         cache = memory.cache_bytes(one, MODEL)
-        rest = QUANTITIES["memory_bytes"].total(one, MODEL) - cache
+        rest = QUANTITIES["memory_bytes"].total(one, MODEL) - cache / cache_share
         return bool(cache <= cache_share * (0.8 * usable * GIB - rest))
 
     most = serving.most_scheduled(at)

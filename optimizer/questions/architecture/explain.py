@@ -7,7 +7,7 @@ from typing import Any
 
 from optimizer.anatomy.check import check
 from optimizer.columns.rules import Rules, split_bound
-from optimizer.cost.memory import GIB
+from optimizer.cost.memory_room import room_gib
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
 from optimizer.questions.architecture.frame_rules import symbol
@@ -113,14 +113,14 @@ def _relax_memory(space: Space, watch: Watch) -> Relaxation:
     share = space.rules.values["memory_capacity"]
     if best is None:
         return _none("memory_capacity", share, "of hbm_usable")
-    usable = best.frame.chip.hbm_usable / GIB
+    room = room_gib(best.frame.chip, best.frame.engine)
     sentence = (
-        f"{outward(best.key, 1):g} GiB on each {best.frame.chip.name} would do; it has {usable:g} GiB usable"
+        f"{outward(best.key, 1):g} GiB on each {best.frame.chip.name} would do; it has {room:g} GiB usable"
     )
-    enough = space.rules.with_value("memory_capacity", outward(best.key / usable, 1))
+    enough = space.rules.with_value("memory_capacity", outward(best.key / room, 1))
     if find_plan(space, enough, watch) is None:
         return _none("memory_capacity", share, "of hbm_usable")
-    return _relaxation("memory_capacity", share * usable, outward(best.key, 1), sentence, "GiB")
+    return _relaxation("memory_capacity", share * room, outward(best.key, 1), sentence, "GiB")
 
 
 def _relax_structural(space: Space, name: str, watch: Watch) -> Relaxation:

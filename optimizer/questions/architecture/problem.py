@@ -7,8 +7,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from optimizer.questions.architecture.lattice import AnyLattice
 from optimizer.spec.base import Strict
 from optimizer.spec.documents import Documents
-from optimizer.spec.domains import FORMAT_CHOICES, Domain, HostMs, Positive, choices
-from optimizer.spec.engine import EngineName
+from optimizer.spec.domains import FORMAT_CHOICES, Domain, Positive, choices
+from optimizer.spec.engine import FIGURES, EngineName, HasEngine
 from optimizer.spec.flat import HasFormats, flat
 from optimizer.spec.quantity import Tokens, TrainingTokens
 from optimizer.spec.training import TrainingSection
@@ -25,17 +25,15 @@ AnyArchitecture = Annotated[
 ]
 
 
+@flat(FIGURES, after="engine")
 @flat(FORMAT_CHOICES, after="tensor_parallel")
-class DeploymentSpace(Strict, HasFormats):
+class DeploymentSpace(HasEngine, HasFormats):
     """How a replica may run. Every field takes one value or a list to choose from."""
 
     tensor_parallel: Domain = (1,)
     batch: Domain | None = None
     engine: EngineName = "trtllm"
     """An engine profile: one that ships, or a file of yours."""
-    host_ms: HostMs | None = None
-    """In place of the engine's own."""
-    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
 
 
 class Workload(Strict):

@@ -240,7 +240,7 @@ def _training(problem: Problem, chips: tuple[Chip, ...]) -> TrainingRun | None:
 
 def _engine(problem: Problem) -> Engine:
     d = problem.deployment
-    return catalog.engine(d.engine, problem.documents, host_ms=d.host_ms, reserve_gib=d.reserve_gib)
+    return catalog.engine(d.engine, problem.documents, **d.figures)
 
 
 def _check_network(chips: tuple[Chip, ...], splits: tuple[int, ...]) -> None:

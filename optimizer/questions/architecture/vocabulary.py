@@ -8,7 +8,7 @@ from optimizer.anatomy.check import check
 from optimizer.blocks import block
 from optimizer.columns.rules import baseline_frame, lattice_only, split_bound
 from optimizer.cost.frame import Slice
-from optimizer.cost.memory import GIB
+from optimizer.cost.memory_room import room_gib
 from optimizer.metrics import evaluate, metric, sign, step_of
 from optimizer.plugins import plugins
 from optimizer.questions.architecture.moves import can_be_dropped, is_tighter, moves_of
@@ -92,7 +92,7 @@ class ArchitectureVocabulary(PricedPlans):
             return min(value, key=lambda edge: abs(edge - plan.metrics["n_params"])), "n_params"
         frame = self._frame(self.choices(plan))
         if rule == "memory_capacity":
-            return value * frame.chip.hbm_usable / GIB, "memory_gib"
+            return value * room_gib(frame.chip, frame.engine), "memory_gib"
         if rule in plugins("constraints"):
             return None, None
         return self.space.rules.limit(rule, frame), split_bound(rule)[0]

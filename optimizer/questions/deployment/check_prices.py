@@ -17,7 +17,7 @@ from optimizer.cost import memory, serving
 from optimizer.cost.disaggregation import cache_on_a_chip
 from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.memory_parts import memory_parts
-from optimizer.cost.overflow import placement, streamed_s
+from optimizer.cost.overflow import in_fast_memory, placement, streamed_s
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, other_degrees, step_s
 from optimizer.errors import InputError
@@ -89,7 +89,7 @@ class Prices:
             except InputError:  # the two tiers do not hold it
                 return {}
             slow, least = placed.slow_bytes / memory.GIB, dict(streamed_s(frame, tier, parts, placed))
-            held = sum(parts.values()) + placed.buffer_bytes / memory.GIB - slow
+            held = sum(in_fast_memory(frame, parts, placed).values())
         how = {"aggregated": serving.aggregated, "prefill": serving.prefill, "decode": serving.decode}
         served = how[row["mode"]](frame, a, least)
         ttft = served.ttft_s

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from optimizer import catalog
-from optimizer.columns.replica import Replica, common
+from optimizer.columns.replica import Replica, common, engine_of
 from optimizer.columns.supply import Supply
 from optimizer.columns.totals import each_of
 from optimizer.cost.memory_parts import memory_parts
@@ -43,7 +43,7 @@ def least_chips(problem: DeploymentProblem, offered: Sequence[Supply]) -> int:
     one = int(Split(**{name: min(values) for name, values in vars(space.split).items()}).chips)
     usable = [s.usable_gib for s in offered if s.usable_gib is not None]
     if True not in space.second_tier and len(usable) == len(offered):
-        room = max(usable) * problem.constraints.memory_capacity
+        room = max(usable) * engine_of(space).memory_share * problem.constraints.memory_capacity
         one = max(one, math.ceil(weights_gib(problem, offered[0]) / room - _NOISE))
     return one if "aggregated" in space.mode else 2 * one
 

@@ -51,15 +51,15 @@ class Again:
 
     def late(self, rules: Mapping[str, Any]) -> tuple[str, ...]:
         """Bounds on the requests of services that a pool does not keep."""
-        columns, usable = self.check.columns, {s.name: s.usable_gib for s in self.check.columns.supplies}
+        columns = self.check.columns
         found: dict[str, None] = {}
         for j, item in enumerate(columns.items):
             name = columns.names[item.service]
             for b in (key[2] for key in self.check.shares if key[0] == j):
-                row = columns.tables[item.service][b].row(int(item.rows[b, 0]))
-                room = usable[row["chip"]]
+                at = int(item.rows[b, 0])
+                row = columns.tables[item.service][b].row(at)
                 figures = {f"{n}_max": row[n] for n, without in latencies().items() if item.phase != without}
-                figures["memory_capacity"] = row["memory_gib"] / room if room else 0.0
+                figures["memory_capacity"] = float(columns.shares[item.service][b][at])
                 for bound, value in figures.items():
                     limit = rules.get(f"{name}.{bound}")
                     if limit is not None and value > float(limit) * (1 + _LIMIT_NOISE):

@@ -69,6 +69,8 @@ class FleetColumns:
     """Requests per second planned with for each row of those tables."""
     checkpoints: tuple[Checkpoint | None, ...] = ()
     """Of the models of the services."""
+    shares: tuple[Any, ...] = ()
+    """What each row of those tables takes of the memory there for it on its fullest chip."""
     used: tuple[frozenset[tuple[int, int]], ...] = ()
     """Items and setups of each of which a plan has some replica."""
 

@@ -79,6 +79,7 @@ def fleet_columns(
         tables=tuple(tuple(columns.replicas for columns in row) for row in buckets),
         rates=tuple(tuple(columns.rates({}) for columns in row) for row in buckets),
         checkpoints=tuple(row[0].checkpoint for row in buckets),
+        shares=tuple(tuple(columns.memory_share() for columns in row) for row in buckets),
     )
 
 

@@ -13,6 +13,7 @@ from optimizer.blocks import embedding
 from optimizer.cost import memory
 from optimizer.cost.collectives import point_to_point_s
 from optimizer.cost.frame import Frame, frame_of
+from optimizer.cost.memory_room import room_bytes
 from optimizer.cost.quantities import JOINED, QUANTITIES, Quantity, n_chunks, roofline, step_of
 from optimizer.cost.serving import most_scheduled
 from optimizer.questions.pipeline.problem import PipelineProblem
@@ -48,7 +49,7 @@ class PipelineCheck:
             input_tokens=w.input_tokens,
             output_tokens=w.output_tokens,
             training_tokens=0.0,
-            engine=catalog.engine(d.engine, host_ms=d.host_ms, reserve_gib=d.reserve_gib),
+            engine=catalog.engine(d.engine, **d.figures),
         )
         return [
             frame_of(self.model, chip, replace(setup, tensor_parallel=t, pipeline_parallel=len(self.stages)))
@@ -116,7 +117,7 @@ class PipelineCheck:
         share = memory.stage_share(len(self.stages), own.n_layers) if last else 1.0
         decoded = frame.batch
         logits = 4.0 * decoded * frame.vocab_size / frame.split.tensor_parallel
-        rest = float(memory.activation_bytes(frame)) - logits + frame.engine.reserve_gib * memory.GIB
+        rest = float(memory.activation_bytes(frame)) - logits + memory.reserve_bytes(frame)
         table = float(memory.embedding_bytes(frame)) if s in (0, last) else 0.0
         return float(layers / share + rest + table + (logits if s == last else 0.0))
 
@@ -147,7 +148,8 @@ class PipelineCheck:
             found.append("batch")
         share = self.limits.get("memory_capacity")
         if share is not None and any(
-            self.memory(s) > share * chip.hbm_usable * (1 + _NOISE) for s, (chip, _) in enumerate(self.stages)
+            self.memory(s) > share * room_bytes(frame.chip, frame.engine) * (1 + _NOISE)
+            for s, frame in enumerate(self.frames)
         ):
             found.append("memory_capacity")
         metrics = self.metrics()

@@ -17,6 +17,7 @@ from optimizer.columns.replica_costs import NETWORK, unrunnable
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
+from optimizer.cost.memory_room import room_bytes
 from optimizer.cost.quantities import (
     CHUNKED,
     JOINED,
@@ -55,6 +56,8 @@ class StageCosts:
     prompt_fixed_s: float
     memory: list[list[float]]
     base_memory: list[float]
+    rooms: list[float]
+    """Bytes that the engine fills of each chip of a stage."""
 
     @property
     def stages(self) -> int:
@@ -80,7 +83,7 @@ class StagePrices:
             input_tokens=w.input_tokens,
             output_tokens=w.output_tokens,
             training_tokens=0.0,
-            engine=catalog.engine(d.engine, host_ms=d.host_ms, reserve_gib=d.reserve_gib),
+            engine=catalog.engine(d.engine, **d.figures),
         )
         self._parts: dict[tuple[str, int, int, int], _Part] = {}
         self._reasons: dict[tuple[str, int], str] = {}
@@ -135,6 +138,7 @@ class StagePrices:
                 p.shared_bytes + p.table_bytes * end + p.logits_bytes * (s == len(parts) - 1)
                 for s, (p, end) in enumerate(zip(parts, ends, strict=True))
             ],
+            rooms=[room_bytes(p.frame.chip, p.frame.engine) for p in parts],
         )
 
     def _part(self, setup: Replica, batch: int, stages: int) -> "_Part":
@@ -168,7 +172,7 @@ def _part(a: Architecture, common: Setup, stage: Replica, batch: int, stages: in
         layer_s=layers(QUANTITIES["mixed_s"]),
         prompt_layer_s=layers(JOINED),
         layer_bytes=layers(QUANTITIES["memory_bytes"]),
-        shared_bytes=float(memory.working_bytes(frame)) + frame.engine.reserve_gib * memory.GIB,
+        shared_bytes=float(memory.working_bytes(frame)) + memory.reserve_bytes(frame),
         table_bytes=float(memory.embedding_bytes(frame)),
         logits_bytes=float(memory.logits_bytes(frame)),
     )

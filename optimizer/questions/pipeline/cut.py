@@ -58,9 +58,8 @@ class Found:
         return self.costs.stages * self.costs.batch / self.tpot_s
 
     def fits(self, share: float | None) -> bool:
-        """Whether every stage keeps within a share of its chips' memory."""
-        chips = (setup.chip.hbm_usable for setup in self.costs.setups)
-        return share is None or all(self.memory(s) <= share * usable for s, usable in enumerate(chips))
+        """Whether every stage keeps within a share of what the engine fills of its chips."""
+        return share is None or all(self.memory(s) <= share * room for s, room in enumerate(self.costs.rooms))
 
 
 def spread_by_speed(costs: StageCosts, counts: Sequence[int]) -> list[list[int]]:

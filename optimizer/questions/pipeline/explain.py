@@ -47,8 +47,7 @@ def _nearest(search: StageSearch, bounds: Bounds, rule: str, found: Found) -> Fo
 def needed(rule: str, found: Found) -> float:
     """What a split makes of a bound: a latency in ms, or the share of the usable memory."""
     if rule == "memory_capacity":
-        shares = [found.memory(s) / x.chip.hbm_usable for s, x in enumerate(found.costs.setups)]
-        return float(max(shares))
+        return float(max(found.memory(s) / room for s, room in enumerate(found.costs.rooms)))
     return 1e3 * (found.tpot_s if rule == "tpot_ms_max" else found.ttft_s)
 
 

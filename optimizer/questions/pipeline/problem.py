@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Milliseconds, Share
 from optimizer.spec.documents import Documents
-from optimizer.spec.domains import FORMAT_VALUES, Domain, HostMs, Positive
-from optimizer.spec.engine import EngineName
+from optimizer.spec.domains import FORMAT_VALUES, Domain, Positive
+from optimizer.spec.engine import FIGURES, EngineName, HasEngine
 from optimizer.spec.flat import HasFormats, flat
 from optimizer.spec.quantity import Tokens
 
@@ -28,17 +28,15 @@ class Pipeline(Strict):
     stages: Annotated[tuple[StageGroup, ...], Field(min_length=1, max_length=16)]
 
 
+@flat(FIGURES, after="engine")
 @flat(FORMAT_VALUES)
-class StageSpace(Strict, HasFormats):
+class StageSpace(HasEngine, HasFormats):
     """How the replica runs."""
 
     batch: Domain = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     """Sequences in one stage at a time; with p stages, p times as many are in flight."""
     engine: EngineName = "trtllm"
     """An engine profile: one that ships, or a file of yours."""
-    host_ms: HostMs | None = None
-    """In place of the engine's own."""
-    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
 
 
 class RequestSize(Strict):

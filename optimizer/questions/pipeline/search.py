@@ -136,8 +136,8 @@ class StageSearch:
         """The best split of one structure at one batch; None if none keeps the bounds."""
         share, p = bounds.get("memory_capacity"), costs.stages
         rooms = [
-            math.floor(share * s.chip.hbm_usable - fixed) if share else 2**50
-            for s, fixed in zip(costs.setups, costs.base_memory, strict=True)
+            math.floor(share * room - fixed) if share else 2**50
+            for room, fixed in zip(costs.rooms, costs.base_memory, strict=True)
         ]
         if min(rooms) < 0 or not _room(costs, rooms, self.counts):
             return None
