@@ -29,7 +29,7 @@ SENTENCES: dict[str, Callable[[Any, Point], bool]] = {
     "ffn_ratio": lambda v, p: within(v[0], Fraction(p["d_ff"], p["d_model"]), v[1]),
     "gqa_divisibility": lambda v, p: Fraction(p["n_heads"], p["n_kv_heads"]).denominator == 1,
     "kv_sharing": lambda v, p: p["n_kv_heads"] >= 8 or Fraction(p["n_heads"], p["n_kv_heads"]) <= v,
-    "memory_capacity": lambda v, p: Fraction(p["memory_gib"]) <= Fraction(v) * Fraction(p["hbm_usable_gib"]),
+    "memory_capacity": lambda v, p: Fraction(p["memory_gib"]) <= Fraction(v) * Fraction(p["room_gib"]),
     "parameter_window": lambda v, p: within(v[0], Fraction(p["n_params"]), v[1]),
     "scaleup_domain": lambda v, p: p["tensor_parallel"] <= p["scaleup_domain"],
     "tensor_parallel_divisibility": tensor_parallel,

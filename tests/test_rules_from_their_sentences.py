@@ -80,7 +80,7 @@ def points(name: str, rng: Random) -> Iterator[tuple[Any, Point]]:
         share, usable = rng.randint(1, 64) / 64, rng.randint(1, 1000) / 8
         edge = share * usable
         for used in (edge, np.nextafter(edge, 0), np.nextafter(edge, np.inf), edge * 0.99, edge * 1.01):
-            yield share, {"memory_gib": float(used), "hbm_usable_gib": usable}
+            yield share, {"memory_gib": float(used), "room_gib": usable}
     elif name == "parameter_window":
         low, width = rng.randint(10, 10**11), rng.randint(0, 10**9)
         own = (float(low), float(low + width))
@@ -340,7 +340,7 @@ def test_frame_facts() -> None:
         "vocab_size": 128256,
         "scaleup_domain": 8,
         "alignment": 128,
-        "hbm_usable_gib": 79.0,
+        "room_gib": 79.0,
     }
     assert frame_values(samples.changed(frame, weight_dtype="bf16"))["alignment"] == 64
 

@@ -1,10 +1,10 @@
 """What a replica keeps on a chip fits the memory that its engine fills.
 
-    weights + cache of batch x (input_tokens + output_tokens) + activations + reserve
-        <= f x memory_share x hbm_usable
+    weights + cache + activations + reserve <= f x memory_share x hbm_usable
 
-f = 1 unless the problem gives a smaller fraction. `hbm_usable` is what the driver shows, and `memory_share`
-what the engine takes of it: 0.92 in vLLM, which calls it gpu_memory_utilization.
+The cache is that of batch x (input_tokens + output_tokens) tokens. f = 1 unless the problem gives a smaller
+fraction. `hbm_usable` is what the driver shows, and `memory_share` what the engine takes of it: 0.92 in vLLM,
+which calls it gpu_memory_utilization.
 """
 
 from typing import Any
