@@ -52,6 +52,6 @@ class Half(Strict):
         return {name: said[0] for name, said in found.items() if said}
 
 
-def extra() -> Any:
-    """A switch that is off, and left out of dumps, in all but a few published models."""
-    return Field(default=False, exclude_if=lambda value: not value)
+def extra(usual: Any = False) -> Any:
+    """A switch at its usual value, and left out of dumps, in all but a few published models."""
+    return Field(default=usual, exclude_if=lambda value: value == usual)

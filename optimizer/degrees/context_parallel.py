@@ -89,9 +89,9 @@ def _cached(part: Any, split: Split) -> Number:
 
 
 def _gather(part: Any, found: Sequence[Operator], split: Split) -> list[Operator]:
-    """Keys and values of all that the prompts attend to; none where a step has no prompts."""
+    """Keys and values of all that the prompts attend to; none without prompts, or of another layer's."""
     prompts = [op for op in found if isinstance(op, PrefillAttention)]
-    if not prompts:
+    if not prompts or not np.any(_cached(part, split)):
         return []
     tokens = reduce(np.maximum, (op.prompts * (op.cached + op.tokens) for op in prompts))
     return [_exchange("keys and values gathered", held_bytes(part, split, tokens), split)]

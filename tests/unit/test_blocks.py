@@ -31,6 +31,10 @@ PARTS: dict[str, Any] = {
     "gqa with biases": kinds.GroupedQueryAttention(**GQA, qkv_bias=True, output_bias=True, qk_norm=True),
     "gqa with extras": kinds.GroupedQueryAttention(**GQA, qk_norm_full=True, output_gate=True, sinks=True),
     "gqa with a window": kinds.GroupedQueryAttention(**GQA, attention_window=256),
+    "gqa in chunks": kinds.GroupedQueryAttention(**GQA, attention_window=256, window_kind="chunk"),
+    "gqa of keys alone": kinds.GroupedQueryAttention(**GQA, qk_norm=True, kv_from="keys"),
+    "gqa with narrow values": kinds.GroupedQueryAttention(**GQA, d_head_value=64),
+    "gqa on an earlier layer": kinds.GroupedQueryAttention(**GQA, kv_from="earlier_layer"),
     "mla": kinds.Mla(**MLA),
     "mla with a query latent": kinds.Mla(**MLA, d_q_latent=768),
     "mla with a gate": kinds.Mla(**MLA, output_gate=True),
@@ -56,8 +60,11 @@ PARTS: dict[str, Any] = {
     ),
     "latent_moe": kinds.LatentMoe(**MOE, d_latent=1024),
     "latent_moe with a norm": kinds.LatentMoe(**MOE, d_latent=1024, latent_norm=True, n_shared_experts=1),
+    "ple": kinds.PerLayerEmbedding(d_ple=256, n_table_rows=32000),
     "no_ffn": kinds.NoFeedForward(),
 }
+WHOLE = {"ple"}
+"""Whose products every rank does."""
 EMPTY = {"no_mixer", "no_ffn"}
 STATES = {"mamba2", "mamba1", "gated_deltanet", "lightning", "kda"}
 KINDS = {name for name, module in plugins("blocks").items() if hasattr(module, "ROLE")}
@@ -85,7 +92,7 @@ def test_stored_elements_are_the_parameters(name: str) -> None:
     assert stored.matrix + stored.vector + stored.experts == block(PARTS[name]).n_params(PARTS[name], D_MODEL)
 
 
-@pytest.mark.parametrize("name", sorted(set(PARTS) - EMPTY))
+@pytest.mark.parametrize("name", sorted(set(PARTS) - EMPTY - WHOLE))
 def test_ranks_share_the_weights_and_miss_none(name: str) -> None:
     one, four = (block(PARTS[name]).weights(PARTS[name], D_MODEL, t) for t in (1, 4))
     whole, share = (stored.matrix + stored.experts for stored in (one, four))
@@ -162,7 +169,8 @@ def test_extras_of_attention_are_counted() -> None:
 def test_a_model_with_extras_is_no_point_of_the_dense_lattice() -> None:
     flat = {"name": "own", "d_model": D_MODEL, "vocab_size": 32000, "n_layers": 2, "d_ff": 8192, **GQA}
     assert Architecture.model_validate(flat).plain
-    assert not Architecture.model_validate(flat | {"sinks": True}).plain
+    unusual = ({"sinks": True}, {"kv_from": "keys"}, {"d_head_value": 64}, {"qk_norm_bias": True})
+    assert not any(Architecture.model_validate(flat | extra).plain for extra in unusual)
     assert not Architecture.model_validate(flat | {"layers": [{"count": 2, "mixer": "no_mixer"}]}).plain
 
 
@@ -176,6 +184,7 @@ def test_a_model_with_extras_is_no_point_of_the_dense_lattice() -> None:
             "does not divide",
         ),
         (kinds.GroupedQueryAttention, GQA | {"qk_norm": True, "qk_norm_full": True}, "exclude each other"),
+        (kinds.GroupedQueryAttention, GQA | {"window_kind": "chunk"}, "give the tokens of a chunk"),
     ],
 )
 def test_impossible_shapes_are_refused(kind: Any, fields: dict[str, Any], message: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from optimizer.blocks import block, embedding, latent_moe, moe, rule_words
+from optimizer.blocks import block, embedding, latent_moe, moe, ple, rule_words
 from optimizer.blocks.operators import (
     AllReduce,
     DecodeAttention,
@@ -166,6 +166,54 @@ def test_gqa_operators() -> None:
     narrow, wide = (kinds.GroupedQueryAttention(**GQA, attention_window=n) for n in (30, 45))
     assert made(narrow)[3:5] == [replace(decode, context=30), replace(prompt, window=30)]
     assert made(wide)[3:5] == [replace(decode, context=45), prompt]
+
+
+def test_gqa_without_projections_of_its_own() -> None:
+    """Values that are the keys' projection; a layer that reads the keys and values of an earlier one."""
+    keys, earlier = (
+        kinds.GroupedQueryAttention(**GQA, qk_norm=True, kv_from=f) for f in ("keys", "earlier_layer")
+    )
+    plain = kinds.GroupedQueryAttention(**GQA, qk_norm=True)
+    assert stored(keys) == (7 * (40 + 40 + 10) + 2 * 5, Weights(7 * (10 + 10 + 5), 2 * 5))
+    assert stored(earlier) == (7 * (40 + 40) + 5, Weights(7 * 20, 5))
+    assert [block(part).kv_elements(part, 100, T) for part in (keys, earlier)] == [2 * 5 * 100, 0]
+    assert made(keys)[1:3] == [Gemm("qkv projection", 28, 10 + 5, 7), *made(plain)[2:3]]
+    assert made(earlier)[1:3] == [
+        Gemm("qkv projection", 28, 10, 7), Elementwise("rotary, cache write", 28 * 4 * 10)
+    ]  # fmt: skip
+    assert made(keys)[3:] == made(earlier)[3:] == made(plain)[3:]  # the cache of the other layer is read
+    biased = kinds.GroupedQueryAttention(**GQA, qkv_bias=True, kv_from="earlier_layer")
+    assert stored(biased)[1].vector == 10
+
+
+def test_gqa_with_values_of_another_width() -> None:
+    """Keys of 5, values of 3: a core as wide as their mean, an output from the values."""
+    part = kinds.GroupedQueryAttention(**GQA, d_head_value=3, output_gate=True)
+    assert stored(part) == (7 * (40 + 24 + 10 + 6 + 24), Weights(7 * (10 + 6 + 5 + 3 + 6), 0))
+    assert block(part).kv_elements(part, 100, T) == (5 + 3) * 100
+    assert made(part)[1:] == [
+        Gemm("qkv projection", 28, 10 + 6 + 8, 7),
+        Elementwise("rotary, cache write", 28 * 4 * (10 + 8)),
+        DecodeAttention("attention", 3, 50, 2, 1, 4, 2),
+        PrefillAttention("prompt attention", 11, 38, 2, 1, 4, 2, 5, 3),
+        Gemm("output projection", 28, 7, 6),
+        AllReduce("attention all-reduce", 28 * 2 * 7),
+    ]
+
+
+@pytest.mark.parametrize(("chunk", "tokens"), [(8, 48), (16, 48), (48, 48), (60, 48)])
+def test_gqa_in_chunks_sees_what_its_tokens_see(chunk: int, tokens: int) -> None:
+    """Place p of a prompt sees p modulo the chunk and itself: counted one by one, however it is scheduled."""
+    part = kinds.GroupedQueryAttention(**GQA, attention_window=chunk, window_kind="chunk")
+    for steps in (1, 3):
+        own = Step(D, Split(), 0, 0, 2.0, tokens / steps, chunks=steps)
+        [core] = [op for op in made(part, own) if isinstance(op, PrefillAttention)]
+        seen = sum(place % chunk + 1 for place in range(tokens))
+        assert core.prompts * core.pairs * steps == pytest.approx(2 * seen)
+    [core] = [op for op in made(part, DECODE) if isinstance(op, DecodeAttention)]
+    assert core.context == ((chunk + 1) / 2 if chunk < 50 else 50)
+    assert block(part).kv_elements(part, 100, T) == 2 * 5 * chunk
+    assert block(part).named(part) == f"gqa with chunks of {chunk}"
 
 
 MLA = {"n_heads": 8, "d_kv_latent": 6, "d_nope": 5, "d_rope": 3, "d_value": 4}  # a rank has 2 heads
@@ -452,6 +500,19 @@ def test_shared_experts_of_some_kinds_of_a_lattice() -> None:
     assert not any("shared" in op.name or "reduce" in op.name for op in made(kinds, step))
     kinds.n_shared_experts = np.array([1, 2])
     assert not any(isinstance(op, ForSome) for op in made(kinds, step))
+
+
+def test_per_layer_embedding() -> None:
+    """A table of 11 rows of 3 numbers, shared out; gate, projection and the way back on every rank."""
+    part = kinds.PerLayerEmbedding(d_ple=3, n_table_rows=11)
+    assert stored(part) == (11 * 3 + 3 * 7 * 3, Weights(3 * 7 * 3, 11 * 3 / 4))
+    assert ple.n_active_params(part, D) == 3 + 3 * 7 * 3
+    assert made(part) == [
+        Elementwise("per-layer norm, residual", 28 * 6 * 7),
+        Gemm("per-layer gate and projection", 28, 2 * 3, 7),
+        Elementwise("per-layer look-up, gate", 28 * 12 * 3),
+        Gemm("per-layer projection back", 28, 7, 3),
+    ]
 
 
 LATENT = 3 * 5 * 6  # an expert on vectors of 5 numbers
