@@ -15,6 +15,7 @@ from optimizer.blocks.moe import MixtureOfExperts
 from optimizer.blocks.msa import MiniMaxSparseAttention as Msa
 from optimizer.blocks.no_ffn import NoFeedForward
 from optimizer.blocks.no_mixer import NoMixer
+from optimizer.blocks.ple import PerLayerEmbedding
 from optimizer.blocks.short_conv import ShortConvolution
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "Msa",
     "NoFeedForward",
     "NoMixer",
+    "PerLayerEmbedding",
     "ShortConvolution",
 ]
