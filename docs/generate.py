@@ -1,4 +1,4 @@
-"""Writes constraints.md, metrics.md, chips.md and classes.md from the code and the data files.
+"""Writes constraints.md, metrics.md, chips.md, classes.md, kinds.md and models.md from code and data files.
 
 python docs/generate.py            write the pages
 python docs/generate.py --check    exit 1 if a page is stale, and name it
@@ -14,10 +14,13 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from optimizer import catalog  # noqa: E402
+from optimizer.cost.parameters import parameter_counts  # noqa: E402
 from optimizer.hugging_face.classes import recorded, version, wholes  # noqa: E402
 from optimizer.hugging_face.families import FAMILIES, REFUSED  # noqa: E402
 from optimizer.hugging_face.family import Family  # noqa: E402
 from optimizer.plugins import plugins  # noqa: E402
+from optimizer.report.numbers import count as short_count  # noqa: E402
+from optimizer.spec.architecture import Architecture, Block  # noqa: E402
 from optimizer.spec.chip import Chip, System  # noqa: E402
 
 GIB = 2.0**30
@@ -44,11 +47,73 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics(),
         "chips.md": chips(),
         "classes.md": classes(),
+        "kinds.md": kinds(),
+        "models.md": models(),
     }
 
 
 def _current(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def kinds() -> str:
+    """The kinds of layer halves: what each is, what of it is searched, which models have it."""
+    found = {name: module for name, module in plugins("blocks").items() if hasattr(module, "FIELDS")}
+    used = {name: [m.name for m in catalog.models().values() if name in _halves(m)] for name in found}
+    rows = [
+        (
+            f"[{name}](#{name})",
+            "mixer" if module.ROLE == "mixer" else "network",
+            _first(module.FIELDS).removesuffix("."),
+            ", ".join(module.FIELDS.dimensions()) if hasattr(module, "in_words") else "not searched",
+            str(len(used[name])),
+        )
+        for name, module in found.items()
+    ]
+    intro = (
+        "A layer is a mixer and a feed-forward network, each of one of these kinds: a file of\n"
+        "`optimizer/blocks`, with all there is to it ([how to add one](../CONTRIBUTING.md)). A model's file\n"
+        "names them per group of layers; problems may search those with dimensions\n"
+        "([how](problem-files.md#other-kinds-of-layer)).\n"
+    )
+    head = ("kind", "half", "what it is", "dimensions that are searched", "models")
+    parts = ["# Kinds of layer\n", intro, markdown_table(head, rows)]
+    for name, module in found.items():
+        has = used[name]
+        said = f"Models: {', '.join(has[:6])}{f' and {len(has) - 6} more' if len(has) > 6 else ''}.\n"
+        caveat = f"Caveat: {module.CAVEAT}.\n" if hasattr(module, "CAVEAT") else ""
+        text = "\n".join(part for part in (_prose(module), said if has else "", caveat) if part)
+        parts.append(f"## {name}\n\n{text}")
+    return NOTE + "\n".join(parts)
+
+
+def models() -> str:
+    """The models of the catalogue, with the counts of their parameters and what their layers are."""
+    rows = []
+    for name, own in sorted(catalog.models().items(), key=lambda pair: pair[0].lower()):
+        counts = parameter_counts(own)
+        active = short_count(counts.active) if counts.active < counts.total else ""
+        published = short_count(float(own.published_params or 0))
+        layers = "; ".join(f"{g.count} {_layer(g.block)}" for g in own.layers)
+        rows.append((name, short_count(counts.total), published, active, layers, ", ".join(own.aliases)))
+    intro = (
+        f"{len(rows)} models, by any of their names. Counted parameters stand beside the published ones;\n"
+        "`tests/published/test_models.py` names those that differ by more than a thousandth, and why.\n"
+        "Sources are in the files of `models/`.\n"
+    )
+    head = ("model", "parameters", "published", "of a token", "layers", "also known as")
+    return NOTE + "\n".join(("# Models\n", intro, markdown_table(head, rows)))
+
+
+def _halves(model: Architecture) -> set[str]:
+    return {half.kind for group in model.layers for half in (group.block.mixer, group.block.ffn)}
+
+
+def _layer(block: Block) -> str:
+    """A layer by its kinds, without the halves that are not there."""
+    there = [half.kind for half in (block.mixer, block.ffn) if half.kind not in ("no_mixer", "no_ffn")]
+    window = getattr(block.mixer, "attention_window", None)
+    return " + ".join(there) + (f" ({window})" if window else "")
 
 
 def classes() -> str:
@@ -308,6 +373,15 @@ def _us(seconds: float) -> str:
 
 def _first(module: ModuleType) -> str:
     return (module.__doc__ or "").strip().splitlines()[0]
+
+
+def _prose(module: ModuleType) -> str:
+    """The docstring; a paragraph that is indented is shown as code."""
+    parts = (module.__doc__ or "").strip().split("\n\n")
+    return (
+        "\n\n".join(f"```\n{textwrap.dedent(part)}\n```" if part.startswith(" ") else part for part in parts)
+        + "\n"
+    )
 
 
 def _body(module: ModuleType) -> str:
