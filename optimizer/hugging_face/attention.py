@@ -87,12 +87,7 @@ def window(config: Config) -> Fields:
 
 def chunk(config: Config) -> Fields:
     """The chunk of tokens that a layer attends within (Llama 4)."""
-    width = config.size("attention_chunk_size")
-    config.assume(
-        f"layers that attend within chunks of {width} tokens are costed as a window of {width}, the most "
-        "they can see"
-    )
-    return {"attention_window": width}
+    return {"attention_window": config.size("attention_chunk_size"), "window_kind": "chunk"}
 
 
 def _latent(config: Config, family: Family) -> Fields:
