@@ -185,7 +185,7 @@ def unwindowed(attention: Any) -> Any:
         return attention
     if is_dataclass(attention):
         return replace(attention, attention_window=None)  # type: ignore[type-var]
-    return attention.changed(attention_window=None)
+    return attention.changed(attention_window=None, window_kind="sliding")
 
 
 def _extra(attention: Any, name: str) -> int:
