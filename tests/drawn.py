@@ -168,6 +168,7 @@ def _expert_kernel(d: Draw) -> dict[str, Any]:
         "overhead": f"{d.real(1, 60):.3f} us",
         "per_pair": d.of([0.0, 1e-9]),
         "per_expert": d.of([0.0, 1e-7]),
+        "vector_rows": d.of([0.0, 1.0, 8.0]),
     }
 
 

@@ -6,8 +6,9 @@ With T tokens, k of E experts each, n = T k pairs, A touched experts on the rank
     N_b = A max(b, n/A + b/2)                                     rows padded to a tile of b in 8..128
     C   = min over b of 2 g h f N_b / (P rho_b e_c f/(f + f_half)),  rho_b = b/(b+b_half) (128+b_half)/128
     W   = g A h f b_w / (BW e_m)                                  weights
+    V   = max(W max(1, n/(A v)), 2 g h f n / (P e_c))    a vector kernel: v rows a reading, nothing padded
     X   = [n (h (2 b_a + 4) + f (2(g-1) + 2 b_a)) + 4 T h] / (BW e_x)    activations
-    t   = t_0 + t_e A + t_pair T k + X + sqrt(C^2 + W^2)
+    t   = t_0 + t_e A + t_pair T k + X + min(V, sqrt(C^2 + W^2))
 
 Where an exchange sends each token only to the ranks of its experts, T in X and T k are those of the rank.
 
@@ -68,6 +69,13 @@ def experts_cost(op: Experts, chip: Chip, stored: Stored, engine: Engine = IDEAL
     launch = engine.host_us_per_expert_layer * 1e-6 * op.launched
     fixed = fit.overhead + fit.per_expert * touched + fit.per_pair * sorted_pairs + serial_s + launch
     both = np.sqrt(compute_s**2 + weights_s**2)
+    if fit.vector_rows:
+        vector_s = weights_s * np.maximum(1.0, pairs / (touched * fit.vector_rows))
+        plain_s = (
+            2.0 * g * h * f * pairs / (peak * achieved(fit.compute))
+        )  # nothing padded: at most compute_s
+        compute_s = np.where(vector_s < both, plain_s, compute_s)
+        both = np.minimum(np.maximum(vector_s, plain_s), both)
     # The overlap of the two is part of the fit: charge it to the longer one.
     compute_first = compute_s >= weights_s
     # A fit may find no time for activations (`activations` above 1): they still pass the memory.

@@ -2,7 +2,8 @@
 
 Inference points have the columns model, chip, tp, weight_dtype, kv_dtype, batch_or_concurrency, isl, osl,
 metric, value, point_type and source_key; serving points have system, backend, precision, tp_size, isl, osl,
-concurrency, silicon_ttft_ms and silicon_tpot_ms. Other columns are ignored.
+concurrency, silicon_ttft_ms and silicon_tpot_ms. Other columns are ignored. A row with `bits` is of a
+checkpoint that stores all its weights so, tables too; `expert_bits` are those of its routed experts.
 """
 
 import re
@@ -16,6 +17,7 @@ from optimizer.blocks import n_experts
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.cells import number, read_cells, whole
+from optimizer.spec.checkpoint import COMPONENTS, Checkpoint, Storage
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.engine import Engine
@@ -109,6 +111,8 @@ def _inference(line: int, row: dict[str, str]) -> Point:
         raise _Unreadable(f"metric '{row['metric'][:30]}' is not predicted")
     weight_dtype = _format(row["weight_dtype"])
     model = _model(row["model"])
+    if row.get("bits"):
+        model = model.changed(checkpoint=_checkpoint(row, weight_dtype))
     own = model.checkpoint if weight_dtype != "bf16" else None
     setup = Setup(
         **_split(row, model, regime),
@@ -130,6 +134,17 @@ def _inference(line: int, row: dict[str, str]) -> Point:
         measured=_number(row, "value"),
         unknown_engine=_unknown(row.get("engine", ""), setup),
     )
+
+
+def _checkpoint(row: dict[str, str], weight_dtype: str) -> Checkpoint:
+    """How all weights are stored where a row says the mean bits of one, scales included."""
+    given = {name: row.get(name) or row["bits"] for name in ("bits", "expert_bits")}
+    bits = {name: _number(given, name) for name in given}
+    if not all(0 < size <= 16 for size in bits.values()):
+        raise _Unreadable(f"bits are {' and '.join(given.values())}: give more than 0 and at most 16")
+    stored = {name: Storage(dtype=weight_dtype, bits=bits["bits"]) for name in COMPONENTS}
+    stored["experts"] = Storage(dtype=weight_dtype, bits=bits["expert_bits"])
+    return Checkpoint(method="as measured", **stored)
 
 
 def _serving_ttft(line: int, row: dict[str, str]) -> Point:

@@ -48,6 +48,9 @@ class ExpertKernel(Strict):
     overhead: Seconds
     per_pair: Annotated[float, Field(ge=0, le=1, description="seconds per token and chosen expert")] = 0.0
     per_expert: Annotated[float, Field(ge=0, le=1, description="seconds per touched expert")] = 0.0
+    vector_rows: Annotated[float, Field(ge=0, le=1024)] = 0.0
+    """Rows of an expert that a vector kernel multiplies while it reads the weights once, unpadded; with
+    more it reads them again. 0 where the fit has such kernels in it, or none are used."""
 
 
 class Streaming(Strict):
@@ -91,6 +94,7 @@ UNMEASURED_EXPERTS = ExpertKernel.model_construct(
     overhead=40e-6,
     per_pair=0.5e-9,
     per_expert=100e-9,
+    vector_rows=4.0,
 )
 """For chips whose expert kernels nobody measured: slower than the measured ones."""
 

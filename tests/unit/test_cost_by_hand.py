@@ -430,12 +430,16 @@ def expert_cost(
         compute = min(compute, 2 * g * h * f * padded / (peak * rho * kernel["compute"] * width))
     weight_bytes = g * touched * h * f * element
     weights = weight_bytes / (HBM * min(0.9, kernel["memory"]))
+    both = math.hypot(compute, weights)
+    if kernel.get("vector_rows"):
+        plain = 2 * g * h * f * n / (peak * kernel["compute"])
+        vector = max(plain, weights * max(1, n / touched / kernel["vector_rows"]))
+        compute, both = (plain, vector) if vector < both else (compute, both)
     here = rows if everywhere else rows * sent
     pairs = rows * k * (local / e if sent < 1 and not everywhere else 1)
     moved = n * (h * (2 * activation + 4) + f * (2 * (g - 1) + 2 * activation)) + 4 * here * h
     fixed = 20 * US + kernel["per_expert"] * touched + kernel["per_pair"] * pairs
     fixed += moved / (HBM * kernel["activations"]) + launched * 30 * US
-    both = math.hypot(compute, weights)
     times = (both, weights) if compute >= weights else (compute, both)
     return [2 * g * h * f * n, weight_bytes + moved, 0, *times, 0, fixed], both + fixed
 
@@ -444,7 +448,7 @@ def expert_cost(
 @pytest.mark.parametrize(("local", "sent"), [(16, 1.0), (4, 1.0), (4, 0.4375)])
 @pytest.mark.parametrize("gated", [True, False])
 def test_experts(rows: int, local: int, sent: float, gated: bool) -> None:
-    kernels = {"bf16": KERNEL, "fp8": KERNEL | {"memory": 0.95, "compute": 0.5}}
+    kernels = {"bf16": KERNEL, "fp8": KERNEL | {"memory": 0.95, "compute": 0.5, "vector_rows": 8}}
     part = chip(efficiency=EFFICIENCY | {"experts": kernels})
     engine = ENGINE.model_copy(update={"expert_skew": 1.3, "host_us_per_expert_layer": 30.0})
     op = o.Experts("", rows, 32, 24, 16, 2, local, gated, 0.25, sent)
@@ -473,6 +477,31 @@ def test_an_expert_kernel_with_arithmetic_of_its_own() -> None:
     terms, _ = expert_cost(own, 40, 16, True, 1.0, 1.0, P, 2, 2)
     terms[6] += 20 * US  # the fallback's overhead is 40 us
     assert costs(experts_cost(op, plain, PLAIN["bf16"])) == close(*terms)
+
+
+def test_few_rows_of_an_expert_are_read_once_and_not_padded() -> None:
+    """One token, 2 of 16 experts, 3 x 32 x 24 elements of 2 bytes each, at 0.7 of the bandwidth: no more.
+
+    Four rows on each of 16 experts fill a kernel of v = 4; eight read the weights twice; 4000 go in tiles.
+    """
+    kernel = KERNEL | {"activations": 20, "compute": 1, "width_half": 0}
+    little = {"bf16": "20 TFLOP/s", "fp8": "40 TFLOP/s"}
+    slow, padded = (
+        chip(dense_flops=little, efficiency=EFFICIENCY | {"experts": {"bf16": kernel | own}})
+        for own in ({"vector_rows": 4}, {})
+    )
+    read = 3 * 32 * 24 * 2 / (HBM * 0.7)
+
+    def both(part: Chip, rows: int, active: int) -> float:
+        found = experts_cost(o.Experts("", rows, 32, 24, 16, active, 16, True), part, PLAIN["bf16"])
+        return float(np.maximum(found.compute_s, found.memory_s))
+
+    assert both(slow, 1, 2) == pytest.approx(2 * read)
+    assert both(padded, 1, 2) > 4 * read
+    assert both(slow, 4, 16) == pytest.approx(16 * read)
+    assert both(slow, 8, 16) == pytest.approx(2 * 16 * read)
+    many = [both(part, 4000, 16) for part in (slow, padded)]
+    assert many[0] == many[1] < 4000 / 4 * 16 * read
 
 
 def test_experts_of_many_kinds_at_once() -> None:
