@@ -1,12 +1,16 @@
 """What is assumed of the chips that a deployment is offered."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 
+from optimizer import catalog
 from optimizer.anatomy.assumptions import efficiency_of, has_experts, kernels_of, memory_of, price_of
 from optimizer.columns.supply import Supply
+from optimizer.errors import InputError
 from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.plan import Pool
+from optimizer.spec.documents import CATALOGUE
+from optimizer.spec.plan import Plan, Pool
 
 
 def chips_assumed(
@@ -37,6 +41,21 @@ def chips_assumed(
         if supply.usd_per_hour == chip.usd_per_chip_hour:
             said += price_of(chip, price_decides)
         found |= {row.name: row if supply.name in used else row.changed(caveat=False) for row in said}
+    return tuple(found.values())
+
+
+def pools_of(plans: Iterable[Plan]) -> tuple[Pool, ...]:
+    """The pools of some plans together."""
+    return tuple(pool for plan in plans for pool in plan.pools)
+
+
+def named(names: Iterable[str]) -> tuple[Assumption, ...]:
+    """What nobody measured of chips of the catalogue, each once; names that it does not know say nothing."""
+    found: dict[str, Assumption] = {}
+    for name in names:
+        with contextlib.suppress(InputError):
+            chip = catalog.chip(name, CATALOGUE)
+            found |= {row.name: row for row in (efficiency_of(chip), *memory_of(chip)) if row.caveat}
     return tuple(found.values())
 
 

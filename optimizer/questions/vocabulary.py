@@ -9,6 +9,7 @@ from optimizer.errors import InputError, nearest
 from optimizer.questions.moves import Move, moves_of
 from optimizer.questions.vary import HARDWARE, number_at, scaled_problem
 from optimizer.solver.cp_sat_twice import SolveSettings
+from optimizer.spec.answer import Assumption
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Watch
@@ -59,9 +60,18 @@ class Vocabulary(ABC):
     def rules(self) -> Mapping[str, Any]:
         """Rules in force, with their values."""
 
-    def price_decides(self) -> bool:
+    def price_decides(self, aims: Sequence[Aim] = ()) -> bool:
         """Whether an objective or a rule is in money, so that the answer rests on prices of chips."""
-        return any("usd" in name for name in (*(aim.metric for aim in self.own_aims()), *self.rules()))
+        wanted = (aim.metric for aim in (*self.own_aims(), *aims))
+        return any("usd" in name for name in (*wanted, *self.rules()))
+
+    def of_chips(self, plans: Sequence[Plan], money: bool) -> tuple[Assumption, ...]:
+        """What plans rest on of their chips; `money`: whether prices decide. A kind may say nothing."""
+        return ()
+
+    def cautions(self, plans: Sequence[Plan], aims: Sequence[Aim] = ()) -> tuple[Assumption, ...]:
+        """What nobody measured of the chips of some plans, for the first screen of a study."""
+        return tuple(row for row in self.of_chips(plans, self.price_decides(aims)) if row.caveat)
 
     def defining(self) -> frozenset[str]:
         """Rules without which a plan has no meaning and no cost."""

@@ -9,7 +9,7 @@ from optimizer.report.at_hand import at_hand
 from optimizer.report.chart import scatter
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import short, signed, value_of
-from optimizer.report.parts import blank_between, conflict_part, titled_lines
+from optimizer.report.parts import blank_between, cautions, conflict_part, titled_lines
 from optimizer.report.plans import MORE, STAGES, TELLING, names_of
 from optimizer.report.replicas import POOLS
 from optimizer.spec.studies import Aim, Frontier, Placed
@@ -55,7 +55,7 @@ def _headline(found: Frontier) -> Text:
     names = " against ".join(f"{aim.sense} {aim.metric}" for aim in found.objectives)
     text.append(f"  {len(found.points)} points, {names}: {_SAYS[found.status]}", style="bold")
     text.append(f"; {found.stopped}" if found.stopped else "")
-    return text
+    return text.append_text(cautions(found.assumptions))
 
 
 def _chart(found: Frontier) -> Text:

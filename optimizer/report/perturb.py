@@ -10,7 +10,7 @@ from optimizer.report.at_hand import at_hand
 from optimizer.report.chart import bars
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import percent, short, signed, value_of
-from optimizer.report.parts import blank_between, conflict_part, titled_lines
+from optimizer.report.parts import blank_between, cautions, conflict_part, titled_lines
 from optimizer.spec.studies import Change, Critical, Perturbation
 
 SHOWN = 12
@@ -65,7 +65,7 @@ def _headline(found: Perturbation) -> Text:
     if found.status == "unknown":
         text.append("  stopped before the first optimum was proven", style="bold")
         text.append(f"; {found.stopped}" if found.stopped else "")
-    return text
+    return text.append_text(cautions(found.assumptions))
 
 
 def _bearings(found: Perturbation) -> Group:

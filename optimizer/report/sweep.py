@@ -6,7 +6,7 @@ from rich.text import Text
 from optimizer.report.fitting import new_table
 from optimizer.report.frontier import broken
 from optimizer.report.numbers import value_of
-from optimizer.report.parts import blank_between, titled_lines
+from optimizer.report.parts import blank_between, cautions, titled_lines
 from optimizer.report.plans import DIMENSIONS, STAGES, names_of
 from optimizer.report.replicas import POOLS
 from optimizer.spec.plan import Plan
@@ -37,6 +37,7 @@ def report(found: Sweep, verbose: bool = False) -> Group:
     head.append(found.status.upper(), style=_STYLE[found.status])
     aim = found.objective
     head.append(f"  {len(found.rows)} problems, {aim.sense} {aim.metric} ({aim.unit})", style="bold")
+    head.append_text(cautions(found.assumptions))
     plans = [_cells(row.plan, aim.metric) for row in found.rows if row.plan]
     swept = {_SWEPT.get(last, last) for last in (name.split(".")[-1] for name in found.over)}
     differ = [n for n in (plans[0] if plans else {}) if n not in swept and len({p[n] for p in plans}) > 1]

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from optimizer.spec.answer import Conflict, Relaxation
+from optimizer.spec.answer import Assumption, Conflict, Relaxation
 from optimizer.spec.base import Strict
 from optimizer.spec.plan import Plan
 from optimizer.spec.shown import Shown, decided_by, plan_row
@@ -103,6 +103,8 @@ class Frontier(Shown):
     """What there was no time to prepare when the study was stopped."""
     at_hand: Plan | None = None
     """Of a study that was stopped before any point: the best plan met, not proven to be on the frontier."""
+    assumptions: tuple[Assumption, ...] = ()
+    """What nobody measured of the chips of its plans, and prices that decide."""
     version: str
     problem: dict[str, Any]
 
@@ -182,6 +184,8 @@ class Perturbation(Shown):
     """What there was no time to prepare when the study was stopped."""
     at_hand: Plan | None = None
     """Of a study that was stopped before its first optimum: the best plan met, not proven best."""
+    assumptions: tuple[Assumption, ...] = ()
+    """What nobody measured of the chips of its plans, and prices that decide."""
     version: str
     problem: dict[str, Any]
 
@@ -245,6 +249,8 @@ class Sweep(Shown):
     rows: tuple[SweepRow, ...]
     work: Work
     confirmed_by: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
+    """What nobody measured of the chips of its plans, and prices that decide."""
     version: str
     problem: dict[str, Any]
 

@@ -134,6 +134,7 @@ class _Walk:
             lattice_points=question.lattice_points,
             stopped=question.unprepared() if stopped else "",
             at_hand=question.at_hand(self.aims[0]) if status == "unknown" else None,
+            assumptions=question.cautions(found, self.aims),
             version=VERSION,
             problem=self.problem.model_dump(mode="json", exclude_unset=True),
         )

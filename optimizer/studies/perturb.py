@@ -102,6 +102,7 @@ class _Perturb:
             confirmed_by=() if base is None else self.question.witnesses(self.resolves.work),
             stopped=self.question.unprepared() if stopped else "",
             at_hand=self.question.at_hand(self.aims[0]) if stopped else None,
+            assumptions=() if base is None else self.question.cautions((base,)),
             version=VERSION,
             problem=self.problem.model_dump(mode="json", exclude_unset=True),
         )

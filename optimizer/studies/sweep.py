@@ -9,9 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from optimizer.anatomy.chips_assumed import named
 from optimizer.errors import InputError
 from optimizer.questions.options import Options
 from optimizer.questions.question import Ask
+from optimizer.spec.answer import Assumption
 from optimizer.spec.loading import validate
 from optimizer.spec.studies import Optimum, Sweep, SweepRow
 from optimizer.studies.asking import text_of
@@ -72,9 +74,18 @@ def _run(problem: BaseModel, over: Mapping[str, Sequence[Any]], resolves: Resolv
         rows=tuple(rows),
         work=resolves.work,
         confirmed_by=resolves.question.witnesses(resolves.work),
+        assumptions=_cautions(resolves, rows),
         version=VERSION,
         problem=problem.model_dump(mode="json", exclude_unset=True),
     )
+
+
+def _cautions(resolves: Resolves, rows: Sequence[SweepRow]) -> tuple[Assumption, ...]:
+    """What nobody measured of the problem's own chips, and of those that the sweep asks with."""
+    plans = [row.plan for row in rows if row.plan]
+    own = {row.name: row for row in resolves.question.cautions(plans)}
+    swept = [str(row.at["hardware"]) for row in rows if row.plan and "hardware" in row.at]
+    return tuple(({row.name: row for row in named(swept)} | own).values())
 
 
 def _posed(problem: BaseModel, at: Mapping[str, Any], resolves: Resolves) -> tuple[str, Ask] | str:

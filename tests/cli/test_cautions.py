@@ -174,3 +174,36 @@ def test_a_chip_whose_time_is_fallback_overhead_says_so_and_how_to_set_it(typed,
         wafer({"gemm": product, "attention_decode": {"bf16": none}, "elementwise": none}),
     )
     assert "kernel overheads" not in report
+
+
+STUDIES = {
+    "frontier": ("--objectives", "chips,tpot_ms"),
+    "enumerate": ("--top", "2"),
+    "perturb": (),
+    "sweep": ("--over", "workload.requests_per_s=1,5"),
+}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_studies_say_so_too(typed, tmp_path: Path, study: str) -> None:
+    path = tmp_path / "deployed.yaml"
+    path.write_text(yaml.safe_dump(PROBLEMS["deployment"]))
+    report, said = typed(study, str(path), *STUDIES[study])
+    assert f"caution: {CARD} efficiency assumed, not measured on this chip" in report
+    assert all(line in report for line in cautions(said))
+
+
+def test_a_frontier_in_money_rests_on_prices(typed, tmp_path: Path) -> None:
+    path = tmp_path / "deployed.yaml"
+    path.write_text(yaml.safe_dump(PROBLEMS["deployment"] | {"hardware": [{"chip": "h100", "max_count": 2}]}))
+    report, _ = typed("frontier", str(path), "--objectives", "usd_per_hour,tpot_ms")
+    assert "caution: nvidia-h100-sxm price 1.3 USD an hour, assumed" in report
+    assert "caution" not in typed("frontier", str(path), "--objectives", "chips,tpot_ms")[0]
+
+
+def test_a_sweep_over_chips_names_those_that_are_unmeasured(typed, tmp_path: Path) -> None:
+    path = tmp_path / "designed.yaml"
+    path.write_text(yaml.safe_dump(samples.PROBLEM))
+    report, _ = typed("sweep", str(path), "--over", f"hardware=h100,{CARD}")
+    assert f"caution: {CARD} efficiency assumed" in report
+    assert "caution: nvidia-h100" not in report

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.anatomy.assumptions import efficiency_of, memory_of, price_of
+from optimizer.anatomy.chips_assumed import pools_of
 from optimizer.columns.rules import Rules
 from optimizer.metrics import sign
 from optimizer.questions.architecture import equals
@@ -157,6 +159,12 @@ class ArchitectureQuestion(ArchitectureVocabulary):
         if best.plan is None:
             return ()
         return assumed(self.space, best.found.shown, best.plan, self.price_decides())
+
+    def of_chips(self, plans: Sequence[Plan], money: bool) -> tuple[Assumption, ...]:
+        """Efficiency and price of the chips of plans, and memory that nobody read."""
+        used = {pool.chip for pool in pools_of(plans)}
+        chips = [chip for chip in self.space.chips if chip.name in used]
+        return tuple(row for c in chips for row in (efficiency_of(c), *memory_of(c), *price_of(c, money)))
 
     def adds(self, best: Best) -> dict[str, Any]:
         """Its tiles, its operators, and what stands beside it."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from optimizer import catalog
 from optimizer.anatomy.blocks_assumed import blocks_assumed_of
-from optimizer.anatomy.chips_assumed import chips_assumed
+from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
 from optimizer.errors import Unlimited
 from optimizer.metrics import counted, traffic
 from optimizer.questions.deployment.columns import prepare
@@ -136,11 +136,15 @@ class DeploymentQuestion(DeploymentVocabulary):
         """What the answer rests on that the problem did not say."""
         if best.found is None:
             return ()
-        problem, pools = self.problem, best.plan.pools if best.plan else ()
-        predicted = problem.performance_table is None
-        models = {"": catalog.model(problem.architecture or "", problem.documents)} if predicted else {}
-        chips = chips_assumed(self.columns.supplies, pools, models, self.price_decides())
-        return (*methods_of(problem), *blocks_assumed_of(self.columns, pools), *chips)
+        plans = (best.plan,) if best.plan else ()
+        blocks = blocks_assumed_of(self.columns, pools_of(plans))
+        return (*methods_of(self.problem), *blocks, *self.of_chips(plans, self.price_decides()))
+
+    def of_chips(self, plans: Sequence[Plan], money: bool) -> tuple[Assumption, ...]:
+        """Efficiencies and prices of the chips on offer, and what of those in plans nobody measured."""
+        problem = self.problem
+        models = {} if self.tabled else {"": catalog.model(problem.architecture or "", problem.documents)}
+        return chips_assumed(self.columns.supplies, pools_of(plans), models, money)
 
     def proof(self, best: Best) -> Proof:
         """What was priced, left out and asked."""

@@ -1,10 +1,11 @@
 """A fleet problem as a `Question`: setups are priced once; services, bounds and choices edited each time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from optimizer import catalog
 from optimizer.anatomy.blocks_assumed import blocks_assumed_of
-from optimizer.anatomy.chips_assumed import chips_assumed
+from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import scale, unit
 from optimizer.questions.deployment.search import ANY_TRAFFIC
@@ -112,13 +113,8 @@ class FleetQuestion(FleetVocabulary):
         """What the answer rests on that the problem did not say."""
         if best.found is None:
             return ()
-        documents, pools = self.problem.documents, best.plan.pools if best.plan else ()
-        models = {
-            service.name: catalog.model(service.architecture, documents)
-            for service in self.problem.services
-            if service.architecture is not None
-        }
-        chips = chips_assumed(self.columns.supplies, pools, models, self.price_decides())
+        plans = (best.plan,) if best.plan else ()
+        pools, chips = pools_of(plans), self.of_chips(plans, self.price_decides())
         for service, buckets in zip(self.problem.services, self.fleet.buckets, strict=True):
             own = [pool for pool in pools if pool.service == service.name]
             chips = (*blocks_assumed_of(buckets[0], own), *chips)
@@ -126,6 +122,15 @@ class FleetQuestion(FleetVocabulary):
             return chips
         how = "traffic is split freely, not in equal parts; leave it out"
         return (Assumption(name="slices", value=how, source="docs/deployments.md"), *chips)
+
+    def of_chips(self, plans: Sequence[Plan], money: bool) -> tuple[Assumption, ...]:
+        """Efficiencies and prices of the chips on offer, and what of those in plans nobody measured."""
+        models = {
+            service.name: catalog.model(service.architecture, self.problem.documents)
+            for service in self.problem.services
+            if service.architecture is not None
+        }
+        return chips_assumed(self.columns.supplies, pools_of(plans), models, money)
 
     def proof(self, best: Best) -> Proof:
         """What was priced, left out and asked."""

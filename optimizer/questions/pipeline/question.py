@@ -1,9 +1,9 @@
 """A pipeline problem as a `Question`: structures are bounded once, bounds edited for each re-solve."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optimizer.anatomy.chips_assumed import chips_assumed
+from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
 from optimizer.errors import InternalMismatch
 from optimizer.questions.pipeline.cut import Found
 from optimizer.questions.pipeline.explain import needed, relaxed
@@ -106,13 +106,16 @@ class PipelineQuestion(PipelineVocabulary):
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""
-        pools = best.plan.pools if best.plan else ()
-        dtype = self.problem.deployment.formats.published(self.model.checkpoint).weight_dtype
-        chips = chips_assumed(self.kinds, pools, {"": self.model}, self.price_decides(), dtype)
+        chips = self.of_chips((best.plan,) if best.plan else (), self.price_decides())
         if not self.search.structures.whole_groups:
             return chips
         said = "each group is used whole or not at all; with fewer tensor_parallel, parts of it too"
         return (Assumption(name="idle stages", value=said, source="docs/deployments.md"), *chips)
+
+    def of_chips(self, plans: Sequence[Plan], money: bool) -> tuple[Assumption, ...]:
+        """Efficiencies and prices of the chips, and what of those in plans nobody measured."""
+        dtype = self.problem.deployment.formats.published(self.model.checkpoint).weight_dtype
+        return chips_assumed(self.kinds, pools_of(plans), {"": self.model}, money, dtype)
 
     def proof(self, best: Best) -> Proof:
         """What was bounded, opened and asked."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -165,8 +166,12 @@ class TrainingQuestion(TrainingVocabulary):
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the estimate assumes, and what the problem leaves to defaults."""
-        estimate = self._estimate(best.plan)
-        return (*(estimate.assumptions if estimate else ()), *price_of(self.chip, self.price_decides()))
+        return self.of_chips((best.plan,) if best.plan else (), self.price_decides())
+
+    def of_chips(self, plans: Sequence[Plan], money: bool) -> tuple[Assumption, ...]:
+        """What the estimate of the first plan assumes, and the price."""
+        estimate = self._estimate(plans[0]) if plans else None
+        return (*(estimate.assumptions if estimate else ()), *price_of(self.chip, money))
 
     def proof(self, best: Best) -> Proof:
         """The counts of the search."""
