@@ -82,7 +82,9 @@ def kinds() -> str:
         has = used[name]
         said = f"Models: {', '.join(has[:6])}{f' and {len(has) - 6} more' if len(has) > 6 else ''}.\n"
         caveat = f"Caveat: {module.CAVEAT}.\n" if hasattr(module, "CAVEAT") else ""
-        text = "\n".join(part for part in (_prose(module), said if has else "", caveat) if part)
+        own = ", ".join(f"`{field}`" for field in module.FIELDS.model_fields if field != "kind")
+        fields = f"Fields: {own}.\n" if own else ""
+        text = "\n".join(part for part in (_prose(module), fields, said if has else "", caveat) if part)
         parts.append(f"## {name}\n\n{text}")
     return NOTE + "\n".join(parts)
 

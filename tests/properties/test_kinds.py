@@ -83,9 +83,10 @@ def problem(d: Draw, mixer: str, ffn: str, wanted: str) -> Problem:
     }  # fmt: skip
     for kind in (mixer, ffn):
         dimensions = plugins("blocks")[kind].FIELDS.dimensions()
-        most = 3 if len(dimensions) <= 5 else 2  # a lattice of seven dimensions has 128 kinds of half
+        few = len(dimensions) <= 5  # of more, four are free, which ones is drawn: 16 kinds of half at most
+        free = dimensions if few else {d.of(list(dimensions)) for _ in range(4)}
         for name in dimensions:
-            architecture[name] = some(d, VALUES[name], most)
+            architecture[name] = some(d, VALUES[name], 3 if few else 2 if name in free else 1)
         architecture |= {name: d.of(values) for name, values in SWITCHES.get(kind, {}).items()}
     setup = drawn.training_setup(d, [1]) | {
         "hardware": d.of(["nvidia-h100-sxm", drawn.written(drawn.chip(d))])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optimizer.blocks import block
 from optimizer.cost.training.activations import half_bytes, layer_bytes, mean_layer_bytes, saved_per_token
 from optimizer.cost.training.flops import forward_flops
 from optimizer.cost.training.layout import layout_of
@@ -84,6 +85,78 @@ def test_latent_attention_keeps_its_latents_on_every_rank() -> None:
     assert saved(plain, **OLD) == pytest.approx(
         10 * 64 + 2 * (4 * queries + 4 * values + 36) + 600 + 5 * 4 * S
     )
+
+
+INDEXED = {"n_heads": 4, "d_kv_latent": 30, "d_q_latent": 50, "d_nope": 12, "d_rope": 6, "d_value": 10}
+INDEXED |= {"n_index_heads": 3, "d_index": 8}
+GROUPED = {"n_heads": 4, "n_kv_heads": 2, "d_head": 24, "d_index": 8, "n_blocks": 5, "d_block": 4}
+ENTRIES = {"n_heads": 4, "d_head": 16, "d_q_latent": 10, "d_output_latent": 6, "n_output_groups": 2}
+ENTRIES |= {"local_window": 20, "d_index": 8, "n_selected": 3}
+
+
+def alone(mixer: str, **fields: Any) -> dict[str, Any]:
+    """Layers of one mixer alone."""
+    return WIDTHS | fields | {"layers": [{"count": 2, "mixer": mixer, "ffn": "no_ffn"}]}
+
+
+@pytest.mark.parametrize("t", [1, 2])
+def test_an_index_keeps_its_queries_its_key_and_its_weights(t: int) -> None:
+    """On every rank, as they are made; a layer without an index keeps what latent attention does."""
+    latents = {name: INDEXED[name] for name in list(INDEXED)[:6]}
+    own = {"tensor_parallel": t} | FLASH
+    plain = saved(alone("mla", **latents), **own)
+    assert saved(alone("dsa", **INDEXED), **own) == pytest.approx(plain + 2 * (3 * 8 + 8 + 3))
+    assert saved(alone("dsa", **INDEXED, own_index=False), **own) == pytest.approx(plain)
+    grouped = {name: GROUPED[name] for name in list(GROUPED)[:3]}
+    plain = saved(alone("gqa", **grouped), **own)
+    assert saved(alone("msa", **GROUPED), **own) == pytest.approx(plain + 2 * (2 / t + 1) * 8)
+
+
+@pytest.mark.parametrize("t", [1, 2])
+def test_compressed_attention_keeps_what_it_makes_of_its_input(t: int) -> None:
+    """Queries, output, latent, key, values and gates, index, the groups' latents; four bytes a head."""
+    made = 10 + 16 + 2 * 2 * 16 + 4 * 8 + 3
+    kept = 2 * (2 * 64 / t + made + 3 * 8 + 2 * 6 / t) + 4 * 4 / t
+    picked = alone("csa", **ENTRIES, compression=4, n_index_heads=3)
+    assert saved(picked, **FLASH, tensor_parallel=t) == pytest.approx(4 * 64 + kept)
+    # Scores that go through memory: 20 tokens of the window and 3 entries, or 48 / 4 where all are met.
+    for fields, met in ((picked, 23), (alone("csa", **ENTRIES, compression=16), 20 + 48 / 16)):
+        through = saved(fields, **OLD, tensor_parallel=t) - saved(
+            fields, **OLD, tensor_parallel=t, recompute="selective"
+        )
+        assert through == pytest.approx(5 * 4 / t * met)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        alone("msa", **GROUPED),
+        alone("csa", **ENTRIES),
+        alone("csa", **ENTRIES, compression=16),
+        alone("csa", **ENTRIES, compression=4, n_index_heads=3),
+        alone("short_conv", d_inner=32, d_conv=3),
+    ],
+)
+def test_every_matrix_of_a_mixer_is_met_once(fields: dict[str, Any]) -> None:
+    """Twice the elements of its matrices a token."""
+    own = model(**fields)
+    mixer = own.first.mixer
+    assert forward_flops(own, S).layers == pytest.approx(2 * 2 * block(mixer).weights(mixer, 64, 1).matrix)
+
+
+def test_attention_to_what_an_index_picks() -> None:
+    """4 n_heads d_head a pair: tokens meet 20 before them at most; the index 2 x 3 x 8, and all."""
+    pairs = sum(min(place, 20) for place in range(1, S + 1))
+    everything = S * (S + 1) / 2
+    grouped = forward_flops(model(**alone("msa", **GROUPED)), S)
+    assert grouped.attention_causal * S == pytest.approx(2 * (4 * 4 * 24 * pairs + 2 * 2 * 8 * everything))
+    picked = forward_flops(model(**alone("csa", **ENTRIES, compression=4, n_index_heads=3)), S)
+    entries = sum(min(place / 4, 3) for place in range(1, S + 1))
+    core = 4 * 4 * 16 * (pairs + entries)
+    assert picked.attention_causal * S == pytest.approx(2 * (core + 2 * 3 * 8 * everything / 4))
+    latent = forward_flops(model(**alone("dsa", **INDEXED, n_selected=20)), S)
+    core = 2 * 4 * (2 * 30 + 6) * pairs
+    assert latent.attention_causal * S == pytest.approx(2 * (core + 2 * 3 * 8 * everything))
 
 
 def test_a_mixture_keeps_a_copy_of_its_input_for_each_expert() -> None:
