@@ -165,7 +165,8 @@ def _rates(operator: Operator, rates: Roofline, dtype: str) -> dict[str, Any]:
     cost = rates.cost(operator)
     chip = rates.chip
     native = isinstance(operator, Gemm | Experts)
-    peak = chip.dense_flops[chip.arithmetic(dtype)] if native else chip.dense_flops["bf16"]
+    own = dtype if native else getattr(operator, "dtype", "bf16")
+    peak = chip.dense_flops[chip.arithmetic(own)]
 
     def share(amount: Any, rate: float, seconds: Any) -> float:
         return float(amount) / (rate * float(seconds)) if float(seconds) else 0.0

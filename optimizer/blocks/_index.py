@@ -7,7 +7,8 @@ of `stride` tokens; the heads' scores are weighed and summed up, and the best en
     bytes    d_index of the cache's format for each entry, 4 written and 4 read for each score
 
 (arXiv 2512.02556, equation 1; transformers 5.24, models/deepseek_v32.) It is attention without values, and
-priced as such: half as wide on either side. Queries are made on every rank, which holds all keys.
+priced as such: half as wide on either side; of prompts in 8 bit where the chip has it, at the shares of
+attention in 16 bit. Queries are made on every rank, which holds all keys.
 """
 
 from optimizer.blocks.operators import DecodeAttention, Elementwise, Number, Operator, PrefillAttention
@@ -31,7 +32,7 @@ def scores(
         everything = step.prefix + step.chunks * step.prompt_tokens
         every = (step.prompts / stride, step.prefix, step.chunks)
         index = PrefillAttention(
-            f"{prefix}index scores", step.prompt_tokens, everything, n_heads, 1, half, *every
+            f"{prefix}index scores", step.prompt_tokens, everything, n_heads, 1, half, *every, dtype="fp8"
         )
         found.append(index)
         found.append(Elementwise(f"{prefix}index selection", each * index.prompts * index.pairs))

@@ -75,6 +75,8 @@ class PrefillAttention:
     prompts: Number = 1
     prefix: Number = 0
     chunks: Number = 1
+    dtype: str = "bf16"
+    """Of its products, where the chip has it."""
 
     @property
     def pairs(self) -> Number:

@@ -48,7 +48,7 @@ def prefill_cost(op: PrefillAttention, chip: Chip, engine: Engine) -> Cost:
     heads = op.tokens * (op.n_heads + op.n_kv_heads) + op.cached * op.n_kv_heads
     moved = 4.0 * op.prompts * op.d_head * heads
     share = achieved(prefill_share(chip, op.d_head, op.tokens), engine.compute)
-    compute_s = flops / (chip.dense_flops["bf16"] * share)
+    compute_s = flops / (chip.dense_flops[chip.arithmetic(op.dtype)] * share)
     memory_s = moved / (chip.hbm_bandwidth * achieved(chip.efficiency.elementwise.memory))
     overhead = chip.efficiency.attention_decode["bf16"].overhead
     return Cost(flops, moved, 0.0, compute_s, memory_s, 0.0, overhead)

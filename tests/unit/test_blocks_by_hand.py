@@ -565,7 +565,7 @@ def index_of(heads: float, width: int, stride: int = 1, pooled: float = 1) -> li
     return [
         DecodeAttention("index scores", 3, 50 / stride, heads, 1, width / 2, 2),
         Elementwise("index selection", pytest.approx(8 / pooled * 6 * 50 / stride)),
-        PrefillAttention("prompt index scores", 11, 38, heads, 1, width / 2, 2 / stride, 5, 3),
+        PrefillAttention("prompt index scores", 11, 38, heads, 1, width / 2, 2 / stride, 5, 3, "fp8"),
         Elementwise("prompt index selection", pytest.approx(8 / pooled * 2 / stride * PAIRS)),
     ]
 

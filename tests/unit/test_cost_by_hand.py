@@ -148,6 +148,17 @@ def test_prefill_attention(d_head: int, peak: float, half: float) -> None:
     assert costs(rates(kv="fp8").cost(op)) == expected
 
 
+def test_prefill_attention_in_8_bit() -> None:
+    """As fast as the chip's 8-bit products; of 16 bit on a chip without them. Bytes stay."""
+    op = o.PrefillAttention("", 11, 30, 8, 2, 64)
+    plain, narrow = (rates().cost(replace(op, dtype=dtype)) for dtype in ("bf16", "fp8"))
+    peaks = rates().chip.dense_flops
+    assert narrow.compute_s == pytest.approx(plain.compute_s * peaks["bf16"] / peaks["fp8"])
+    assert narrow.compute_s < plain.compute_s and narrow.memory_s == plain.memory_s
+    without = replace(rates(), chip=rates().chip.changed(dense_flops={"bf16": P}))
+    assert without.cost(replace(op, dtype="fp8")).compute_s == pytest.approx(plain.compute_s)
+
+
 def test_prefill_attention_of_kinds_at_once() -> None:
     op = o.PrefillAttention("", 11, 30, 8, 2, np.array([5, 64, 128]))
     found = rates().cost(op).seconds
