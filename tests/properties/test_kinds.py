@@ -83,7 +83,9 @@ def problem(d: Draw, mixer: str, ffn: str, wanted: str) -> Problem:
     }  # fmt: skip
     for kind in (mixer, ffn):
         dimensions = plugins("blocks")[kind].FIELDS.dimensions()
-        few = len(dimensions) <= 5  # of more, three are free, which ones is drawn: eight kinds of half at most
+        few = (
+            len(dimensions) <= 5
+        )  # of more, three are free, which ones is drawn: eight kinds of half at most
         free = dimensions if few else {d.of(list(dimensions)) for _ in range(3)}
         for name in dimensions:
             architecture[name] = some(d, VALUES[name], 3 if few else 2 if name in free else 1)
