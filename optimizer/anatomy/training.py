@@ -48,13 +48,14 @@ def train_estimate(
         peaks=dict(sorted(peaks.items())),
         step_ms={f.name: 1e3 * float(getattr(own.times, f.name)) for f in fields(own.times)} if runs else {},
         memory_gib=memory,
-        hbm_usable_gib=chip.hbm_usable / GIB,
+        hbm_usable_gib=chip.hbm_for_programs / GIB,
         flops_per_token={
             "model_causal": own.flops.model(True),
             "model_full": own.flops.model(False),
             "hardware_causal": own.flops.hardware(setup.recompute, True),
         },
         assumptions=(*_assumptions(chip, setup), *_limits(architecture, chip, setup)),
+        unmodelled=_unmodelled(architecture, setup),
         version=VERSION,
     )
 
@@ -83,7 +84,7 @@ def broken_rules(own: Job, architecture: Architecture, chip: Chip) -> dict[str, 
     """Rules a setup breaks, with the numbers."""
     rules = kept(facts_of(architecture, chip), own.layout)
     broken = {name: SENTENCES[name] for name, holds in rules.items() if not bool(holds)}
-    need, have = float(own.memory.total) / GIB, chip.hbm_usable / GIB
+    need, have = float(own.memory.total) / GIB, chip.hbm_for_programs / GIB
     if need > have:
         broken["memory_capacity"] = f"needs {need:.1f} GiB on a chip, {have:.1f} GiB are usable"
     return broken
@@ -129,6 +130,16 @@ def _assumptions(chip: Chip, setup: TrainingSetup) -> tuple[Assumption, ...]:
 
 def _assumed(fitted: bool) -> str:
     return "" if fitted else ", assumed, not measured on this chip"
+
+
+def _unmodelled(architecture: Architecture, setup: TrainingSetup) -> tuple[str, ...]:
+    """What of a run the figures leave out, for the reader who would take a proof for more than it is."""
+    found = ["stragglers, checkpoints and failures", "states and activations on hosts"]
+    if any(rule_words(group.block.ffn).get("n_experts") for group in architecture.layers):
+        found += ["experts busier than others", "a module that predicts a second token"]
+        if setup.schedule != "dualpipe":
+            found.append("exchange with experts behind another microbatch, but in DualPipe")
+    return tuple(found)
 
 
 def _limits(architecture: Architecture, chip: Chip, setup: TrainingSetup) -> tuple[Assumption, ...]:

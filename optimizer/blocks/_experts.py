@@ -47,6 +47,10 @@ class RoutedExperts(Half):
     expert_bias: bool = False
     router_bias: bool = False
     shared_gate: bool = False
+    n_expert_groups: Positive | None = None
+    """Groups that the experts form; in training a group lies in one node, as far as there are as many."""
+    n_active_expert_groups: Positive | None = None
+    """Groups that the experts of a token lie in at most."""
 
     @model_validator(mode="after")
     def _active(self) -> "RoutedExperts":
@@ -54,6 +58,11 @@ class RoutedExperts(Half):
             raise ValueError(
                 f"n_active_experts {self.n_active_experts} is more than n_experts {self.n_experts}"
             )
+        groups, active = self.n_expert_groups, self.n_active_expert_groups
+        if (groups is None) != (active is None):
+            raise ValueError("n_expert_groups and n_active_expert_groups go together; give both or neither")
+        if groups and active and active > groups:
+            raise ValueError(f"n_active_expert_groups {active} is more than n_expert_groups {groups}")
         return self
 
 
@@ -108,12 +117,16 @@ def hidden_flops(ffn: Any, d_model: Number) -> Number:
 
 
 def saved(ffn: Any, d_model: Number, width: Number, at: Any) -> Number:
-    """Bytes a token kept for the backward pass: hidden layers, and a copy of the input for each expert."""
+    """Bytes a token kept for the backward pass: hidden layers, each expert's copy of the input, its output.
+
+    Light recomputation weighs the hidden layer and not the output, which then need not be kept.
+    """
     hidden = _saved.hidden(ffn.gated_ffn, at)
     shared_width = _shared_width(ffn) / at.tensor_parallel
     # Spread experts work on the tokens of one sequence shard, with their whole width.
     routed = ffn.n_active_experts * (
-        hidden * ffn.d_expert / at.tensor_parallel + 4.0 * width / at.sequence_shards
+        hidden * ffn.d_expert / at.tensor_parallel
+        + (at.kept_bytes + 2.0 * (1 - at.recompute_light)) * width / at.sequence_shards
     )
     return _saved.around(d_model, at) + hidden * shared_width + routed
 

@@ -1,7 +1,7 @@
 """Bytes a token that a layer half keeps for its backward pass, from parts that kinds share.
 
 Per token, in 16 bit (Korthikanti et al. 2022, arXiv 2205.05198, equations 1-6), with d = d_model and t the
-tensor-parallel ranks:
+tensor-parallel ranks; of narrow products the inputs are kept in 8 bit:
 
     whole, or split over the sequence    layer inputs and norm outputs: 8 d; dropout masks: 2 d
     split over the ranks                 queries, keys, values, attention output; the hidden layer
@@ -25,12 +25,12 @@ SCAN = "prompt scan"
 
 
 def around(d_model: Number, at: Any) -> Number:
-    """The layer half's input, its norm's output, and the mask of its dropout.
+    """The layer half's input, its norm's output in the format of the products, and the mask of its dropout.
 
     Flash attention leaves no scores to drop: its selective recomputation drops the norms' outputs.
     """
-    again = 2.0 * at.recompute_attention * at.flash_attention
-    return (4.0 + at.dropout - again) * d_model / at.sequence_shards
+    normed = at.kept_bytes * (1 - at.light)
+    return (2.0 + normed + at.dropout) * d_model / at.sequence_shards
 
 
 def scores(heads: Number, window: int | None, at: Any) -> Number:
@@ -41,8 +41,12 @@ def scores(heads: Number, window: int | None, at: Any) -> Number:
 
 
 def hidden(gated: bool, at: Any) -> Number:
-    """Bytes for each unit of a network's hidden width: gate and up where it has both, and what follows."""
-    return 2.0 * (2 + gated) - 2.0 * at.recompute_attention * at.flash_attention
+    """Bytes for each unit of a network's hidden width: gate and up where it has both, and what follows.
+
+    Light recomputation keeps gate and up in the format of the products (arXiv 2412.19437, 3.3.3).
+    """
+    wide = np.where(at.recompute_light, at.kept_bytes, 2.0)
+    return wide * (1 + gated) + at.kept_bytes * (1 - at.light)
 
 
 def products(operators: Callable[[Any, Step], list[Operator]], part: Any, d_model: Number, at: Any) -> Number:

@@ -49,6 +49,8 @@ class MultiHeadLatentAttention(Half):
 
 
 FIELDS = MultiHeadLatentAttention
+REBUILT = ("query up-projection", "key-value up-projection")
+"""Products that light recomputation runs again."""
 
 
 def in_words(attention: Any) -> str:
@@ -120,11 +122,16 @@ def outputs(attention: Any, step: Step) -> list[Operator]:
 
 
 def saved(attention: Any, d_model: Number, at: Any) -> Number:
-    """Bytes a token kept for the backward pass: queries, keys, values, latents, the core's scores."""
+    """Bytes a token kept for the backward pass: queries, keys, values, output, latents, the core's scores.
+
+    Light recomputation rebuilds queries, keys and values from the latents, or from the layer's input.
+    """
     a, heads = attention, attention.n_heads / at.tensor_parallel
     q, v = heads * (a.d_nope + a.d_rope), heads * a.d_value
     latents = a.d_kv_latent + a.d_rope + (0 if a.d_q_latent is None else a.d_q_latent)
-    own = 2.0 * (2 * q + (2 + _gates(a)) * v + latents) + _saved.scores(heads, None, at)
+    kept = 2 * q + (2 + _gates(a)) * v + latents
+    rebuilt = ((0.0 if a.d_q_latent is None else q) + q + v) * at.recompute_light
+    own = 2.0 * (kept - rebuilt) + _saved.scores(heads, None, at)
     return _saved.around(d_model, at) + own
 
 

@@ -96,10 +96,15 @@ def all_to_all_s(size: Number, group: Group, chip: Chip) -> Time:
     Links inside the domain and the network work at the same time: the bytes of the slower of the two count.
     """
     n, g = group.n_chips, group.per_domain
-    inside = _exchange("all_to_all", size * (g / n), g, chip)
+    return routed_s(size * (g / n), size * ((n - g) / n), group, chip)
+
+
+def routed_s(inside: Number, outside: Number, group: Group, chip: Chip) -> Time:
+    """Seconds until tokens are where they go: what a rank holds for its domain, what it sends beyond."""
+    spread = _exchange("all_to_all", inside, group.per_domain, chip)
     if group.domains == 1:
-        return inside
-    return _pipelined([inside], point_to_point_s(size * ((n - g) / n), chip, inside=False))
+        return spread
+    return _pipelined([spread], point_to_point_s(outside, chip, inside=False))
 
 
 def point_to_point_s(size: Number, chip: Chip, inside: bool) -> Time:

@@ -11,7 +11,7 @@ leaves out is taken as:
     zero_stage              1; 3 where not even tp is given
     vpp                     the faster of none and two layers to a chunk
     micro_batch             the fastest of 1, 2, 4, 8 that divides a replica's batch
-    activation_recompute    the faster of none and selective, of those that fit
+    activation_recompute    the fastest of none, selective and, in Megatron-Bridge, light, of those that fit
     framework               its source's; else xla on TPU and Trainium, Megatron elsewhere
 """
 
@@ -48,6 +48,8 @@ recipes of NeMo and Megatron-Bridge, grad_sync_dtype: bf16 in those of NeMo's la
 _SITES = {"jean zay": 6.25e9}
 """Bytes/s of network for each chip of a site whose network is not the usual one: four Omni-Path ports of
 100 Gbit/s for eight A100 (bigscience-workshop/bigscience train/tr11-176B-ml)."""
+_OPEN = ("none", "selective")
+_CONTAINER = re.compile(r"container (\d+\.\d+)")
 _GROUP = re.compile(
     r"zero-?[0-3]?(?:[^0-9;,]{0,20}(?:group|size|shard|within)[^0-9;,]{0,20}|\s*[=:]\s*)(\d+)"
 )
@@ -136,6 +138,8 @@ def _setups(row: Row, model: Architecture, chip: Chip) -> Iterator[dict[str, Any
         "zero_stage": stage,
         "zero_group": _zero_group(row, d * c),
         "dtype": _FORMATS[words(row, "precision")],
+        "dispatch": _dispatch(row),
+        "dispatch_dtype": "bf16",
         "gradient_bytes": 2.0 if stage == 3 or row.get("src_family") in _NARROW_SUMS else 4.0,
         "flash_attention": not early,
         "dropout": early,
@@ -169,6 +173,18 @@ def _zero_group(row: Row, replicas: int) -> int | None:
     return size if 1 < size <= replicas and replicas % size == 0 else None
 
 
+def _dispatch(row: Row) -> str:
+    """How tokens reach their experts: recipes of Megatron-Bridge send each once to a domain.
+
+    Those of DeepSeek-V3 always, others since container 26.04 (scripts/performance/configs @04264182).
+    """
+    container = _CONTAINER.search(words(row, "notes"))
+    if row.get("src_family") != "megatron-bridge" or not container:
+        return "all_to_all"
+    recent = float(container.group(1)) >= 26.04
+    return "deepep" if recent or "deepseek" in words(row, "model") else "all_to_all"
+
+
 def _microbatches(row: Row, most: int) -> list[int]:
     if row.get("micro_batch"):
         return [max(1, min(most, round(number(row, "micro_batch"))))]
@@ -178,8 +194,8 @@ def _microbatches(row: Row, most: int) -> list[int]:
 def _recomputes(row: Row) -> tuple[str, ...]:
     given = words(row, "activation_recompute")
     if not given:
-        return ("none", "selective")
-    if given not in ("none", "selective", "full"):
+        return ("none", "light", "selective") if row.get("src_family") == "megatron-bridge" else _OPEN
+    if given not in ("none", "light", "selective", "full"):
         raise UnreadableRow(f"activation_recompute '{given[:20]}' is not one known")
     return (given,)
 

@@ -62,7 +62,7 @@ def predict_step(point: TrainingPoint) -> ScoredStep:
     A row that ran did fit: offloading or finer recomputation, which are not modelled, made it so.
     """
     jobs = [job(point.model, point.chip, setup) for setup in point.setups]
-    fitting = [j for j in jobs if float(j.memory.total) <= point.chip.hbm_usable]
+    fitting = [j for j in jobs if float(j.memory.total) <= point.chip.hbm_for_programs]
     best = max(fitting or [min(jobs, key=lambda j: float(j.memory.total))], key=lambda j: j.tokens_per_s)
     rate = best.tokens_per_s / best.setup.n_chips
     if point.flops == "full":

@@ -68,7 +68,16 @@ def experts(config: Config, family: Family) -> Fields:
         "expert_bias": family.expert_bias,
         "router_bias": _router_bias(config, family),
         **_shared(config, family),
+        **_groups(config),
     }
+
+
+def _groups(config: Config) -> Fields:
+    """Groups of experts, of which a token's lie in a few; one group, or all of them, is none."""
+    groups, active = config.optional("n_group"), config.optional("topk_group")
+    if groups is None or active is None or active >= groups:
+        return {}
+    return {"n_expert_groups": groups, "n_active_expert_groups": active}
 
 
 def _router_bias(config: Config, family: Family) -> bool:

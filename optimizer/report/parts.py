@@ -1,6 +1,6 @@
 """Parts that several reports share."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -35,12 +35,14 @@ def titled_lines(title: str, items: list[str]) -> Group:
     return Group(Text(title, style="bold"), *(Padding(Text(item), (0, 0, 0, 2)) for item in items))
 
 
-def headline(result: Any, better: str = "point of the lattice") -> Text:
-    """Name, question, status and objective of a result of any kind."""
+def headline(result: Any, better: str = "point of the lattice", unmodelled: Sequence[str] = ()) -> Text:
+    """Name, question, what is not modelled, status and objective of a result of any kind."""
     text = Text()
     text.append(f"{result.problem['name']}\n", style="bold")
     if result.problem.get("question"):
         text.append(f"{result.problem['question']}\n", style="italic")
+    if unmodelled:
+        text.append(f"not modelled: {'; '.join(unmodelled)}\n", style="yellow")
     text.append(result.status.upper(), style=_STYLE[result.status])
     _reached(text, result.objective, result.status, better)
     stopped = getattr(result, "stopped", "")

@@ -18,7 +18,8 @@ from optimizer.report.parts import (
 
 def report(result: TrainingAnswer, verbose: bool = False) -> Group:
     """The whole report of one result."""
-    parts: list[RenderableType] = [headline(result)]
+    unmodelled = result.estimate.unmodelled if result.estimate else ()
+    parts: list[RenderableType] = [headline(result, unmodelled=unmodelled)]
     if result.estimate:
         parts.append(Text(_setup(result)))
         parts += train_estimate.body(result.estimate)
@@ -39,12 +40,12 @@ def _setup(result: TrainingAnswer) -> str:
     more = f", context_parallel {s.context_parallel}" if s.context_parallel > 1 else ""
     more += f", expert_parallel {s.expert_parallel}" if s.expert_parallel > 1 else ""
     sequence = " with sequence parallelism" if s.sequence_parallel and s.tensor_parallel > 1 else ""
-    zero_bubble = ", zero-bubble schedule" if s.schedule == "zero_bubble" else ""
+    schedule = {"1f1b": "", "zero_bubble": ", zero-bubble schedule", "dualpipe": ", DualPipe"}[s.schedule]
     return (
         f"{e.model} on {e.n_chips} of {result.problem['chips']} {e.chip} chips: tensor_parallel "
         f"{s.tensor_parallel}{sequence}, pipeline_parallel {s.pipeline_parallel}{chunks}, data_parallel "
         f"{s.data_parallel}{more}, microbatch {s.microbatch} ({s.n_microbatches} in a step), "
-        f"recompute {s.recompute}, {shards}{zero_bubble}, {s.dtype}"
+        f"recompute {s.recompute}, {shards}{schedule}, {s.dtype}"
     )
 
 

@@ -8,9 +8,11 @@ from optimizer.spec.base import Strict
 from optimizer.spec.quantity import Tokens
 
 Degree = Annotated[int, Field(ge=1, le=10**8, strict=True)]
-Recompute = Literal["none", "selective", "full"]
+Recompute = Literal["none", "light", "selective", "full"]
 TrainingDtype = Literal["bf16", "fp8", "mxfp8", "mxfp4", "nvfp4"]
-Schedule = Literal["1f1b", "zero_bubble"]
+Schedule = Literal["1f1b", "zero_bubble", "dualpipe"]
+Dispatch = Literal["all_to_all", "deepep"]
+DispatchDtype = Literal["bf16", "fp8"]
 Engine = Literal["megatron", "deepspeed", "pytorch", "torch_compile", "xla"]
 
 
@@ -34,7 +36,8 @@ class TrainingSetup(Strict):
     """Sequences in one optimizer step, over all ranks."""
     sequence_length: Tokens = 4096
     recompute: Recompute = "none"
-    """What the backward pass computes again: nothing, the attention core, or whole layers."""
+    """What the backward pass computes again: nothing; norms, activations and projections from latents
+    (light); the attention core; or whole layers."""
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 1
     """Sharded over the data-parallel ranks: 1 optimizer, 2 and gradients, 3 and weights (FSDP)."""
     zero_group: Degree | None = None
@@ -42,7 +45,12 @@ class TrainingSetup(Strict):
     engine: Engine = "megatron"
     """Whose kernels: Megatron's fused ones, Megatron-DeepSpeed's, PyTorch's own, or the XLA compiler's."""
     dtype: TrainingDtype = "bf16"
-    """Format of the matrix products; weights are kept in 16 bit."""
+    """Format of the matrix products, and of their inputs that are kept; weights are kept in 16 bit."""
+    dispatch: Dispatch = "deepep"
+    """How tokens reach their experts: a copy for each, or one to each domain and there one to each rank."""
+    dispatch_dtype: DispatchDtype | None = None
+    """Format in which tokens travel to their experts; fp8 where products are narrow and none is given. They
+    come back in 16 bit."""
     gradient_bytes: Annotated[float, Field(ge=1e-3, le=8)] = 4.0
     optimizer_bytes: Annotated[float, Field(ge=0, le=32)] = 12.0
     """Bytes of the optimizer for each parameter: a 32-bit copy and Adam's two moments."""

@@ -26,6 +26,8 @@ class TrainingEstimate(Strict):
     hbm_usable_gib: float
     flops_per_token: dict[str, float]
     assumptions: tuple[Assumption, ...]
+    unmodelled: tuple[str, ...] = ()
+    """What of a run the figures leave out."""
     version: str
 
     def shown(self) -> dict[str, Any]:

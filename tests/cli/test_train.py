@@ -38,7 +38,7 @@ def test_a_step_by_part(run) -> None:
         "bubble",
         "Memory on the fullest chip",
         "optimizer",
-        "of 79.6 usable",
+        "of 79.11 usable",
     ):
         assert text in out
 
@@ -67,7 +67,7 @@ def test_what_does_not_fit_exits_3_and_says_why(run) -> None:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (("--recompute", "some"), "'none', 'selective' or 'full'"),
+        (("--recompute", "some"), "'none', 'light', 'selective' or 'full'"),
         (("--zero", "4"), "less than or equal to 3"),
         (("--dtype", "fp7"), "'bf16', 'fp8'"),
         (("--engine", "jax"), "'megatron'"),
@@ -186,7 +186,7 @@ def test_an_impossible_deadline_is_explained(run, problem) -> None:
         ("constraints: {mfu_max: 0.5}\n", "write mfu_min"),
         ("constraints: {tpot_ms_max: 5}\n", "no metric of training"),
         ("constraints: {train_days_max: -5}\n", "greater than 0"),
-        ("setup: {recompute: often}\n", "'none', 'selective' or 'full'"),
+        ("setup: {recompute: often}\n", "'none', 'light', 'selective' or 'full'"),
         ("setup: {reserve_gib: 100}\n", "leaves no memory"),
         ("setup: {tensor_parallel: []}\n", "the domain is empty"),
         ("chip: h100\n", "unknown field 'chip'"),

@@ -40,8 +40,9 @@ SMALL = {
     "vocab_size": 32000,
 }
 MIXTURE = SMALL | {"n_experts": 4, "n_active_experts": 2, "d_expert": 1024}
+GROUPED = MIXTURE | {"n_expert_groups": 2, "n_active_expert_groups": 1}
 MODELS = [
-    *(Architecture.model_validate(own) for own in (SMALL, MIXTURE)),
+    *(Architecture.model_validate(own) for own in (SMALL, MIXTURE, GROUPED)),
     *(catalog.model(name) for name in sorted(catalog.models())),
 ]
 
@@ -50,20 +51,23 @@ MODELS = [
 def problems(draw):
     """(problem, architecture, chip, bytes): any model, few enough settings to list every one."""
     small = draw(st.booleans())
-    architecture = draw(st.sampled_from(MODELS[:2] if small else MODELS))
+    architecture = draw(st.sampled_from(MODELS[:3] if small else MODELS))
 
     def some(values, most):
         return sorted(draw(st.lists(st.sampled_from(values), min_size=1, max_size=most, unique=True)))
 
     space = {
-        "recompute": some(["none", "selective", "full"], 3),
+        "recompute": some(["none", "light", "selective", "full"], 4),
         "zero_stage": some([0, 1, 2, 3], 4),
         "sequence_parallel": some([False, True], 2),
-        "schedule": some(["1f1b", "zero_bubble"], 2),
+        "schedule": some(["1f1b", "zero_bubble", "dualpipe"], 3),
         "engine": draw(st.sampled_from(["megatron", "pytorch", "deepspeed", "xla"])),
         "overlap": draw(st.booleans()),
         "flash_attention": draw(st.booleans()),
         "dropout": draw(st.booleans()),
+        "dtype": draw(st.sampled_from(["bf16", "fp8"])),
+        "dispatch": draw(st.sampled_from(["all_to_all", "deepep"])),
+        "dispatch_dtype": draw(st.sampled_from([None, "bf16"])),
     }
     if not small or draw(st.booleans()):
         space |= {
@@ -117,7 +121,8 @@ def every_setup(problem: TrainingProblem, architecture: Architecture):
         groups = [g for g in divisors(c * d) if space.zero_group is None or g in space.zero_group]
         shards = [(z, g) for z in space.zero_stage for g in (groups if z else [None])]
         chunks = space.pipeline_interleave or range(1, facts.n_layers // p + 1)
-        schedules = space.schedule if p > 1 else [min(space.schedule)]
+        schedules = [how for how in ("1f1b", "zero_bubble", "dualpipe") if how in space.schedule]
+        schedules = schedules if p > 1 else schedules[:1]
         ways = space.sequence_parallel if t > 1 else [min(space.sequence_parallel)]
         for (z, g), v, again, s, how in product(shards, chunks, space.recompute, ways, schedules):
             setup = TrainingSetup(
@@ -139,6 +144,9 @@ def every_setup(problem: TrainingProblem, architecture: Architecture):
                 overlap=space.overlap,
                 flash_attention=space.flash_attention,
                 dropout=space.dropout,
+                dtype=space.dtype,
+                dispatch=space.dispatch,
+                dispatch_dtype=space.dispatch_dtype,
             )
             if all(bool(np.all(x)) for x in kept(facts, layout_of(setup)).values()):
                 yield setup

@@ -132,6 +132,17 @@ def test_every_second_expert_layer_of_llama_4() -> None:
     assert windows == [8192, 8192, 8192, None] * 12
 
 
+def test_groups_of_experts_are_read() -> None:
+    """DeepSeek-V3: n_group 8, topk_group 4. One group is none."""
+    for name, groups in (
+        ("deepseek-ai--DeepSeek-V3", (8, 4)),
+        ("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", (None, None)),
+    ):
+        layers = read_config(CONFIGS / f"{name}.json").architecture.layers
+        ffn = next(g.block.ffn for g in layers if g.block.ffn.kind == "moe")
+        assert (ffn.n_expert_groups, ffn.n_active_expert_groups) == groups
+
+
 def test_windows_alternate() -> None:
     """Gemma 2 and 3: windows first, the last layer of a period attends to everything."""
     for name, period, width in (("google--gemma-2-2b-it", 2, 4096), ("google--gemma-3-1b-it", 6, 512)):

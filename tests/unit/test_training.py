@@ -169,6 +169,7 @@ RULES = {
     "experts_divide": {"expert_parallel": 2, "data_parallel": 2, "global_batch": 2},
     "stages_have_layers": {"pipeline_parallel": 33},
     "interleave_fills": {"pipeline_parallel": 4, "pipeline_interleave": 2, "global_batch": 3},
+    "dualpipe_fills": {"pipeline_parallel": 4, "global_batch": 6, "schedule": "dualpipe"},
     "whole_weights_in_pipelines": {"pipeline_parallel": 2, "global_batch": 2, "zero_stage": 3},
     "batch_divides": {"data_parallel": 2, "global_batch": 3},
     "sequence_divides": {"context_parallel": 3},

@@ -186,6 +186,24 @@ def test_experts_on_a_narrower_vector_keep_copies_of_that() -> None:
     assert found.layers == pytest.approx(2 * 2 * (4 * 64 * 64 + 2 * 3 * 24 * 20 + 6 * 64 + 2 * 24 * 64))
 
 
+@pytest.mark.parametrize(("dtype", "b"), [("bf16", 2), ("fp8", 1)])
+def test_light_recomputation_keeps_latents_and_no_outputs_of_norms(dtype: str, b: int) -> None:
+    """What products read is kept in their format; gate and up too, and no output of an expert."""
+    mla = {"n_heads": 4, "d_kv_latent": 30, "d_q_latent": 50, "d_nope": 12, "d_rope": 6, "d_value": 10}
+    own = WIDTHS | mla | {"n_experts": 6, "n_active_experts": 2, "d_expert": 20, "n_shared_experts": 1}
+    at = FLASH | {"tensor_parallel": 2, "dtype": dtype}
+    queries, values, scores = 2 * (12 + 6), 2 * 10, 4 * 2
+    latents = 2 * (30 + 6 + 50)
+    core = 2 * (2 * queries + 2 * values) + latents + scores
+    hidden = (4 + b) * 20 / 2
+    assert saved(own, **at) == pytest.approx(2 * (2 + b) * 64 + core + 3 * hidden + 2 * (b + 2) * 64)
+    light = 2 * 2 * 64 + 2 * values + latents + scores + 3 * 2 * b * 20 / 2 + 2 * b * 64
+    assert saved(own, **at, recompute="light") == pytest.approx(light)
+    plain = {k: v for k, v in own.items() if k != "d_q_latent"}
+    no_latent = light - 2 * 50 + 2 * queries  # queries come from the layer's input: their product is kept
+    assert saved(plain, **at, recompute="light") == pytest.approx(no_latent)
+
+
 LIGHTNING = WIDTHS | {"layers": [{"count": 2, "mixer": "lightning", "ffn": "no_ffn"}], "d_head": 16}
 
 

@@ -157,7 +157,7 @@ def test_seconds_of_a_layer_half(again: bool, made_up: dict[str, Any]) -> None:
     """Twelve microbatches and three stages of waiting, on four stages."""
     own = run(pipeline_parallel=4, microbatch=4, recompute="full" if again else "none")
     found = half_s(own, MODEL.first.ffn, 64, 11.0)
-    layer = 70 + (3 if again else 2) * (3 + 5) + 2
+    layer = 70 + (3 if again else 2) * (3 + 0.8 * 5) + 2
     assert float(found) == pytest.approx((15 * (layer + 1.5) + 4 + 6) / 4)
     held = made_up["held"]
     assert (float(held.layers), float(held.experts), held.tables) == (3 * 64 * 192 + 11, 0.0, 0.0)
@@ -209,6 +209,6 @@ def test_no_message_hides_worse_than_behind_endless_attention(
     ffn = DenseFeedForward(d_ff=64)
     least: Any = SimpleNamespace(operators=lambda step: [], elements=lambda t: 100.0 / t, n_layers=3, ffn=ffn)
     found = module.least_s(run(tensor_parallel=2), least, 64)
-    assert float(found) == pytest.approx(48 * (70 + 2 * 8 + 2 + 1.5) + 4 + 6)
+    assert float(found) == pytest.approx(48 * (70 + 2 * (3 + 0.8 * 5) + 2 + 1.5) + 4 + 6)
     assert hiding == [np.inf]
     assert made_up["held"].layers == 50.0

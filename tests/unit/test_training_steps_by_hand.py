@@ -36,6 +36,7 @@ from optimizer.cost.training.messages import (
     gather_s,
     hidden,
     least_sum_s,
+    reached_domains,
     sum_s,
     tensor_s,
 )
@@ -46,6 +47,7 @@ from optimizer.cost.training.step import (
     Passes,
     added_up,
     data_parallel_s,
+    exposed_exchange_s,
     head_of,
     layer_messages,
     passes,
@@ -79,6 +81,10 @@ def test_stages_layers_in_flight_and_waiting() -> None:
     some = layout(pipeline_parallel=4, pipeline_interleave=2, microbatch=12)
     assert layers_in_flight(10, some) == 3 * 4  # no more than the four there are
     assert bubble_stages(layout(pipeline_parallel=4, schedule="zero_bubble")) == pytest.approx(1.0)
+    # (p/2 - 1)(F&B + B - 3 W), with F = 1, B = 2, W = 1 and F&B = 3, of stages that take three.
+    both = layout(pipeline_parallel=8, schedule="dualpipe", microbatch=2)
+    assert bubble_stages(both) == pytest.approx((8 / 2 - 1) * (3 + 2 - 3 * 1) / 3)
+    assert layers_in_flight(16, both) == 2 * (8 + 1)
     assert bubble_stages(layout()) == 0
     # Two layers are missing to four stages of three: the last has one, and the head.
     assert slowest_stage(10, at, 5.0, 9.0) == 15.0
@@ -130,7 +136,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Collectives cost size x (ranks - 1) x stride, weighed by kind; messages 7 or 9 times their size."""
     weight = {all_reduce_s: 2.0, all_gather_s: 3.0, reduce_scatter_s: 5.0, all_to_all_s: 11.0}
 
-    def exchange(collective: Any, size: Any, n: Any, chip: Any, stride: Any = 1) -> Any:
+    def exchange(collective: Any, size: Any, n: Any, chip: Any, stride: Any = 1, *more: Any) -> Any:
         return weight[collective] * size * (np.asarray(n) - 1.0) * stride
 
     def message(size: Any, chip: Any, inside: Any, sent: Any) -> Any:
@@ -143,7 +149,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_messages_of_tensor_and_expert_parallelism(engine: str, made_up: None) -> None:
     own, profile = (
-        Work(reduced_bytes=10.0, reductions=6.0, routed_bytes=4.0, routed_layers=3.0),
+        Work(reduced_bytes=10.0, reductions=6.0, routed=1.0, n_active=2.0, routed_layers=3.0),
         ENGINES[engine],
     )
     plain = layout(tensor_parallel=4, engine=engine)
@@ -152,10 +158,53 @@ def test_messages_of_tensor_and_expert_parallelism(engine: str, made_up: None) -
     assert tensor_s(own, split, CHIP) == pytest.approx(profile.tensor_exposed * 6 * (3 + 5) * 10 * 3)
     bare = layout(tensor_parallel=4, sequence_parallel=True, engine=engine, overlap=False)
     assert tensor_s(own, bare, CHIP) == pytest.approx(6 * 8 * 10 * 3)
-    spread = {"data_parallel": 4, "expert_parallel": 4, "engine": engine}
-    there_and_back = 2 * 3 * 11 * 4 * 3
-    assert expert_s(own, layout(**spread), CHIP) == pytest.approx(profile.expert_exposed * there_and_back)
-    assert expert_s(own, layout(**spread, overlap=False), CHIP) == pytest.approx(there_and_back)
+    spread = {"data_parallel": 4, "expert_parallel": 4, "engine": engine, "dispatch": "all_to_all"}
+    there_and_back = 3 * 11 * 3 * 2
+    assert expert_s(own, layout(**spread), CHIP) == pytest.approx(there_and_back * (2 + 2))
+    narrow = layout(**spread, dtype="fp8")  # out in 8 bit with a scale for 128, back in 16
+    assert expert_s(own, narrow, CHIP) == pytest.approx(there_and_back * (1 + 4 / 128 + 2))
+    wide = layout(**spread, dtype="fp8", dispatch_dtype="bf16")
+    assert expert_s(own, wide, CHIP) == pytest.approx(there_and_back * 4)
+    assert exposed_exchange_s(9.0, 1.0, layout(engine=engine)) == pytest.approx(9 * profile.expert_exposed)
+    assert exposed_exchange_s(9.0, 1.0, layout(engine=engine, overlap=False)) == 9.0
+
+
+def test_dualpipe_hides_tokens_behind_another_microbatch() -> None:
+    """20 of 132 cores move them; what the computing is too short for is exposed."""
+    at = layout(pipeline_parallel=4, schedule="dualpipe")
+    assert exposed_exchange_s(6.0, 10.0, at) == pytest.approx(6 * 20 / 132)
+    assert exposed_exchange_s(16.0, 10.0, at) == pytest.approx(6 + 10 * 20 / 132)
+    bare = layout(pipeline_parallel=4, schedule="dualpipe", overlap=False)
+    assert exposed_exchange_s(6.0, 10.0, bare) == 6.0
+
+
+def test_a_token_goes_once_to_each_domain_and_there_once_to_each_rank(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """32 ranks in four domains of eight, two experts: the copies that a token makes, by chance."""
+    seen: list[tuple[float, float]] = []
+
+    def routed(inside: Any, outside: Any, group: Any, chip: Any) -> Any:
+        seen.append((float(inside), float(outside)))
+        return 1.0, 0.0
+
+    monkeypatch.setattr(messages, "routed_s", routed)
+    at = layout(data_parallel=32, expert_parallel=32)
+    for groups, active, reached in (
+        (1.0, 1.0, 4),
+        (4.0, 2.0, 2),
+        (8.0, 2.0, 2),
+        (2.0, 1.0, 2),
+        (8.0, 8.0, 4),
+    ):
+        seen.clear()
+        own = Work(routed=5.0, n_active=2.0, groups=groups, active_groups=active, routed_layers=3.0)
+        assert expert_s(own, at, CHIP) == 3 * (1 + 1)
+        ranks = 8 * reached
+        domains = reached * (1 - (1 - 1 / reached) ** 2)
+        inside = 2 * 5 * ranks * (1 - (1 - 1 / ranks) ** 2)
+        assert seen[0] == pytest.approx((inside, 2 * 5 * domains * 3 / 4))
+    assert float(reached_domains(16, 8.0, 4.0)) == 8  # each group lies in two domains
 
 
 def test_keys_and_values_around_the_ring(made_up: None) -> None:
@@ -246,7 +295,9 @@ def test_new_weights_are_sent_one_rank_after_the_other(made_up: None) -> None:
 
 # The step.
 
-OWN = Work(products=10.0, experts=5.0, attention=8.0, norms=6.0, elementwise=3.0, kernels=1.0, head=2.0)
+OWN = Work(
+    products=10.0, experts=5.0, attention=8.0, norms=6.0, elementwise=3.0, kernels=1.0, head=2.0, rebuilt=4.0
+)
 
 
 @pytest.mark.parametrize("flash", [True, False])
@@ -256,7 +307,7 @@ def test_passes_over_the_layers(flash: bool) -> None:
     light = norms + 3 + 1
     forward = products + 8 + light
     backward = 2 * products + (2.5 if flash else 2.0) * 8 + 2 * light
-    again = {"none": 0.0, "selective": 8 + norms + 3, "full": forward}
+    again = {"none": 0.0, "light": norms + 3 + 4, "selective": 8 + norms + 3, "full": forward}
     for how, more in again.items():
         at = layout(tensor_parallel=3, sequence_parallel=True, recompute=how, flash_attention=flash)
         found = passes(OWN, at)
@@ -271,9 +322,9 @@ def test_passes_over_the_layers(flash: bool) -> None:
 def test_layers_computed_again_send_their_messages_again(monkeypatch: pytest.MonkeyPatch) -> None:
     for i, name in enumerate(("tensor_s", "expert_s", "context_s")):
         monkeypatch.setattr(messages, name, lambda own, at, chip, i=i: 10.0**i)
-    assert layer_messages(OWN, layout(), CHIP) == (2, 20, 100)
-    assert layer_messages(OWN, layout(recompute="selective"), CHIP) == (2, 20, 100)
-    assert layer_messages(OWN, layout(recompute="full"), CHIP) == (3, 30, 100)
+    for how, times in (("none", 2), ("light", 2), ("selective", 2), ("full", 3)):
+        at = layout(recompute=how, overlap=False)
+        assert layer_messages(OWN, at, CHIP) == (times, times * 10, 100)
 
 
 def test_parts_add_up_to_a_step() -> None:

@@ -22,6 +22,7 @@ from optimizer.blocks.operators import (
     PrefillAttention,
     Products,
 )
+from optimizer.cost.roofline import Roofline
 from optimizer.cost.training.constants import ENGINES
 from optimizer.cost.training.layout import layout_of
 from optimizer.cost.training.rules import Facts, facts_of, kept
@@ -47,6 +48,7 @@ class Rates:
     formats = Formats("bf16")
     split = Split(tensor_parallel=2)
     chip = samples.chip(dense_flops={"bf16": "1 PFLOP/s", "fp8": "2 PFLOP/s"})
+    stored = Roofline.stored
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
@@ -103,10 +105,10 @@ def test_operators_are_sorted_by_what_training_does_with_them() -> None:
     assert found.reductions == 2
     assert found.reduced_bytes == 2 * 150 * 64
     assert found.key_value_bytes == 2 * 6 * 100 * 2 * 3 * 16
-    assert (found.attention_layers, found.head, found.routed_bytes, found.routed_layers) == (1, 0, 0, 0)
+    assert (found.attention_layers, found.head, found.routed, found.routed_layers) == (1, 0, 0, 0)
     none = worked([Gemm("a", 10, 1, 1)], shape())
     assert (none.attention_layers, none.key_value_bytes, none.reductions, none.kernels) == (0, 0, 0, 2)
-    assert Work() == Work(*[0.0] * 13)
+    assert Work() == Work(*[0.0] * 12, groups=1.0, active_groups=1.0)
 
 
 def test_what_only_some_layers_have_counts_for_those() -> None:
@@ -185,12 +187,13 @@ def test_the_work_of_a_model_is_that_of_its_layers() -> None:
         total = sum(n * float(getattr(part, name)) for n, part in parts)
         assert float(getattr(found, name)) == pytest.approx(total, rel=1e-12) and total > 0
     assert (found.routed_layers, found.attention_layers, found.reductions) == (3, 5, 10)
-    assert found.routed_bytes == 150 * 2 / 2 * 3 * 64  # 16 bit of half the tokens to three experts
+    assert (found.routed, found.n_active) == (150 / 2 * 64, 3)  # half the tokens, to three experts
+    assert (found.groups, found.active_groups) == (1, 1)
     assert found.key_value_bytes == 2 * 6 * 100 * 2 * 2 * 16
     assert found.reduced_bytes == 2 * 150 * 64
     assert found.head == head_s(64, 1000, rates, own)
     assert [part.routed_layers for _, part in parts] == [0, 0, 0, 1]
-    assert [float(part.routed_bytes > 0) for _, part in parts] == [0, 0, 0, 1]
+    assert [float(part.routed > 0) for _, part in parts] == [0, 0, 0, 1]
 
 
 # Rules.
@@ -209,6 +212,7 @@ def words(facts: Facts, **own: Any) -> dict[str, bool]:
         else e == 1,
         "stages_have_layers": p * v <= facts.n_layers,
         "interleave_fills": v == 1 or (p > 1 and micro % p == 0),
+        "dualpipe_fills": not own["dual"] or (p in (2, 4) and v == 1 and micro % 2 == 0 and micro >= 2 * p),
         "whole_weights_in_pipelines": own["zero"] < 3 or p == 1,
         "batch_divides": own["batch"] % (b * d) == 0,
         "sequence_divides": (c == 1 or own["length"] % (2 * c) == 0)
@@ -221,7 +225,7 @@ def test_every_rule_is_its_sentence_over_all_small_setups() -> None:
     """Every combination of small degrees as arrays, and each rule both kept and broken somewhere."""
     values: dict[str, list[Any]] = {
         "t": [1, 2, 3], "p": [1, 2, 3], "v": [1, 2], "c": [1, 2, 3], "d": [1, 2], "e": [1, 2, 4], "b": [1, 3],
-        "zero": [0, 2, 3], "group": [1, 2, 4], "split": [0, 1],
+        "zero": [0, 2, 3], "group": [1, 2, 4], "split": [0, 1], "dual": [0, 1],
     }  # fmt: skip
     rows = list(product(*values.values()))
     columns = {name: np.array([row[i] for row in rows]) for i, name in enumerate(values)}
@@ -229,10 +233,10 @@ def test_every_rule_is_its_sentence_over_all_small_setups() -> None:
     names = {
         "t": "tensor_parallel", "p": "pipeline_parallel", "v": "pipeline_interleave", "c": "context_parallel",
         "d": "data_parallel", "e": "expert_parallel", "b": "microbatch", "zero": "zero_stage",
-        "group": "zero_group", "split": "sequence_parallel",
+        "group": "zero_group", "split": "sequence_parallel", "dual": "dualpipe",
     }  # fmt: skip
     for facts, batch, length in (
-        (Facts((6, 12), (2, 6), (12,), (), 5, 12.0), 6, 12),
+        (Facts((6, 12), (2, 6), (12,), (), 5, 12.0), 12, 12),
         (Facts((4,), (4,), (8, 12), (4, 8), 4), 9, 16),
         (Facts((), (), (), (), 3, 4), 6, 6),
     ):

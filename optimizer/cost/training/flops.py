@@ -27,16 +27,23 @@ class Flops:
     head: float
     attention_causal: float
     attention_full: float
+    rebuilt: float = 0.0
+    """Part of the layers: products that light recomputation runs again."""
 
     def model(self, causal: bool) -> float:
         """Model FLOP of one token, forward and backward."""
         return 3 * (self.layers + self.head + self._attention(causal))
 
     def hardware(self, recompute: str, causal: bool) -> float:
-        """Model FLOP and what is computed again: the attention core, or whole layers, never the head."""
+        """Model FLOP and what is computed again: some products, the attention core, or whole layers."""
         attention = self._attention(causal)
-        again = {"none": 0.0, "selective": attention, "full": self.layers + attention}[recompute]
-        return self.model(causal) + again
+        again = {
+            "none": 0.0,
+            "light": self.rebuilt,
+            "selective": attention,
+            "full": self.layers + attention,
+        }
+        return self.model(causal) + again[recompute]
 
     def _attention(self, causal: bool) -> float:
         return self.attention_causal if causal else self.attention_full
@@ -45,18 +52,22 @@ class Flops:
 def forward_flops(architecture: Architecture, sequence_length: int) -> Flops:
     """Forward FLOP per token of a whole model on sequences of this length."""
     step = Step(architecture.d_model, Split(), 0, 0, 1.0, sequence_length)
-    layers = causal = full = 0.0
+    layers = causal = full = rebuilt = 0.0
     for group in architecture.layers:
         for part in (group.block.mixer, group.block.ffn):
             for op in block(part).operators(part, step):
                 layers += group.count * _products(op)
+                again = getattr(op, "name", "") in getattr(block(part), "REBUILT", ())
+                rebuilt += group.count * _products(op) if again else 0.0
                 causal += group.count * _attention(op, causal=True)
                 full += group.count * _attention(op, causal=False)
             hidden = getattr(block(part), "hidden_flops", None)
             if hidden:
                 layers += group.count * hidden(part, architecture.d_model) * sequence_length
     head = 2.0 * architecture.d_model * architecture.vocab_size
-    return Flops(layers / sequence_length, head, causal / sequence_length, full / sequence_length)
+    per_token = (layers, causal, full, rebuilt)
+    layers, causal, full, rebuilt = (value / sequence_length for value in per_token)
+    return Flops(layers, head, causal, full, rebuilt)
 
 
 def _products(op: Operator) -> float:

@@ -28,6 +28,8 @@ class Layout:
     microbatch: Number
     global_batch: Number
     sequence_length: int
+    recompute_light: Number
+    """1 where norms, activations and projections from latents are computed again, and no more."""
     recompute_attention: Number
     """1 where the attention core is computed again, alone or with the whole layer."""
     recompute_layers: Number
@@ -38,12 +40,38 @@ class Layout:
     gradient_bytes: float
     optimizer_bytes: float
     zero_bubble: Number
+    dualpipe: Number
+    """1 where microbatches enter at both ends, and each hides the messages of another."""
     flash_attention: bool
     dropout: bool
     overlap: bool
     engine: str
     reserve_gib: float | None = None
     """None for what the engine takes."""
+    dtype: str = "bf16"
+    dispatch: str = "deepep"
+    dispatch_dtype: str | None = None
+
+    @property
+    def kept_bytes(self) -> float:
+        """Bytes of an element that a product reads, and that is kept for its backward pass."""
+        return 2.0 if self.dtype == "bf16" else 1.0
+
+    @property
+    def dispatch_bytes(self) -> float:
+        """Bytes of an element on its way to an expert; 8-bit blocks of 128 bring a scale of four bytes."""
+        own = self.dispatch_dtype or ("bf16" if self.dtype == "bf16" else "fp8")
+        return 2.0 if own == "bf16" else 1.0 + 4.0 / 128
+
+    @property
+    def copies(self) -> Number:
+        """Stages whose weights a rank holds: DualPipe's ranks hold two, one for each direction."""
+        return np.where(self.dualpipe, 2, 1)
+
+    @property
+    def light(self) -> Number:
+        """1 where neither the outputs of norms nor those of activations are kept."""
+        return np.maximum(self.recompute_light, self.recompute_attention * self.flash_attention)
 
     @property
     def reserve_bytes(self) -> float:
@@ -90,8 +118,10 @@ def layout_of(setup: TrainingSetup) -> Layout:
     replicas = setup.data_parallel * setup.context_parallel
     return Layout(
         **{name: value for name, value in own.items() if name in known and name != "zero_group"},
-        recompute_attention=int(setup.recompute != "none"),
+        recompute_light=int(setup.recompute == "light"),
+        recompute_attention=int(setup.recompute in ("selective", "full")),
         recompute_layers=int(setup.recompute == "full"),
         zero_group=(setup.zero_group or replicas) if setup.zero_stage else 1,
         zero_bubble=int(setup.schedule == "zero_bubble"),
+        dualpipe=int(setup.schedule == "dualpipe"),
     )

@@ -55,10 +55,13 @@ class TrainingMemory:
 
 
 def state_bytes(at: Layout, sharded_over: Number) -> tuple[Number, Number, Number]:
-    """(weights, gradients, optimizer) in bytes a parameter, over this many ranks of a ZeRO group."""
+    """(weights, gradients, optimizer) in bytes a parameter, over this many ranks of a ZeRO group.
+
+    A rank with the weights of two stages has both whole; what is sharded lies on the ranks of both.
+    """
 
     def part(whole: float, stage: int) -> Number:
-        return whole / np.where(at.zero_stage >= stage, sharded_over, 1)
+        return whole * np.where(at.zero_stage >= stage, 1 / sharded_over, at.copies)
 
     return part(WEIGHT_BYTES, 3), part(at.gradient_bytes, 2), part(at.optimizer_bytes, 1)
 

@@ -4,7 +4,9 @@ Per pass over all layers (a forward, a backward, or a forward computed again):
 
     tensor     an all-reduce of the microbatch's activations for each layer half, or, with sequence
                parallelism, an all-gather and a reduce-scatter (arXiv 2205.05198)
-    expert     each token's activations to its k experts and back: two all-to-alls for each mixture
+    expert     each token's activations to its k experts and back, for each mixture: a copy for each expert,
+               or one to each domain over the network and there one to each rank (DeepEP); to a limited number
+               of domains where the experts form groups (arXiv 2412.19437)
     context    keys and values around a ring, as far as attention does not hide them; twice as much backward
 
 and per step, or per microbatch with ZeRO 3: weights gathered, gradients summed (arXiv 1910.02054).
@@ -15,7 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.blocks.operators import Number
-from optimizer.cost.collectives import all_gather_s, all_reduce_s, all_to_all_s, reduce_scatter_s
+from optimizer.cost.collectives import (
+    Group,
+    Time,
+    all_gather_s,
+    all_reduce_s,
+    all_to_all_s,
+    reduce_scatter_s,
+    routed_s,
+)
+from optimizer.cost.experts import distinct_ranks
 from optimizer.cost.training.constants import ENGINES, LEAK
 from optimizer.cost.training.layout import Layout
 from optimizer.cost.training.links import exchange_s, message_s
@@ -41,10 +52,30 @@ def tensor_s(own: Work, at: Layout, chip: Chip) -> Number:
 
 
 def expert_s(own: Work, at: Layout, chip: Chip) -> Number:
-    """Exposed tokens to their experts and back, in one pass over all layers."""
-    exposed = ENGINES[at.engine].expert_exposed if at.overlap else 1.0
-    one = exchange_s(all_to_all_s, own.routed_bytes, at.expert_parallel, chip)
-    return exposed * 2 * own.routed_layers * one
+    """Tokens to their experts and back, in one pass over all layers; none of it hidden."""
+    both, ranks = (at.dispatch_bytes, 2.0), at.expert_parallel
+    if at.dispatch == "all_to_all":
+        ways = [exchange_s(all_to_all_s, own.routed * own.n_active * b, ranks, chip) for b in both]
+    else:
+        tokens = (own.n_active, own.groups, own.active_groups)
+        ways = [exchange_s(_once_s, own.routed * b, ranks, chip, 1, *tokens) for b in both]
+    return own.routed_layers * sum(ways)
+
+
+def _once_s(
+    size: Number, group: Group, chip: Chip, n_active: Number, groups: Number, active_groups: Number
+) -> Time:
+    """Tokens of `size` bytes on a rank: one copy to each domain with an expert, there one to each rank."""
+    domains = group.domains
+    reached = reached_domains(domains, groups, active_groups)
+    here = distinct_ranks(reached * group.per_domain, n_active)
+    away = distinct_ranks(reached, n_active) * (domains - 1) / domains
+    return routed_s(size * here, size * away, group, chip)
+
+
+def reached_domains(domains: Number, groups: Number, active_groups: Number) -> Number:
+    """Domains that the experts of one token may lie in: those of its groups, each in as few as it can be."""
+    return np.where(domains >= groups, domains * active_groups / groups, np.minimum(domains, active_groups))
 
 
 def context_s(own: Work, at: Layout, chip: Chip) -> Number:
@@ -63,12 +94,13 @@ def boundary_s(own: Work, at: Layout, chip: Chip) -> Number:
     split = at.tensor_parallel if ENGINES[at.engine].split_boundary else at.sequence_shards
     one = message_s(own.reduced_bytes / split, chip, ranks * p <= chip.scaleup.domain, p > 1)
     every = at.n_microbatches * v * 2 * one
-    return hidden(every, np.where(v > 1, every, 0.0), at.overlap)
+    return hidden(every, np.where((v > 1) | (np.equal(at.dualpipe, 1)), every, 0.0), at.overlap)
 
 
 def gather_s(held: Parameters, at: Layout, chip: Chip) -> Number:
     """Gathering the weights of a rank once from the ranks that share them."""
-    shared, spread = WEIGHT_BYTES * (held.layers + held.tables), WEIGHT_BYTES * held.experts
+    each = WEIGHT_BYTES * at.copies
+    shared, spread = each * (held.layers + held.tables), each * held.experts
     few = expert_group(at)
     dense = exchange_s(all_gather_s, shared, at.zero_group, chip, at.tensor_parallel)
     return dense + exchange_s(all_gather_s, spread, few, chip, _apart(at))
@@ -108,7 +140,8 @@ def least_sum_s(held: Parameters, at: Layout, chip: Chip) -> Number:
 
 def _gradients(held: Parameters, at: Layout) -> tuple[Number, Number]:
     """Bytes of the gradients of a rank: of what all replicas share, and of its experts."""
-    return at.gradient_bytes * (held.layers + held.tables), at.gradient_bytes * held.experts
+    each = at.gradient_bytes * at.copies
+    return each * (held.layers + held.tables), each * held.experts
 
 
 def _at_once_s(size: Number, replicas: Number, chip: Chip, stride: Number) -> Number:
@@ -127,7 +160,7 @@ def _sums(size: Number, replicas: Number, group: Number, chip: Chip, stride: Num
 
 def broadcast_s(held: Parameters, at: Layout, chip: Chip) -> Number:
     """New weights from the rank that updated them to all others of its group, one rank after the other."""
-    size = WEIGHT_BYTES * (held.layers + held.tables + held.experts)
+    size = WEIGHT_BYTES * at.copies * (held.layers + held.tables + held.experts)
     inside = at.zero_group * at.tensor_parallel <= chip.scaleup.domain
     return message_s(size, chip, inside, at.zero_group > 1)
 

@@ -4,6 +4,11 @@ Stages need not be equal: the largest has ceil(L / p) layers, and what is missin
 from the last stage, which has the head as well. (Llama-3.1-405B has 126 = 8 x 16 - 2 layers for this.) With m
 microbatches and v chunks on each stage, 1F1B waits (p - 1) / v mean stages (Narayanan et al. 2021, arXiv
 2104.04473), a zero-bubble schedule a third of that (Qi et al. 2023, arXiv 2401.10241).
+
+In DualPipe microbatches enter at both ends, and the forward pass of one hides the messages of the backward
+pass of another. It waits (p/2 - 1)(F&B + B - 3 W), which is (p - 2)/3 mean stages where a backward pass is
+two forward ones and half of it is for weights, and holds p + 1 microbatches and two stages' weights (arXiv
+2412.19437, table 2).
 """
 
 import numpy as np
@@ -25,7 +30,7 @@ def layers_in_flight(n_layers: int, at: Layout) -> Number:
     It holds min(m, p) microbatches, times 1 + (p - 1)/(p v) when chunks are interleaved (arXiv 2205.05198).
     """
     p, v = at.pipeline_parallel, at.pipeline_interleave
-    held = np.minimum(at.n_microbatches, p) * np.where(v > 1, 1 + (p - 1) / (p * v), 1.0)
+    held = np.minimum(at.n_microbatches, p) * np.where(v > 1, 1 + (p - 1) / (p * v), 1.0) + at.dualpipe
     return stage_layers(n_layers, at) * np.minimum(held, at.n_microbatches)
 
 
@@ -38,5 +43,5 @@ def slowest_stage(n_layers: int, at: Layout, layer: Number, head: Number) -> Num
 
 def bubble_stages(at: Layout) -> Number:
     """Mean stages that a rank waits in a step."""
-    wait = (at.pipeline_parallel - 1) / at.pipeline_interleave
-    return wait * np.where(at.zero_bubble, _ZERO_BUBBLE, 1.0)
+    wait = (at.pipeline_parallel - 1 - at.dualpipe) / at.pipeline_interleave
+    return wait * np.where(np.maximum(at.zero_bubble, at.dualpipe), _ZERO_BUBBLE, 1.0)

@@ -18,7 +18,14 @@ from optimizer.cost.training.activations import half_bytes as kept_bytes
 from optimizer.cost.training.layout import Layout, layout_of
 from optimizer.cost.training.memory import Parameters, half_bytes_of, tables_bytes
 from optimizer.cost.training.pipeline import bubble_stages
-from optimizer.cost.training.step import Passes, data_parallel_s, head_of, optimizer_s, passes
+from optimizer.cost.training.step import (
+    Passes,
+    data_parallel_s,
+    exposed_exchange_s,
+    head_of,
+    optimizer_s,
+    passes,
+)
 from optimizer.cost.training.work import Shape, Work, forward_step, head_s, part_work, rates_of, work_of
 from optimizer.spec.chip import Chip
 from optimizer.spec.training import TrainingSetup
@@ -107,8 +114,9 @@ def _share(run: TrainingRun, at: Layout, own: Work, held: Parameters, behind: Wo
     computing = passes(own, at)
     hiding = behind or own
     repeated = 2 + at.recompute_layers
-    sent = repeated * (messages.tensor_s(own, at, chip) + messages.expert_s(own, at, chip))
-    layer = computing.total + sent
+    tokens = repeated * messages.expert_s(own, at, chip)
+    layer = computing.total + repeated * messages.tensor_s(own, at, chip)
+    layer = layer + exposed_exchange_s(tokens, passes(hiding, at).total, at)
     layer = layer + messages.context_s(hiding, at, chip)
     each, once = data_parallel_s(chip, at, held, passes(hiding, at), 1.0)
     return (_runs(at) * (layer + each) + once + optimizer_s(held, at, chip)) / p

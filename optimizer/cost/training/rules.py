@@ -58,6 +58,8 @@ SENTENCES = {
     "experts_divide": "expert_parallel divides the experts and the ranks of a stage; dense models have 1",
     "stages_have_layers": "pipeline_parallel x pipeline_interleave is at most the number of layers",
     "interleave_fills": "an interleaved pipeline runs microbatches in multiples of its stages",
+    "dualpipe_fills": "DualPipe runs an even number of stages without chunks, and an even number of"
+    " microbatches, twice the stages at least",
     "whole_weights_in_pipelines": "ZeRO 3 (sharded weights) only without a pipeline: each microbatch would"
     " gather them again",
     "batch_divides": "microbatch x data_parallel divides global_batch",
@@ -89,6 +91,8 @@ def kept(facts: Facts, at: Layout) -> dict[str, Number]:
         "experts_divide": spread,
         "stages_have_layers": p * v <= facts.n_layers,
         "interleave_fills": (v == 1) | ((p > 1) & (at.n_microbatches % p == 0)),
+        "dualpipe_fills": np.logical_not(at.dualpipe)
+        | ((p > 1) & (p % 2 == 0) & (v == 1) & (at.n_microbatches % 2 == 0) & (at.n_microbatches >= 2 * p)),
         "whole_weights_in_pipelines": (at.zero_stage < 3) | (p == 1),
         "batch_divides": at.global_batch % (at.microbatch * d) == 0,
         "sequence_divides": ((c == 1) | (at.sequence_length % (2 * c) == 0)) & shards,

@@ -13,7 +13,13 @@ import numpy as np
 
 from optimizer.blocks.operators import Number
 from optimizer.cost.training import messages
-from optimizer.cost.training.constants import ELEMENTWISE_BACKWARD, ENGINES, EXPERTS, FLASH_BACKWARD
+from optimizer.cost.training.constants import (
+    ELEMENTWISE_BACKWARD,
+    ENGINES,
+    EXCHANGE_CORES,
+    EXPERTS,
+    FLASH_BACKWARD,
+)
 from optimizer.cost.training.layout import Layout
 from optimizer.cost.training.memory import WEIGHT_BYTES, Parameters, expert_group
 from optimizer.cost.training.messages import hidden
@@ -67,8 +73,10 @@ def passes(own: Work, at: Layout) -> Passes:
     forward = products + own.attention + light
     core = FLASH_BACKWARD if at.flash_attention else 2.0
     backward = 2 * products + core * own.attention + ELEMENTWISE_BACKWARD * light
-    parts = own.attention + norms + own.elementwise + ENGINES[at.engine].selective_products * products
-    again = np.where(at.recompute_layers, forward, np.where(at.recompute_attention, parts, 0.0))
+    cheap = norms + own.elementwise
+    parts = own.attention + cheap + ENGINES[at.engine].selective_products * products
+    light = np.where(at.recompute_light, cheap + own.rebuilt, 0.0)
+    again = np.where(at.recompute_layers, forward, np.where(at.recompute_attention, parts, light))
     return Passes(forward, backward, again)
 
 
@@ -77,9 +85,19 @@ def layer_messages(own: Work, at: Layout, chip: Chip) -> tuple[Number, Number, N
     repeated = 2 + at.recompute_layers  # passes that send messages: a layer computed again sends its own
     return (
         repeated * messages.tensor_s(own, at, chip),
-        repeated * messages.expert_s(own, at, chip),
+        exposed_exchange_s(repeated * messages.expert_s(own, at, chip), passes(own, at).total, at),
         messages.context_s(own, at, chip),
     )
+
+
+def exposed_exchange_s(sent: Number, behind: Number, at: Layout) -> Number:
+    """Seconds that tokens on their way to experts and back add.
+
+    DualPipe hides them behind the computing of another microbatch.
+    """
+    share = ENGINES[at.engine].expert_exposed if at.overlap else 1.0
+    overlapped = messages.hidden(sent, behind, at.overlap, EXCHANGE_CORES)
+    return np.where(at.dualpipe, overlapped, share * sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,5 +198,6 @@ def optimizer_s(held: Parameters, at: Layout, chip: Chip) -> Number:
     moved = at.gradient_bytes + 2 * at.optimizer_bytes + WEIGHT_BYTES
     shared, spread = held.layers + held.tables, held.experts
     few = expert_group(at)
-    own = np.where(at.zero_stage >= 1, shared / at.zero_group + spread / few, shared + spread)
+    whole = at.copies * (shared + spread)
+    own = np.where(at.zero_stage >= 1, shared / at.zero_group + spread / few, whole)
     return moved * own / (chip.hbm_bandwidth * chip.efficiency.elementwise.memory)

@@ -64,13 +64,20 @@ class Work:
     norms: Number = 0.0
     elementwise: Number = 0.0
     kernels: Number = 0.0
+    rebuilt: Number = 0.0
+    """Products that light recomputation runs again; part of `products`."""
     head: Number = 0.0
     reduced_bytes: Number = 0.0
     """Bytes of one tensor-parallel all-reduce."""
     reductions: Number = 0.0
     """All-reduces of one pass."""
-    routed_bytes: Number = 0.0
-    """Bytes a rank sends in one dispatch of tokens to experts."""
+    routed: Number = 0.0
+    """Elements of a rank's tokens, each once, of which copies go to experts."""
+    n_active: Number = 0.0
+    """Experts of a token."""
+    groups: Number = 1.0
+    active_groups: Number = 1.0
+    """Groups of experts, and how many of them those of a token lie in at most."""
     routed_layers: Number = 0.0
     """Layers that dispatch."""
     key_value_bytes: Number = 0.0
@@ -80,6 +87,7 @@ class Work:
 
 
 _KINDS = ("products", "experts", "attention", "norms", "elementwise", "kernels", "reductions")
+_WIDEST = ("routed", "n_active", "groups", "active_groups", "key_value_bytes")
 
 
 def work(architecture: Architecture, chip: Chip, shape: Shape) -> Work:
@@ -90,14 +98,13 @@ def work(architecture: Architecture, chip: Chip, shape: Shape) -> Work:
         for group in architecture.layers
         for part in (group.block.mixer, group.block.ffn)
     ]
-    added = (*_KINDS, "routed_layers", "attention_layers")
+    added = (*_KINDS, "rebuilt", "routed_layers", "attention_layers")
     sums = {name: sum(n * getattr(own, name) for n, own in parts) for name in added}
     return Work(
         **sums,
+        **{name: max((getattr(own, name) for _, own in parts), key=np.max) for name in _WIDEST},
         head=head_s(architecture.d_model, architecture.vocab_size, rates, shape),
         reduced_bytes=2.0 * shape.tokens * architecture.d_model,
-        routed_bytes=max((own.routed_bytes for _, own in parts), key=np.max),
-        key_value_bytes=max((own.key_value_bytes for _, own in parts), key=np.max),
     )
 
 
@@ -108,13 +115,27 @@ def rates_of(chip: Chip, shape: Shape) -> Roofline:
 
 def part_work(part: Any, d_model: Number, rates: Roofline, shape: Shape) -> Work:
     """The work of one layer half; `part` and `d_model` may stand for many at once."""
-    operators = block(part).operators(part, forward_step(d_model, shape))
+    module = block(part)
+    operators = module.operators(part, forward_step(d_model, shape))
     own = work_of(operators, d_model, rates, shape)
+    again = getattr(module, "REBUILT", ())
+    if again:
+        rebuilt = work_of([op for op in operators if getattr(op, "name", "") in again], d_model, rates, shape)
+        own = replace(own, rebuilt=rebuilt.products)
     for op in operators:
         if isinstance(op, Experts):
-            per_token = 2.0 / shape.tensor_parallel * op.n_active * op.d_model
-            return replace(own, routed_bytes=shape.tokens * per_token, routed_layers=1.0)
+            return replace(own, **_routed(part, op, shape), routed_layers=1.0)
     return own
+
+
+def _routed(part: Any, op: Experts, shape: Shape) -> dict[str, Number]:
+    """What an exchange of tokens depends on, without the ranks it spans."""
+    return {
+        "routed": shape.tokens / shape.tensor_parallel * op.d_model,
+        "n_active": op.n_active,
+        "groups": float(part.n_expert_groups or 1),
+        "active_groups": float(part.n_active_expert_groups or 1),
+    }
 
 
 def forward_step(d_model: Number, shape: Shape) -> Step:

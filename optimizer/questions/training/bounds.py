@@ -3,11 +3,17 @@
 Every part of the step is taken at its own optimum inside the split, as if the choices did not exclude each
 other: nothing computed again, norms split over the sequence, the cheaper of the tensor-parallel messages, the
 shortest bubble, messages hidden as far as they ever are, the optimizer sharded over all replicas. Memory
-likewise: whole layers computed again, everything sharded over all replicas, no buffers. So no setting of the
-split is below either, and a split whose bounds cannot win is ruled out unseen.
+likewise: as much as possible computed again, everything sharded over all replicas, no buffers. So no setting
+of the split is below either, and a split whose bounds cannot win is ruled out unseen.
+
+Messages of experts that hide behind computing hide the better the longer it takes, but both together never
+take less for that: computing c and messages m take c + max(0, m - c) + leak min(m, c), which rises with c.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import reduce
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,7 +25,7 @@ from optimizer.cost.training.layout import Layout
 from optimizer.cost.training.memory import rank_parameters, training_memory
 from optimizer.cost.training.step import Parts, added_up, head_of, layer_messages, optimizer_s, passes
 from optimizer.cost.training.work import Shape, Work, work
-from optimizer.questions.training.choices import Choices
+from optimizer.questions.training.choices import AGAIN, Choices
 from optimizer.questions.training.problem import TrainingProblem
 from optimizer.questions.training.splits import Domains, Splits, distinct, divisors, layout
 from optimizer.spec.architecture import Architecture
@@ -27,7 +33,6 @@ from optimizer.spec.chip import Chip
 from optimizer.watch import UNWATCHED, Watch
 
 _AT_ONCE = 100_000
-_STRICTER = {"none": (0, 0), "selective": (1, 0), "full": (1, 1)}
 
 
 class Works:
@@ -95,9 +100,10 @@ class ChipSeconds:
                 e, b = (grid.reshape(-1) for grid in np.meshgrid(axes[2], axes[3], indexing="ij"))
                 one = np.ones_like(e)
                 splits = Splits(t * one, one, c * one, one, e, b)
-                own, at = works.of(splits), _at(works.problem, splits)
-                layers = _layers_s(works.problem, own, at, works.chip)
-                seconds = works.problem.global_batch * layers * t * c / b
+                own, problem = works.of(splits), works.problem
+                ways = [_at(problem, splits, how) for how in _least_again(problem.setup.recompute)]
+                layers = reduce(np.minimum, [_layers_s(problem, own, at, works.chip) for at in ways])
+                seconds = problem.global_batch * layers * t * c / b
                 self._least[i, j] = seconds.reshape(self._least.shape[2:])
 
     def of(self, domains: Domains) -> float:
@@ -135,8 +141,27 @@ def bounds_of(works: Works, splits: Splits, choices: Choices, watch: Watch = UNW
 
 
 def _bounds(works: Works, splits: Splits, choices: Choices) -> Bounds:
+    problem, architecture, own = works.problem, works.architecture, works.of(splits)
+    ways = [_at(problem, splits, how) for how in _least_again(problem.setup.recompute)]
+    steps = [_least_step(works, own, at, choices) for at in ways]
+    whole = [_at(problem, splits, how) for how in _most_again(problem.setup.recompute)]
+    memory = [_least_memory(problem, architecture, at) for at in whole]
+    return Bounds(reduce(np.minimum, steps), reduce(np.minimum, memory))
+
+
+def _least_again(ways: Sequence[str]) -> list[str]:
+    """What may be computed again that takes least: nothing, else any part, else whole layers."""
+    return ["none"] if "none" in ways else sorted({*ways} - {"full"}) or ["full"]
+
+
+def _most_again(ways: Sequence[str]) -> list[str]:
+    """What may be computed again that leaves least: whole layers, else any part, else nothing."""
+    return ["full"] if "full" in ways else sorted({*ways} - {"none"}) or ["none"]
+
+
+def _least_step(works: Works, own: Work, at: Layout, choices: Choices) -> Number:
+    """Seconds of a step at least, of some splits and what is computed again."""
     problem, architecture, chip = works.problem, works.architecture, works.chip
-    own, at = works.of(splits), _at(problem, splits)
     held = rank_parameters(architecture, at)
     sharded = replace(at, zero_stage=1, zero_group=at.replicas)
     never_hidden = ENGINES[problem.setup.engine].data_exposed if problem.setup.overlap else 1.0
@@ -153,16 +178,17 @@ def _bounds(works: Works, splits: Splits, choices: Choices) -> Bounds:
         once=never_hidden * messages.least_sum_s(held, at, chip),
         optimizer=optimizer_s(held, sharded, chip),
     )
-    return Bounds(added_up(architecture.n_layers, at, parts).total, _least_memory(problem, architecture, at))
+    return added_up(architecture.n_layers, at, parts).total
 
 
 def _least_messages(
     problem: TrainingProblem, own: Work, at: Layout, chip: Chip
 ) -> tuple[Number, Number, Number]:
-    """Messages of all layers for one microbatch, each at least; norms split over the sequence or not."""
+    """Messages of all layers for one microbatch, each at least; norms split or not, in every schedule."""
+    schedules = {how == "dualpipe" for how in problem.setup.schedule}
     ways = [
-        layer_messages(own, replace(at, sequence_parallel=sequence), chip)
-        for sequence in set(problem.setup.sequence_parallel)
+        layer_messages(own, replace(at, sequence_parallel=sequence, dualpipe=int(dual)), chip)
+        for sequence, dual in product(set(problem.setup.sequence_parallel), schedules)
     ]
     tensor, expert, context = (np.minimum.reduce(same) for same in zip(*ways, strict=True))
     return tensor, expert, context
@@ -173,32 +199,24 @@ def _layers_s(problem: TrainingProblem, own: Work, at: Layout, chip: Chip) -> Nu
     return passes(own, at).total + sum(_least_messages(problem, own, at, chip))
 
 
-def _at(problem: TrainingProblem, splits: Splits) -> Layout:
-    """The splits with the least that may be computed again."""
-    attention, layers = min(_STRICTER[how] for how in problem.setup.recompute)
+def _at(problem: TrainingProblem, splits: Splits, again: str) -> Layout:
+    """The splits with something computed again."""
     columns = {f.name: getattr(splits, f.name) for f in fields(splits)}
     return layout(
         problem,
         **columns,
         sequence_parallel=splits.tensor_parallel > 1,
-        recompute_attention=attention,
-        recompute_layers=layers,
+        **AGAIN[again],
     )
 
 
 def _least_boundary_s(own: Work, at: Layout, chip: Chip) -> Number:
     ways = [messages.boundary_s(own, replace(at, pipeline_interleave=v), chip) for v in (1, 2)]
-    return np.minimum(*ways)
+    ways.append(messages.boundary_s(own, replace(at, dualpipe=1), chip))
+    return reduce(np.minimum, ways)
 
 
 def _least_memory(problem: TrainingProblem, architecture: Architecture, at: Layout) -> Number:
-    attention, layers = max(_STRICTER[how] for how in problem.setup.recompute)
-    smallest = replace(
-        at,
-        recompute_attention=attention,
-        recompute_layers=layers,
-        zero_stage=max(problem.setup.zero_stage),
-        zero_group=at.replicas,
-    )
+    smallest = replace(at, zero_stage=max(problem.setup.zero_stage), zero_group=at.replicas)
     parts = training_memory(architecture, smallest)
     return parts.total - parts.buffers

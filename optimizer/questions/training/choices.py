@@ -18,10 +18,25 @@ from optimizer.questions.training.splits import Splits, distinct, divisors, layo
 from optimizer.spec.training import TrainingSetup
 
 _CHOICE_RULES = (
-    *("stages_have_layers", "interleave_fills", "whole_weights_in_pipelines"),
+    *("stages_have_layers", "interleave_fills", "dualpipe_fills", "whole_weights_in_pipelines"),
     *("sequence_divides", "shard_group_divides"),
 )
 """Every rule is of splits, of choices inside them, or of both (a test compares with `SENTENCES`)."""
+
+
+AGAIN = {
+    "none": {"recompute_light": 0, "recompute_attention": 0, "recompute_layers": 0},
+    "light": {"recompute_light": 1, "recompute_attention": 0, "recompute_layers": 0},
+    "selective": {"recompute_light": 0, "recompute_attention": 1, "recompute_layers": 0},
+    "full": {"recompute_light": 0, "recompute_attention": 1, "recompute_layers": 1},
+}
+"""What is computed again, in the fields of a layout."""
+SCHEDULES = {
+    "1f1b": {"zero_bubble": 0, "dualpipe": 0},
+    "zero_bubble": {"zero_bubble": 1, "dualpipe": 0},
+    "dualpipe": {"zero_bubble": 0, "dualpipe": 1},
+}
+"""The same of schedules."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +44,14 @@ class Inner:
     """The settings inside a split, one row each."""
 
     pipeline_interleave: Any
+    recompute_light: Any
     recompute_attention: Any
     recompute_layers: Any
     zero_stage: Any
     zero_group: Any
     sequence_parallel: Any
     zero_bubble: Any
+    dualpipe: Any
 
     def __len__(self) -> int:
         return len(self.zero_stage)
@@ -80,10 +97,7 @@ class Choices:
         space, s = problem.setup, splits
         n_microbatches = problem.global_batch // (s.microbatch * s.data_parallel)
         replicas = s.data_parallel * s.context_parallel
-        again = [
-            {"recompute_attention": how != "none", "recompute_layers": how == "full"}
-            for how in space.recompute
-        ]
+        again = [AGAIN[how] for how in space.recompute]
         return cls(
             (
                 _options(
@@ -165,14 +179,11 @@ def _options(
 
 
 def pipelines(space: SetupSpace, n_layers: int, stages: int) -> list[dict[str, Any]]:
-    """Chunks and schedules. Of one stage every schedule is the same: the first one given stands for all."""
+    """Chunks and schedules. Of one stage every schedule is the same: the plainest given stands for all."""
     chunks = space.pipeline_interleave or range(1, max(1, n_layers // stages) + 1)
-    schedules = sorted({how == "zero_bubble" for how in space.schedule})
-    return [
-        {"pipeline_interleave": v, "zero_bubble": z}
-        for v in chunks
-        for z in (schedules if stages > 1 else schedules[:1])
-    ]
+    given = [how for how in SCHEDULES if how in space.schedule]
+    schedules = given if stages > 1 else given[:1]
+    return [{"pipeline_interleave": v, **SCHEDULES[how]} for v in chunks for how in schedules]
 
 
 def shards(space: SetupSpace, replicas: int) -> list[dict[str, Any]]:
@@ -195,7 +206,7 @@ def sequences(space: SetupSpace, ranks: int) -> list[dict[str, Any]]:
 def setup_of(problem: TrainingProblem, split: dict[str, int], inner: Inner, i: int) -> TrainingSetup:
     """A setting as a setup of its own."""
     space = problem.setup
-    again = "full" if inner.recompute_layers[i] else "selective" if inner.recompute_attention[i] else "none"
+    again = _named(AGAIN, inner, i)
     stage, group = int(inner.zero_stage[i]), int(inner.zero_group[i])
     return TrainingSetup(
         **split,
@@ -206,11 +217,13 @@ def setup_of(problem: TrainingProblem, split: dict[str, int], inner: Inner, i: i
         recompute=again,
         zero_stage=stage,
         zero_group=group if stage else None,
-        schedule="zero_bubble" if inner.zero_bubble[i] else "1f1b",
+        schedule=_named(SCHEDULES, inner, i),
         **{
             name: getattr(space, name)
             for name in (
                 "dtype",
+                "dispatch",
+                "dispatch_dtype",
                 "engine",
                 "gradient_bytes",
                 "optimizer_bytes",
@@ -221,6 +234,11 @@ def setup_of(problem: TrainingProblem, split: dict[str, int], inner: Inner, i: i
             )
         },
     )
+
+
+def _named(words: dict[str, dict[str, int]], inner: Inner, i: int) -> str:
+    """The word for the fields of one setting."""
+    return next(word for word, own in words.items() if all(getattr(inner, f)[i] == own[f] for f in own))
 
 
 def with_inner(problem: TrainingProblem, split: dict[str, int], inner: Inner) -> Layout:

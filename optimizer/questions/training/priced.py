@@ -54,7 +54,7 @@ class PricedSettings(Question):
         self.table = metrics_for(self.problem, self.model, chip)
         self.name = wanted(self.problem, self.table)
         self.bounds = limits_of(self.problem, self.table)
-        if layout(self.problem).reserve_bytes >= chip.hbm_usable:
+        if layout(self.problem).reserve_bytes >= chip.hbm_for_programs:
             raise InputError(f"{self.problem.name}: setup.reserve_gib leaves no memory of {chip.name}")
 
     def lattice(self, chips: int) -> Lattice:

@@ -8,7 +8,15 @@ from optimizer.spec.base import Strict
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import Domain, choices
 from optimizer.spec.quantity import Tokens, TrainingTokens, parse_time
-from optimizer.spec.training import Degree, Engine, Recompute, Schedule, TrainingDtype
+from optimizer.spec.training import (
+    Degree,
+    Dispatch,
+    DispatchDtype,
+    Engine,
+    Recompute,
+    Schedule,
+    TrainingDtype,
+)
 
 _TIMES = {"step_s": "s", "train_days": "days"}
 
@@ -35,11 +43,13 @@ class SetupSpace(Strict):
     context_parallel: Domain | None = None
     expert_parallel: Domain | None = None
     microbatch: Domain | None = None
-    recompute: choices(Recompute) = ("none", "selective", "full")  # type: ignore[valid-type]
+    recompute: choices(Recompute) = ("none", "light", "selective", "full")  # type: ignore[valid-type]
     zero_stage: choices(Stage) = (0, 1, 2, 3)  # type: ignore[valid-type]
     zero_group: Domain | None = None
-    schedule: choices(Schedule) = ("1f1b", "zero_bubble")  # type: ignore[valid-type]
+    schedule: choices(Schedule) = ("1f1b", "zero_bubble", "dualpipe")  # type: ignore[valid-type]
     dtype: TrainingDtype = "bf16"
+    dispatch: Dispatch = "deepep"
+    dispatch_dtype: DispatchDtype | None = None
     engine: Engine = "megatron"
     gradient_bytes: Annotated[float, Field(ge=1e-3, le=8)] = 4.0
     optimizer_bytes: Annotated[float, Field(ge=0, le=32)] = 12.0

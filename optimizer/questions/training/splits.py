@@ -69,6 +69,7 @@ def layout(problem: TrainingProblem, **own: Any) -> Layout:
         "microbatch": 1,
         "global_batch": problem.global_batch,
         "sequence_length": problem.sequence_length,
+        "recompute_light": 0,
         "recompute_attention": 0,
         "recompute_layers": 0,
         "zero_stage": 0,
@@ -76,11 +77,15 @@ def layout(problem: TrainingProblem, **own: Any) -> Layout:
         "gradient_bytes": space.gradient_bytes,
         "optimizer_bytes": space.optimizer_bytes,
         "zero_bubble": 0,
+        "dualpipe": 0,
         "flash_attention": space.flash_attention,
         "dropout": space.dropout,
         "overlap": space.overlap,
         "engine": space.engine,
         "reserve_gib": space.reserve_gib,
+        "dtype": space.dtype,
+        "dispatch": space.dispatch,
+        "dispatch_dtype": space.dispatch_dtype,
     }
     return Layout(**(base | own))
 

@@ -45,7 +45,7 @@ class TrainingVocabulary(PricedSettings):
 
     def rules(self) -> dict[str, float]:
         """Memory in GiB, the chips there are, and the bounds, by name."""
-        own = {"memory_capacity": self.chip.hbm_usable / GIB, "chips": float(self.problem.chips)}
+        own = {"memory_capacity": self.chip.hbm_for_programs / GIB, "chips": float(self.problem.chips)}
         own |= {rule: bound for rule, (_, bound) in self.bounds.items()}
         return {rule: own[rule] for rule in sorted(own)}
 
