@@ -212,6 +212,7 @@ FORMS = {
     "PACKED": "deployment",
     "ABSENT_IN": "deployment",
     "per_request": "deployment, fleet",
+    "held": "estimate",
     "trained": "training",
 }
 """A form of a metric, and the kinds of problem that have metrics of it."""
@@ -254,6 +255,8 @@ def _facts(module: ModuleType) -> list[str]:
         facts.append(f"- Of replicas a sum over chips, in whole units of 1/{module.SCALE:,}.")
     if hasattr(module, "ABSENT_IN"):
         facts.append(f"- Of replicas the worst; {module.ABSENT_IN} replicas have none.")
+    if hasattr(module, "held"):
+        facts.append("- Of one model on one replica, whatever its batch: `archsat estimate` shows it.")
     return facts
 
 

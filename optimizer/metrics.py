@@ -61,6 +61,11 @@ def trained(run: Run) -> dict[str, float]:
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
+def held(frame: Frame, architecture: Architecture) -> dict[str, float]:
+    """Every metric of what a replica has room for."""
+    return {name: float(metric(name, "held").held(frame, architecture)) for name in listed("held")}
+
+
 def unit(name: str) -> str:
     """Unit of a metric of any form."""
     return str(metric(name, "UNIT").UNIT)

@@ -15,9 +15,11 @@ from optimizer.cost import memory
 from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.memory_room import room_gib
+from optimizer.cost.memory_tokens import kv_cache_tokens, token_bytes
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.serving import closed_loop
 from optimizer.degrees import unsplittable
+from optimizer.metrics import held
 from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture, family_of
 from optimizer.spec.chip import Chip
@@ -43,6 +45,8 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     operators = operator_rows(frame, architecture) if runs else ()
     if not runs:
         metrics = {name: metrics[name] for name in ("memory_gib", "n_params")}
+    if not why:
+        metrics = metrics | held(frame, architecture)
     return Estimate(
         status="feasible" if runs else "infeasible",
         model=architecture.name,
@@ -54,6 +58,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         memory_gib={name: float(size) for name, size in memory_parts(frame, architecture).items()},
         hbm_usable_gib=chip.hbm_usable / memory.GIB,
         room_gib=room_gib(chip, frame.engine),
+        cache={} if why else cache_of(frame, architecture),
         operators=operators,
         assumptions=(
             *assumptions_of(frozenset(), frame, metrics, has_experts(architecture)),
@@ -64,6 +69,15 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         ),
         version=VERSION,
     )
+
+
+def cache_of(frame: Frame, architecture: Architecture) -> dict[str, float]:
+    """KiB that a token's cache takes on each chip, and how many requests like the traffic's have room."""
+    tokens = frame.input_tokens + frame.output_tokens
+    return {
+        "kib_of_a_token": token_bytes(frame, architecture) / 2**10,
+        "requests": kv_cache_tokens(frame, architecture) // tokens,
+    }
 
 
 def served_metrics(frame: Frame, architecture: Architecture, users: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ from optimizer.cost.overflow import in_fast_memory, placement, streamed_s
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.two_tier import Placement, hiding_tokens
 from optimizer.errors import InputError
-from optimizer.metrics import values_of
+from optimizer.metrics import held, values_of
 from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip, SecondTier
@@ -65,12 +65,12 @@ def _metrics(
     streams = streamed_s(frame, tier, memory_parts(frame, architecture), placed)
     for name in totals.keys() & streams.keys():
         totals[name] = max(totals[name], streams[name])
-    held = in_fast_memory(frame, memory_parts(frame, architecture), placed)
-    totals["memory_bytes"] = sum(held.values()) * memory.GIB
+    kept = in_fast_memory(frame, memory_parts(frame, architecture), placed)
+    totals["memory_bytes"] = sum(kept.values()) * memory.GIB
     found = values_of(frame, architecture.n_layers, totals)
     if architecture.family != "dense":
         found.pop("loss", None)
-    return found | energy(frame, found)
+    return found | energy(frame, found) | held(frame, architecture)
 
 
 def _use(frame: Frame, tier: SecondTier, placed: Placement) -> SecondTierUse:

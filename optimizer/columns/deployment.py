@@ -14,6 +14,7 @@ from optimizer.columns.queueing import rate_at_percentile
 from optimizer.columns.replica import engine_of
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
+from optimizer.cost.memory_room import filled_share
 from optimizer.cost.placement import lies_within, read
 from optimizer.metrics import latencies, scale
 from optimizer.spec.architecture import Architecture
@@ -51,7 +52,7 @@ class PricedBy:
     @property
     def engine_share(self) -> float:
         """Share of the usable memory that the engine fills."""
-        return engine_of(self.space).memory_share
+        return filled_share(engine_of(self.space))
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,7 +70,7 @@ def supplies(
                 usd_per_hour=offer.usd_per_chip_hour or (chip.usd_per_chip_hour if chip else None),
                 power_w=offer.power_w or (chip.power or chip.tdp if chip else None),
                 node=offer.node or (chip.scaleup.domain if chip else None),
-                usable_gib=chip.hbm_usable / GIB if chip else None,
+                usable_gib=chip.hbm_for_programs / GIB if chip else None,
                 chip=chip,
             )
         )

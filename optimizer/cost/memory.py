@@ -12,14 +12,16 @@ import numpy as np
 from optimizer import degrees
 from optimizer.blocks import block, component, embedding
 from optimizer.blocks.operators import Number, Weights
+from optimizer.cost import memory_room
 from optimizer.cost.frame import Frame
 from optimizer.cost.least import Least
 from optimizer.cost.memory_room import GIB as GIB
+from optimizer.cost.memory_working import activation_bytes as activation_bytes
+from optimizer.cost.memory_working import logits_bytes as logits_bytes
+from optimizer.cost.memory_working import working_bytes as working_bytes
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.norms import Norms
-
-_ACTIVATION_FACTOR = {1: 11.0, 2: 6.5}
 
 
 def attention_bytes(attention: Any, frame: Frame) -> Number:
@@ -35,7 +37,7 @@ def sequence_bytes(mixer: Any, frame: Frame) -> Number:
 
 def cache_room_bytes(mixer: Any, frame: Frame) -> Number:
     """What cache and state of a layer ask for: an engine that gives them a share keeps the rest free."""
-    return sequence_bytes(mixer, frame) / frame.engine.cache_share
+    return sequence_bytes(mixer, frame) / frame.engine.filled
 
 
 def kv_bytes(attention: Any, frame: Frame) -> Number:
@@ -84,9 +86,9 @@ def shared_bytes(frame: Frame) -> Number:
     return embedding_bytes(frame) + activation_bytes(frame) + reserve_bytes(frame)
 
 
-def reserve_bytes(frame: Frame) -> float:
-    """What the runtime and the collective library keep of each chip."""
-    return frame.engine.reserve_gib * GIB
+def reserve_bytes(frame: Frame) -> Number:
+    """What the runtime, the collective library and the engine keep of each chip."""
+    return memory_room.reserve_bytes(frame.chip, frame.engine, frame.split, activation_bytes(frame))
 
 
 def embedding_bytes(frame: Frame) -> Number:
@@ -102,29 +104,6 @@ def embedding_bytes(frame: Frame) -> Number:
 def norm_bytes(norms: Norms, frame: Frame) -> Number:
     """Layer norms of one layer; every rank holds them whole."""
     return BYTES["bf16"] * norms.elements(frame.d_model)
-
-
-def activation_bytes(frame: Frame) -> Number:
-    """Working buffers of one layer on a scheduled chunk, and the logits of a decode step with its drafts."""
-    return working_bytes(frame) + logits_bytes(frame)
-
-
-def working_bytes(frame: Frame) -> Number:
-    """Working buffers of one layer on a scheduled chunk."""
-    prompt = min(frame.step_tokens, frame.input_tokens) / frame.split.sequence_ranks
-    rows = np.maximum(_decoded(frame), prompt)
-    factor = _ACTIVATION_FACTOR.get(frame.split.tensor_parallel, 5.0)
-    return 2.0 * rows * frame.d_model * factor
-
-
-def logits_bytes(frame: Frame) -> Number:
-    """The logits of a decode step with its drafts, on one rank; of a pipeline, on its last stage."""
-    return 4.0 * _decoded(frame) * frame.vocab_size / frame.split.tensor_parallel
-
-
-def _decoded(frame: Frame) -> Number:
-    ranks = frame.split.data_parallel * frame.split.sequence_ranks
-    return frame.batch / ranks * (1 + frame.draft_tokens)
 
 
 def held_bytes(frame: Frame, architecture: Architecture) -> Number:

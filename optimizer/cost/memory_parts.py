@@ -37,4 +37,4 @@ def memory_parts(frame: Frame, architecture: Architecture) -> dict[str, Any]:
 
 def kept_free(frame: Frame, cache: Any) -> Any:
     """What the engine leaves free beside so much cache, in its unit."""
-    return (1 / frame.engine.cache_share - 1) * cache
+    return (1 / frame.engine.filled - 1) * cache

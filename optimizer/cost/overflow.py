@@ -35,7 +35,7 @@ def placement(
     others = sum(sizes.values()) - sizes["weights"] - sizes["cache"] - kept_free(frame, sizes["cache"])
     tensors = (
         Tensor("weights", weights, weights),
-        Tensor("cache", sizes["cache"], sizes["cache"] * _read_share(frame), 1 / frame.engine.cache_share),
+        Tensor("cache", sizes["cache"], sizes["cache"] * _read_share(frame), 1 / frame.engine.filled),
     )
     free = share * room_bytes(frame.chip, frame.engine) - fixed - others
     return place(tensors, free, architecture.n_layers, tier.capacity)

@@ -65,4 +65,4 @@ def _scaled(supply: Supply, figure: str, factor: float) -> Supply:
     chip = scaled_chip(supply.chip, {figure: factor})
     whole = supply.node == supply.chip.scaleup.domain  # then a node is a domain, of whatever size
     node = chip.scaleup.domain if whole else supply.node
-    return replace(supply, chip=chip, usable_gib=chip.hbm_usable / GIB, node=node)
+    return replace(supply, chip=chip, usable_gib=chip.hbm_for_programs / GIB, node=node)

@@ -66,7 +66,7 @@ def engines_table(engines: Any) -> Table:
             short(engine.host_us_per_sequence),
             short(engine.launch_us_per_layer),
             short(engine.reserve_gib),
-            short(engine.memory_share * engine.cache_share),
+            short(engine.memory_share * engine.filled),
             short(engine.arrival_burst),
             short(engine.arrival_clump),
             "yes" if engine.sources.keys() - {"default"} else "no",

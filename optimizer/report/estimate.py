@@ -3,7 +3,7 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from optimizer.metrics import metric
+from optimizer.metrics import unit
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import short, value_of
 from optimizer.report.parts import assumptions_part, blank_between, cautions, operators_part, stored
@@ -46,8 +46,8 @@ def report(estimate: Estimate, verbose: bool = False) -> Group:
 def _metrics(estimate: Estimate) -> Group:
     table = new_table("", "value", "unit")
     for name, value in sorted(estimate.metrics.items()):
-        unit = "J" if name == "joules_per_output_token" else str(metric(name).UNIT)
-        table.add_row(name, value_of(name, value), "" if name == "n_params" else unit)
+        own = "J" if name == "joules_per_output_token" else unit(name)
+        table.add_row(name, value_of(name, value), "" if name == "n_params" else own)
     return Group(Text("Metrics", style="bold"), table)
 
 
@@ -68,6 +68,9 @@ def _memory(estimate: Estimate) -> Group:
     usable, room = short(estimate.hbm_usable_gib), short(estimate.room_gib)
     of = f"of {usable} usable" if room == usable else f"of {room} that the engine fills, {usable} usable"
     table.add_row("total", short(total), of, style="bold")
+    if estimate.cache:
+        table.add_row("KiB a token", short(estimate.cache["kib_of_a_token"]), "")
+        table.add_row("requests that fit", short(estimate.cache["requests"]), "")
     use = estimate.second_tier
     if use is not None:
         table.add_row(f"second tier, {use.kind}", short(use.memory_gib), f"of {short(use.capacity_gib)}")

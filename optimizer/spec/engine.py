@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from optimizer.spec.base import Strict
+from optimizer.spec.engine_memory import DryRun, Headroom
 from optimizer.spec.engine_words import SPELLINGS
 from optimizer.spec.quantity import Fraction, Tokens, time_in
 
@@ -29,10 +30,21 @@ class Engine(Strict):
     this and the kernels counts."""
     reserve_gib: Annotated[float, Field(ge=0, le=1024)] = 0.0
     """Memory of the runtime and the collective library on each chip."""
+    collective_gib: Annotated[float, Field(ge=0, le=1024)] = 0.0
+    """Buffers of the collective library on each chip of several that share a switch."""
     memory_share: Fraction = 1.0
-    """Share of a chip's usable memory that weights, cache and working buffers may take."""
+    """Share of what the driver leaves programs that weights, cache and working buffers may take; with a
+    headroom, that weights and cache may take."""
+    dry_run: DryRun | None = None
+    """A step tried at the start, whose working buffers are set aside; without it those of the traffic are."""
+    headroom: Headroom | None = None
+    """What is left beside weights and cache where nobody gives a memory_share."""
+    block_tokens: Annotated[int, Field(ge=1, le=10**5)] = 1
+    """Tokens of a block of the cache, which is a whole number of them."""
     cache_share: Fraction = 1.0
     """Share of what weights and buffers leave free that the engine gives to the cache."""
+    cache_fill: Fraction = 1.0
+    """Share of the cache that the sequences which run together fill: whole requests have room, or none."""
     window_cache: bool = True
     """Whether layers with a window keep only its tokens."""
     step_tokens: Tokens = 8192
@@ -59,6 +71,11 @@ class Engine(Strict):
     """Closed-loop clients: prompts that reach the engine together, bursts apart."""
     sources: dict[str, str]
     notes: str = ""
+
+    @property
+    def filled(self) -> float:
+        """Share of what weights and buffers leave free that the sequences which run together fill."""
+        return self.cache_share * self.cache_fill
 
     def source(self, figure: str) -> str:
         """Where a figure of this engine comes from."""

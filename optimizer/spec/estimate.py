@@ -63,6 +63,8 @@ class Estimate(Strict):
     hbm_usable_gib: float
     room_gib: float
     """Of it, what the engine fills."""
+    cache: dict[str, float] = {}
+    """KiB of a token's cache on each chip, and requests of the traffic's length that have room."""
     second_tier: SecondTierUse | None = None
     operators: tuple[OperatorRow, ...]
     assumptions: tuple[Assumption, ...]

@@ -104,7 +104,7 @@ def test_batches_not_asked_for_or_more_than_the_engine_schedules() -> None:
 
 def test_memory() -> None:
     own = check()
-    fullest = max(own.memory(s) / chip.hbm_usable for s, (chip, _) in enumerate(STAGES))
+    fullest = max(own.memory(s) / chip.hbm_for_programs for s, (chip, _) in enumerate(STAGES))
     assert broken(memory_capacity=fullest * 1.001) == []
     assert broken(memory_capacity=fullest * 0.999) == ["memory_capacity"]
 

@@ -105,10 +105,10 @@ def test_an_offer_takes_what_it_says_and_the_catalogue_knows_the_rest() -> None:
     h100 = catalog.chip("h100")
     [plain] = supplies([Offer(chip="h100")])
     assert plain == Supply(
-        "nvidia-h100-sxm", None, h100.usd_per_chip_hour, h100.power, 8, h100.hbm_usable / GIB, h100
+        "nvidia-h100-sxm", None, h100.usd_per_chip_hour, h100.power, 8, h100.hbm_for_programs / GIB, h100
     )
     [own] = supplies([Offer(chip="h100", max_count=5, usd_per_chip_hour=1.5, power_w=99.0, node=4)])
-    assert own == Supply("nvidia-h100-sxm", 5, 1.5, 99.0, 4, h100.hbm_usable / GIB, h100)
+    assert own == Supply("nvidia-h100-sxm", 5, 1.5, 99.0, 4, h100.hbm_for_programs / GIB, h100)
     [unknown] = supplies([Offer(chip="abacus", max_count=3)], known_only=False)
     assert unknown == Supply("abacus", 3, None, None, None, None, None)
     with pytest.raises(InputError, match="abacus"):

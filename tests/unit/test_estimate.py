@@ -44,7 +44,7 @@ def test_what_does_not_fit_has_no_times():
     answer = estimate(catalog.model("meta-llama/Llama-3.3-70B-Instruct"), catalog.chip("h100"))
     assert answer.status == "infeasible"
     assert answer.breaks == ("memory_capacity",)
-    assert set(answer.metrics) == {"memory_gib", "n_params"}
+    assert set(answer.metrics) == {"memory_gib", "n_params", "kv_cache_tokens", "max_context_tokens"}
     assert not answer.operators
     assert answer.memory_gib["weights"] == pytest.approx(131.4, abs=0.05)
 

@@ -90,7 +90,7 @@ class ReplicaPlan:
             ttft_ms=row["ttft_ms"] or None,
             tpot_ms=row["tpot_ms"] or None,
             memory_gib=row["memory_gib"] or None,
-            hbm_usable_gib=supply.usable_gib,
+            hbm_usable_gib=supply.chip.hbm_usable / 2**30 if supply.chip else supply.usable_gib,
             expert_memory_gib=row["expert_memory_gib"] or None,
             second_tier_gib=row["second_tier_gib"] or None,
             usd_per_hour=_added((count, s.usd_per_hour) for s, count in chips),

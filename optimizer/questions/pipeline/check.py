@@ -115,9 +115,8 @@ class PipelineCheck:
         held, last = QUANTITIES["memory_bytes"], len(self.stages) - 1
         layers = held.total(frame, own) - float(held.base(frame))
         share = memory.stage_share(len(self.stages), own.n_layers) if last else 1.0
-        decoded = frame.batch
-        logits = 4.0 * decoded * frame.vocab_size / frame.split.tensor_parallel
-        rest = float(memory.activation_bytes(frame)) - logits + memory.reserve_bytes(frame)
+        logits = float(memory.logits_bytes(frame))
+        rest = float(memory.activation_bytes(frame) + memory.reserve_bytes(frame)) - logits
         table = float(memory.embedding_bytes(frame)) if s in (0, last) else 0.0
         return float(layers / share + rest + table + (logits if s == last else 0.0))
 

@@ -172,7 +172,7 @@ def _part(a: Architecture, common: Setup, stage: Replica, batch: int, stages: in
         layer_s=layers(QUANTITIES["mixed_s"]),
         prompt_layer_s=layers(JOINED),
         layer_bytes=layers(QUANTITIES["memory_bytes"]),
-        shared_bytes=float(memory.working_bytes(frame)) + memory.reserve_bytes(frame),
+        shared_bytes=float(memory.working_bytes(frame) + memory.reserve_bytes(frame)),
         table_bytes=float(memory.embedding_bytes(frame)),
         logits_bytes=float(memory.logits_bytes(frame)),
     )
