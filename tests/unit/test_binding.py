@@ -95,7 +95,7 @@ def test_every_rule_is_dropped_and_compared_with_enumeration(objective, constrai
 
 
 def test_a_rule_on_shapes_has_no_limit_and_a_bound_has_its_own() -> None:
-    problem = wide(minimize="loss", constraints={"memory_gib_max": 6.25})
+    problem = wide(minimize="loss", constraints={"memory_gib_max": 6.5})
     rows = {row.constraint: row for row in solve(problem).binding}
     shape = rows["attention_ratio"]
     assert (shape.bound, shape.value, shape.unit) == (None, None, None)
