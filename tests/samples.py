@@ -79,6 +79,7 @@ def frame(model: str | Architecture, chip: str | Chip = "nvidia-h100-sxm", **fie
         "training_tokens": 15e12,
         "position_embeddings": own.position_embeddings,
         "final_bias": own.final_bias,
+        "outer_params": own.outer_params,
         "training": TrainingRun(TrainingSetup(), catalog.chip("nvidia-h100-sxm")),
     }
     engine = IDEAL.model_copy(update={k: fields.pop(k) for k in ("host_ms", "reserve_gib") if k in fields})

@@ -6,7 +6,7 @@ from optimizer.hugging_face.family import Family
 
 def attention(config: Config, family: Family, d_model: int) -> Fields:
     """Softmax attention, grouped or latent."""
-    return _latent(config, family) if family.attention == "mla" else grouped_query(config, family, d_model)
+    return latent(config, family) if family.attention == "mla" else grouped_query(config, family, d_model)
 
 
 def grouped_query(config: Config, family: Family, d_model: int) -> Fields:
@@ -28,6 +28,7 @@ def grouped_query(config: Config, family: Family, d_model: int) -> Fields:
         "head_gate": config.switch(family.head_gate),
         "output_norm": family.output_norm,
         "qk_norm_bias": family.qk_norm_bias,
+        "d_head_value": config.size(family.d_value) if family.d_value else None,
         **_qk_norm(config, family),
     }
 
@@ -90,7 +91,7 @@ def chunk(config: Config) -> Fields:
     return {"attention_window": config.size("attention_chunk_size"), "window_kind": "chunk"}
 
 
-def _latent(config: Config, family: Family) -> Fields:
+def latent(config: Config, family: Family) -> Fields:
     """Multi-head latent attention."""
     n_heads = config.size("num_attention_heads")
     kv = config.given("num_key_value_heads")
@@ -100,7 +101,7 @@ def _latent(config: Config, family: Family) -> Fields:
         raise config.refuse("q_lora_rank", "is missing; give null where queries are not compressed")
     nope, rope = config.size("qk_nope_head_dim"), config.size("qk_rope_head_dim")
     for name in ("qk_head_dim", "head_dim"):
-        if config.given(name) not in (None, nope + rope, rope):
+        if config.given(name) not in (None, nope + rope, rope, nope):
             raise config.refuse(name, f"contradicts qk_nope_head_dim {nope} and qk_rope_head_dim {rope}")
     return {
         "mixer": "mla",

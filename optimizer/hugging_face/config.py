@@ -117,6 +117,11 @@ class Config:
         value = self.given(name, low, high)
         return self._told(name) if value is None else value
 
+    def said(self, name: str) -> Any:
+        """A value of any kind, with the default of the class where it is missing."""
+        value = self.get(name)
+        return self._told(name) if value is None else value
+
     def flag(self, name: str) -> bool:
         """True or false; a missing one takes the default of its class as an assumption."""
         value = self.get(name)

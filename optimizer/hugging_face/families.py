@@ -28,6 +28,7 @@ _ALIKE = {
     "llava_llama": "llama",
     "llava_mistral": "mistral",
     "llava_qwen": "qwen2",
+    "minimax_m3_vl": "minimax_m3",
     "paddleocr_vl": "ernie4_5",
     "phi3_v": "phi3",
     "phi4mm": "phi3",
@@ -45,14 +46,8 @@ _ALIKE = {
 FAMILIES = _ROWS | {name: replace(_ROWS[row], like=_ROWS[row].like or row) for name, row in _ALIKE.items()}
 
 REFUSED = {
-    "deepseek_v32": "sparse attention with an indexer (index_topk)",
     "deepseek_v4": "compressed and sparse attention, hyper-connections (compress_ratios, hc_mult)",
     "deepseek_ref": "compressed and sparse attention, hyper-connections (compress_ratios, hc_mult)",
-    "glm_moe_dsa": "sparse attention with an indexer (index_topk)",
-    "minimax_m3": "block-sparse attention with an indexer (sparse_attention_config)",
-    "gemma4": "keys that serve as values, global heads of another width (attention_k_eq_v, global_head_dim)",
-    "mimo_v2_flash": "values narrower than keys, and other heads in window layers (v_head_dim, swa_head_dim)",
-    "step3p7": "attention and expert details that the file does not give",
     "axk2": "sparse attention with an indexer and gated norms (index_topk, gated_norm_rank)",
     "bailing_hybrid": "Kimi delta attention with a decay of full rank (kda_safe_gate)",
     "beam": "gates of attention with a bias a head (gate_bias)",

@@ -35,6 +35,8 @@ class Family:
     """Fields that change nothing in this class."""
     told: Mapping[str, str] = field(default_factory=dict)
     """Fields of what the cost model leaves out, each with the assumption that says so."""
+    only: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that are understood at one value, which their class or another file may have otherwise."""
     same: Mapping[str, str] = field(default_factory=dict)
     """Fields that must be equal to others."""
     variants: tuple[tuple[str, Mapping[str, Any]], ...] = ()
@@ -57,6 +59,9 @@ class Family:
     elsewhere: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Layers, by their name in layer_types, whose fields have names of their own."""
 
+    must_say: tuple[str, ...] = ()
+    """Fields that layers elsewhere need, though their class has a default: checkpoints have another."""
+
     attention: Literal["gqa", "mla"] = "gqa"
     qkv_bias: Switch = False
     output_bias: Switch = False
@@ -73,6 +78,12 @@ class Family:
     output_norm: bool = False
     """A norm of what the heads give, before the output projection."""
     sinks: Switch = False
+    d_value: str = ""
+    """The field with the width of values, where that is not the keys'."""
+    keys_as_values: tuple[str, ...] = ()
+    """Layers, by their name in layer_types, whose keys are their values."""
+    window_kv_times: int = 1
+    """Key-value heads of layers with a window, in those of others, where a file does not say."""
     square: bool = False
     """The output projection is hidden_size wide on both sides: heads must be so wide together."""
     rough_heads: bool = False

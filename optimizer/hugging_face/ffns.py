@@ -17,7 +17,9 @@ def ffns_of(config: Config, family: Family, n_layers: int, d_model: int) -> list
     sparse = sparse_layers(config, family, n_layers)
     routed = experts(config, family) if any(sparse) else {}
     plain = dense(config, family, d_model) if not all(sparse) else {}
-    config.used.update((family.d_dense, family.d_expert, *config.spelled("n_shared_experts")))
+    config.used.update((family.d_dense, family.d_expert))
+    if family.shared == "n_shared_experts":
+        config.used.update(config.spelled("n_shared_experts"))
     return [routed if part else plain for part in sparse]
 
 

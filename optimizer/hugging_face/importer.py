@@ -1,5 +1,6 @@
 """From the path of a config.json to a checked architecture, with what was assumed on the way."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,10 @@ def import_config(fields: Fields, where: str, name: str, file: str = "config.jso
     for field, text in family.told.items():
         if config.get(field):
             config.assume(text)
+    for field, accepted in family.only.items():
+        value = config.default(field) if config.missing(field) else config.get(field)
+        if value is not None and value != accepted:
+            raise config.refuse(field, f"is not understood; accepted: {json.dumps(accepted)}")
     for field, other in family.same.items():
         if config.given(field) not in (None, config.size(other)):
             raise config.refuse(field, f"is understood only where it is {other}, {config.size(other)}")

@@ -6,6 +6,7 @@ from optimizer.hugging_face.attention import attention, chunk, window
 from optimizer.hugging_face.config import Config, Fields
 from optimizer.hugging_face.family import Family
 from optimizer.hugging_face.order import kinds_of
+from optimizer.hugging_face.selected import selected_blocks, selected_latent
 from optimizer.hugging_face.states import convolution, delta_net, kimi_delta, lightning, mamba1, mamba2
 
 Reader = Callable[[Config, Family, int], Fields]
@@ -29,14 +30,16 @@ READERS: dict[str, Reader] = {
     "lightning": lightning,
     "kda": kimi_delta,
     "conv": convolution,
+    "dsa": selected_latent,
+    "msa": selected_blocks,
 }
 """What reads a mixer, by its name in `Family.kinds`."""
 
 
 _ATTENTION = ("num_attention_heads", "num_key_value_heads", "head_dim")
 """What files say of attention even where no layer has any."""
-_LISTED = ("num_attention_heads",)
-"""Fields that files may list, one value a layer, under their name and _per_layer."""
+_LISTED = {"num_attention_heads_per_layer": "num_attention_heads", "indexer_types": "indexer_type"}
+"""Lists with one value a layer, and the field that each holds."""
 
 
 def mixers_of(config: Config, family: Family, n_layers: int, d_model: int) -> list[Fields]:
@@ -47,19 +50,33 @@ def mixers_of(config: Config, family: Family, n_layers: int, d_model: int) -> li
     read = {family.kinds[name] for name in order}
     if "window" not in read:
         config.used.update(config.spelled("sliding_window"))
-    if not read & {"full", "window", "chunk"}:
+    if not read & {"full", "window", "chunk", "dsa", "msa"}:
         config.used.update(name for field in _ATTENTION for name in config.spelled(field))
     return layers
 
 
 def _layer(config: Config, family: Family, d_model: int, name: str, own: Fields) -> Fields:
     """The mixer of one layer, which may have fields of its own."""
-    theirs = family.elsewhere.get(name, {})
-    own = {n: config.get(other) for n, other in theirs.items() if config.get(other) is not None} | own
+    if not config.get("per_layer_config"):
+        own = _elsewhere(config, family, name) | own
     seen = config.with_fields(own)
     mixer = READERS[family.kinds[name]](seen, family, d_model)
     config.take(seen)
-    return mixer
+    return mixer | ({"kv_from": "keys"} if name in family.keys_as_values else {})
+
+
+def _elsewhere(config: Config, family: Family, name: str) -> Fields:
+    """What layers of a kind have under names of their own; the class's defaults of those names too."""
+    for other in family.elsewhere.get(name, {}).values():
+        if other in family.must_say and config.get(other) is None:
+            raise config.refuse(other, f"is missing; layers of {name} need it")
+    said = {field: config.said(other) for field, other in family.elsewhere.get(name, {}).items()}
+    own: Fields = {field: value for field, value in said.items() if value is not None}
+    heads = "num_key_value_heads"
+    if family.kinds[name] == "window" and family.window_kv_times > 1 and heads not in own:
+        own[heads] = family.window_kv_times * config.size(heads)
+        config.assume(f"layers with a window have {family.window_kv_times} x {heads}, as in their class")
+    return own
 
 
 def _own_fields(config: Config, n_layers: int) -> list[Fields]:
@@ -67,11 +84,11 @@ def _own_fields(config: Config, n_layers: int) -> list[Fields]:
     said = config.get("per_layer_config") or {}
     numbers = {str(i): i for i in range(n_layers)}
     found: list[Fields] = [{} for _ in range(n_layers)]
-    for name in _LISTED:
-        value = config.get(f"{name}_per_layer")
+    for listed, name in _LISTED.items():
+        value = config.get(listed)
         if value is not None and (not isinstance(value, list) or len(value) != n_layers):
-            raise config.refuse(f"{name}_per_layer", f"a list of {n_layers} values, one a layer, is accepted")
-        found = [{name: item} for item in value] if value else found
+            raise config.refuse(listed, f"a list of {n_layers} values, one a layer, is accepted")
+        found = [own | {name: item} for own, item in zip(found, value, strict=True)] if value else found
     for key, own in said.items() if isinstance(said, dict) else [("", None)]:
         number = numbers.get(str(key).lstrip("0") or "0")
         if number is None or not isinstance(own, dict):

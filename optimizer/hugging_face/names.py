@@ -31,7 +31,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "moe_num_shared_experts",
     ),
     "first_k_dense_replace": ("num_dense_layers",),
-    "num_nextn_predict_layers": ("num_mtp_modules", "num_mtp_layers", "mtp_num_hidden_layers"),
     "mamba_n_heads": ("mamba_num_heads",),
     "mamba_d_head": ("mamba_head_dim",),
     "mamba_d_state": ("ssm_state_size", "state_size"),

@@ -160,6 +160,22 @@ def _attn_types(config: Config, family: Family, n_layers: int, listed: list[str]
     return listed or [LETTERS["F" if full else "L"] for full in types or ()]
 
 
+def _pattern_list(config: Config, family: Family, n_layers: int, listed: list[str] | None) -> list[str]:
+    """1 for a window, 0 for attention to everything (MiMo-V2); else the class's order."""
+    windows = config.per_layer("hybrid_layer_pattern", n_layers, (0, 1))
+    if listed is not None or windows is None:
+        return _cycle(config, family, n_layers, listed)
+    return [LETTERS["S" if part else "F"] for part in windows]
+
+
+def _sparse_list(config: Config, family: Family, n_layers: int, listed: list[str] | None) -> list[str]:
+    """1 for attention to selected blocks, 0 for attention to everything (MiniMax-M3); else to everything."""
+    sparse = config.per_layer("sparse_attention_freq", n_layers, (0, 1))
+    if listed is None and sparse is None:
+        config.assume("layer_types is not given; taken as full again and again, the order of its class")
+    return listed or ["minimax_m3_sparse" if part else LETTERS["F"] for part in sparse or [0] * n_layers]
+
+
 Order = Callable[[Config, Family, int, list[str] | None], list[str]]
 ORDERS: dict[str, Order] = {
     "full": _full,
@@ -172,4 +188,6 @@ ORDERS: dict[str, Order] = {
     "linear_lists": _linear_lists,
     "expanded": _expanded,
     "attn_types": _attn_types,
+    "sparse_list": _sparse_list,
+    "pattern_list": _pattern_list,
 }

@@ -11,6 +11,41 @@ _ATTENTION_BIAS = Family(qkv_bias="attention_bias", output_bias="attention_bias"
 _QWEN2 = Family(qkv_bias="qkv_bias", defaults={"qkv_bias": True}, order="switch")
 QWEN3 = replace(_ATTENTION_BIAS, qk_norm="head", order="switch")
 _GEMMA = replace(_ATTENTION_BIAS, order="cycle", cycle="SF", n_norms=4)
+_GEMMA4 = replace(
+    _GEMMA,
+    qk_norm="head",
+    cycle="SSSSSF",
+    last="F",
+    elsewhere={"full_attention": {"head_dim": "global_head_dim"}},
+    defaults={"global_head_dim": 512, "enable_moe_block": False},
+    only={"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0},
+    costless=("vocab_size_per_layer_input",),
+    variants=(
+        (
+            "attention_k_eq_v",
+            {
+                "keys_as_values": ("full_attention",),
+                "elsewhere": {
+                    "full_attention": {
+                        "head_dim": "global_head_dim",
+                        "num_key_value_heads": "num_global_key_value_heads",
+                    }
+                },
+            },
+        ),
+        (
+            # Beside the dense network, which is a shared expert here; of four norms more one is a scale.
+            "enable_moe_block",
+            {
+                "ffn": "moe",
+                "shared": "one",
+                "d_shared": "intermediate_size",
+                "router_bias": True,
+                "n_norms": 8,
+            },
+        ),
+    ),
+)
 _OLMO2 = replace(_ATTENTION_BIAS, qk_norm="full")
 _COHERE = replace(
     _ATTENTION_BIAS,
@@ -29,6 +64,8 @@ DENSE: dict[str, Family] = {
     "gemma": _ATTENTION_BIAS,
     "gemma2": _GEMMA,
     "gemma3": replace(_GEMMA, qk_norm="head", cycle="SSSSSF"),
+    "gemma4": _GEMMA4,
+    "gemma4_unified": _GEMMA4,
     "vaultgemma": replace(_GEMMA, n_norms=2),
     "phi3": Family(order="all"),
     "olmo2": _OLMO2,

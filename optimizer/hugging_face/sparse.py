@@ -33,6 +33,18 @@ def _frequency(config: Config, family: Family, n_layers: int) -> list[bool]:
     return [i % step == 0 for i in range(n_layers)]
 
 
+def _enumerated(config: Config, family: Family, n_layers: int) -> list[bool]:
+    """A text of layer numbers with commas (Step 3); all beyond dense_layers where there is none."""
+    value = config.get("moe_layers_enum")
+    if value is None:
+        return [True] * n_layers
+    parts = value.split(",") if isinstance(value, str) else []
+    if not parts or not all(part.strip().isdecimal() and int(part) <= 10**6 for part in parts):
+        raise config.refuse("moe_layers_enum", "layer numbers with commas between them are accepted")
+    sparse = {int(part) for part in parts}
+    return [i in sparse for i in range(n_layers)]
+
+
 def _step(config: Config, family: Family, n_layers: int) -> list[bool]:
     step = config.size("decoder_sparse_step", (1, "1"), 1, n_layers)
     return [(i + 1) % step == 0 for i in range(n_layers)]
@@ -70,6 +82,7 @@ RULES: dict[str, Callable[[Config, Family, int], list[bool]]] = {
     "first_k_dense_replace": _first_dense,
     "moe_layer_freq": _frequency,
     "decoder_sparse_step": _step,
+    "moe_layers_enum": _enumerated,
     "mlp_only_layers": _dense_listed,
     "interleave_moe_layer_step": _interleaved,
     "expert_layer_period": _offset,

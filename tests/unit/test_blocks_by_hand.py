@@ -82,6 +82,17 @@ def test_pairs_of_prompts_are_counted_one_by_one(window: int, prefix: int, chunk
     assert op.cached == min(sum(before) / chunks, window)
 
 
+def test_scans_without_norms() -> None:
+    """Mamba has none of step sizes, inputs and outputs, Falcon-H1 none behind the scan."""
+    one = kinds.Mamba1(d_inner=8, d_state=3, d_dt=2, d_conv=4)
+    two = kinds.Mamba2(d_inner=24, d_ssm_head=3, d_state=5, n_groups=6, d_conv=4)
+    for part, norms, of_a_rank in ((one, 8, 8), (two, 24, 6)):
+        bare = part.model_copy(update={"scan_norm": False})
+        assert stored(part)[0] - stored(bare)[0] == norms
+        assert stored(part)[1].vector - stored(bare)[1].vector == of_a_rank
+        assert part.ordinary and not bare.ordinary
+
+
 def test_embedding() -> None:
     assert embedding.n_params(D, 1000, tied=True) == 1000 * 7 + 7
     assert embedding.n_params(D, 1000, tied=False) == 2 * 1000 * 7 + 7
@@ -106,6 +117,10 @@ def test_dense_ffn(gated: bool, bias: bool) -> None:
         n * 7 * 12 + 12 * 7 + (n * 12 + 7 if bias else 0),
         Weights(n * 7 * 3 + 3 * 7, n * 3 + 7 if bias else 0),
     )
+    more = part.model_copy(update={"ffn_norm": True, "ffn_scalars": 2})
+    assert stored(more)[0] == stored(part)[0] + 12 + 2
+    assert stored(more)[1].vector == stored(part)[1].vector + 3 + 2
+    assert part.ordinary and not more.ordinary
     assert made(part) == [
         Elementwise("ffn norm, residual", 28 * 6 * 7),
         Gemm("gate and up projection" if gated else "up projection", 28, n * 3, 7),
@@ -132,6 +147,10 @@ def test_gqa_weights() -> None:
     assert stored(part(**GQA, output_gate=True)) == (700 + 7 * 40, Weights(210 + 7 * 10, 0))
     assert stored(part(**GQA, sinks=True)) == (700 + 8, Weights(210, 2))
     assert stored(part(**GQA, qk_norm_full=True)) == (700 + 40 + 10, Weights(210, 10 + 5))
+    assert stored(part(**GQA, qk_norm=True, qk_norm_bias=True)) == (700 + 4 * 5, Weights(210, 4 * 5))
+    assert stored(part(**GQA, qk_norm_bias=True)) == (700, Weights(210, 0))
+    assert stored(part(**GQA, output_norm=True)) == (700 + 40, Weights(210, 10))
+    assert stored(part(**GQA, head_gate=True)) == (700 + 7 * 8, Weights(210 + 7 * 2, 0))
     lattice = SimpleNamespace(kind="gqa", qkv_bias=False, output_bias=False, qk_norm=False, **GQA)
     assert stored(lattice) == stored(part(**GQA))  # kinds of a lattice have no switches for extras
 
@@ -163,6 +182,8 @@ def test_gqa_operators() -> None:
     assert made(part, PROMPTS)[3:-2] == [replace(prompt, name="attention")]
     gated = kinds.GroupedQueryAttention(**GQA, output_gate=True)
     assert made(gated)[1] == Gemm("qkv projection", 28, 2 * 10 + 2 * 5, 7)
+    headed = kinds.GroupedQueryAttention(**GQA, head_gate=True)
+    assert made(headed)[1] == Gemm("qkv projection", 28, 10 + 2 + 2 * 5, 7)
     narrow, wide = (kinds.GroupedQueryAttention(**GQA, attention_window=n) for n in (30, 45))
     assert made(narrow)[3:5] == [replace(decode, context=30), replace(prompt, window=30)]
     assert made(wide)[3:5] == [replace(decode, context=45), prompt]

@@ -20,7 +20,6 @@ from optimizer.hugging_face import Imported, read_config
 from optimizer.hugging_face.config import MAX_BYTES
 
 CONFIGS = Path(__file__).parent.parent / "data" / "configs"
-REFUSED = "zai-org--GLM-5"
 
 # Counts are those of the published checkpoints where the file describes one (llama, qwen, mixtral, gemma,
 # gpt-oss, OLMo-2: exact), without multi-token prediction and vision parts.
@@ -61,6 +60,15 @@ SAMPLES: dict[str, tuple[int, int, tuple[tuple[int, str, str], ...]]] = {
         4096,
         ((1, "mamba2", "no_ffn"), (1, "no_mixer", "latent_moe"), (1, "mamba2", "no_ffn")),
     ),
+    "zai-org--GLM-5": (743_911_218_432, 6144, ((3, "dsa", "dense_ffn"), (75, "dsa", "moe"))),
+    "zai-org--GLM-5.2": (
+        743_377_019_904,
+        6144,
+        ((3, "dsa", "dense_ffn"), (3, "dsa", "moe"), (1, "dsa", "moe")),
+    ),
+    "XiaomiMiMo--MiMo-V2-Flash": (308_778_780_864, 4096, ((1, "gqa", "dense_ffn"), (4, "gqa", "moe"))),
+    "google--gemma-4-26B-A4B": (25_233_141_760, 2816, ((5, "gqa", "moe"), (1, "gqa", "moe")) * 5),
+    "MiniMaxAI--MiniMax-M3": (426_174_572_928, 6144, ((3, "gqa", "dense_ffn"), (57, "msa", "moe"))),
     "MiniMaxAI--MiniMax-M2.5": (228_689_764_864, 3072, ((62, "gqa", "moe"),)),
 }
 
@@ -200,6 +208,46 @@ def test_layers_may_have_fields_of_their_own() -> None:
     assert [(g.count, getattr(g.block.mixer, "n_heads", 0)) for g in layers] == [(1, 32), (2, 16)]
 
 
+def test_layers_with_a_window_may_have_heads_of_their_own() -> None:
+    """Gemma 4: wider heads without values of their own where all is attended to. MiMo: values of 128."""
+    layers = read_config(CONFIGS / "google--gemma-4-26B-A4B.json").architecture.layers
+    names = ("n_kv_heads", "d_head", "kv_from", "attention_window")
+    assert [[getattr(g.block.mixer, name) for name in names] for g in layers[:2]] == [
+        [8, 256, "projections", 1024],
+        [2, 512, "keys", None],
+    ]
+    layers = read_config(CONFIGS / "XiaomiMiMo--MiMo-V2-Flash.json").architecture.layers
+    names = ("n_kv_heads", "d_head", "d_head_value", "sinks", "attention_window")
+    assert [[getattr(g.block.mixer, name) for name in names] for g in layers[:2]] == [
+        [4, 192, 128, False, None],
+        [8, 192, 128, True, 128],
+    ]
+
+
+def test_a_layer_may_take_over_the_selection_of_another() -> None:
+    """GLM-5.2: indexer_types says which of its layers have an index."""
+    layers = read_config(CONFIGS / "zai-org--GLM-5.2.json").architecture.layers
+    owners = [getattr(g.block.mixer, "own_index", None) for g in layers for _ in range(g.count)]
+    assert owners[:8] == [True, True, True, False, False, False, True, False]
+    assert sum(map(bool, owners)) == 21
+
+
+def test_step_3_says_what_its_class_leaves_open() -> None:
+    """Heads of windows in an object of their own, experts in a text of layer numbers."""
+    fields = {
+        "model_type": "step3p5", "hidden_size": 4096, "num_hidden_layers": 5, "num_attention_heads": 64,
+        "num_attention_groups": 8, "layer_types": ["full_attention", *["sliding_attention"] * 4],
+        "sliding_window": 512, "moe_layers_enum": "3,4", "moe_num_experts": 288, "moe_top_k": 8,
+        "attention_other_setting": {"num_attention_heads": 96, "num_attention_groups": 8, "head_dim": 128},
+    }  # fmt: skip
+    layers = import_(fields).architecture.layers
+    found = [(g.count, getattr(g.block.mixer, "n_heads", 0), g.block.ffn.kind) for g in layers]
+    assert found == [(1, 64, "dense_ffn"), (2, 96, "dense_ffn"), (2, 96, "moe")]
+    del fields["attention_other_setting"]
+    with pytest.raises(InputError, match="num_sliding_attention_heads: is missing; layers of sliding"):
+        import_(fields)
+
+
 def test_leading_layers_without_experts_are_those_of_the_class() -> None:
     """A file of glm4_moe_lite that says nothing has one dense layer, as its class has."""
     layers = import_({"model_type": "glm4_moe_lite", "q_lora_rank": 768}).architecture.layers
@@ -301,6 +349,12 @@ def test_two_names_of_a_field_must_agree() -> None:
         ({"model_type": "helium", "num_attention_heads": 40}, "40 heads must be hidden_size 2560 wide"),
         ({"model_type": "llama", "per_layer_config": {"40": {}}}, "objects by number of layer, below 32"),
         ({"model_type": "llama", "num_attention_heads_per_layer": [32]}, "a list of 32 values"),
+        ({"model_type": "gemma4_text"}, "hidden_size_per_layer_input: is not understood; accepted: 0"),
+        ({"model_type": "step3p5", "moe_layers_enum": "3;4"}, "layer numbers with commas"),
+        (
+            {"model_type": "glm_moe_dsa", "q_lora_rank": 2048, "indexer_types": ["half"] * 78},
+            "accepted: full, shared",
+        ),
         ({"model_type": "lfm2", "conv_dim": 7}, "conv_dim 7: is understood only where it is hidden_size"),
     ],
 )
@@ -312,9 +366,9 @@ def test_what_a_class_is_not_built_for_is_refused(fields: dict[str, Any], named:
 
 
 def test_an_unknown_kind_is_refused_with_its_reason() -> None:
-    """GLM-5 attends through an indexer."""
-    with pytest.raises(InputError, match=r"model_type \"glm_moe_dsa\": .*index_topk.*accepted: llama"):
-        read_config(CONFIGS / f"{REFUSED}.json")
+    """JetMoE has experts in its attention."""
+    with pytest.raises(InputError, match=r"model_type \"jetmoe\": has experts in its .*accepted: llama"):
+        import_({"model_type": "jetmoe"})
 
 
 @pytest.mark.parametrize(
