@@ -48,18 +48,18 @@ class Config:
         if text not in self.assumptions:
             self.assumptions.append(text)
 
-    def _names(self, name: str) -> list[str]:
+    def spellings(self, name: str) -> list[str]:
         """All names of a field, that of the class first."""
         return list(dict.fromkeys((self.own.names.get(name, name), name, *SYNONYMS.get(name, ()))))
 
     def _own_name(self, name: str) -> str:
         """The name of a field in its class."""
-        names = self._names(name)
+        names = self.spellings(name)
         return next((n for n in names if n in self.own.defaults), names[0])
 
     def spelled(self, name: str) -> list[str]:
         """The names in the file that mean a field, those with a value first."""
-        present = [n for n in self._names(name) if n in self.fields]
+        present = [n for n in self.spellings(name) if n in self.fields]
         return sorted(present, key=lambda n: self.fields[n] is None)
 
     def get(self, name: str) -> Any:
@@ -137,19 +137,6 @@ class Config:
         """What a class fixes, or a field that says so."""
         return self.flag(value) if isinstance(value, str) else value
 
-    def with_fields(self, own: Fields) -> "Config":
-        """The same file with some fields otherwise."""
-        names = {n for name in own for n in self._names(name)}
-        rest = {name: value for name, value in self.fields.items() if name not in names}
-        return Config(self.file, rest | own, self.inside, self.own) if own else self
-
-    def take(self, seen: "Config") -> None:
-        """What was read and assumed through another view of the file."""
-        if seen is not self:
-            self.used |= seen.used
-            for text in seen.assumptions:
-                self.assume(text)
-
     def inner(self, name: str, fields: Any) -> "Config":
         """An object inside the file."""
         return Config(
@@ -180,6 +167,20 @@ class Config:
         if not isinstance(value, list):
             raise self.refuse(name, "a list of layer numbers is accepted")
         return {self.whole(name, item, 0, n_layers - 1) for item in value}
+
+
+def view(config: Config, own: Fields) -> Config:
+    """The same file with some fields otherwise."""
+    names = {n for name in own for n in config.spellings(name)}
+    rest = {name: value for name, value in config.fields.items() if name not in names}
+    return Config(config.file, rest | own, config.inside, config.own) if own else config
+
+
+def take(config: Config, seen: Config) -> None:
+    """What was read and assumed through another view of the file."""
+    config.used |= seen.used
+    for text in seen.assumptions:
+        config.assume(text)
 
 
 def finish(config: Config, model_type: str) -> None:

@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 from optimizer.hugging_face.family import Family
+from optimizer.hugging_face.rows_apart import APART
 from optimizer.hugging_face.rows_dense import DENSE
 from optimizer.hugging_face.rows_experts import EXPERTS
 from optimizer.hugging_face.rows_hybrid import HYBRID
 from optimizer.hugging_face.rows_old import OLD
 from optimizer.hugging_face.rows_remote import REMOTE
 
-_ROWS: dict[str, Family] = {**DENSE, **EXPERTS, **HYBRID, **OLD, **REMOTE}
+_ROWS: dict[str, Family] = {**DENSE, **EXPERTS, **APART, **HYBRID, **OLD, **REMOTE}
 
 _ALIKE = {
     "kimi_k2": "deepseek_v3",

@@ -4,7 +4,7 @@ from itertools import groupby
 from typing import Any
 
 from optimizer.hugging_face.attention import grouped_query
-from optimizer.hugging_face.config import Config, Fields, finish
+from optimizer.hugging_face.config import Config, Fields, finish, take, view
 from optimizer.hugging_face.family import Family
 from optimizer.hugging_face.ffns import dense, experts, ffns_of
 from optimizer.hugging_face.mixers import READERS, mixers_of
@@ -111,10 +111,10 @@ def _block(config: Config, family: Family, d_model: int, inside: str, block: Any
         n_heads, grouped = config.size("num_attention_heads"), attention.size("n_heads_in_group")
         if n_heads % grouped:
             raise attention.refuse("n_heads_in_group", f"does not divide num_attention_heads {n_heads}")
-        own = config.with_fields({"num_key_value_heads": n_heads // grouped})
+        own = view(config, {"num_key_value_heads": n_heads // grouped})
         layer |= grouped_query(own, family, d_model) | {"n_norms": 1}
         own.used.discard("num_key_value_heads")
-        config.take(own)
+        take(config, own)
     if not ffn.flag("no_op"):
         times = ffn.get("ffn_mult")
         if isinstance(times, bool) or not isinstance(times, int | float) or not 0 < times <= 1000:

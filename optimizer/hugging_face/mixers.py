@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from optimizer.hugging_face.attention import attention, chunk, window
-from optimizer.hugging_face.config import Config, Fields
+from optimizer.hugging_face.config import Config, Fields, take, view
 from optimizer.hugging_face.family import Family
 from optimizer.hugging_face.order import kinds_of
 from optimizer.hugging_face.selected import selected_blocks, selected_latent
@@ -59,9 +59,9 @@ def _layer(config: Config, family: Family, d_model: int, name: str, own: Fields)
     """The mixer of one layer, which may have fields of its own."""
     if not config.get("per_layer_config"):
         own = _elsewhere(config, family, name) | own
-    seen = config.with_fields(own)
+    seen = view(config, own)
     mixer = READERS[family.kinds[name]](seen, family, d_model)
-    config.take(seen)
+    take(config, seen)
     return mixer | ({"kv_from": "keys"} if name in family.keys_as_values else {})
 
 
