@@ -169,6 +169,9 @@ def _made_of(family: Family) -> tuple[str, str]:
         "lightning": "lightning attention",
         "kda": "Kimi delta attention",
         "conv": "short convolutions",
+        "dsa": "latent attention to picked tokens",
+        "msa": "attention to picked blocks",
+        "csa": "attention to compressed tokens",
     }
     kinds = [
         kind for kind in dict.fromkeys(family.kinds.values()) if kind != "chunk" or family.order == "chunks"

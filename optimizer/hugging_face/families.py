@@ -29,6 +29,7 @@ _ALIKE = {
     "llava_llama": "llama",
     "llava_mistral": "mistral",
     "llava_qwen": "qwen2",
+    "deepseek_ref": "deepseek_v4",
     "minimax_m3_vl": "minimax_m3",
     "paddleocr_vl": "ernie4_5",
     "phi3_v": "phi3",
@@ -47,8 +48,6 @@ _ALIKE = {
 FAMILIES = _ROWS | {name: replace(_ROWS[row], like=_ROWS[row].like or row) for name, row in _ALIKE.items()}
 
 REFUSED = {
-    "deepseek_v4": "compressed and sparse attention, hyper-connections (compress_ratios, hc_mult)",
-    "deepseek_ref": "compressed and sparse attention, hyper-connections (compress_ratios, hc_mult)",
     "axk2": "sparse attention with an indexer and gated norms (index_topk, gated_norm_rank)",
     "bailing_hybrid": "Kimi delta attention with a decay of full rank (kda_safe_gate)",
     "beam": "gates of attention with a bias a head (gate_bias)",

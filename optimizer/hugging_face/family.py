@@ -111,6 +111,8 @@ class Family:
     d_expert: str = "moe_intermediate_size"
     expert_bias: bool = False
     router_bias: Switch = False
+    hashed: str = ""
+    """The field with the number of leading layers whose experts a table chooses, by token, without a bias."""
     shared: Switch | Literal["one"] = False
     """The field with the number of shared experts; 'one' where the class has one."""
     most_shared: int = 64
@@ -130,6 +132,8 @@ class Family:
     sparse_norms: int = 0
     """More norms of the layers that hold experts."""
     norm_bias: Switch = False
+    streams: str = ""
+    """The field with the number of residual streams."""
     outer_norms: int = 1
     """Norms outside the layers: the last one, and perhaps one of the embeddings."""
     positions: str = ""

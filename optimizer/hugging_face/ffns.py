@@ -20,7 +20,18 @@ def ffns_of(config: Config, family: Family, n_layers: int, d_model: int) -> list
     config.used.update((family.d_dense, family.d_expert))
     if family.shared == "n_shared_experts":
         config.used.update(config.spelled("n_shared_experts"))
-    return [routed if part else plain for part in sparse]
+    hashed = _hashed(config, family, n_layers)
+    told = {True: routed | {"router_bias": False}, False: routed}
+    return [told[by_token] if part else plain for part, by_token in zip(sparse, hashed, strict=True)]
+
+
+def _hashed(config: Config, family: Family, n_layers: int) -> list[bool]:
+    """Which layers have experts that a table chooses: those of a list, or the first."""
+    if not family.hashed:
+        return [False] * n_layers
+    listed = config.get("mlp_layer_types")
+    first = config.size(family.hashed, low=0)
+    return [kind == "hash_moe" for kind in listed] if listed else [i < first for i in range(n_layers)]
 
 
 def dense(config: Config, family: Family, d_model: int) -> Fields:

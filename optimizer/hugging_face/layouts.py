@@ -132,8 +132,10 @@ _LAYOUTS = {"pairs": _pairs, "mixers": _mixers, "halves": _halves, "blocks": _bl
 
 def layers_of(config: Config, family: Family, d_model: int) -> list[Fields]:
     """Every layer, in order."""
-    norm_bias = config.switch(family.norm_bias)
-    return [layer | {"norm_bias": norm_bias} for layer in _LAYOUTS[family.layout](config, family, d_model)]
+    around: Fields = {"norm_bias": config.switch(family.norm_bias)}
+    if family.streams:
+        around["n_streams"] = config.size(family.streams)
+    return [layer | around for layer in _LAYOUTS[family.layout](config, family, d_model)]
 
 
 def runs(layers: list[Fields]) -> list[Fields]:

@@ -6,7 +6,7 @@ from optimizer.hugging_face.attention import attention, chunk, window
 from optimizer.hugging_face.config import Config, Fields, take, view
 from optimizer.hugging_face.family import Family
 from optimizer.hugging_face.order import kinds_of
-from optimizer.hugging_face.selected import selected_blocks, selected_latent
+from optimizer.hugging_face.selected import compressed, selected_blocks, selected_latent
 from optimizer.hugging_face.states import convolution, delta_net, kimi_delta, lightning, mamba1, mamba2
 
 Reader = Callable[[Config, Family, int], Fields]
@@ -32,6 +32,7 @@ READERS: dict[str, Reader] = {
     "conv": convolution,
     "dsa": selected_latent,
     "msa": selected_blocks,
+    "csa": compressed,
 }
 """What reads a mixer, by its name in `Family.kinds`."""
 
@@ -50,7 +51,7 @@ def mixers_of(config: Config, family: Family, n_layers: int, d_model: int) -> li
     read = {family.kinds[name] for name in order}
     if "window" not in read:
         config.used.update(config.spelled("sliding_window"))
-    if not read & {"full", "window", "chunk", "dsa", "msa"}:
+    if not read & {"full", "window", "chunk", "dsa", "msa", "csa"}:
         config.used.update(name for field in _ATTENTION for name in config.spelled(field))
     return layers
 

@@ -168,6 +168,28 @@ def _pattern_list(config: Config, family: Family, n_layers: int, listed: list[st
     return [LETTERS["S" if part else "F"] for part in windows]
 
 
+def _ratios(config: Config, family: Family, n_layers: int, listed: list[str] | None) -> list[str]:
+    """Tokens of an entry in each layer, 0 for none (DeepSeek-V4); one for multi-token prediction is cut."""
+    picked, every = config.size("rate_picked"), config.size("rate_all")
+    names = {0: LETTERS["S"], picked: "compressed_sparse_attention", every: "heavily_compressed_attention"}
+    if listed is not None:
+        config.used.add("compress_ratios")
+        return listed
+    ratios = config.get("compress_ratios")
+    if ratios is None:
+        config.assume(
+            f"compress_ratios is not given; taken as {every} twice, then {every} and {picked} in turn"
+        )
+        ratios = [picked if i % 2 and i > 1 else every for i in range(n_layers)]
+    if not isinstance(ratios, list) or not all(isinstance(r, int) and r in names for r in ratios):
+        raise config.refuse(
+            "compress_ratios", f"a list of {n_layers} numbers is accepted: 0, {picked}, {every}"
+        )
+    if len(ratios) not in (n_layers, n_layers + 1):
+        raise config.refuse("compress_ratios", f"a list of {n_layers} numbers, one a layer, is accepted")
+    return [names[ratio] for ratio in ratios[:n_layers]]
+
+
 def _sparse_list(config: Config, family: Family, n_layers: int, listed: list[str] | None) -> list[str]:
     """1 for attention to selected blocks, 0 for attention to everything (MiniMax-M3); else to everything."""
     sparse = config.per_layer("sparse_attention_freq", n_layers, (0, 1))
@@ -190,4 +212,5 @@ ORDERS: dict[str, Order] = {
     "attn_types": _attn_types,
     "sparse_list": _sparse_list,
     "pattern_list": _pattern_list,
+    "ratios": _ratios,
 }

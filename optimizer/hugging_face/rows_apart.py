@@ -23,6 +23,34 @@ APART: dict[str, Family] = {
             "index_topk_freq",
         ),
     ),
+    "deepseek_v4": Family(
+        kinds={
+            "sliding_attention": "csa",
+            "compressed_sparse_attention": "csa",
+            "heavily_compressed_attention": "csa",
+        },
+        order="ratios",
+        elsewhere={
+            "compressed_sparse_attention": {"compression": "rate_picked"},
+            "heavily_compressed_attention": {"compression": "rate_all"},
+        },
+        inside={
+            "compress_rates": {
+                "compressed_sparse_attention": "rate_picked",
+                "heavily_compressed_attention": "rate_all",
+            }
+        },
+        defaults={"rate_picked": 4, "rate_all": 128, "num_hash_layers": 3, "num_key_value_heads": 1},
+        ffn="moe",
+        shared="n_shared_experts",
+        router_bias=True,
+        hashed="num_hash_layers",
+        streams="hc_mult",
+        costless=("compress_rope_theta", "expert_dtype", "hc_eps", "hc_sinkhorn_iters", "qk_rope_head_dim"),
+        told={
+            "hc_mult": "hyper-connections are counted; what mixing the residual streams takes is not priced"
+        },
+    ),
     "minimax_m3": Family(
         kinds={"full_attention": "full", "sliding_attention": "window", "minimax_m3_sparse": "msa"},
         order="sparse_list",

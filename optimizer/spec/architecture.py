@@ -40,11 +40,13 @@ class Block(Strict):
     ffn: _any_of("ffn")  # type: ignore[valid-type]
     n_norms: Annotated[int, Field(ge=0, le=8)] = 2
     norm_bias: bool = False
+    n_streams: Annotated[int, Field(ge=1, le=64, exclude_if=lambda value: value == 1)] = 1
+    """Residual streams that hyper-connections mix (DeepSeek-V4)."""
 
     @property
     def norms(self) -> Norms:
         """Its layer norms."""
-        return Norms(self.n_norms, self.norm_bias)
+        return Norms(self.n_norms, self.norm_bias, self.n_streams)
 
 
 class Layers(Strict):
@@ -110,9 +112,13 @@ class Architecture(Strict):
 
     @property
     def outer_params(self) -> int:
-        """Parameters outside the layers beside tables, positions and one last norm: more norms, or none."""
-        each = self.d_model * (1 + self.final_bias)
-        return (self.outer_norms - 1) * each + self.head_bias * self.vocab_size
+        """Parameters outside the layers beside tables, positions and one last norm.
+
+        More norms or none, a bias of the head, what joins the streams of hyper-connections.
+        """
+        each, streams = self.d_model * (1 + self.final_bias), self.first.n_streams
+        joined = streams * (streams * self.d_model + 1) + 1 if streams > 1 else 0
+        return (self.outer_norms - 1) * each + self.head_bias * self.vocab_size + joined
 
     @property
     def final_bias(self) -> bool:
@@ -149,7 +155,7 @@ def usual(role: str) -> str:
     return next(name for name, module in _HALVES[role].items() if hasattr(module, "USUAL"))
 
 
-_BLOCK_FIELDS = {"n_norms", "norm_bias"}.union(
+_BLOCK_FIELDS = {"n_norms", "norm_bias", "n_streams"}.union(
     *(module.FIELDS.model_fields for kinds in _HALVES.values() for module in kinds.values())
 ) - {"kind"}
 
@@ -181,7 +187,11 @@ def _default_groups(flat: dict[str, Any]) -> Any:
 def _group(common: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
     fields = common | {k: v for k, v in group.items() if k not in ("count", "mixer", "ffn")}
     block: dict[str, Any] = {role: _half(role, group, fields) for role in _HALVES}
-    rest = {k: v for k, v in fields.items() if k not in _BLOCK_FIELDS or k in ("n_norms", "norm_bias")}
+    rest = {
+        k: v
+        for k, v in fields.items()
+        if k not in _BLOCK_FIELDS or k in ("n_norms", "norm_bias", "n_streams")
+    }
     return {"count": group.get("count"), "block": block | rest}
 
 

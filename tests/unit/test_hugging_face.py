@@ -60,6 +60,7 @@ SAMPLES: dict[str, tuple[int, int, tuple[tuple[int, str, str], ...]]] = {
         4096,
         ((1, "mamba2", "no_ffn"), (1, "no_mixer", "latent_moe"), (1, "mamba2", "no_ffn")),
     ),
+    "deepseek-ai--DeepSeek-V4-Flash": (284_332_240_471, 4096, ((2, "csa", "moe"), (1, "csa", "moe"))),
     "zai-org--GLM-5": (743_911_218_432, 6144, ((3, "dsa", "dense_ffn"), (75, "dsa", "moe"))),
     "zai-org--GLM-5.2": (
         743_377_019_904,
@@ -224,6 +225,16 @@ def test_layers_with_a_window_may_have_heads_of_their_own() -> None:
     ]
 
 
+def test_entries_of_few_tokens_are_picked_and_a_table_chooses_the_first_experts() -> None:
+    """DeepSeek-V4: windows alone, then entries of 4 and 128 tokens in turn; three routers without bias."""
+    layers = read_config(CONFIGS / "deepseek-ai--DeepSeek-V4-Flash.json").architecture.layers
+    each = [g.block for g in layers for _ in range(g.count)]
+    mixers = [(getattr(b.mixer, "compression", 0), getattr(b.mixer, "n_index_heads", 0)) for b in each]
+    assert mixers[:5] == [(None, 0), (None, 0), (4, 64), (128, 0), (4, 64)]
+    assert [getattr(b.ffn, "router_bias", None) for b in each[:4]] == [False, False, False, True]
+    assert {b.n_streams for b in each} == {4}
+
+
 def test_a_layer_may_take_over_the_selection_of_another() -> None:
     """GLM-5.2: indexer_types says which of its layers have an index."""
     layers = read_config(CONFIGS / "zai-org--GLM-5.2.json").architecture.layers
@@ -350,6 +361,12 @@ def test_two_names_of_a_field_must_agree() -> None:
         ({"model_type": "llama", "per_layer_config": {"40": {}}}, "objects by number of layer, below 32"),
         ({"model_type": "llama", "num_attention_heads_per_layer": [32]}, "a list of 32 values"),
         ({"model_type": "gemma4_text"}, "hidden_size_per_layer_input: is not understood; accepted: 0"),
+        (
+            {"model_type": "deepseek_v4", "compress_ratios": [5]},
+            "a list of 43 numbers is accepted: 0, 4, 128",
+        ),
+        ({"model_type": "deepseek_v4", "compress_ratios": [4]}, "a list of 43 numbers, one a layer"),
+        ({"model_type": "deepseek_v4", "compress_ratios": [4] * 43, "num_key_value_heads": 2}, "accepted: 1"),
         ({"model_type": "step3p5", "moe_layers_enum": "3;4"}, "layer numbers with commas"),
         (
             {"model_type": "glm_moe_dsa", "q_lora_rank": 2048, "indexer_types": ["half"] * 78},
