@@ -59,6 +59,12 @@ class Family:
     elsewhere: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Layers, by their name in layer_types, whose fields have names of their own."""
 
+    kv_shared: str = ""
+    """The field with the number of last layers that read the keys and values of earlier ones."""
+    shared_ffn_times: tuple[str, int] = ("", 1)
+    """A switch, and how much wider the network of those layers is where it is on."""
+    layer_input: tuple[str, str] = ("", "")
+    """Fields with the width of the embedding that each layer has of its own, and with its rows."""
     must_say: tuple[str, ...] = ()
     """Fields that layers elsewhere need, though their class has a default: checkpoints have another."""
 

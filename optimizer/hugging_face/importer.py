@@ -74,6 +74,7 @@ def _around(config: Config, family: Family) -> dict[str, Any]:
         "position_embeddings": positions,
         "outer_norms": family.outer_norms,
         "head_bias": config.switch(family.head_bias),
+        "other_params": config.optional(family.layer_input[0], 0) or 0 if family.layer_input[0] else 0,
     }
 
 

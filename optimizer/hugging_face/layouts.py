@@ -23,7 +23,37 @@ def _pairs(config: Config, family: Family, d_model: int) -> list[Fields]:
     for mixer, ffn in zip(mixers, ffns, strict=True):
         n_norms = (family.n_norms if own is None else own) + family.sparse_norms * (ffn["ffn"] == "moe")
         layers.append(mixer | ffn | {"n_norms": n_norms})
-    return layers
+    return _with_inputs(config, family, _sharing(config, family, layers))
+
+
+def _sharing(config: Config, family: Family, layers: list[Fields]) -> list[Fields]:
+    """Layers of which the last may read the keys and values of earlier ones."""
+    shared = (config.optional(family.kv_shared, 0, len(layers)) or 0) if family.kv_shared else 0
+    switch, times = family.shared_ffn_times
+    wide = times if switch and config.flag(switch) else 1
+    own = layers[: len(layers) - shared]
+    for layer in layers[len(own) :]:
+        width = {"d_ff": layer["d_ff"] * wide} if "d_ff" in layer else {}
+        own.append(layer | {"kv_from": "earlier_layer"} | width)
+    return own
+
+
+def _with_inputs(config: Config, family: Family, layers: list[Fields]) -> list[Fields]:
+    """Layers with the embedding that each has of its own behind it, as half a layer with one norm."""
+    width, rows = family.layer_input
+    d_ple = config.optional(width, 0) if width else 0
+    if not d_ple:
+        config.used.update(family.layer_input)
+        return layers
+    config.assume("the embedding of each layer is half a layer of its own, behind it")
+    half = {
+        "mixer": "no_mixer",
+        "ffn": "ple",
+        "d_ple": d_ple,
+        "n_table_rows": config.size(rows),
+        "n_norms": 1,
+    }
+    return [part for layer in layers for part in (layer, half)]
 
 
 def _mixers(config: Config, family: Family, d_model: int) -> list[Fields]:

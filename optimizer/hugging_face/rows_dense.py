@@ -18,8 +18,9 @@ _GEMMA4 = replace(
     last="F",
     elsewhere={"full_attention": {"head_dim": "global_head_dim"}},
     defaults={"global_head_dim": 512, "enable_moe_block": False},
-    only={"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0},
-    costless=("vocab_size_per_layer_input",),
+    kv_shared="num_kv_shared_layers",
+    shared_ffn_times=("use_double_wide_mlp", 2),
+    layer_input=("hidden_size_per_layer_input", "vocab_size_per_layer_input"),
     variants=(
         (
             "attention_k_eq_v",

@@ -69,6 +69,8 @@ class Architecture(Strict):
     """Norms outside the layers: the last one; Bloom has one of its embeddings too, OLMo none with weights."""
     head_bias: bool = Field(default=False, exclude_if=lambda value: not value)
     """Whether the head adds a number to each logit (GPT-J)."""
+    other_params: Annotated[int, Field(ge=0, exclude_if=lambda value: not value)] = 0
+    """Parameters outside the layers that are none of these: the norm of Gemma-4's per-layer embeddings."""
     layers: tuple[Layers, ...] = Field(min_length=1)
     aliases: tuple[str, ...] = ()
     checkpoint: Checkpoint | None = None
@@ -118,7 +120,8 @@ class Architecture(Strict):
         """
         each, streams = self.d_model * (1 + self.final_bias), self.first.n_streams
         joined = streams * (streams * self.d_model + 1) + 1 if streams > 1 else 0
-        return (self.outer_norms - 1) * each + self.head_bias * self.vocab_size + joined
+        own = joined + self.other_params
+        return (self.outer_norms - 1) * each + self.head_bias * self.vocab_size + own
 
     @property
     def final_bias(self) -> bool:

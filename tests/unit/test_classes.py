@@ -65,7 +65,7 @@ def test_a_file_without_its_order_of_layers_has_that_of_its_class(name: str) -> 
 
 def test_most_classes_that_write_text_are_read() -> None:
     """A change that loses some is seen."""
-    assert sum(map(read, COUNTS)) >= 194
+    assert sum(map(read, COUNTS)) >= 197
 
 
 def test_a_row_without_a_class_says_what_its_files_leave_out() -> None:

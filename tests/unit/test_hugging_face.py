@@ -225,6 +225,24 @@ def test_layers_with_a_window_may_have_heads_of_their_own() -> None:
     ]
 
 
+def test_layers_may_share_keys_and_have_embeddings_of_their_own() -> None:
+    """Gemma-4 E2B: the last 20 of 35 layers read earlier keys, in networks twice as wide."""
+    fields = {
+        "model_type": "gemma4_text", "hidden_size": 1536, "num_hidden_layers": 35, "intermediate_size": 6144,
+        "num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 256, "global_head_dim": 512,
+        "num_kv_shared_layers": 20, "use_double_wide_mlp": True, "hidden_size_per_layer_input": 256,
+        "layer_types": [*["sliding_attention"] * 4, "full_attention"] * 7,
+    }  # fmt: skip
+    architecture = import_(fields).architecture
+    each = [g.block for g in architecture.layers for _ in range(g.count)]
+    assert [b.ffn.kind for b in each] == ["dense_ffn", "ple"] * 35
+    shared = [getattr(b.mixer, "kv_from", "") == "earlier_layer" for b in each[::2]]
+    assert shared == [False] * 15 + [True] * 20
+    assert [getattr(b.ffn, "d_ff", 0) for b in each[::2]] == [6144] * 15 + [12288] * 20
+    catalogued = parameter_counts(catalog.model("google/gemma-4-E2B-it")).total
+    assert parameter_counts(architecture).total == catalogued + 256  # and the norm of their projection
+
+
 def test_entries_of_few_tokens_are_picked_and_a_table_chooses_the_first_experts() -> None:
     """DeepSeek-V4: windows alone, then entries of 4 and 128 tokens in turn; three routers without bias."""
     layers = read_config(CONFIGS / "deepseek-ai--DeepSeek-V4-Flash.json").architecture.layers
@@ -360,7 +378,7 @@ def test_two_names_of_a_field_must_agree() -> None:
         ({"model_type": "helium", "num_attention_heads": 40}, "40 heads must be hidden_size 2560 wide"),
         ({"model_type": "llama", "per_layer_config": {"40": {}}}, "objects by number of layer, below 32"),
         ({"model_type": "llama", "num_attention_heads_per_layer": [32]}, "a list of 32 values"),
-        ({"model_type": "gemma4_text"}, "hidden_size_per_layer_input: is not understood; accepted: 0"),
+        ({"model_type": "gemma4_text", "num_kv_shared_layers": 31}, "num_kv_shared_layers 31"),
         (
             {"model_type": "deepseek_v4", "compress_ratios": [5]},
             "a list of 43 numbers is accepted: 0, 4, 128",
