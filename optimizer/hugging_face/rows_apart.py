@@ -43,6 +43,7 @@ APART: dict[str, Family] = {
         defaults={"rate_picked": 4, "rate_all": 128, "num_hash_layers": 3, "num_key_value_heads": 1},
         ffn="moe",
         shared="n_shared_experts",
+        most_shared=1,
         router_bias=True,
         hashed="num_hash_layers",
         streams="hc_mult",
