@@ -71,7 +71,8 @@ class Vocabulary(ABC):
 
     def cautions(self, plans: Sequence[Plan], aims: Sequence[Aim] = ()) -> tuple[Assumption, ...]:
         """What nobody measured of the chips of some plans, for the first screen of a study."""
-        return tuple(row for row in self.of_chips(plans, self.price_decides(aims)) if row.caveat)
+        said = self.of_chips(plans, self.price_decides(aims)) if plans else ()
+        return tuple(row for row in said if row.caveat)
 
     def defining(self) -> frozenset[str]:
         """Rules without which a plan has no meaning and no cost."""

@@ -144,7 +144,7 @@ class DeploymentQuestion(DeploymentVocabulary):
         """Efficiencies and prices of the chips on offer, and what of those in plans nobody measured."""
         problem = self.problem
         models = {} if self.tabled else {"": catalog.model(problem.architecture or "", problem.documents)}
-        return chips_assumed(self.columns.supplies, pools_of(plans), models, money)
+        return chips_assumed(self.offered, pools_of(plans), models, money)
 
     def proof(self, best: Best) -> Proof:
         """What was priced, left out and asked."""

@@ -130,7 +130,7 @@ class FleetQuestion(FleetVocabulary):
             for service in self.problem.services
             if service.architecture is not None
         }
-        return chips_assumed(self.columns.supplies, pools_of(plans), models, money)
+        return chips_assumed(self.offered, pools_of(plans), models, money)
 
     def proof(self, best: Best) -> Proof:
         """What was priced, left out and asked."""
