@@ -125,6 +125,27 @@ def _sometimes(d: Draw, value: Any, usual: Any) -> Any:
     return d.of([usual, value])
 
 
+def _dry_run(d: Draw) -> dict[str, Any]:
+    small, large = sorted((d.of([64, 2048, 8192]), d.of([64, 2048, 8192])))
+    return {
+        "large_gib": d.real(10, 200),
+        "tokens": [small, large],
+        "sequences": [d.of([1, 256]), d.of([256, 1024])],
+        "sampler_bytes": d.real(0, 4),
+        "split_widths": d.real(1, 11),
+    }
+
+
+def _headroom(d: Draw) -> dict[str, Any]:
+    card = {"fixed_gib": d.real(0, 2), "tokens": d.of([512, 4096]), "sequences": d.of([8, 256])}
+    return {
+        "per_token_mib": d.real(0, 1),
+        "per_sequence_mib": d.real(0, 2),
+        "per_chip_gib": d.real(0, 0.5),
+        "cards": [card | {"below_gib": d.real(10, 60)}, card | {"below_gib": 1e5, "least_gib": d.real(0, 3)}],
+    }
+
+
 def engine(d: Draw) -> dict[str, Any]:
     """The document of an engine: every figure in the range that a file may give, half of them as usual."""
     return {
@@ -136,6 +157,11 @@ def engine(d: Draw) -> dict[str, Any]:
         "reserve_gib": _sometimes(d, d.real(0, 5), 0.0),
         "memory_share": _sometimes(d, d.real(0.5, 1), 1.0),
         "cache_share": _sometimes(d, d.real(0.5, 1), 1.0),
+        "cache_fill": _sometimes(d, d.real(0.5, 1), 1.0),
+        "collective_gib": _sometimes(d, d.real(0, 3), 0.0),
+        "block_tokens": d.of([1, 16]),
+        "dry_run": _sometimes(d, _dry_run(d), None),
+        "headroom": _sometimes(d, _headroom(d), None),
         "window_cache": d.of([True, False]),
         "step_tokens": d.of([1, 64, 2048, 8192, 10**7]),
         "max_sequences": d.of([2048, 64]),
