@@ -13,19 +13,25 @@ from optimizer.cost.training.limits import (
     tokens_hiding_ring,
     widest_tensor_parallel,
 )
+from optimizer.cost.training.long_run import effective_share
 from optimizer.cost.training.rates import attention_share, products_share
 from optimizer.cost.training.rules import SENTENCES, facts_of, kept
 from optimizer.metrics import trained
 from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.long_run import SOURCES, USUAL, LongRun
 from optimizer.spec.training import TrainingSetup
 from optimizer.spec.training_plan import TrainingEstimate
 from optimizer.version import VERSION
 
 
 def train_estimate(
-    architecture: Architecture, chip: Chip, setup: TrainingSetup, training_tokens: float | None = None
+    architecture: Architecture,
+    chip: Chip,
+    setup: TrainingSetup,
+    training_tokens: float | None = None,
+    long_run: LongRun = USUAL,
 ) -> TrainingEstimate:
     """Predict the step of a training setup: time by part, memory by part, rates and utilisation.
 
@@ -44,7 +50,7 @@ def train_estimate(
         n_chips=setup.n_chips,
         setup=setup,
         breaks=broken,
-        metrics=metrics_of(own, chip, training_tokens) if runs else {},
+        metrics=metrics_of(own, chip, training_tokens, long_run) if runs else {},
         peaks=dict(sorted(peaks.items())),
         step_ms={f.name: 1e3 * float(getattr(own.times, f.name)) for f in fields(own.times)} if runs else {},
         memory_gib=memory,
@@ -54,17 +60,24 @@ def train_estimate(
             "model_full": own.flops.model(False),
             "hardware_causal": own.flops.hardware(setup.recompute, True),
         },
-        assumptions=(*_assumptions(chip, setup), *_limits(architecture, chip, setup)),
+        assumptions=(
+            *_assumptions(chip, setup),
+            *(_losses(setup, long_run) if training_tokens else ()),
+            *_limits(architecture, chip, setup),
+        ),
         unmodelled=_unmodelled(architecture, setup),
         version=VERSION,
     )
 
 
-def metrics_of(own: Job, chip: Chip, training_tokens: float | None = None) -> dict[str, float]:
+def metrics_of(
+    own: Job, chip: Chip, training_tokens: float | None = None, long_run: LongRun = USUAL
+) -> dict[str, float]:
     """Rates and utilisation; MFU in both conventions of attention, of the bf16 and of the format's peak."""
     setup, peak = own.setup, chip.dense_flops["bf16"]
     format_peak = chip.dense_flops[chip.arithmetic(setup.dtype)]
-    known = trained(run_of(own, chip, training_tokens))
+    run = run_of(own, chip, training_tokens, long_run)
+    known = trained(run)
     found = {
         "step_s": known["step_s"],
         "tokens_per_s": known["train_tokens_per_s"],
@@ -76,6 +89,7 @@ def metrics_of(own: Job, chip: Chip, training_tokens: float | None = None) -> di
     if format_peak != peak:
         found["mfu_of_format_peak"] = own.mfu(format_peak, causal=True)
     if training_tokens:
+        found |= {"effective_share": float(run.share), "mfu_of_run": known["mfu"] * float(run.share)}
         found |= {name: known[name] for name in ("train_days", "train_usd") if name in known}
     return found
 
@@ -132,9 +146,28 @@ def _assumed(fitted: bool) -> str:
     return "" if fitted else ", assumed, not measured on this chip"
 
 
+def _losses(setup: TrainingSetup, long_run: LongRun) -> tuple[Assumption, ...]:
+    """What a run of weeks loses, and where each figure is from."""
+    share = Assumption(
+        name="effective share",
+        value=f"{float(effective_share(long_run, setup.n_chips)):.1%} of the wall time of a long run",
+        source="optimizer/cost/training/long_run.py, from the figures below",
+    )
+    given = long_run.model_fields_set
+    figures = [
+        Assumption(
+            name=f"long_run.{name}",
+            value=f"{getattr(long_run, name):g}",
+            source="the problem" if name in given else source,
+        )
+        for name, source in SOURCES.items()
+    ]
+    return share, *figures
+
+
 def _unmodelled(architecture: Architecture, setup: TrainingSetup) -> tuple[str, ...]:
     """What of a run the figures leave out, for the reader who would take a proof for more than it is."""
-    found = ["stragglers, checkpoints and failures", "states and activations on hosts"]
+    found = ["states and activations on hosts"]
     if any(rule_words(group.block.ffn).get("n_experts") for group in architecture.layers):
         found += ["experts busier than others", "a module that predicts a second token"]
         if setup.schedule != "dualpipe":

@@ -19,6 +19,8 @@ _NAMES = {
     "mfu": "mfu, causal attention, of the bf16 peak",
     "mfu_full_attention": "mfu, full attention, of the bf16 peak",
     "hfu": "hfu, causal attention, of the bf16 peak",
+    "effective_share": "effective share of a long run",
+    "mfu_of_run": "mfu of a long run, causal attention, of the bf16 peak",
     "mfu_of_format_peak": "mfu, causal attention, of the format's peak",
 }
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool
 
 from optimizer.spec.base import Strict
+from optimizer.spec.long_run import LongRun
 from optimizer.spec.quantity import Tokens
 
 Degree = Annotated[int, Field(ge=1, le=10**8, strict=True)]
@@ -79,3 +80,5 @@ class TrainingSection(TrainingSetup):
 
     hardware: str | None = None
     """The first chip of the problem where not given."""
+    long_run: LongRun = LongRun()
+    """What the run loses beside its steps; part of train_usd."""

@@ -455,3 +455,19 @@ def test_what_the_framework_takes_is_part_of_the_memory_of_estimate_and_search()
     }
     problem = llama(chips=8, setup=at | {"microbatch": 1, "reserve_gib": 60.0})
     assert train_solve.solve(problem).estimate.memory_gib["reserve"] == 60.0
+
+
+def test_a_long_run_is_in_the_problem_and_in_its_answer() -> None:
+    """More chips fail more often: days, not steps, and the share is among what the answer assumes."""
+    few = {"setup": {"tensor_parallel": 8, "microbatch": 1, "recompute": "none"}, "maximize": None}
+    asked = {"minimize": "train_days", **few}
+    usual, calm = (
+        train_solve.solve(llama(**asked, long_run=own))
+        for own in ({}, {"stragglers": 0.0, "failures_per_chip_hour": 0.0})
+    )
+    assert usual.metrics["step_s"] == calm.metrics["step_s"]
+    share = usual.estimate.metrics["effective_share"]
+    assert usual.metrics["train_days"] == pytest.approx(calm.metrics["train_days"] / share)
+    assert usual.metrics["train_usd"] == pytest.approx(calm.metrics["train_usd"] / share)
+    said = {a.name: a.source for a in calm.assumptions}
+    assert said["long_run.stragglers"] == "the problem" != said["long_run.restart_min"]

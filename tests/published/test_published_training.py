@@ -22,12 +22,14 @@ from optimizer.cost.training.limits import (
     tokens_hiding_ring,
     widest_tensor_parallel,
 )
+from optimizer.cost.training.long_run import effective_share
 from optimizer.cost.training.memory import rank_parameters, state_bytes
 from optimizer.cost.training.pipeline import bubble_stages, layers_in_flight
 from optimizer.cost.training.work import Shape, work
 from optimizer.evidence.train_validate import ScoredStep, scored_rows
 from optimizer.questions.training.problem import TrainingProblem
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.long_run import LongRun
 from optimizer.spec.training import TrainingSetup
 from optimizer.studies.solve import solve
 
@@ -235,6 +237,30 @@ def test_the_search_finds_at_least_the_setup_of_deepseek_v3() -> None:
     )
     found = solve(problem)
     assert found.status == "optimal"
-    assert found.objective.value <= 1.01 * 2.664e6 / 2048 / 24
-    own = {"setup": problem.setup.changed(optimizer_bytes=8.0)}
-    assert solve(problem.changed(**own)).objective.value <= found.objective.value
+    model, chip = catalog.model("deepseek-ai/DeepSeek-V3"), catalog.chip("h800")
+    own = train_estimate(model, chip, TrainingSetup(**DEEPSEEK_V3), training_tokens=14.8e12)
+    assert found.objective.value <= own.metrics["train_days"]
+    less = {"setup": problem.setup.changed(optimizer_bytes=8.0)}
+    assert solve(problem.changed(**less)).objective.value <= found.objective.value
+
+
+def test_a_long_run_on_16384_chips_keeps_what_llama_3_reports() -> None:
+    """More than 90 % effective time with 419 interruptions in 54 days; stragglers are beside it (2407.21783).
+
+    Its authors report 38 to 43 % MFU of steps: TP8 PP16 DP128 is 41 %. The model says 46 % at best, and 44 %
+    with stragglers: a known miss of 3 points.
+    """
+    assert float(effective_share(LongRun(stragglers=0.0), 16_384)) == pytest.approx(0.90, abs=0.01)
+    hours = 1 / (LongRun().failures_per_chip_hour * 16_384)
+    assert hours == pytest.approx(54 * 24 / 419, rel=0.05)
+    model, chip = catalog.model("llama-3.1-405b"), catalog.chip("h100")
+    setup = TrainingSetup(
+        tensor_parallel=8,
+        pipeline_parallel=16,
+        pipeline_interleave=8,
+        data_parallel=128,
+        global_batch=2048,
+        sequence_length=8192,
+    )
+    mfu = job(model, chip, setup).mfu(chip.dense_flops["bf16"], causal=True)
+    assert mfu * (1 - LongRun().stragglers) == pytest.approx(0.41, abs=0.035)

@@ -202,7 +202,7 @@ def test_what_does_not_fit_has_no_times() -> None:
 def test_money_and_days() -> None:
     own = TrainingSetup(data_parallel=8, global_batch=64, zero_stage=3, recompute="full")
     said = train_estimate(catalog.model(LLAMA), catalog.chip("h100"), own, training_tokens=1e12)
-    days = 1e12 / said.metrics["tokens_per_s"] / 86400
+    days = 1e12 / said.metrics["tokens_per_s"] / 86400 / said.metrics["effective_share"]
     assert said.metrics["train_days"] == pytest.approx(days)
     assert said.metrics["train_usd"] == pytest.approx(days * 24 * 8 * 1.30)
 

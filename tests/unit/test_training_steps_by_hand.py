@@ -55,6 +55,7 @@ from optimizer.cost.training.step import (
 )
 from optimizer.cost.training.work import Work
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.long_run import LongRun
 from optimizer.spec.training import TrainingSetup
 
 CHIP = samples.chip(scaleout_bandwidth="50 GB/s")
@@ -488,10 +489,17 @@ def test_figures_of_a_job() -> None:
     fp8 = replace(own, setup=setup.model_copy(update={"dtype": "fp8"}))
     assert metrics_of(fp8, chip) == pytest.approx(expected | {"mfu_of_format_peak": 0.045})
     days = 24e3 * 86400 * 5
-    paid = expected | {"train_days": 5.0, "train_usd": 5 * 24 * 8 * 3.0}
-    assert metrics_of(own, chip, days) == pytest.approx(paid)
+    # Eight chips, one of which fails in 1/(8 x 0.01) = 12.5 hours; a minute to restart, nine seconds to save.
+    lost = (2 * 9 / (12.5 * 3600)) ** 0.5 + 60 / (12.5 * 3600)
+    share = 0.9 / (1 + lost)
+    losses = LongRun(stragglers=0.1, failures_per_chip_hour=0.01, restart_min=1, checkpoint_s=9)
+    paid = expected | {"train_days": 5.0 / share, "train_usd": 5 * 24 * 8 * 3.0 / share}
+    paid |= {"effective_share": share, "mfu_of_run": 0.09 * share}
+    assert metrics_of(own, chip, days, losses) == pytest.approx(paid)
+    none = LongRun(stragglers=0, failures_per_chip_hour=0)
+    assert metrics_of(own, chip, days, none)["train_days"] == pytest.approx(5.0)
     free = chip.model_copy(update={"usd_per_chip_hour": None})
-    assert metrics_of(own, free, days) == pytest.approx(expected | {"train_days": 5.0})
+    assert "train_usd" not in metrics_of(own, free, days) and "train_days" in metrics_of(own, free, days)
 
 
 SMALL = Architecture.model_validate(

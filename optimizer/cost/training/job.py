@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from optimizer.cost.training.flops import Flops, forward_flops
 from optimizer.cost.training.layout import Layout, layout_of
+from optimizer.cost.training.long_run import effective_share
 from optimizer.cost.training.memory import TrainingMemory, rank_parameters, training_memory
 from optimizer.cost.training.run import Run
 from optimizer.cost.training.step import StepTimes, step_times
 from optimizer.cost.training.work import Shape, work
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.long_run import USUAL, LongRun
 from optimizer.spec.training import TrainingSetup
 
 
@@ -66,8 +68,9 @@ def shape_of(setup: TrainingSetup) -> Shape:
     )
 
 
-def run_of(own: Job, chip: Chip, training_tokens: float | None = None) -> Run:
+def run_of(own: Job, chip: Chip, training_tokens: float | None = None, long_run: LongRun = USUAL) -> Run:
     """The job as its metrics see it; of no tokens where nobody said how many there are."""
     setup, model = own.setup, own.flops.model(causal=True)
     tokens, memory = setup.global_batch * setup.sequence_length, float(own.memory.total)
-    return Run(own.step_s, setup.n_chips, memory, tokens, training_tokens or 0.0, model, chip)
+    share = effective_share(long_run, setup.n_chips)
+    return Run(own.step_s, setup.n_chips, memory, tokens, training_tokens or 0.0, model, chip, share)

@@ -28,6 +28,7 @@ from optimizer.cost.training.step import (
 )
 from optimizer.cost.training.work import Shape, Work, forward_step, head_s, part_work, rates_of, work_of
 from optimizer.spec.chip import Chip
+from optimizer.spec.long_run import USUAL, LongRun
 from optimizer.spec.training import TrainingSetup
 
 
@@ -37,6 +38,7 @@ class TrainingRun:
 
     setup: TrainingSetup
     chip: Chip
+    long_run: LongRun = USUAL
 
     @property
     def shape(self) -> Shape:

@@ -20,6 +20,8 @@ class Run:
     flops_per_token: float
     """Of the model, without recomputation, causal attention counted once."""
     chip: Chip
+    share: Number = 1.0
+    """Of the wall time of a long run, in which it trains at the pace of its steps."""
 
     @property
     def steps(self) -> float:

@@ -233,9 +233,9 @@ def _training(problem: Problem, chips: tuple[Chip, ...]) -> TrainingRun | None:
         )
     if section.global_batch % (section.microbatch * section.data_parallel):
         raise InputError("training.global_batch: must be a multiple of microbatch x data_parallel")
-    fields = section.model_dump(exclude={"hardware"})
+    fields = section.model_dump(exclude={"hardware", "long_run"})
     chip = catalog.chip(section.hardware, problem.documents) if section.hardware else chips[0]
-    return TrainingRun(TrainingSetup(**fields), chip)
+    return TrainingRun(TrainingSetup(**fields), chip, section.long_run)
 
 
 def _engine(problem: Problem) -> Engine:

@@ -12,6 +12,7 @@ from optimizer.cost.training.rules import facts_of, kept
 from optimizer.metrics import trained
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.long_run import USUAL, LongRun
 from optimizer.spec.training import TrainingSetup
 
 _FLOAT_NOISE = 1e-9
@@ -32,11 +33,12 @@ def check_training(
     setup: TrainingSetup,
     training_tokens: float,
     limits: Mapping[str, float],
+    long_run: LongRun = USUAL,
 ) -> TrainingCheck:
     """Recompute a setting. `limits`: bytes of `memory_capacity`, `chips`, METRIC_min and METRIC_max."""
     own = job(architecture, chip, setup)
     memory = float(own.memory.total)
-    metrics = trained(run_of(own, chip, training_tokens))
+    metrics = trained(run_of(own, chip, training_tokens, long_run))
     broken = [
         name for name, holds in kept(facts_of(architecture, chip), own.layout).items() if not _all(holds)
     ]

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from optimizer.cost.training.flops import forward_flops
+from optimizer.cost.training.long_run import effective_share
 from optimizer.cost.training.run import Run
 from optimizer.errors import InputError, nearest
 from optimizer.metrics import listed, metric
@@ -38,7 +39,8 @@ def metrics_for(
     flops = forward_flops(architecture, problem.sequence_length).model(causal=True)
 
     def run(step_s: Any, chips: Any, memory: Any) -> Run:
-        return Run(step_s, chips, memory, tokens, problem.training_tokens, flops, chip)
+        share = effective_share(problem.long_run, chips)
+        return Run(step_s, chips, memory, tokens, problem.training_tokens, flops, chip, share)
 
     found = {}
     for name in listed("trained"):

@@ -134,7 +134,8 @@ class PricedSettings(Question):
         limits = dict(rules)
         if "memory_capacity" in limits:
             limits["memory_capacity"] *= GIB
-        return check_training(self.model, self.chip, setup, self.problem.training_tokens, limits)
+        own = self.problem
+        return check_training(self.model, self.chip, setup, own.training_tokens, limits, own.long_run)
 
 
 def _setup(plan: Plan) -> TrainingSetup:

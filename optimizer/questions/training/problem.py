@@ -7,6 +7,7 @@ from pydantic import Field, StrictBool, field_validator, model_validator
 from optimizer.spec.base import Strict
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import Domain, choices
+from optimizer.spec.long_run import LongRun
 from optimizer.spec.quantity import Tokens, TrainingTokens, parse_time
 from optimizer.spec.training import (
     Degree,
@@ -74,6 +75,7 @@ class TrainingProblem(Strict):
     sequence_length: Tokens = 4096
     training_tokens: TrainingTokens = 15 * 10**12
     setup: SetupSpace = SetupSpace()
+    long_run: LongRun = LongRun()
     minimize: str | None = None
     maximize: str | None = None
     constraints: dict[str, Annotated[float, Field(gt=0, le=1e18)]] = {}

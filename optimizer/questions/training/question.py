@@ -162,7 +162,8 @@ class TrainingQuestion(TrainingVocabulary):
     def _estimate(self, plan: Plan | None) -> TrainingEstimate | None:
         if plan is None or plan.setup is None:
             return None
-        return train_estimate(self.model, self.chip, plan.setup, self.problem.training_tokens)
+        own = self.problem
+        return train_estimate(self.model, self.chip, plan.setup, own.training_tokens, own.long_run)
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the estimate assumes, and what the problem leaves to defaults."""
