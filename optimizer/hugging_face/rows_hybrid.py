@@ -94,7 +94,7 @@ HYBRID: dict[str, Family] = {
         _MAMBA,
         kinds={"linear_attention": "mamba2"},
         names={"mamba_n_heads": "num_heads", "mamba_d_head": "head_dim"},
-        costless=("rms_norm", "norm_before_gate", "use_mem_eff_path", "time_step_rank"),
+        costless=("rms_norm", "norm_before_gate", "use_mem_eff_path"),
         scan_norm=True,
     ),
     "falcon_h1": replace(LLAMA, layout="beside", kinds=_MAMBA2, scan_norm="mamba_rms_norm"),

@@ -63,8 +63,9 @@ def mamba1(config: Config, family: Family, d_model: int) -> Fields:
 
 
 def mamba2(config: Config, family: Family, d_model: int) -> Fields:
-    """A Mamba-2 mixer."""
+    """A Mamba-2 mixer; it has no bottleneck of step sizes, though files may say its rank."""
     _plain(config)
+    config.used.update(config.spelled("mamba_dt_rank"))
     heads = config.size("mamba_n_heads")
     inner = config.optional("mamba_d_ssm") or (config.optional("mamba_expand") or 0) * d_model
     head = config.get("mamba_d_head")

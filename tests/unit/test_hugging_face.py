@@ -277,6 +277,12 @@ def test_step_3_says_what_its_class_leaves_open() -> None:
         import_(fields)
 
 
+def test_the_rank_of_step_sizes_says_nothing_of_mamba_2() -> None:
+    """Files of Nemotron-H have it all the same."""
+    fields = {"model_type": "nemotron_h", "hybrid_override_pattern": "M-M*", "time_step_rank": 512}
+    assert import_(fields).architecture.n_layers == 4
+
+
 def test_leading_layers_without_experts_are_those_of_the_class() -> None:
     """A file of glm4_moe_lite that says nothing has one dense layer, as its class has."""
     layers = import_({"model_type": "glm4_moe_lite", "q_lora_rank": 768}).architecture.layers
