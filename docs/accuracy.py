@@ -199,7 +199,8 @@ def page() -> str:
             "Decode for one user on consumer and unified-memory chips, as people published it. Rows 'kept' "
             "were set apart before memory shares and overheads of these chips were fitted to the others. "
             "They were scored three times: before the fit (mixtures 9.9 % in the median, 75 % within 25 %; "
-            "dense 18.3 %, 82 %), with a first, simpler fit (18.8 %, 75 %; 7.5 %, 92 %), and as here.",
+            "dense 18.3 %, 82 %), with a first, simpler fit (18.8 %, 75 %; 7.5 %, 92 %), and as here. Rows "
+            "'later' were collected when the fit was made, and scored once.",
             single,
             {
                 "split and kind": split("single_user"),
@@ -265,7 +266,7 @@ def score_training(name: str) -> Scores:
 def goals(inference: Scores, serving: Scores, dense: Scores, single: Scores) -> list[tuple[str, ...]]:
     """What the predictions are held to, and where they are."""
     of = split("single_user")
-    one = single.where(lambda p: of(p) == "kept, mixture")
+    one = single.where(lambda p: of(p) in ("kept, mixture", "later, mixture"))
     mixtures = inference.where(lambda p: saturated(p) and experts(p))
     load = {m: serving.where(lambda p, m=m: p.metric == m) for m in ("tpot_ms", "ttft_ms")}
     rows = [
@@ -273,7 +274,7 @@ def goals(inference: Scores, serving: Scores, dense: Scores, single: Scores) -> 
         mean_goal(
             "throughput of mixtures of experts", "inference.csv, trtllm, saturation", mixtures, 0.13, 0.87
         ),
-        median_goal("one user, mixtures", "single_user.csv, kept apart", one, 0.25),
+        median_goal("one user, mixtures", "single_user.csv, in no fit", one, 0.25),
         median_goal("TPOT under load", "serving.csv", load["tpot_ms"], 0.10),
         median_goal("TTFT under load", "serving.csv", load["ttft_ms"], 0.30),
     ]
