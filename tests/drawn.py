@@ -170,6 +170,7 @@ def engine(d: Draw) -> dict[str, Any]:
         "data_parallel_balance": _sometimes(d, d.real(0.3, 1), 1.0),
         "compute": _sometimes(d, d.real(0.2, 2), 1.0),
         "all_reduce_us": _sometimes(d, d.real(0, 100), 0.0),
+        "network_all_reduce_us": _sometimes(d, d.real(0, 300), 0.0),
         "all_reduce": _sometimes(d, d.real(0.05, 2), 1.0),
         "attention_decode": _sometimes(d, d.real(0.1, 2), 1.0),
         "sources": {"default": "made up"},

@@ -35,7 +35,7 @@ def blocks_assumed_of(columns: DeploymentColumns, pools: Iterable[Pool]) -> tupl
     for pool in pools:
         supply = supplies[pool.chip]
         frame = Replica(supply, supply.known, pool.split, pool.formats).frame(
-            by.architecture, common(by.space, by.traffic)
+            by.architecture, common(by.space, by.traffic, pool.engine)
         )
         found |= {said.value: said for said in blocks_assumed(frame, by.architecture)}
     return tuple(found.values())

@@ -36,6 +36,8 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     """
     frame = frame_of(architecture, chip, setup)
     rules = default_values(published=True) | structural(frame)
+    if chip.scaleout_bandwidth is not None:
+        del rules["scaleup_domain"]  # a group that was asked for may leave it, at the price of the network
     checked = check(frame, architecture, Rules(rules, Reference(None)))
     why = unsplittable(architecture, frame.split, frame.computed_tokens)
     broken, metrics = (*why, *checked.broken), checked.metrics

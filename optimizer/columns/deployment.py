@@ -49,10 +49,9 @@ class PricedBy:
     memory_share: float
     """Share of what the engine fills that is used before anything goes to a second tier."""
 
-    @property
-    def engine_share(self) -> float:
-        """Share of the usable memory that the engine fills."""
-        return filled_share(engine_of(self.space))
+    def engine_share(self, engine: str = "") -> float:
+        """Share of the usable memory that an engine fills; '' is the only one there is."""
+        return filled_share(engine_of(self.space, engine))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +99,15 @@ class DeploymentColumns:
 
     def memory_share(self) -> Any:
         """What each row takes on its fullest chip, of the memory there for it; 0 where that is unknown."""
-        r, room = self.replicas, np.array([self.room_gib(s) for s in self.supplies])
-        own = r.memory_gib / room[self.chip_index(slice(None))]
-        return np.maximum(own, r.expert_memory_gib / room[self.chip_index(slice(None), "expert_chip")])
+        r = self.replicas
+        engines, which = np.unique(r.engine, return_inverse=True)
+        room = np.array([[self.room_gib(s, str(engine)) for s in self.supplies] for engine in engines])
+        own = r.memory_gib / room[which, self.chip_index(slice(None))]
+        return np.maximum(own, r.expert_memory_gib / room[which, self.chip_index(slice(None), "expert_chip")])
 
-    def room_gib(self, supply: Supply) -> float:
-        """GiB of a chip that the engine fills: all that is usable where a table states what is held."""
-        share = self.priced_by.engine_share if self.priced_by else 1.0
+    def room_gib(self, supply: Supply, engine: str = "") -> float:
+        """GiB of a chip that an engine fills: all that is usable where a table states what is held."""
+        share = self.priced_by.engine_share(engine) if self.priced_by else 1.0
         return share * (supply.usable_gib or np.inf)
 
     def within(self, bounds: Mapping[str, float], prune: bool = True, nodes: bool = True) -> Usable:

@@ -50,19 +50,19 @@ class Replica:
         return frame_of(a, self.chip, replace(common, **vars(self.split), **vars(self.formats), **own))
 
 
-def engine_of(space: ReplicaSpace) -> Engine:
-    """The engine of all replicas, with the figures that the problem gives in place of its own."""
-    return catalog.engine(space.engine, **space.figures)
+def engine_of(space: ReplicaSpace, name: str = "") -> Engine:
+    """An engine of the problem, with the figures that it gives in place of its own; '' is the only one."""
+    return catalog.engine(space.engine_named(name), **space.figures)
 
 
-def common(space: ReplicaSpace, traffic: Traffic) -> Setup:
-    """What all replicas of a problem have in common."""
+def common(space: ReplicaSpace, traffic: Traffic, engine: str = "") -> Setup:
+    """What all replicas of a problem on one engine have in common; '' is the only one there is."""
     return Setup(
         input_tokens=traffic.input_tokens,
         output_tokens=traffic.output_tokens,
         prefix_tokens=traffic.prefix_tokens,
         training_tokens=0.0,
-        engine=engine_of(space),
+        engine=engine_of(space, engine),
         draft_tokens=space.draft_tokens,
         draft_acceptance=space.draft_acceptance,
         draft_cost=space.draft_cost,

@@ -34,6 +34,7 @@ from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.deployment import ReplicaSpace, Traffic
 from optimizer.spec.dtypes import ARITHMETIC
+from optimizer.spec.engine import engine_name
 from optimizer.spec.setup import Setup
 from optimizer.spec.split import Formats, Split
 from optimizer.watch import UNWATCHED, Stopped, Watch
@@ -65,12 +66,14 @@ def replica_columns(
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
     network = min((_network(s) for s in supplies), default=NETWORK)
-    setup = common(space, traffic)
-    for number, replica in enumerate(replicas_of(supplies, space)):
+    several = len(space.engines) > 1
+    asked = product(map(engine_name, space.engines), replicas_of(supplies, space))
+    for number, (engine, replica) in enumerate(asked):
         if watch.over:
             dropped[UNPRICED] += n_replicas(supplies, space) - number
             break
-        why = unrunnable(architecture, replica, setup)
+        setup = common(space, traffic, engine)
+        why = unrunnable(architecture, replica, setup, asks_for(space, "tensor_parallel"))
         if why:
             dropped[why] += 1
             continue
@@ -84,6 +87,7 @@ def replica_columns(
                     frame = _all_batches(architecture, replica, setup, mode, space)
                     frame = replace(frame, ranks_together=together[0], stage_runs=together[1])
                     priced = _priced(architecture, frame, mode, network, share)
+                    priced = priced.on(engine) if several else priced
                     tables += [priced.lying(domains) for domains in ways]
             except InputError as error:  # a figure this setup needs is not known: a network, a second tier
                 dropped[str(error)] += 1
@@ -114,22 +118,31 @@ def replicas_of(supplies: Sequence[Supply], space: ReplicaSpace) -> Iterator[Rep
             yield Replica(supply, chip, split, Formats(**dict(zip(choices[1], formats, strict=True))))
 
 
+def asks_for(space: ReplicaSpace, name: str) -> bool:
+    """Whether a problem names the values of a choice itself."""
+    return name in space.model_fields_set
+
+
 def n_replicas(supplies: Sequence[Supply], space: ReplicaSpace) -> int:
-    """How many combinations `replicas_of` gives."""
-    return len(supplies) * prod(len(values) for own in _choices(space) for values in own.values())
+    """How many combinations `replicas_of` gives, on all engines."""
+    each = prod(len(values) for own in _choices(space) for values in own.values())
+    return len(space.engines) * len(supplies) * each
 
 
 def _choices(space: ReplicaSpace) -> tuple[dict[str, Sequence[Any]], dict[str, Sequence[Any]]]:
     return vars(space.split), space.formats.chosen()
 
 
-def unrunnable(architecture: Architecture, replica: Replica, setup: Setup) -> str:
-    """Why a replica cannot run a model for some traffic at all; '' if it can."""
+def unrunnable(architecture: Architecture, replica: Replica, setup: Setup, wide: bool = False) -> str:
+    """Why a replica cannot run a model for some traffic at all; '' if it can.
+
+    `wide`: whether a tensor-parallel group may reach over nodes, at the price of its network.
+    """
     chip, split = replica.chip, replica.split
     kept = replica.formats.published(architecture.checkpoint).checkpoint
     if not kept and (why := without_arithmetic(chip, replica.formats.weight_dtype)):
         return why
-    if split.tensor_parallel > (replica.supply.node or split.tensor_parallel):
+    if not wide and split.tensor_parallel > (replica.supply.node or split.tensor_parallel):
         return f"tensor_parallel {split.tensor_parallel} is wider than a node of {chip.name}"
     if not replica.placements():
         return f"{split.chips} chips leave the domain of {chip.name}, which states no network"
@@ -177,7 +190,7 @@ def _priced(a: Architecture, frame: Frame, mode: str, network: float, share: flo
         tiers = overflowing(frame, a, share)
         frame, least = _some_batches(frame, tiers.kept), dict(tiers.least)
         held, slow = tiers.memory_gib, tiers.second_tier_gib
-    served = _SERVED[mode](frame, a, least)
+    served = SERVED[mode](frame, a, least)
     ttft = served.ttft_s
     if mode == "prefill":
         ttft = ttft + cache_on_a_chip(frame, a) / network
@@ -213,7 +226,7 @@ def _some_batches(frame: Frame, kept: Any) -> Frame:
     return replace(frame, batch=frame.batch[kept], prefill_batch=prompts)
 
 
-_SERVED = {"aggregated": aggregated, "prefill": prefill, "decode": decode}
+SERVED = {"aggregated": aggregated, "prefill": prefill, "decode": decode}
 
 
 def _network(supply: Supply) -> float:

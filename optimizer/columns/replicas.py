@@ -43,6 +43,7 @@ COLUMNS: dict[str, Column] = {
     "microbatches": Column(np.int64, 1),
     "second_tier_gib": Column(np.float64, 0.0),
     "domains": Column(str),
+    "engine": Column(str, ""),
 }
 _ELSE = {name: column.default for name, column in COLUMNS.items() if column.default is not None}
 
@@ -54,7 +55,8 @@ class Replicas:
     unknown, `label` the row's name in its source. `chips` are of the kind `chip`; `domains` are the blocks of
     them that its figures suppose in one scale-up domain each, as `cost.placement` writes them ('4+2').
     A replica whose experts lie apart has `expert_chips` of the kind `expert_chip` besides, which may be the
-    same kind, and each of which stands alone. `second_tier_gib` waits in slower memory.
+    same kind, and each of which stands alone. `second_tier_gib` waits in slower memory. `engine` is
+    named where a problem lets several be chosen.
     """
 
     if TYPE_CHECKING:
@@ -103,6 +105,10 @@ class Replicas:
     def lying(self, domains: str) -> "Replicas":
         """The same rows with their chips in these blocks."""
         return Replicas(**{**vars(self), "domains": np.broadcast_to(domains, len(self))})
+
+    def on(self, engine: str) -> "Replicas":
+        """The same rows on an engine that is named."""
+        return Replicas(**{**vars(self), "engine": np.broadcast_to(engine, len(self))})
 
     @property
     def all_chips(self) -> Any:

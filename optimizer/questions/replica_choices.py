@@ -9,7 +9,7 @@ from optimizer.columns.replicas import Replicas
 from optimizer.spec.plan import Pool
 from optimizer.spec.split import DEGREES, FORMATS
 
-CHOICES = {"hardware": "chip", "mode": "mode"} | {name: name for name in (*DEGREES, *FORMATS)}
+CHOICES = {"hardware": "chip", "mode": "mode"} | {name: name for name in (*DEGREES, *FORMATS, "engine")}
 """Free choices, and the column that each is of every replica."""
 _MODE = {"aggregated": "aggregated", "prefill": "disaggregated", "decode": "disaggregated"}
 _PART = "="
@@ -42,6 +42,8 @@ def choices_of(pools: Iterable[Pool]) -> dict[str, Any]:
     own = list(pools)
     for name in CHOICES:
         values = sorted({value_of(pool, name) for pool in own})
+        if values == [""]:  # an engine that is no choice
+            continue
         found[name] = values[0] if len(values) == 1 else " and ".join(map(str, values))
     return found
 

@@ -104,6 +104,7 @@ def split(pool: Pool) -> str:
     parts = [f"{DEGREES[name].short}{n}" for name, n in degrees.items() if n > 1]
     lies = pool.domains
     parts += [f"in {lies}"] if not lies.isdigit() and len(parts) > 1 else []
+    parts += [pool.engine] if pool.engine else []
     return " ".join(parts) or "-"
 
 
@@ -120,11 +121,13 @@ def _totals(result: DeploymentAnswer) -> Group:
         if name in m:
             limit = bounds.get(f"{name}_max")
             items.append(f"{name} {exact(m[name])}" + (f" of at most {exact(limit)} ms" if limit else " ms"))
+    items += _at_demand(result)
     if spare := _to_spare(result):
         items.append(f"to spare: {spare}")
     demand = result.problem.get("workload", {}).get("requests_per_s")
     wanted = f" for {demand:g} asked" if demand else ""
     items.append(f"{exact(m['requests_per_s'])} requests/s of capacity{wanted}, {m['utilisation']:.1%} used")
+    items += _one_lost(result)
     money = [f"{short(m['usd_per_hour'])} USD/h"] if "usd_per_hour" in m else []
     if "usd_per_million_tokens" in m:
         money.append(f"{short(m['usd_per_million_tokens'])} USD per million output tokens")
@@ -133,6 +136,32 @@ def _totals(result: DeploymentAnswer) -> Group:
     if "nodes" in m:
         money.append(f"{short(m['nodes'])} node{'s' if m['nodes'] != 1 else ''}")
     return titled_lines("Totals", [*items, ", ".join(money)] if money else items)
+
+
+def _at_demand(result: DeploymentAnswer) -> list[str]:
+    """What users see at the traffic asked for, where replicas are planned for more."""
+    found = []
+    for pool in result.deployment.pools if result.deployment else ():
+        if pool.sequences_at_demand is not None:
+            times = {"ttft_ms": pool.ttft_at_demand_ms, "tpot_ms": pool.tpot_at_demand_ms}
+            said = ", ".join(
+                f"{name} {short(value)} ms" for name, value in times.items() if value is not None
+            )
+            found.append(f"at the traffic asked for about {pool.sequences_at_demand} sequences each: {said}")
+    return found if len(found) < 4 else []
+
+
+def _one_lost(result: DeploymentAnswer) -> list[str]:
+    """How busy each phase is when its largest replica is lost."""
+    pools = result.deployment.pools if result.deployment else ()
+    found = []
+    for phase in dict.fromkeys(pool.phase for pool in pools):
+        own = [pool for pool in pools if pool.phase == phase]
+        rate = sum(pool.requests_per_s for pool in own)
+        left = rate - max(pool.requests_per_s / pool.replicas for pool in own)
+        busy = own[0].utilisation * rate
+        found.append(f"{phase} {busy / left:.0%} used" if left > 1e-9 * rate else f"{phase} gone")
+    return [f"with one replica lost: {', '.join(found)}"] if found else []
 
 
 def _to_spare(result: DeploymentAnswer) -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, StrictBool, create_model
+from pydantic import BeforeValidator, Field, StrictBool, create_model, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.checkpoint import Checkpoint
 from optimizer.spec.domains import DEGREE_DOMAINS, FORMAT_CHOICES, Domain, Positive, choices
-from optimizer.spec.engine import FIGURES, EngineName, HasEngine
+from optimizer.spec.engine import FIGURES, Engine, Engines, HasEngine, engine_name
 from optimizer.spec.flat import HasFormats, HasSplit, flat
 from optimizer.spec.quantity import Tokens, Tokens0, time_in
 from optimizer.spec.split import FORMAT
@@ -76,8 +76,25 @@ class ReplicaSpace(HasEngine, HasSplit, HasFormats):
     draft_acceptance: Share = 0.8
     draft_cost: Annotated[float, Field(ge=0, le=10)] = 0.05
     """Cost of drafting one token, in plain decode steps."""
-    engine: EngineName = "trtllm"
-    """An engine profile: one that ships, or a file of yours."""
+    engine: Engines = "trtllm"
+    """An engine profile: one that ships, or a file of yours; several are a choice of aggregated replicas."""
+
+    @model_validator(mode="after")
+    def _one_engine_hands_over(self) -> "ReplicaSpace":
+        if len(self.engines) > 1 and set(self.mode) != {"aggregated"}:
+            raise ValueError("engine: several are a choice of aggregated replicas; of others give one")
+        if len(names := [engine_name(engine) for engine in self.engines]) != len(set(names)):
+            raise ValueError(f"engine: {', '.join(names)} names one twice")
+        return self
+
+    @property
+    def engines(self) -> tuple[str | Engine, ...]:
+        """The engines to choose from."""
+        return self.engine if isinstance(self.engine, tuple) else (self.engine,)
+
+    def engine_named(self, name: str) -> str | Engine:
+        """One of them, or the only one where a row or a pool names none."""
+        return next((own for own in self.engines if engine_name(own) == name), self.engines[0])
 
 
 S = TypeVar("S", bound=Strict)

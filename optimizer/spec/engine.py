@@ -61,6 +61,8 @@ class Engine(Strict):
     """Arithmetic speed of its kernels over that measured on the chip with today's."""
     all_reduce_us: Small = 0.0
     """Time that each of its all-reduces takes beyond the fastest kernels, whatever the size."""
+    network_all_reduce_us: Small = 0.0
+    """Time that each all-reduce of a group over several scale-up domains takes beyond links and kernels."""
     all_reduce: Annotated[float, Field(ge=1e-3, le=2)] = 1.0
     """Bandwidth of its all-reduce over that of the fastest kernels."""
     attention_decode: Annotated[float, Field(ge=1e-3, le=2)] = 1.0
@@ -124,5 +126,17 @@ EngineName = Annotated[
     Discriminator(_engine_kind),
 ]
 """An engine profile by name or path, or its fields."""
+
+
+def engine_name(engine: str | Engine) -> str:
+    """What answers call it."""
+    return engine if isinstance(engine, str) else engine.name
+
+
+Engines = Annotated[
+    EngineName | Annotated[tuple[EngineName, ...], Field(min_length=1)],
+    Field(union_mode="left_to_right"),
+]
+"""One profile, or several to choose from."""
 
 IDEAL = Engine.model_construct(name="ideal", title="no engine", sources={"default": "by definition"})

@@ -86,6 +86,8 @@ class Pool(Said, HasSplit, HasFormats):
     chip: str
     replicas: int = 1
     batch: int = 1
+    engine: str = ""
+    """Where the problem lets several be chosen."""
     checkpoint: str = ""
     """How the model's own checkpoint stores its weights, where they stay so."""
     layers: tuple[int, ...] = ()
@@ -106,6 +108,10 @@ class Pool(Said, HasSplit, HasFormats):
     """Share of that rate in use at the demand; of a stage, its time over the slowest stage's."""
     ttft_ms: float | None = None
     tpot_ms: float | None = None
+    sequences_at_demand: int | None = None
+    """In flight on each replica at the traffic asked for, where that leaves it room."""
+    ttft_at_demand_ms: float | None = None
+    tpot_at_demand_ms: float | None = None
     memory_gib: float | None = None
     hbm_usable_gib: float | None = None
     expert_memory_gib: float | None = None

@@ -135,7 +135,11 @@ def test_a_bound_on_a_replica_is_relaxed_to_the_nearest_that_does(run: Any, name
             2,
             "workload.requests_per_s: Input should be less than or equal to 1000000000",
         ),
-        ({"deployment": {"tensor_parallel": 16}}, 2, "wider than a node of nvidia-h100-sxm"),
+        (
+            {"deployment": {"tensor_parallel": 48}},
+            2,
+            "tensor_parallel 48 breaks tensor_parallel_divisibility",
+        ),
         (
             {"hardware": [{"chip": "nvidia-a100-80-sxm"}], "deployment": {"weight_dtype": "fp8"}},
             2,

@@ -164,6 +164,7 @@ def test_why_a_setup_cannot_run() -> None:
     assert why_not(DENSE, replica(weight="int4")) == ""
     assert why_not(DENSE, replica(t=16)) == "tensor_parallel 16 is wider than a node of sample"
     assert why_not(DENSE, replace(replica(t=16), supply=supply(node=None))).endswith("divisibility")
+    assert unrunnable(DENSE, replica(t=16), common(ReplicaSpace(), TRAFFIC), True).endswith("divisibility")
     assert why_not(DENSE, replica(t=3)) == "tensor_parallel 3 breaks tensor_parallel_divisibility"
     alone = chip(scaleout_bandwidth=None)
     wide = replica(alone, t=8, d=2)
@@ -348,7 +349,7 @@ def test_what_is_left_out_is_counted() -> None:
     assert dropped == {
         "sample has no fp8 arithmetic for fp8 weights": 3,
         "tensor_parallel 3 breaks tensor_parallel_divisibility": 1,
-        "tensor_parallel 16 is wider than a node of sample": 1,
+        "tensor_parallel 16 breaks tensor_parallel_divisibility": 1,
     }
     space = ReplicaSpace.model_validate(SPACE | {"second_tier": [True, False], "batch": 4})
     table, dropped = replica_columns(DENSE, (supply(),), space, TRAFFIC)

@@ -73,7 +73,23 @@ def test_405b_fits_no_eleven_chips() -> None:
     table, dropped = columns("meta-llama/Llama-3.1-405B", "nvidia-h100-sxm", **space)
     fits = table.take(table.memory_gib <= catalog.chip("h100").hbm_usable / 2**30)
     assert sorted(set(fits.chips.tolist())) == [12, 16, 24, 32]
-    assert "tensor_parallel 11 is wider than a node of nvidia-h100-sxm" in dropped
+    assert "tensor_parallel 11 breaks tensor_parallel_divisibility" in dropped
+
+
+def test_a_group_over_two_nodes_is_priced_with_its_network() -> None:
+    """Where it is asked for: two nodes hold what one does not, and each all-reduce crosses the network."""
+    table, _ = columns("deepseek-ai/DeepSeek-V3", "nvidia-h100-sxm", tensor_parallel=[8, 16], batch=[8])
+    one, two = (table.take(table.tensor_parallel == t).row(0) for t in (8, 16))
+    assert (one["domains"], two["domains"]) == ("8", "2x8")
+    model, chip = catalog.model("llama-3.1-70b"), catalog.chip("h100")
+    each = [
+        {row.operator: row.time_ms for row in estimate(model, chip, Setup(tensor_parallel=t)).operators}
+        for t in (8, 16)
+    ]
+    assert each[1]["attention all-reduce"] > 2 * each[0]["attention all-reduce"]
+    table, dropped = columns("meta-llama/Llama-3.1-8B", "nvidia-a100-80-pcie", batch=[8])
+    assert set(table.tensor_parallel.tolist()) == {1, 2}
+    assert any("is wider than a node" in why for why in dropped)
 
 
 def test_the_memory_of_a_long_prompt_is_handed_over() -> None:
@@ -88,7 +104,7 @@ def test_the_memory_of_a_long_prompt_is_handed_over() -> None:
     "model, chip, space, words",
     [
         ("meta-llama/Llama-3.1-8B", "nvidia-a100-80-sxm", {"weight_dtype": "fp8"}, "no fp8 arithmetic"),
-        ("meta-llama/Llama-3.1-8B", "nvidia-h100-sxm", {"tensor_parallel": 16}, "wider than a node"),
+        ("meta-llama/Llama-3.1-8B", "cerebras-wse-3", {"tensor_parallel": 2}, "which states no network"),
         ("meta-llama/Llama-3.1-8B", "nvidia-h100-sxm", {"tensor_parallel": 3}, "breaks tensor_parallel_div"),
         (
             "meta-llama/Llama-3.1-8B",

@@ -10,7 +10,7 @@ from optimizer.questions.replica_choices import CHOICES
 from optimizer.spec.plan import Pool
 from optimizer.spec.split import DEGREES, FORMATS
 
-_SAME_ROW = (*DEGREES, "batch", "chip", *FORMATS)
+_SAME_ROW = (*DEGREES, "batch", "chip", *FORMATS, "engine")
 _AS_IT_IS = {"source": "label", "domains": "domains"}
 
 

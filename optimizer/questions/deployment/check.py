@@ -131,12 +131,17 @@ class DeploymentCheck:
         return s.node is None or self.nodes(s) is not None
 
     def _fits(self, bounds: Mapping[str, float]) -> Any:
-        share = self.priced_by.engine_share if self.priced_by else 1.0  # a table states all that is held
-        room = {s.name: share * (s.usable_gib or math.inf) for s in self.supplies} | {"": math.inf}
+        usable = {s.name: s.usable_gib or math.inf for s in self.supplies} | {"": math.inf}
         sides = (("chip", "memory_gib"), ("expert_chip", "expert_memory_gib"))
-        return lambda row: (
-            not any(above(row[held], bounds["memory_capacity"] * room[row[kind]]) for kind, held in sides)
-        )
+
+        def fits(row: Mapping[str, Any]) -> bool:
+            share = (
+                self.priced_by.engine_share(row["engine"]) if self.priced_by else 1.0
+            )  # a table states all
+            limit = bounds["memory_capacity"] * share
+            return not any(above(row[held], limit * usable[row[kind]]) for kind, held in sides)
+
+        return fits
 
     def _spills(self, row: Mapping[str, Any]) -> bool:
         """Whether the chip's second tier has room for what a row puts there."""

@@ -65,7 +65,7 @@ class Prices:
         a, split = self.by.architecture, split_of(row)
         own = replace(split, expert_parallel=1) if row["expert_chips"] else split
         setup = replace(
-            common(self.by.space, self.by.traffic),
+            common(self.by.space, self.by.traffic, row["engine"]),
             **vars(own),
             **vars(formats_of(row)),
             batch=row["batch"],

@@ -17,6 +17,7 @@ from optimizer.cost.memory_room import filled_share
 from optimizer.metrics import counted, each, scale
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.spec.deployment import as_stored
+from optimizer.spec.engine import engine_name
 from optimizer.spec.split import Formats, Split
 
 
@@ -44,7 +45,8 @@ def least_chips(problem: DeploymentProblem, offered: Sequence[Supply]) -> int:
     one = int(Split(**{name: min(values) for name, values in vars(space.split).items()}).chips)
     usable = [s.usable_gib for s in offered if s.usable_gib is not None]
     if True not in space.second_tier and len(usable) == len(offered):
-        room = max(usable) * filled_share(engine_of(space)) * problem.constraints.memory_capacity
+        share = max(filled_share(engine_of(space, engine_name(own))) for own in space.engines)
+        room = max(usable) * share * problem.constraints.memory_capacity
         one = max(one, math.ceil(weights_gib(problem, offered[0]) / room - _NOISE))
     return one if "aggregated" in space.mode else 2 * one
 

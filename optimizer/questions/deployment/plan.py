@@ -80,6 +80,7 @@ class ReplicaPlan:
             **split_of(row).mentioned(),
             batch=row["batch"],
             **formats_of(row).published(self.columns.checkpoint).mentioned(),
+            **({"engine": row["engine"]} if row["engine"] else {}),
             chips=chips[0][1],
             expert_chip=row["expert_chip"] or None,
             expert_chips=n * row["expert_chips"],

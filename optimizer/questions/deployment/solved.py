@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from optimizer.anatomy.at_demand import at_demand
 from optimizer.errors import Unlimited
 from optimizer.metrics import unit, unit_of_bound
 from optimizer.questions.deployment.least import highest, least_total
@@ -12,6 +13,7 @@ from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Best
 from optimizer.search.binding import UNLIMITED
 from optimizer.spec.answer import Objective, Status
+from optimizer.spec.plan import Deployment
 from optimizer.watch import Stopped
 
 
@@ -38,6 +40,8 @@ def solve(asked: DeploymentVocabulary) -> Best:
         own = asked.plan_of(asked.bounds, shown.counts)
         own.require(shown)
         plan = own.plan(asked.problem.architecture)
+        pools = tuple(at_demand(own.columns, pool) for pool in plan.pools)
+        plan = plan.changed(deployment=Deployment(pools=pools))
     bound = found.bounds.get(name)
     if found.status in ("feasible", "unknown"):
         bound = highest(bound, least_total(asked.problem, columns.supplies, name))

@@ -114,7 +114,7 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
 
     def in_words(self, pool: Pool) -> str:
         """How many replicas there are of what."""
-        return f"{pool.replicas} {pool.phase} at batch {pool.batch}"
+        return f"{pool.replicas} {pool.phase} at batch {pool.batch}{pool.engine and f' on {pool.engine}'}"
 
     def priced(
         self,

@@ -21,7 +21,7 @@ from optimizer.cost.placement import lies_within
 from optimizer.spec.checkpoint import Checkpoint
 from optimizer.spec.split import DEGREES, FORMATS
 
-SETUP = ("mode", "chip", *DEGREES, *FORMATS, "chips", "domains")
+SETUP = ("mode", "chip", *DEGREES, *FORMATS, "chips", "domains", "engine")
 """What makes a setup, beside the batch."""
 
 

@@ -27,6 +27,7 @@ def _pool(problem: FleetProblem, checked: FleetCheck, j: int, k: int) -> Pool:
         replicas=n,
         **split_of(row).mentioned(),
         **formats_of(row).published(columns.checkpoints[item.service]).mentioned(),
+        **({"engine": row["engine"]} if row["engine"] else {}),
         domains=row["domains"],
         chips=chips,
         utilisation=float(checked.utilisation(j, k) or 0),
