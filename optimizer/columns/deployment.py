@@ -101,7 +101,8 @@ class DeploymentColumns:
         """What each row takes on its fullest chip, of the memory there for it; 0 where that is unknown."""
         r = self.replicas
         engines, which = np.unique(r.engine, return_inverse=True)
-        room = np.array([[self.room_gib(s, str(engine)) for s in self.supplies] for engine in engines])
+        rooms = [self.room_gib(s, str(engine)) for engine in engines for s in self.supplies]
+        room = np.array(rooms).reshape(len(engines), len(self.supplies))
         own = r.memory_gib / room[which, self.chip_index(slice(None))]
         return np.maximum(own, r.expert_memory_gib / room[which, self.chip_index(slice(None), "expert_chip")])
 

@@ -279,7 +279,7 @@ def test_an_aggregated_row() -> None:
         "memory_gib": pytest.approx(QUANTITIES["memory_bytes"].total(frame, DENSE) / GIB),
         "label": "cost model",
         "expert_chip": "", "expert_chips": 0, "expert_memory_gib": 0.0, "microbatches": 1,
-        "second_tier_gib": 0.0, "domains": "6", "context_parallel": 1,
+        "second_tier_gib": 0.0, "domains": "6", "context_parallel": 1, "engine": "",
     }  # fmt: skip
 
 
@@ -492,7 +492,7 @@ def test_tables_of_rows() -> None:
     assert (len(table), table.all_chips.tolist()) == (2, [2, 6])
     assert table.row(0) == ROW | {"domains": "2x1"} | {
         "expert_chip": "", "expert_chips": 0, "expert_memory_gib": 0.0, "microbatches": 1,
-        "second_tier_gib": 0.0, "context_parallel": 1,
+        "second_tier_gib": 0.0, "context_parallel": 1, "engine": "",
     }  # fmt: skip
     assert table.take([1]).row(0)["batch"] == 3
     twice = Replicas.together([table, table.take(np.array([False, True]))])

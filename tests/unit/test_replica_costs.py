@@ -87,8 +87,8 @@ def test_a_group_over_two_nodes_is_priced_with_its_network() -> None:
         for t in (8, 16)
     ]
     assert each[1]["attention all-reduce"] > 2 * each[0]["attention all-reduce"]
-    table, dropped = columns("meta-llama/Llama-3.1-8B", "nvidia-a100-80-pcie", batch=[8])
-    assert set(table.tensor_parallel.tolist()) == {1, 2}
+    table, dropped = columns("meta-llama/Llama-3.1-8B", "nvidia-gh200-96", batch=[8])
+    assert set(table.tensor_parallel.tolist()) == {1}
     assert any("is wider than a node" in why for why in dropped)
 
 

@@ -135,10 +135,8 @@ class DeploymentCheck:
         sides = (("chip", "memory_gib"), ("expert_chip", "expert_memory_gib"))
 
         def fits(row: Mapping[str, Any]) -> bool:
-            share = (
-                self.priced_by.engine_share(row["engine"]) if self.priced_by else 1.0
-            )  # a table states all
-            limit = bounds["memory_capacity"] * share
+            by = self.priced_by  # a table states all that is held
+            limit = bounds["memory_capacity"] * (by.engine_share(row["engine"]) if by else 1.0)
             return not any(above(row[held], limit * usable[row[kind]]) for kind, held in sides)
 
         return fits
