@@ -23,6 +23,14 @@ def tiles(value: Any, p: Point) -> bool:
     return all(Fraction(width, a).denominator == 1 for width in shards)
 
 
+def blocks(value: Any, p: Point) -> bool:
+    t, queries, keys = p["tensor_parallel"], p["n_heads"] * p["d_head"], p["n_kv_heads"] * p["d_head"]
+    network = Fraction(p["d_ff"], value * p.get("network_ranks", t))
+    alone = t >= p["n_kv_heads"] and p["d_head"] % value == 0
+    whole = all(x.denominator == 1 for x in (network, Fraction(queries, value * t)))
+    return whole and (Fraction(keys, value * t).denominator == 1 or alone)
+
+
 SENTENCES: dict[str, Callable[[Any, Point], bool]] = {
     "aspect_ratio": lambda v, p: within(v[0], Fraction(p["d_model"], p["n_layers"]), v[1]),
     "attention_ratio": lambda v, p: within(v[0], Fraction(p["n_heads"] * p["d_head"], p["d_model"]), v[1]),
@@ -31,6 +39,7 @@ SENTENCES: dict[str, Callable[[Any, Point], bool]] = {
     "kv_sharing": lambda v, p: p["n_kv_heads"] >= 8 or Fraction(p["n_heads"], p["n_kv_heads"]) <= v,
     "memory_capacity": lambda v, p: Fraction(p["memory_gib"]) <= Fraction(v) * Fraction(p["room_gib"]),
     "parameter_window": lambda v, p: within(v[0], Fraction(p["n_params"]), v[1]),
+    "quantisation_blocks": blocks,
     "scaleup_domain": lambda v, p: p["tensor_parallel"] <= p["scaleup_domain"],
     "tensor_parallel_divisibility": tensor_parallel,
     "tile_alignment": tiles,

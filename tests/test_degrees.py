@@ -41,7 +41,8 @@ def test_every_carrier_has_every_degree_and_format() -> None:
         assert set(model.model_fields) >= {*DEGREES, *FORMATS}
     setup = Setup(**{name: i for i, name in enumerate(DEGREES, 2)})
     assert setup.split == Split(*range(2, 2 + len(DEGREES)))
-    assert setup.formats == Formats()
+    assert setup.formats == Formats("", "")
+    assert setup.formats.published(None) == Formats()
     assert plugins("degrees").keys() <= DEGREES.keys()
     shorts = [degree.short for degree in DEGREES.values()]
     assert len(set(shorts)) == len(shorts)
@@ -50,7 +51,7 @@ def test_every_carrier_has_every_degree_and_format() -> None:
 def test_a_carrier_has_the_fields_in_their_place() -> None:
     names = list(Pool.model_fields)
     assert names[names.index("replicas") + 1 : names.index("batch")] == list(DEGREES)
-    assert names[names.index("batch") + 1 : names.index("layers")] == list(FORMATS)
+    assert names[names.index("batch") + 1 : names.index("engine")] == list(FORMATS)
 
 
 DEGREE = """    mirror_parallel: Annotated[Any, Degree("mp", "ranks that do the same", (1,), quiet=True)] = 1

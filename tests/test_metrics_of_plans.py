@@ -17,7 +17,7 @@ from optimizer.plugins import plugins
 from optimizer.spec.deployment import Offer
 
 UNKNOWN = Supply("unheard-of", None, None, None, None, None, None)
-FORMS = ("value", "each", "PACKED", "ABSENT_IN", "per_request", "trained")
+FORMS = ("value", "each", "PACKED", "ABSENT_IN", "per_request", "trained", "held")
 
 
 @pytest.mark.parametrize("name", sorted(plugins("objectives")))

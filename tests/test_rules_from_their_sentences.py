@@ -29,6 +29,7 @@ from optimizer.columns.rules import (
     split_bound,
 )
 from optimizer.cost.frame import Frame
+from optimizer.cost.memory_room import room_gib
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.errors import InputError
 from optimizer.metrics import evaluate, having
@@ -85,6 +86,12 @@ def points(name: str, rng: Random) -> Iterator[tuple[Any, Point]]:
         low, width = rng.randint(10, 10**11), rng.randint(0, 10**9)
         own = (float(low), float(low + width))
         yield from ((own, {"n_params": float(count)}) for count in beside(*own))
+    elif name == "quantisation_blocks":
+        edge, t = rng.choice((1, 2, 4)), rng.choice((1, 2, 3, 4))
+        for p in sharded(rng, t, edge):
+            for d_head in (1, edge, 3 * edge):
+                yield edge, p | {"d_head": d_head, "network_ranks": t}
+                yield edge, p | {"d_head": d_head, "network_ranks": 1}
     elif name == "scaleup_domain":
         yield from ((True, {"tensor_parallel": t, "scaleup_domain": n}) for t in beside(n))
     elif name == "tensor_parallel_divisibility":
@@ -155,6 +162,7 @@ def lattice(name: str, rng: Random) -> tuple[Any, Space]:
         "ffn_ratio": (own["d_ff"][1] / d_model, own["d_ff"][-2] / d_model),
         "kv_sharing": rng.choice((1, 2, 3)),
         "tile_alignment": rng.choice((2, 4, 64)),
+        "quantisation_blocks": rng.choice((2, 4)),
         "memory_capacity": 1.0,
         "parameter_window": (1.0, 2.0),
     }
@@ -221,7 +229,7 @@ def test_rows_and_checker_hold_a_metric_to_its_border(name: str, seed: int) -> N
     ordered = sorted(own.values())
     low, high = ordered[len(ordered) // 4], ordered[len(ordered) // 2]
     if name == "memory_capacity":
-        low, value = 0.0, high / (frame.chip.hbm_usable / GIB)
+        low, value = 0.0, high / room_gib(frame.chip, frame.engine)
     space = replace(space, rules=space.rules.with_value(name, (low, high) if low else value))
     found = rows_allow(space, frame)
     for rows, amount in own.items():
@@ -336,6 +344,7 @@ def test_frame_facts() -> None:
     assert frame_values(frame) == {
         "d_model": 4096,
         "tensor_parallel": 4,
+        "network_ranks": 4,
         "batch": 3,
         "vocab_size": 128256,
         "scaleup_domain": 8,
@@ -415,6 +424,7 @@ ACCEPTED: dict[str, tuple[list[Any], list[Any]]] = {
     "kv_sharing": ([1, 8, 128], [0, -1, 1.5, [1, 2], "many"]),
     "memory_capacity": ([1.0, 0.5, 1e-6], [0, -0.1, 1.0001, 2, "half", [0.5, 1]]),
     "parameter_window": BANDS,
+    "quantisation_blocks": ([1, 64, 128], [0, -8, 1.5, [8, 16], "all"]),
     "scaleup_domain": SWITCH,
     "tensor_parallel_divisibility": SWITCH,
     "tile_alignment": ([True, 1, 64], [0, -8, 1.5, [8, 16], "all"]),

@@ -8,6 +8,7 @@ from typing import Any, Self
 from optimizer.anatomy.check import Check, check
 from optimizer.columns.rules import Reference, Rules
 from optimizer.cost.frame import Frame
+from optimizer.metrics import sign
 from optimizer.questions.architecture.answer import ArchitectureAnswer
 from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.proof import require_metrics
@@ -96,6 +97,16 @@ class PricedPlans(Question):
         if figures:
             other.space = with_figures(other.space, figures)
         return other
+
+    def rules_under(self, asked: Ask) -> Rules:
+        """Rules of a re-solve: some left out, some with other values, bounds on metrics added."""
+        rules = self.space.rules.without(*asked.without)
+        for name, value in asked.values.items():
+            rules = rules.with_value(name, value)
+        for name, limit in asked.bounds.items():
+            rule, tighter = (f"{name}_max", min) if sign(name) > 0 else (f"{name}_min", max)
+            rules = rules.with_value(rule, tighter(limit, rules.values.get(rule, limit)))
+        return rules
 
     def _frame(self, chosen: Mapping[str, Any]) -> Frame:
         chip = next(c for c in self.space.chips if c.name == chosen["hardware"])

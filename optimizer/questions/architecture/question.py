@@ -13,7 +13,6 @@ import numpy as np
 from optimizer.anatomy.assumptions import efficiency_of, memory_of, price_of
 from optimizer.anatomy.chips_assumed import pools_of
 from optimizer.columns.rules import Rules
-from optimizer.metrics import sign
 from optimizer.questions.architecture import equals
 from optimizer.questions.architecture.explain import feasible_around, relax, relax_deployment
 from optimizer.questions.architecture.frame_rules import symbol
@@ -99,16 +98,6 @@ class ArchitectureQuestion(ArchitectureVocabulary):
         key = aim.sign * checked.metrics[aim.metric]
         frame, depth = self._frame(chosen), chosen["n_layers"]
         return Candidate(aim.metric, aim.sign, key, frame, depth, int(kinds[0][0]), int(kinds[1][0]))
-
-    def rules_under(self, asked: Ask) -> Rules:
-        """Rules of a re-solve: some left out, some with other values, bounds on metrics added."""
-        rules = self.space.rules.without(*asked.without)
-        for name, value in asked.values.items():
-            rules = rules.with_value(name, value)
-        for name, limit in asked.bounds.items():
-            rule, tighter = (f"{name}_max", min) if sign(name) > 0 else (f"{name}_min", max)
-            rules = rules.with_value(rule, tighter(limit, rules.values.get(rule, limit)))
-        return rules
 
     def _meet(self, metric: str, key: float, plan: Plan) -> None:
         if metric not in self._met or key < self._met[metric][0]:
