@@ -45,7 +45,8 @@ def test_a_second_tier_makes_a_model_fit(capsys: pytest.CaptureFixture[str]) -> 
     [pool] = found["deployment"]["pools"]
     assert pool["second_tier_gib"] > 0
     assert pool["memory_gib"] <= pool["hbm_usable_gib"] * (1 + 1e-12)
-    code, without = answer(capsys, TIERS, "--set", "deployment.second_tier=false")
+    alone = ("--set", "deployment.tensor_parallel=1")
+    code, without = answer(capsys, TIERS, "--set", "deployment.second_tier=false", *alone)
     assert (code, without["status"]) == (3, "infeasible")
     sentences = [change["sentence"] for change in without["conflict"]["relaxations"]]
     assert "second_tier true would do" in sentences

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 import optimizer
 from optimizer import catalog
+from optimizer.cost.training.long_run import effective_share
 from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.moves import can_be_dropped
 from optimizer.questions.architecture.problem import Problem
@@ -102,8 +103,9 @@ def test_a_rate_and_its_inverse_have_one_optimum(problem: Problem) -> None:
     run = resolve(problem).training
     trained = best("maximize", "train_tokens_per_s_per_chip")
     paid = best("minimize", "train_usd")
+    share = effective_share(run.long_run, run.setup.n_chips)
     assert paid == pytest.approx(
-        run.chip.usd_per_chip_hour / 3600 / trained * problem.training_tokens, rel=REL
+        run.chip.usd_per_chip_hour / 3600 / trained * problem.training_tokens / share, rel=REL
     )
 
 

@@ -431,6 +431,8 @@ def test_mixtures_as_arrays_cost_what_each_costs(kinds, data_parallel, tensor_pa
         expert_bias=False,
         router_bias=False,
         shared_gate=False,
+        n_expert_groups=None,
+        n_active_expert_groups=None,
     )
     frame = samples.frame(
         "deepseek-v3",

@@ -265,9 +265,9 @@ def serving(path: Path, noise: float = 0.0, **figures: float) -> Path:
     return write(path, rows)
 
 
-@pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 0.02), (0.05, 0.2)])
+@pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 0.04), (0.05, 0.2)])
 def test_an_engine_is_recovered_from_its_points(tmp_path, noise: float, tolerance: float) -> None:
-    """To within the whole number of sequences that the cache holds."""
+    """To within the whole number of sequences, and of blocks of tokens, that the cache holds."""
     path = serving(tmp_path / "s.csv", noise, **TRUE_ENGINE)
     found = calibrate(path, engine=catalog.engine("vllm"), figures=tuple(TRUE_ENGINE))
     engine = engine_of(found)

@@ -17,6 +17,7 @@ import samples
 from sentences import SENTENCES
 
 from optimizer.cost.frame import Frame
+from optimizer.cost.memory_room import room_gib
 from optimizer.metrics import evaluate
 from optimizer.questions.architecture.cells import SliceCells
 from optimizer.questions.architecture.enumeration import all_values, brute_force
@@ -74,7 +75,7 @@ def points(space: Space, frame: Frame) -> list[dict[str, Any]]:
         "d_model": int(frame.d_model), "tensor_parallel": frame.split.tensor_parallel,
         "batch": int(frame.batch), "scaleup_domain": frame.chip.scaleup.domain,
         "alignment": frame.chip.aligned(frame.formats.weight_dtype),
-        "hbm_usable_gib": frame.chip.hbm_usable / 2**30, "hardware": frame.chip.name,
+        "room_gib": room_gib(frame.chip, frame.engine), "hardware": frame.chip.name,
         "weight_dtype": frame.formats.weight_dtype,
     }  # fmt: skip
     facts |= {name: getattr(a, name) for name in ("qk_norm", "gated_ffn")}

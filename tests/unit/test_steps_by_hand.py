@@ -31,6 +31,7 @@ from optimizer.cost.quantities import (
     step_of,
     step_s,
 )
+from optimizer.cost.training.long_run import effective_share
 from optimizer.errors import InputError
 from optimizer.metrics import metric, values_of
 from optimizer.spec.architecture import Architecture
@@ -416,6 +417,7 @@ def test_metrics_by_hand() -> None:
     own = replace(own, chip=part, training=replace(own.training, chip=trained))
     at, setup = Slice(own, 5), own.training.setup
     tokens = setup.global_batch * setup.sequence_length
+    share = effective_share(own.training.long_run, setup.n_chips)
     expected = {
         "chips": (4.2, 12 * 50),
         "memory_gib": (3 * GIB, 3.0),
@@ -427,7 +429,7 @@ def test_metrics_by_hand() -> None:
         "tpot_steady_ms": (0.5, 500 / 1.75),
         "train_memory_gib": (3 * GIB, 3.0),
         "train_tokens_per_s_per_chip": (0.5, tokens / 0.5 / setup.n_chips),
-        "train_usd": (0.5, 15e12 / tokens * 0.5 * setup.n_chips / 3600 * 2.0),
+        "train_usd": (0.5, 15e12 / tokens * 0.5 * setup.n_chips / 3600 * 2.0 / share),
         "ttft_ms": (0.5, 500.0),
         "usd_per_hour": (4.2, 600 * 3.5),
         "usd_per_million_tokens": (0.5, 3.5 * 12 / 3600 / (48 * 1.75 / 0.5) * 1e6),
