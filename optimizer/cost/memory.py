@@ -4,6 +4,7 @@ Sources: activation factor c of 2 T d_model c bytes and the reserve of the runti
 library from ai-dynamo/aiconfigurator @095f58a5 (backends); one layer's activations are alive at a time.
 """
 
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -20,7 +21,7 @@ from optimizer.cost.memory_working import activation_bytes as activation_bytes
 from optimizer.cost.memory_working import logits_bytes as logits_bytes
 from optimizer.cost.memory_working import working_bytes as working_bytes
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.dtypes import BYTES
+from optimizer.spec.dtypes import BYTES, PADDED
 from optimizer.spec.norms import Norms
 
 
@@ -72,7 +73,25 @@ def ffn_bytes(ffn: Any, frame: Frame) -> Number:
     spread = getattr(block(ffn), "rank_weights", None)
     own = (ffn, frame.d_model, frame.split.tensor_parallel)
     stored = spread(*own, frame.split.data_parallel) if spread else block(ffn).weights(*own)
+    if np.any(stored.experts):
+        stored = replace(stored, experts=stored.experts * _padding(ffn, frame))
     return stored_bytes(stored, frame, component(ffn))
+
+
+def _padding(ffn: Any, frame: Frame) -> Number:
+    """Elements kept for one of a routed expert: kernels that de-quantise a format need whole multiples."""
+    dtype, split = frame.formats.of("experts").dtype, frame.split
+    if dtype not in PADDED or frame.chip.arithmetic(dtype) != "bf16":
+        return 1.0
+    width = getattr(ffn, "d_latent", frame.d_model)
+    inner = ffn.d_expert * split.expert_parallel / (split.tensor_parallel * split.data_parallel)
+    rows, columns = PADDED[dtype]
+    return _up(width, rows) * _up(inner, columns)
+
+
+def _up(width: Number, multiple: int) -> Number:
+    """A width padded to a multiple, over the width."""
+    return np.ceil(width / multiple) * multiple / width
 
 
 def least_bytes(layers: Least, frame: Frame) -> Number:

@@ -334,3 +334,12 @@ def test_published_weights_of_known_checkpoints() -> None:
 def test_storage_has_one_grid() -> None:
     with pytest.raises(ValueError, match="not both"):
         Storage(dtype="fp8", bits=8, group=128, block=(128, 128))
+
+
+def test_experts_are_padded_where_a_chip_lacks_their_arithmetic() -> None:
+    """gpt-oss-120b loads 65.97 GiB on an H100 (vllm-project/vllm issue 23278); a B200 needs no padding."""
+    model = catalog.model("gpt-oss-120b")
+    wide, native = (estimate(model, catalog.chip(c)).memory_gib["weights"] for c in ("h100", "b200"))
+    assert wide == pytest.approx(65.97, rel=0.005)
+    experts = model.n_layers * 128 * 3 * 2880**2 * 4.25 / 8 / 2**30
+    assert wide - native == pytest.approx(experts * (3072 * 2944 / 2880**2 - 1))
