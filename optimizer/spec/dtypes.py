@@ -38,8 +38,8 @@ ARITHMETIC: dict[str, ComputeDtype] = {
 PADDED = {"mxfp4": (256, 128)}
 """Multiples that routed experts are padded to (model width, expert width) where a chip lacks the arithmetic.
 
-vllm-project/vllm issue 23278: gpt-oss-120b loads 65.97 GiB on an H100, where its file has 60.7: 3072 x 2944 for
-each 2880 x 2880.
+vllm-project/vllm issue 23278: gpt-oss-120b loads 65.97 GiB on an H100, where its file has 60.7: 3072 x 2944
+for each 2880 x 2880.
 """
 SCALED = {"fp8": 8, "mxfp8": 8, "w8a8": 8, "int8": 8, "int4": 4, "mxfp4": 4, "nvfp4": 4}
 """Bits of an element, without scales, of the formats that have fewer than 16."""
