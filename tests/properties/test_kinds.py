@@ -145,7 +145,7 @@ def test_every_kind_is_in_a_pair() -> None:
 
 
 @pytest.mark.parametrize(("mixer", "ffn"), PAIRS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_optimum_is_that_of_enumeration(mixer: str, ffn: str, seed: int) -> None:
     """And every frame that was left out is below no bound: all are looked at again."""
     d = Seeded(100 * PAIRS.index((mixer, ffn)) + seed)
