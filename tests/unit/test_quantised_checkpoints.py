@@ -342,4 +342,4 @@ def test_experts_are_padded_where_a_chip_lacks_their_arithmetic() -> None:
     wide, native = (estimate(model, catalog.chip(c)).memory_gib["weights"] for c in ("h100", "b200"))
     assert wide == pytest.approx(65.97, rel=0.005)
     experts = model.n_layers * 128 * 3 * 2880**2 * 4.25 / 8 / 2**30
-    assert wide - native == pytest.approx(experts * (3072 * 2944 / 2880**2 - 1))
+    assert wide - native == pytest.approx(experts * (3072 * 2944 / 2880**2 - 1), rel=1e-3)
