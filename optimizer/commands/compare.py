@@ -60,6 +60,8 @@ def _side(arguments: argparse.Namespace, thing: str) -> "Side":
     from optimizer import catalog
     from optimizer.commands._study import options_of
     from optimizer.questions import problems
+    from optimizer.spec.deployment import ReplicaSpace
+    from optimizer.spec.loading import validate
     from optimizer.spec.setup import Setup
     from optimizer.studies.compare import side_of_json, side_of_model, side_of_problem
 
@@ -68,7 +70,9 @@ def _side(arguments: argparse.Namespace, thing: str) -> "Side":
         if said is not None:
             return side_of_json(said, thing)
     if arguments.chip:
-        setup = Setup(**{name: getattr(arguments, name) for name in _REPLICA})
+        given = {name: getattr(arguments, name) for name in _REPLICA}
+        validate(ReplicaSpace, {name: given[name] for name in FORMATS if given[name]}, "compare")
+        setup = Setup(**given)
         return side_of_model(catalog.model(thing), catalog.chip(arguments.chip), setup)
     try:
         problem = problems.load(thing, overrides(arguments.set))

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from optimizer.hugging_face.config import Config
 from optimizer.hugging_face.modules import share_meant, table_meant
 from optimizer.hugging_face.quantisers import METHODS
@@ -55,7 +57,12 @@ def checkpoint_of(section: Section, model: Architecture) -> Checkpoint:
     method = method_of(section)
     if method not in METHODS:
         return Checkpoint(method=method[:40] or "unnamed", unread=True)
-    quantised = METHODS[method](section)
+    try:
+        quantised = METHODS[method](section)
+    except ValidationError as error:  # a figure that no format has
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise section.refuse("quant_method", f"{name} {first['input']!r:.40}: {first['msg']}") from None
     blocks = [group.block for group in model.layers for _ in range(group.count)]
     found: dict[str, Storage] = {}
     for name in LAYERS:

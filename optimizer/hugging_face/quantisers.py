@@ -8,7 +8,7 @@ a bias of 16 bit a group).
 
 from collections.abc import Callable
 
-from optimizer.hugging_face.modules import Patterns
+from optimizer.hugging_face.modules import Patterns, valid
 from optimizer.hugging_face.quantiser_groups import cache_of, compressed, modelopt, named_layers
 from optimizer.hugging_face.schemes import (
     FP8,
@@ -37,12 +37,16 @@ def _gptq(s: Section) -> Quantised:
     skipped: list[str] = []
     for pattern, own in s.inner("dynamic").fields.items():
         name = f"re:{pattern[2:]}" if pattern[:2] in ("+:", "-:") else f"re:{pattern}"
+        if valid([name]):
+            raise s.refuse("dynamic", f"{pattern[:60]} is no regular expression")
         if pattern.startswith("-:") or own is None:
             skipped.append(name)
         elif isinstance(own, dict):
             part = Section(s.config, f"{s.name}.dynamic", {"bits": bits, "group_size": group or -1} | own)
             storage = integer(part.bits((2, 3, 4, 8), "bits"), part.group("group_size"), True)
             found.append(Scheme(storage, Patterns((name,))))
+        else:
+            raise s.refuse("dynamic", f"{pattern[:60]}: an object with bits is accepted")
     listed = s.patterns("modules_to_not_convert", "modules_in_block_to_not_quantize")
     return Quantised(tuple(found), Patterns((*listed.given, *skipped), parts=True))
 
@@ -58,12 +62,15 @@ def _auto_round(s: Section) -> Quantised:
         own = integer(bits, s.group("group_size", default=128), True)
     found, skipped = [Scheme(own)], []
     for name, part in s.inner("extra_config").fields.items():
-        if isinstance(part, dict) and part.get("bits") == 16:
+        if not isinstance(part, dict):
+            raise s.refuse("extra_config", f"{name[:60]}: an object with bits is accepted")
+        module = Section(s.config, f"{s.name}.extra_config", {**s.fields, **part})
+        own_bits = module.bits((2, 3, 4, 8, 16, 32), "bits", default=bits)
+        if own_bits >= 16:
             skipped.append(name)
-        elif isinstance(part, dict) and kind == "int" and part.get("bits") in (2, 3, 4, 8):
-            found.append(
-                Scheme(integer(part["bits"], s.group("group_size", default=128), True), Patterns((name,)))
-            )
+        elif kind == "int":
+            storage = integer(own_bits, module.group("group_size", default=128), True)
+            found.append(Scheme(storage, Patterns((name,))))
     return Quantised(tuple(found), Patterns(tuple(skipped), parts=True))
 
 
@@ -154,10 +161,8 @@ def _quanto(s: Section) -> Quantised:
 
 
 def _aqlm(s: Section) -> Quantised:
-    books, bits = s.get("num_codebooks"), s.get("nbits_per_codebook")
-    size = (s.get("in_group_size") or 8) * (s.get("out_group_size") or 1)
-    if not all(isinstance(n, int) and 1 <= n <= 64 for n in (books, bits)):
-        raise s.refuse("num_codebooks", "a whole number is accepted, and in nbits_per_codebook")
+    books, bits = (s.bits(range(1, 65), name) for name in ("num_codebooks", "nbits_per_codebook"))
+    size = (s.group("in_group_size", default=8) or 1) * (s.group("out_group_size", default=1) or 1)
     return Quantised(
         (Scheme(Storage(dtype="int4", bits=books * bits / size)),),
         s.patterns("linear_weights_not_to_quantize"),

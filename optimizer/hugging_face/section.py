@@ -29,7 +29,7 @@ class Section:
         name = next((n for n in names if self.fields.get(n) is not None), names[0])
         value = self.fields.get(name, default)
         if isinstance(value, bool) or value not in accepted:
-            known = ", ".join(map(str, accepted))
+            known = ", ".join(map(str, accepted)) if len(accepted) < 9 else f"{accepted[0]} to {accepted[-1]}"
             raise self.refuse(name, f"bits of a weight are accepted: {known}")
         return int(value)
 

@@ -265,13 +265,15 @@ def serving(path: Path, noise: float = 0.0, **figures: float) -> Path:
     return write(path, rows)
 
 
-@pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 0.04), (0.05, 0.2)])
+@pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 0.02), (0.05, 0.2)])
 def test_an_engine_is_recovered_from_its_points(tmp_path, noise: float, tolerance: float) -> None:
     """To within the whole number of sequences, and of blocks of tokens, that the cache holds."""
     path = serving(tmp_path / "s.csv", noise, **TRUE_ENGINE)
     found = calibrate(path, engine=catalog.engine("vllm"), figures=tuple(TRUE_ENGINE))
     engine = engine_of(found)
-    assert {n: getattr(engine, n) for n in TRUE_ENGINE} == pytest.approx(TRUE_ENGINE, rel=tolerance)
+    exact = {n: v for n, v in TRUE_ENGINE.items() if n != "cache_share"}
+    assert {n: getattr(engine, n) for n in exact} == pytest.approx(exact, rel=tolerance)
+    assert engine.cache_share == pytest.approx(TRUE_ENGINE["cache_share"], rel=2 * tolerance)  # whole blocks
     unseen = {e.name: e for e in found.report.parts[0].errors if e.rows == "held out"}
     assert set(unseen) == {"all", "tpot_ms", "ttft_ms"}
     assert all(e.mean_after < 0.015 + noise < e.mean_before for e in unseen.values())

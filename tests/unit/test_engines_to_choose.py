@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from optimizer import InputError, enumerate_plans, load_problem, solve
+from optimizer.cli import main
+from optimizer.questions.deployment.columns import prepare
 from optimizer.questions.deployment.problem import DeploymentProblem
 
 ENGINES = ("vllm", "trtllm", "sglang")
@@ -70,3 +72,20 @@ def test_fleets_choose_too() -> None:
     ]
     values = [solve(own).objective.value for own in narrow]
     assert solve(wide).objective.value == min(values)
+
+
+def test_each_row_fills_the_share_of_its_own_engine() -> None:
+    """Else an engine that leaves more free would be held to another's room, or the other way round."""
+    both = prepare(problem(["vllm", "sglang"]))
+    rooms = {}
+    for name in ("vllm", "sglang"):
+        alone, own = prepare(problem(name)), both.replicas.engine == name
+        assert both.memory_share()[own].tolist() == alone.memory_share().tolist()
+        rooms[name] = both.room_gib(both.supplies[0], name)
+    assert rooms["vllm"] != rooms["sglang"]
+
+
+def test_a_format_that_nobody_knows_is_refused_beside_models(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "llama-3.1-8b", "qwen3-8b", "--chip", "h100", "--weight-dtype", "fp9"]
+    assert main(words) == 2
+    assert "weight_dtype.0: Input should be 'bf16'" in capsys.readouterr().err
