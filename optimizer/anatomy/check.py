@@ -37,7 +37,7 @@ def _keeps(
     try:
         return all(
             bool(holds(rules.relation(name, _Lenient(words, metrics.__getitem__), frame)).all())
-            for words in layer_words(frame, architecture)
+            for words in layer_words(frame, architecture, name)
         )
     except Unsaid:  # a rule on shapes that these layers do not have
         return True

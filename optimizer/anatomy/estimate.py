@@ -39,7 +39,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
     if chip.scaleout_bandwidth is not None:
         del rules["scaleup_domain"]  # a group that was asked for may leave it, at the price of the network
     checked = check(frame, architecture, Rules(rules, Reference(None)))
-    why = unsplittable(architecture, frame.split, frame.computed_tokens)
+    why = unsplittable(architecture, frame.split, frame.computed_tokens, frame.padding)
     broken, metrics = (*why, *checked.broken), checked.metrics
     if architecture.family != "dense":
         metrics = {name: value for name, value in metrics.items() if name != "loss"}  # no law covers it

@@ -21,6 +21,7 @@ from what is usual, a file also says
     hidden_flops(part, d_model)            arithmetic of training that is part of no product
     unmet(part, d_model)                   parameters of matrices or experts that are no product's weights
     unwindowed(part), rank_weights(...)    the layer without its window; elements where ranks share experts
+    padded(part, split, padding)           the layer whose ranks hold what the fullest does (`padding`)
 
 and for those who search it
 
@@ -36,12 +37,20 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.blocks.padding import Padding
 from optimizer.plugins import plugins
+from optimizer.spec.split import Split
 
 
 def block(part: Any) -> ModuleType:
     """The module of a layer half, by its kind."""
     return plugins("blocks")[part.kind]
+
+
+def padded(part: Any, split: Split, padding: Padding) -> Any:
+    """A layer half as an engine holds it that rounds shares up; as it is on others, and of other kinds."""
+    own = getattr(block(part), "padded", None) if padding else None
+    return own(part, split, padding) if own else part
 
 
 def component(part: Any) -> str:

@@ -8,6 +8,7 @@ needs one all-reduce, as in a dense layer; several exchange their tokens before 
 experts belong to the attention ranks.
 """
 
+from math import lcm
 from typing import Annotated, Any
 
 import numpy as np
@@ -26,7 +27,9 @@ from optimizer.blocks.operators import (
     Operator,
     Weights,
 )
+from optimizer.blocks.padding import Padding, with_fields
 from optimizer.blocks.step import Step
+from optimizer.spec.split import Split
 
 CAVEAT = "uniform routing; with whole experts on ranks, the busiest has expert_skew x the mean"
 OUTSIDE = {"ffn_ratio": "its band is of dense networks, experts are narrower"}
@@ -131,6 +134,14 @@ def saved(ffn: Any, d_model: Number, width: Number, at: Any) -> Number:
     return _saved.around(d_model, at) + hidden * shared_width + routed
 
 
+def padded(ffn: Any, split: Split, padding: Padding) -> Any:
+    """The experts where engines round up their widths. Their number stays: the fullest rank has one more."""
+    t = split.tensor_parallel
+    wide = ffn.d_expert if ffn.d_shared is None else ffn.d_shared
+    routed = padding.up("ffn", ffn.d_expert, lcm(t, split.network_ranks))
+    return with_fields(ffn, d_expert=routed, d_shared=padding.up("ffn", wide, t))
+
+
 def routed_operators(ffn: Any, step: Step, width: Number) -> list[Operator]:
     """The routed experts, between the exchanges of their tokens. The router is part of their fixed time."""
     ranks = step.split.tensor_parallel * step.split.data_parallel
@@ -141,7 +152,7 @@ def routed_operators(ffn: Any, step: Step, width: Number) -> list[Operator]:
         ffn.d_expert * step.split.expert_parallel / ranks,
         ffn.n_experts,
         ffn.n_active_experts,
-        ffn.n_experts / step.split.expert_parallel,
+        np.ceil(ffn.n_experts / step.split.expert_parallel),
         ffn.gated_ffn,
         np.minimum(1.0, step.prompts),
         _sent(ffn, step),

@@ -7,7 +7,9 @@ from pydantic import Field
 from optimizer.blocks import _saved
 from optimizer.blocks._fields import Dimension, Half, Positive, extra
 from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Weights
+from optimizer.blocks.padding import Padding, with_fields
 from optimizer.blocks.step import Step
+from optimizer.spec.split import Split
 
 ROLE = "ffn"
 USUAL = True
@@ -54,6 +56,11 @@ def weights(ffn: Any, d_model: int, tensor_parallel: int) -> Weights:
     wide, shard = 1 + ffn.gated_ffn, ffn.d_ff / tensor_parallel
     extras = getattr(ffn, "ffn_norm", False) * shard + getattr(ffn, "ffn_scalars", 0)
     return Weights((wide + 1) * d_model * shard, ffn.ffn_bias * (wide * shard + d_model) + extras)
+
+
+def padded(ffn: Any, split: Split, padding: Padding) -> Any:
+    """The network where engines round up its width."""
+    return with_fields(ffn, d_ff=padding.up("ffn", ffn.d_ff, split.tensor_parallel))
 
 
 def saved(ffn: Any, d_model: Number, at: Any) -> Number:

@@ -17,7 +17,7 @@ import numpy as np
 
 from optimizer.blocks import _index, mla
 from optimizer.blocks._fields import Dimension, Positive
-from optimizer.blocks.mla import OUTSIDE, stands_for
+from optimizer.blocks.mla import OUTSIDE, padded, stands_for
 from optimizer.blocks.operators import (
     Elementwise,
     Gemm,
@@ -29,7 +29,7 @@ from optimizer.blocks.operators import (
 )
 from optimizer.blocks.step import Step
 
-__all__ = ["OUTSIDE", "stands_for"]
+__all__ = ["OUTSIDE", "padded", "stands_for"]
 
 ROLE = "mixer"
 FAMILY = "sparse"

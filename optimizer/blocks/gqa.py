@@ -34,7 +34,9 @@ from optimizer.blocks.operators import (
     PrefillAttention,
     Weights,
 )
+from optimizer.blocks.padding import Padding, where, with_fields
 from optimizer.blocks.step import Step
+from optimizer.spec.split import Split
 
 ROLE = "mixer"
 USUAL = True
@@ -186,6 +188,17 @@ def unwindowed(attention: Any) -> Any:
     if is_dataclass(attention):
         return replace(attention, attention_window=None)  # type: ignore[type-var]
     return attention.changed(attention_window=None, window_kind="sliding")
+
+
+def padded(attention: Any, split: Split, padding: Padding) -> Any:
+    """The layer where engines round up: key-value heads with all their queries, then query heads.
+
+    Where there are more ranks than key-value heads these are copied, not rounded up.
+    """
+    a, t = attention, split.tensor_parallel
+    kv = where(a.n_kv_heads >= t, padding.up("kv_heads", a.n_kv_heads, t), a.n_kv_heads)
+    grouped = where(kv == a.n_kv_heads, a.n_heads, -(-a.n_heads // a.n_kv_heads) * kv)
+    return with_fields(a, n_heads=padding.up("heads", grouped, t), n_kv_heads=kv)
 
 
 def _extra(attention: Any, name: str) -> int:

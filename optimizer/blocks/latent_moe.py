@@ -13,12 +13,12 @@ Both projections are whole on every rank, as in vLLM and SGLang. Where a norm fo
 from typing import Annotated, Any, Literal
 
 from optimizer.blocks import _experts
-from optimizer.blocks._experts import CAVEAT, OUTSIDE, hidden_flops, legal, stands_for
+from optimizer.blocks._experts import CAVEAT, OUTSIDE, hidden_flops, legal, padded, stands_for
 from optimizer.blocks._fields import Dimension, Positive
 from optimizer.blocks.operators import AllReduce, Elementwise, Gemm, Number, Operator, Weights
 from optimizer.blocks.step import Step
 
-__all__ = ["CAVEAT", "OUTSIDE", "hidden_flops", "legal", "stands_for"]
+__all__ = ["CAVEAT", "OUTSIDE", "hidden_flops", "legal", "padded", "stands_for"]
 
 ROLE = "ffn"
 FAMILY = "moe"

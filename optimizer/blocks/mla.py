@@ -20,7 +20,9 @@ from optimizer.blocks.operators import (
     PrefillAttention,
     Weights,
 )
+from optimizer.blocks.padding import Padding, with_fields
 from optimizer.blocks.step import Step
+from optimizer.spec.split import Split
 
 ROLE = "mixer"
 FAMILY = "mla"
@@ -133,6 +135,11 @@ def saved(attention: Any, d_model: Number, at: Any) -> Number:
     rebuilt = ((0.0 if a.d_q_latent is None else q) + q + v) * at.recompute_light
     own = 2.0 * (kept - rebuilt) + _saved.scores(heads, None, at)
     return _saved.around(d_model, at) + own
+
+
+def padded(attention: Any, split: Split, padding: Padding) -> Any:
+    """The layer where engines round up its heads; the latent is on every rank anyway."""
+    return with_fields(attention, n_heads=padding.up("heads", attention.n_heads, split.tensor_parallel))
 
 
 def _gates(attention: Any) -> int:

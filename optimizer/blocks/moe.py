@@ -6,11 +6,11 @@ How experts are split over ranks, and what they exchange, is said in `_experts`.
 from typing import Any, Literal
 
 from optimizer.blocks import _experts
-from optimizer.blocks._experts import CAVEAT, OUTSIDE, hidden_flops, in_words, legal, stands_for
+from optimizer.blocks._experts import CAVEAT, OUTSIDE, hidden_flops, in_words, legal, padded, stands_for
 from optimizer.blocks.operators import Elementwise, Number, Operator, Weights
 from optimizer.blocks.step import Step
 
-__all__ = ["CAVEAT", "OUTSIDE", "hidden_flops", "in_words", "legal", "stands_for"]
+__all__ = ["CAVEAT", "OUTSIDE", "hidden_flops", "in_words", "legal", "padded", "stands_for"]
 
 ROLE = "ffn"
 FAMILY = "moe"

@@ -16,11 +16,11 @@ from pydantic import model_validator
 
 from optimizer.blocks import _index, gqa
 from optimizer.blocks._fields import Dimension, Positive
-from optimizer.blocks.gqa import LEGAL_BY, legal
+from optimizer.blocks.gqa import LEGAL_BY, legal, padded
 from optimizer.blocks.operators import Elementwise, Gemm, Number, Operator, Weights
 from optimizer.blocks.step import Step
 
-__all__ = ["LEGAL_BY", "legal"]
+__all__ = ["LEGAL_BY", "legal", "padded"]
 
 ROLE = "mixer"
 FAMILY = "sparse"

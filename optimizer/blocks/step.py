@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.blocks.operators import Number
+from optimizer.blocks.padding import EXACT, Padding
 from optimizer.spec.split import Split
 
 
@@ -29,6 +30,8 @@ class Step:
     """A prompt comes in so many chunks of `prompt_tokens`, in as many steps; this is their mean."""
     queries: int = 1
     """New tokens of each sequence: one, and those drafted."""
+    padding: Padding = EXACT
+    """What the engine rounds up where ranks do not share a layer evenly."""
 
     @property
     def decodes(self) -> bool:

@@ -147,7 +147,7 @@ def unrunnable(architecture: Architecture, replica: Replica, setup: Setup, wide:
     if not replica.placements():
         return f"{split.chips} chips leave the domain of {chip.name}, which states no network"
     frame = replica.frame(architecture, setup)
-    for name, why in unsplittable(architecture, split, frame.computed_tokens).items():
+    for name, why in unsplittable(architecture, split, frame.computed_tokens, frame.padding).items():
         return f"{name} {getattr(split, name)}: {why}"
     rules = structural(frame)
     broken = next((name for name, value in rules.items() if not keeps(name, value, architecture, frame)), "")
@@ -175,7 +175,7 @@ def keeps(name: str, value: Any, architecture: Architecture, frame: Frame) -> bo
     facts = frame_values(frame)
     return all(
         bool(holds(rule(Scope(words, facts.__getitem__), value)).all())
-        for words in layer_words(frame, architecture)
+        for words in layer_words(frame, architecture, name)
     )
 
 

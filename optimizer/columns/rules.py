@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from optimizer.blocks import n_experts, rule_words
+from optimizer.blocks import n_experts, padded, rule_words
+from optimizer.blocks.padding import EXACT
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.memory_room import room_gib
 from optimizer.cost.quantities import QUANTITIES
@@ -123,14 +124,23 @@ def frame_values(frame: Frame) -> dict[str, Any]:
     return {name: fact(frame) for name, fact in FACTS.items()}
 
 
-def layer_words(frame: Frame, architecture: Architecture) -> list[dict[str, Any]]:
-    """What rules may name, for each group of layers; a missing half has the words of the other layers'."""
-    groups = [rule_words(g.block.mixer) | rule_words(g.block.ffn) for g in architecture.layers]
+def of_shares(name: str) -> bool:
+    """Whether a rule is about what ranks hold: it sees numbers as the engine rounds them up."""
+    return bool(getattr(plugins("constraints").get(name), "OF_SHARES", False))
+
+
+def layer_words(frame: Frame, architecture: Architecture, rule: str) -> list[dict[str, Any]]:
+    """What a rule may name, for each group of layers; a missing half has the words of the other layers'."""
+    padding = frame.padding if of_shares(rule) else EXACT
+    halves = [(g.block.mixer, g.block.ffn) for g in architecture.layers]
+    held = [[padded(half, frame.split, padding) for half in own] for own in halves]
+    groups = [rule_words(mixer) | rule_words(ffn) for mixer, ffn in held]
     anywhere = {name: value for group in reversed(groups) for name, value in group.items()}
     facts = {**frame_values(frame), "n_layers": architecture.n_layers}
-    split = frame.split
-    spread = max(1, split.tensor_parallel * split.data_parallel // split.expert_parallel)
-    own = [{"network_ranks": spread} if n_experts(g.block.ffn) else {} for g in architecture.layers]
+    own = [
+        {"network_ranks": frame.split.network_ranks} if n_experts(g.block.ffn) else {}
+        for g in architecture.layers
+    ]
     return [facts | anywhere | group | ranks for group, ranks in zip(groups, own, strict=True)]
 
 

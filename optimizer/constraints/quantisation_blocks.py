@@ -18,6 +18,7 @@ Value = Annotated[int, Field(ge=1, le=2**20, strict=True)]
 TITLE = "Whole blocks of scales on every rank"
 ACCEPTS = "use the edge of a block, as 128"
 DEFAULT = None
+OF_SHARES = True
 HINT = "engines read no part of a block; give fewer ranks, or expert_parallel, which keeps experts whole"
 KEEPS = {
     "value": 128, "n_heads": 32, "n_kv_heads": 4, "d_head": 128, "d_ff": 768, "tensor_parallel": 2,

@@ -15,6 +15,7 @@ Value = On
 TITLE = "Whole shares under tensor parallel"
 ACCEPTS = "use true or false"
 DEFAULT = True
+OF_SHARES = True
 KEEPS = {"value": True, "n_heads": 64, "n_kv_heads": 8, "d_ff": 28672, "tensor_parallel": 16}
 BREAKS = {"value": True, "n_heads": 64, "n_kv_heads": 10, "d_ff": 28672, "tensor_parallel": 8}
 

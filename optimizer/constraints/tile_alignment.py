@@ -18,6 +18,7 @@ Value = Annotated[On | PositiveInt, Field(union_mode="left_to_right")]
 TITLE = "Widths in whole tiles"
 ACCEPTS = "use true for the chip's own alignment, a number of elements, or false"
 DEFAULT = True
+OF_SHARES = True
 LATTICE_ONLY = True  # a published model is not held to it
 KEEPS = {
     "value": 64,

@@ -1,9 +1,10 @@
 """A frame: everything that all layers of one plan share."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 from optimizer import catalog
+from optimizer.blocks.padding import EXACT, Padding
 from optimizer.spec.chip import Chip
 from optimizer.spec.documents import CATALOGUE
 from optimizer.spec.engine import IDEAL, Engine
@@ -57,6 +58,17 @@ class Frame:
     def n_chips(self) -> Any:
         """Chips of one replica."""
         return self.split.chips
+
+    @property
+    def padding(self) -> Padding:
+        """What the engine rounds up where ranks do not share a layer evenly."""
+        pads = self.engine.pads
+        return Padding(tuple(sorted(pads.items())), self.formats.scale_block) if pads else EXACT
+
+    @property
+    def exact(self) -> "Frame":
+        """The frame as if every share were exact: no plan costs less in it than its true frame."""
+        return replace(self, engine=self.engine.supposed(pads={})) if self.engine.pads else self
 
     @property
     def tokens_per_step(self) -> float:

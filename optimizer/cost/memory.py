@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from optimizer import degrees
-from optimizer.blocks import block, component, embedding
+from optimizer.blocks import block, component, embedding, padded
 from optimizer.blocks.operators import Number, Weights
 from optimizer.cost import memory_room
 from optimizer.cost.frame import Frame
@@ -27,7 +27,7 @@ from optimizer.spec.norms import Norms
 
 def attention_bytes(attention: Any, frame: Frame) -> Number:
     """Weights of one mixer layer on one rank, and what the cache and state of all its sequences ask for."""
-    stored = block(attention).weights(attention, frame.d_model, frame.split.tensor_parallel)
+    stored = block(attention).weights(_held(attention, frame), frame.d_model, frame.split.tensor_parallel)
     return stored_bytes(stored, frame, component(attention)) + cache_room_bytes(attention, frame)
 
 
@@ -47,14 +47,19 @@ def kv_bytes(attention: Any, frame: Frame) -> Number:
     module = block(attention)
     if not frame.engine.window_cache and hasattr(module, "unwindowed"):
         attention = module.unwindowed(attention)
-    whole = module.kv_elements(attention, tokens, frame.split.tensor_parallel)
+    whole = module.kv_elements(_held(attention, frame), tokens, frame.split.tensor_parallel)
     return whole / frame.split.sequence_ranks * BYTES[frame.formats.kv_dtype]
 
 
 def state_bytes(mixer: Any, frame: Frame) -> Number:
     """State of one sequence in one layer on one rank, whatever its length; attention has none."""
     own = getattr(block(mixer), "state_bytes", None)
-    return own(mixer, frame.split.tensor_parallel) if own else 0
+    return own(_held(mixer, frame), frame.split.tensor_parallel) if own else 0
+
+
+def _held(part: Any, frame: Frame) -> Any:
+    """A layer half with what the fullest rank holds on every rank."""
+    return padded(part, frame.split, frame.padding)
 
 
 def cache_bytes(frame: Frame, architecture: Architecture) -> Number:
@@ -70,7 +75,7 @@ def stage_share(n_stages: int, n_layers: int) -> float:
 
 def ffn_bytes(ffn: Any, frame: Frame) -> Number:
     """Weights of one feed-forward layer on one rank."""
-    spread = getattr(block(ffn), "rank_weights", None)
+    spread, ffn = getattr(block(ffn), "rank_weights", None), _held(ffn, frame)
     own = (ffn, frame.d_model, frame.split.tensor_parallel)
     stored = spread(*own, frame.split.data_parallel) if spread else block(ffn).weights(*own)
     if np.any(stored.experts):
@@ -79,14 +84,18 @@ def ffn_bytes(ffn: Any, frame: Frame) -> Number:
 
 
 def _padding(ffn: Any, frame: Frame) -> Number:
-    """Elements kept for one of a routed expert: kernels that de-quantise a format need whole multiples."""
+    """Elements kept for one of a routed expert, on the rank with the most experts.
+
+    Kernels that de-quantise a format need whole multiples.
+    """
     dtype, split = frame.formats.of("experts").dtype, frame.split
+    uneven = _up(ffn.n_experts, split.expert_parallel)
     if dtype not in PADDED or frame.chip.arithmetic(dtype) != "bf16":
-        return 1.0
+        return uneven
     width = getattr(ffn, "d_latent", frame.d_model)
     inner = ffn.d_expert * split.expert_parallel / (split.tensor_parallel * split.data_parallel)
     rows, columns = PADDED[dtype]
-    return _up(width, rows) * _up(inner, columns)
+    return uneven * _up(width, rows) * _up(inner, columns)
 
 
 def _up(width: Number, multiple: int) -> Number:
@@ -130,7 +139,7 @@ def held_bytes(frame: Frame, architecture: Architecture) -> Number:
     if frame.split.sequence_ranks == 1:
         return 0.0
     tokens = np.minimum(frame.prefill_batch * frame.input_tokens, max(frame.step_tokens, frame.input_tokens))
-    each = (degrees.held_bytes(g.block.mixer, frame.split, tokens) for g in architecture.layers)
+    each = (degrees.held_bytes(_held(g.block.mixer, frame), frame.split, tokens) for g in architecture.layers)
     return reduce(np.maximum, each)
 
 

@@ -60,6 +60,7 @@ class Quantity:
 
     def floor(self, frame: Frame, layers: Least) -> Number:
         """Lower bound for every plan of the frame whose layers are at least these."""
+        frame = frame.exact  # no share is below the mean
         return self.base(frame) + self.least(frame, layers) * self._pipelined(frame, layers.n_layers)
 
     def _pipelined(self, frame: Frame, n_layers: Any) -> Any:
@@ -105,6 +106,7 @@ def step_of(frame: Frame, phase: str) -> Step:
         prefix=frame.input_tokens - tokens,
         chunks=n_chunks(frame) if chunked else 1,
         queries=1 + frame.draft_tokens if phase in ("decode", "mixed") else 1,
+        padding=frame.padding,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.blocks import block
+from optimizer.blocks import block, padded
 from optimizer.blocks.operators import ExpertExchange, Experts, Number, Operator
 from optimizer.blocks.step import Step
 from optimizer.cost.collectives import point_to_point_s
@@ -185,5 +185,8 @@ def attention_chip_gib(separated: Separated, architecture: Architecture) -> Numb
     """GiB on each attention chip: everything but the routed experts."""
     frame = separated.frame
     whole = QUANTITIES["memory_bytes"].total(frame, architecture)
-    held = sum(group.count * _routed_bytes(frame, group.block.ffn) for group in architecture.layers)
+    split, padding = frame.split, frame.padding
+    held = sum(
+        g.count * _routed_bytes(frame, padded(g.block.ffn, split, padding)) for g in architecture.layers
+    )
     return (whole - held) / GIB

@@ -4,6 +4,8 @@ from optimizer.blocks import n_experts
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.split import Split
 
+PADS = "experts"
+
 
 def why_not(architecture: Architecture, split: Split, tokens: int) -> str:
     """Why a model cannot have so many groups; '' if it can."""
@@ -13,6 +15,14 @@ def why_not(architecture: Architecture, split: Split, tokens: int) -> str:
         return "the model has no experts"
     if ranks % split.expert_parallel:
         return f"does not divide tensor_parallel x data_parallel = {ranks}"
-    if any(n % split.expert_parallel for n in experts):
-        return f"does not divide the {max(experts)} experts"
-    return ""
+    return _not_divided(experts) if any(n < split.expert_parallel for n in experts) else ""
+
+
+def uneven(architecture: Architecture, split: Split) -> str:
+    """Why ranks would not have equally many experts; '' if they have."""
+    experts = {n_experts(g.block.ffn) for g in architecture.layers} - {0}
+    return _not_divided(experts) if any(n % split.expert_parallel for n in experts) else ""
+
+
+def _not_divided(experts: set[int]) -> str:
+    return f"does not divide the {max(experts)} experts"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.engine_memory import DryRun, Headroom
@@ -10,6 +10,17 @@ from optimizer.spec.engine_words import SPELLINGS
 from optimizer.spec.quantity import Fraction, Tokens, time_in
 
 Small = Annotated[float, Field(ge=0, le=1e6)]
+Padded = Literal["heads", "kv_heads", "ffn", "experts"]
+"""What an engine may round up, or share unequally: query heads, key-value heads, widths, whole experts."""
+
+
+def _units(given: Any) -> Any:
+    """Names alone are shared one by one."""
+    names = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
+    return dict.fromkeys(given, 1) if names else given
+
+
+Units = Annotated[dict[Padded, Annotated[int, Field(ge=1, le=4096)]], BeforeValidator(_units)]
 
 
 class Engine(Strict):
@@ -67,6 +78,9 @@ class Engine(Strict):
     """Bandwidth of its all-reduce over that of the fastest kernels."""
     attention_decode: Annotated[float, Field(ge=1e-3, le=2)] = 1.0
     """Decode attention's share of the chip's measured bandwidth with this engine's kernels."""
+    pads: Units = Field(default={}, exclude_if=lambda value: not value)
+    """What it rounds up where ranks do not divide it, or shares unequally, each with the unit of a share; it
+    refuses such ranks for all else."""
     arrival_burst: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Closed-loop clients: share of prompts that arrive with all others at once."""
     arrival_clump: Annotated[float, Field(ge=1, le=1e4)] = 1.0

@@ -70,6 +70,11 @@ class Split:
         return self.tensor_parallel * self.sequence_ranks
 
     @property
+    def network_ranks(self) -> Any:
+        """Ranks that share the width of each routed expert."""
+        return max(1, self.tensor_parallel * self.data_parallel // self.expert_parallel)
+
+    @property
     def lanes(self) -> Any:
         """Parts of a batch that are computed apart: on attention ranks side by side, in stages in turn."""
         return self.data_parallel * self.pipeline_parallel

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.columns.rules import Rules, frame_values
+from optimizer.blocks import padded
+from optimizer.columns.rules import Rules, frame_values, of_shares
 from optimizer.cost.frame import Frame
 from optimizer.metrics import metric
 from optimizer.plugins import plugins
@@ -62,11 +63,25 @@ class Compiler:
         self._touched: dict[Any, tuple[str, ...]] = space.memo["touched"]
         self._masks: dict[Any, Any] = space.memo["masks"]
         self._decides: set[str] = set()
-        self._kinds = {
-            "n_layers": space.depths[:, None, None],
-            **{name: values[None, :, None] for name, values in space.attention.words().items()},
-            **{name: values[None, None, :] for name, values in space.ffn.words().items()},
+        self._kinds: dict[Any, dict[str, Any]] = {None: self._named(space.attention, space.ffn)}
+
+    def _named(self, attention: Any, ffn: Any) -> dict[str, Any]:
+        """What rules may name of depths and kinds, each on its own axis."""
+        return {
+            "n_layers": self.space.depths[:, None, None],
+            **{name: values[None, :, None] for name, values in attention.words().items()},
+            **{name: values[None, None, :] for name, values in ffn.words().items()},
         }
+
+    def _words(self, rule: str, frame: Frame) -> dict[str, Any]:
+        """What a rule may name of depths and kinds in a frame: of shares, as the engine rounds them up."""
+        split, padding = frame.split, frame.padding
+        if not (padding and of_shares(rule)):
+            return self._kinds[None]
+        if split not in self._kinds:
+            halves = (padded(half, split, padding) for half in (self.space.attention, self.space.ffn))
+            self._kinds[split] = self._named(*halves)
+        return self._kinds[split]
 
     def compile(self, frame: Frame) -> FrameRules:
         """The rules in one frame."""
@@ -107,7 +122,8 @@ class Compiler:
 
         def masks(d_model: Any) -> list[np.ndarray]:
             facts = frame_values(replace(setting, d_model=d_model))
-            relation = self.rules.relation(name, Scope({**facts, **self._kinds}, symbol), setting)
+            scope = Scope({**facts, **self._words(name, setting)}, symbol)
+            relation = self.rules.relation(name, scope, setting)
             return [part for part in conjuncts(relation) if isinstance(part, np.ndarray)]
 
         try:
@@ -134,7 +150,7 @@ class Compiler:
         touched = self._touched.get(rule)
         found = self._cache.get((rule, *(facts[t] for t in touched))) if touched is not None else None
         if found is None:
-            scope = Scope({**facts, **self._kinds}, symbol)
+            scope = Scope({**facts, **self._words(name, frame)}, symbol)
             found = _Parts.of(name, self.rules.relation(name, scope, frame))
             touched = tuple(sorted(t for t in scope.touched if t in facts))
             self._touched[rule] = touched
