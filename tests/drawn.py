@@ -388,6 +388,12 @@ def written(document: dict[str, Any]) -> str:
 
 RULES = ("tile_alignment", "kv_sharing", "ffn_ratio", "attention_ratio", "aspect_ratio")
 CHIPS = ("nvidia-b200-sxm", "nvidia-h100-sxm", "amd-mi300x", "google-tpu-v6e", "nvidia-a100-80-sxm")
+PADS: tuple[dict[str, int], ...] = (
+    {"kv_heads": 1, "ffn": 128},
+    {"heads": 1, "kv_heads": 1, "ffn": 32},
+    {"heads": 2, "ffn": 1},
+)
+"""What engines round up where ranks do not divide it."""
 METRICS = tuple(sorted(set(having("value")) - {"power_w"}))  # not every chip says its power
 LIMITS: dict[str, list[float]] = {
     "tpot_ms_max": [1.0, 5.0, 30.0],
@@ -404,7 +410,7 @@ LIMITS: dict[str, list[float]] = {
 def problem(d: Draw, metric: str | None = None) -> Problem:
     """A small problem on drawn chips and a drawn engine: some hundred to some thousand points."""
     d_model = some(d, [1024, 1536, 2048, 2560], 2)
-    depth, splits = d.whole(8, 40), some(d, [1, 2, 4, 8], 2)
+    depth, splits = d.whole(8, 40), some(d, [1, 2, 3, 4, 5, 8], 2)
     architecture = {
         "vocab_size": d.of([32000, 50257, 128256]),
         "tied_embeddings": d.of([True, False]),
@@ -437,7 +443,7 @@ def problem(d: Draw, metric: str | None = None) -> Problem:
                 "weight_dtype": some(d, WEIGHTS, 2),
                 "kv_dtype": some(d, CACHES, 2),
                 "batch": some(d, [1, 16, 200], 2),
-                "engine": d.of(["ideal", written(engine(d)), written(engine(d))]),
+                "engine": d.of(["ideal", written(engine(d)), written(engine(d) | {"pads": d.of(PADS)})]),
             },
             "workload": {
                 "input_tokens": d.of([1, 64, 2000, 32000]),

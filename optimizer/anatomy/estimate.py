@@ -8,8 +8,9 @@ from optimizer.anatomy.blocks_assumed import blocks_assumed
 from optimizer.anatomy.check import check
 from optimizer.anatomy.operators import operator_rows
 from optimizer.anatomy.replica import deployment
+from optimizer.anatomy.shares_assumed import shares_assumed
 from optimizer.blocks import block
-from optimizer.columns.replica_costs import structural
+from optimizer.columns.replica_costs import structural, takers
 from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame, frame_of
@@ -53,7 +54,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         status="feasible" if runs else "infeasible",
         model=architecture.name,
         breaks=broken,
-        why=why,
+        why=why | {n: said for n in checked.broken if (said := takers(n, rules[n], architecture, frame))},
         deployment=deployment(frame),
         metrics=metrics | (energy(frame, metrics) if runs else {}),
         served=served_metrics(frame, architecture, setup.users) if runs and setup.users else {},
@@ -66,6 +67,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
             *assumptions_of(frozenset(), frame, metrics, has_experts(architecture)),
             *overheads_of(chip, operators),
             *blocks_assumed(frame, architecture),
+            *shares_assumed(frame, architecture),
             *family_assumptions(architecture),
             *_model_assumption(architecture),
         ),

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from optimizer import catalog
 from optimizer.columns.overflowing import overflowing
 from optimizer.columns.replica import Replica, common
 from optimizer.columns.replicas import Replicas
-from optimizer.columns.rules import frame_values, layer_words
+from optimizer.columns.rules import frame_values, layer_words, of_shares
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
 from optimizer.cost.disaggregation import cache_on_a_chip
@@ -151,8 +152,20 @@ def unrunnable(architecture: Architecture, replica: Replica, setup: Setup, wide:
         return f"{name} {getattr(split, name)}: {why}"
     rules = structural(frame)
     broken = next((name for name, value in rules.items() if not keeps(name, value, architecture, frame)), "")
-    hint = getattr(plugins("constraints")[broken], "HINT", "") if broken else ""
-    return f"tensor_parallel {split.tensor_parallel} breaks {broken}{hint and f'; {hint}'}" if broken else ""
+    if not broken:
+        return ""
+    hint = getattr(plugins("constraints")[broken], "HINT", "")
+    said = f"tensor_parallel {split.tensor_parallel} breaks {broken}"
+    return "; ".join(filter(None, (said, hint, takers(broken, rules[broken], architecture, frame))))
+
+
+def takers(name: str, value: Any, architecture: Architecture, frame: Frame) -> str:
+    """The engines whose ranks' shares keep a rule that those of a frame break; '' if there are none."""
+    if not of_shares(name):
+        return ""
+    others = [engine for engine in catalog.engines().values() if engine.pads]
+    found = [e.name for e in others if keeps(name, value, architecture, replace(frame, engine=e))]
+    return f"engines with unequal shares that run it: {', '.join(found)}" if found else ""
 
 
 def structural(frame: Frame) -> dict[str, Any]:

@@ -165,7 +165,10 @@ def test_why_a_setup_cannot_run() -> None:
     assert why_not(DENSE, replica(t=16)) == "tensor_parallel 16 is wider than a node of sample"
     assert why_not(DENSE, replace(replica(t=16), supply=supply(node=None))).endswith("divisibility")
     assert unrunnable(DENSE, replica(t=16), common(ReplicaSpace(), TRAFFIC), True).endswith("divisibility")
-    assert why_not(DENSE, replica(t=3)) == "tensor_parallel 3 breaks tensor_parallel_divisibility"
+    assert why_not(DENSE, replica(t=3)) == (
+        "tensor_parallel 3 breaks tensor_parallel_divisibility; "
+        "engines with unequal shares that run it: exllamav3, llama.cpp"
+    )
     alone = chip(scaleout_bandwidth=None)
     wide = replica(alone, t=8, d=2)
     assert why_not(MOE, wide) == "16 chips leave the domain of sample, which states no network"

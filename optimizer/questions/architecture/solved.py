@@ -5,6 +5,7 @@ from typing import Any
 
 from optimizer.anatomy.assumptions import assumptions_of, has_experts
 from optimizer.anatomy.operators import operator_rows
+from optimizer.anatomy.shares_assumed import shares_assumed
 from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.near_ties import NearTies, near_ties
 from optimizer.questions.architecture.plan import (
@@ -76,6 +77,7 @@ def assumed(space: Space, shown: Candidate, plan: Plan, price_decides: bool) -> 
         *unseen_by_the_loss(space),
         *vocabulary_of(space),
         *about_the_kinds(space, architecture),
+        *shares_assumed(shown.frame, architecture),
         *assumptions_of(given, shown.frame, plan.metrics, has_experts(architecture), price_decides),
     )
 

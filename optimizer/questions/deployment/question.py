@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from optimizer import catalog
-from optimizer.anatomy.blocks_assumed import blocks_assumed_of
 from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
+from optimizer.anatomy.pools_assumed import pools_assumed
 from optimizer.errors import Unlimited
 from optimizer.metrics import counted, traffic
 from optimizer.questions.deployment.columns import prepare
@@ -137,7 +137,7 @@ class DeploymentQuestion(DeploymentVocabulary):
         if best.found is None:
             return ()
         plans = (best.plan,) if best.plan else ()
-        blocks = blocks_assumed_of(self.columns, pools_of(plans))
+        blocks = pools_assumed(self.columns, pools_of(plans))
         return (*methods_of(self.problem), *blocks, *self.of_chips(plans, self.price_decides()))
 
     def of_chips(self, plans: Sequence[Plan], money: bool) -> tuple[Assumption, ...]:

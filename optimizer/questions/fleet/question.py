@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from optimizer import catalog
-from optimizer.anatomy.blocks_assumed import blocks_assumed_of
 from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
+from optimizer.anatomy.pools_assumed import pools_assumed
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import scale, unit
 from optimizer.questions.deployment.search import ANY_TRAFFIC
@@ -117,7 +117,7 @@ class FleetQuestion(FleetVocabulary):
         pools, chips = pools_of(plans), self.of_chips(plans, self.price_decides())
         for service, buckets in zip(self.problem.services, self.fleet.buckets, strict=True):
             own = [pool for pool in pools if pool.service == service.name]
-            chips = (*blocks_assumed_of(buckets[0], own), *chips)
+            chips = (*pools_assumed(buckets[0], own), *chips)
         if self.problem.slices is None:
             return chips
         how = "traffic is split freely, not in equal parts; leave it out"

@@ -65,9 +65,13 @@ class StageCosts:
         return len(self.setups)
 
 
-def ways_of(group: StageGroup, supply: Supply) -> list[tuple[int, int]]:
-    """Chips of a stage and number of stages of each way to use a group, all of it or part; idle is first."""
-    wanted = group.tensor_parallel or tuple(2**i for i in range(10))
+def ways_of(group: StageGroup, supply: Supply, uneven: bool = False) -> list[tuple[int, int]]:
+    """Chips of a stage and number of stages of each way to use a group, all of it or part; idle is first.
+
+    `uneven`: whether the engine runs numbers of ranks that divide no heads.
+    """
+    usual = range(1, group.chips + 1) if uneven else tuple(2**i for i in range(10))
+    wanted = group.tensor_parallel or usual
     degrees = [t for t in wanted if group.chips % t == 0 and t <= (supply.node or t)]
     return [(1, 0)] + [(t, n) for t in degrees for n in range(1, group.chips // t + 1)]
 
@@ -79,11 +83,12 @@ class StagePrices:
         d, w = problem.deployment, problem.workload
         self.a = a
         self.formats = as_stored(d, a.checkpoint).formats
+        self.engine = catalog.engine(d.engine, **d.figures)
         self.common = Setup(
             input_tokens=w.input_tokens,
             output_tokens=w.output_tokens,
             training_tokens=0.0,
-            engine=catalog.engine(d.engine, **d.figures),
+            engine=self.engine,
         )
         self._parts: dict[tuple[str, int, int, int], _Part] = {}
         self._reasons: dict[tuple[str, int], str] = {}

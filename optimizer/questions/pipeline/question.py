@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
+from optimizer.anatomy.shares_assumed import shares_assumed
 from optimizer.errors import InternalMismatch
 from optimizer.questions.pipeline.cut import Found
 from optimizer.questions.pipeline.explain import needed, relaxed
@@ -107,6 +108,10 @@ class PipelineQuestion(PipelineVocabulary):
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""
         chips = self.of_chips((best.plan,) if best.plan else (), self.price_decides())
+        stages = best.found.best.costs.setups if best.found.best else ()
+        frames = (setup.frame(self.model, self.search.structures.prices.common) for setup in stages)
+        shares = {said.value: said for f in frames for said in shares_assumed(f, self.model)}
+        chips = (*shares.values(), *chips)
         if not self.search.structures.whole_groups:
             return chips
         said = "each group is used whole or not at all; with fewer tensor_parallel, parts of it too"

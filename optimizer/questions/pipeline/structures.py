@@ -76,7 +76,7 @@ class Structures:
         found = []
         for group, supply in zip(self.problem.pipeline.stages, self.supplies, strict=True):
             runs = []
-            for t, n in ways_of(group, supply):
+            for t, n in ways_of(group, supply, "kv_heads" in self.prices.engine.pads):
                 why = self._why_not(supply, t) if n else ""
                 if why:
                     self.dropped[why] += 1
