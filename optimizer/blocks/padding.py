@@ -1,6 +1,6 @@
 """What an engine does where ranks do not share a layer evenly: the fullest rank counts, and all wait for it.
 
-    share of the fullest rank = whole units = ceil(number / (ranks unit)) unit
+    share of the fullest rank = number / ranks where ranks divide it, else ceil(number / (ranks unit)) unit
 
 An engine that adds zeros to heads or columns has such a share on every rank, one that gives ranks unequal
 shares on the fullest. Both are priced as the layer whose numbers are ranks times that share: `padded` of a
@@ -28,12 +28,13 @@ class Padding:
         return bool(self.units)
 
     def up(self, what: str, number: Number, ranks: int) -> Number:
-        """A number of heads or columns, so that each of so many ranks has whole units; as it is for one."""
+        """A number of heads or columns, in whole units on so many ranks where these do not divide it."""
         unit = dict(self.units).get(what)
         if unit is None or ranks == 1:
             return number
-        whole = ranks * (lcm(unit, self.block) if what == "ffn" else unit)
-        return -(-number // whole) * whole
+        block = self.block if what == "ffn" else 1
+        whole = ranks * lcm(unit, block)
+        return where(number % (ranks * block) == 0, number, -(-number // whole) * whole)
 
 
 EXACT = Padding()
