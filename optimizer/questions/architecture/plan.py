@@ -14,7 +14,7 @@ from optimizer.metrics import metric
 from optimizer.questions.architecture.answer import Baseline, NearTiesShown
 from optimizer.questions.architecture.near_ties import NearTies
 from optimizer.questions.architecture.slice_search import Candidate
-from optimizer.questions.architecture.space import TAKEN_FROM_BASELINE, Space
+from optimizer.questions.architecture.space import Space
 from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Dimensions, Plan
@@ -82,17 +82,6 @@ def baseline_of(space: Space, frame: Frame, metrics: dict[str, float]) -> Baseli
         keeps_constraints=not checked.broken,
         breaks=checked.broken,
     )
-
-
-def vocabulary_of(space: Space) -> tuple[Assumption, ...]:
-    """The vocabulary, where the problem leaves it out: its baseline's, or the default."""
-    asked = space.problem.architecture
-    if isinstance(asked, str) or not set(TAKEN_FROM_BASELINE) - asked.model_fields_set:
-        return ()
-    own = space.architecture
-    tied = "one table for both ends" if own.tied_embeddings else "a table for each end"
-    source = f"the baseline's, {space.baseline.name}" if space.baseline else "default of archsat"
-    return (Assumption(name="vocabulary", value=f"{own.vocab_size} tokens, {tied}", source=source),)
 
 
 def unseen_by_the_loss(space: Space) -> tuple[Assumption, ...]:

@@ -15,12 +15,12 @@ from optimizer.questions.architecture.plan import (
     plan_of,
     ties_of,
     unseen_by_the_loss,
-    vocabulary_of,
 )
 from optimizer.questions.architecture.problem import Problem
 from optimizer.questions.architecture.proof import Found
 from optimizer.questions.architecture.slice_search import Candidate, tile_efficiency
 from optimizer.questions.architecture.space import Space
+from optimizer.questions.architecture.taken import taken
 from optimizer.questions.question import Best
 from optimizer.spec.answer import Assumption
 from optimizer.spec.plan import Plan
@@ -71,11 +71,12 @@ def settled(space: Space, best: Best, watch: Watch) -> Best:
 
 def assumed(space: Space, shown: Candidate, plan: Plan, price_decides: bool) -> tuple[Assumption, ...]:
     """What a plan rests on that the problem did not say."""
-    architecture = architecture_of(space, shown)
+    architecture, asked = architecture_of(space, shown), space.problem.architecture
+    said = () if isinstance(asked, str) else taken(asked, space.baseline)
     given = frozenset(space.problem.model_fields_set | space.problem.deployment.model_fields_set)
     return (
         *unseen_by_the_loss(space),
-        *vocabulary_of(space),
+        *said,
         *about_the_kinds(space, architecture),
         *shares_assumed(shown.frame, architecture),
         *assumptions_of(given, shown.frame, plan.metrics, has_experts(architecture), price_decides),

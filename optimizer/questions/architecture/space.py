@@ -25,6 +25,7 @@ from optimizer.questions.architecture.layers import Layers
 from optimizer.questions.architecture.problem import DeploymentSpace, Problem
 from optimizer.questions.architecture.silent import says_nothing
 from optimizer.questions.architecture.store import Kept
+from optimizer.questions.architecture.taken import with_baseline
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
@@ -185,7 +186,7 @@ def resolve(problem: Problem) -> Space:
     free = (
         _fixed(catalog.model(problem.architecture, problem.documents))
         if isinstance(problem.architecture, str)
-        else _with_vocabulary(problem.architecture, baseline)
+        else with_baseline(problem.architecture, baseline)
     )
     rules = resolve_rules(problem.constraints, free.window, Reference(baseline), published=fixed)
     attention, ffn = (kinds_of(kind, free, rules.values) for kind in (free.mixer, free.ffn))
@@ -206,18 +207,6 @@ def resolve(problem: Problem) -> Space:
         training=_training(problem, chips),
         silent=silent,
     )
-
-
-TAKEN_FROM_BASELINE = ("vocab_size", "tied_embeddings")
-"""What a lattice that does not say so has of the model it is compared with: the same tokens, tied alike."""
-
-
-def _with_vocabulary(free: Lattice, baseline: Architecture | None) -> Lattice:
-    """The lattice with its baseline's vocabulary, where it does not name its own."""
-    if baseline is None:
-        return free
-    missing = [name for name in TAKEN_FROM_BASELINE if name not in free.model_fields_set]
-    return free.changed(**{name: getattr(baseline, name) for name in missing})
 
 
 def _training(problem: Problem, chips: tuple[Chip, ...]) -> TrainingRun | None:
