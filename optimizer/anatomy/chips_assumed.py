@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from optimizer import catalog
 from optimizer.anatomy.assumptions import efficiency_of, has_experts, kernels_of, memory_of, price_of
+from optimizer.anatomy.models_assumed import models_assumed
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError
 from optimizer.spec.answer import Assumption
@@ -24,7 +25,7 @@ def chips_assumed(
 
     `models`: by service the models whose rates are predicted; where tables state all rates no efficiency is
     involved. `price_decides`: whether an objective or a bound is in money. `weight_dtype`: of pools that do
-    not say theirs, as stages of a pipeline.
+    not say theirs, as stages of a pipeline. What a model's own file leaves out is said first.
     """
     pools, found = tuple(pools), dict[str, Assumption]()
     used = {name for pool in pools for name in (pool.chip, pool.expert_chip)}
@@ -41,7 +42,7 @@ def chips_assumed(
         if supply.usd_per_hour == chip.usd_per_chip_hour:
             said += price_of(chip, price_decides)
         found |= {row.name: row if supply.name in used else row.changed(caveat=False) for row in said}
-    return tuple(found.values())
+    return (*models_assumed(models.values()), *found.values())
 
 
 def pools_of(plans: Iterable[Plan]) -> tuple[Pool, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 from optimizer.anatomy.assumptions import assumptions_of, has_experts, overheads_of
 from optimizer.anatomy.blocks_assumed import blocks_assumed
 from optimizer.anatomy.check import check
+from optimizer.anatomy.models_assumed import model_assumed
 from optimizer.anatomy.operators import operator_rows
 from optimizer.anatomy.replica import deployment
 from optimizer.anatomy.shares_assumed import shares_assumed
@@ -69,7 +70,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
             *blocks_assumed(frame, architecture),
             *shares_assumed(frame, architecture),
             *family_assumptions(architecture),
-            *_model_assumption(architecture),
+            *model_assumed(architecture),
         ),
         version=VERSION,
     )
@@ -123,14 +124,6 @@ def _family_of(half: Any, architecture: Architecture) -> str:
     """The family of a half: its model's, where it has a state; its kind where it makes none."""
     own = family_of(half)
     return architecture.family if own == "ssm" else half.kind if own == "dense" else own
-
-
-def _model_assumption(architecture: Architecture) -> tuple[Assumption, ...]:
-    """What the model's own file, or its import, says was assumed."""
-    if not architecture.notes:
-        return ()
-    source = architecture.source or "the model's file"
-    return (Assumption(name=architecture.name, value=architecture.notes, source=source),)
 
 
 def energy(frame: Frame, metrics: dict[str, float]) -> dict[str, float]:

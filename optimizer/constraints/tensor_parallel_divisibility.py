@@ -3,7 +3,8 @@
     n_heads % t == 0,  d_ff % t == 0,  n_kv_heads % t == 0 or t % n_kv_heads == 0    (t = tensor_parallel)
 
 With t > n_kv_heads each key-value head is kept on t / n_kv_heads ranks and the cost model charges for it.
-Source: NVIDIA/Megatron-LM @d98e8a64; vLLM and TensorRT-LLM do the same.
+Where an engine rounds up or shares unequally (`pads` of its file) the numbers are those of its fullest rank,
+times t. Source: NVIDIA/Megatron-LM @d98e8a64; vLLM and TensorRT-LLM do the same.
 """
 
 from typing import Any

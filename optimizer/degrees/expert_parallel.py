@@ -1,4 +1,4 @@
-"""Groups of ranks with whole experts: they divide the ranks, and the experts."""
+"""Groups of ranks with whole experts: they divide the ranks, and the experts where the engine pads none."""
 
 from optimizer.blocks import n_experts
 from optimizer.spec.architecture import Architecture

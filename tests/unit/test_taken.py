@@ -1,21 +1,27 @@
 """What a lattice leaves out it has of its baseline, and answers say so; models leave out no vocabulary."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import samples
+import small_problems
 
-from optimizer import catalog
+from optimizer import catalog, read_problem, solve
 from optimizer.errors import InputError
 from optimizer.questions.architecture.lattice import ArchitectureSpace
 from optimizer.questions.architecture.space import resolve
 from optimizer.questions.architecture.taken import taken, with_baseline
-from optimizer.spec.documents import Documents
 
 MINE = {
-    "name": "mine", "d_model": 64, "n_layers": 8, "n_heads": 4, "n_kv_heads": 2, "d_head": 16, "d_ff": 128,
+    "name": "mine", "n_layers": 16, "d_model": 1024, "d_ff": 4096, "n_heads": 16, "n_kv_heads": 8,
+    "d_head": 64,
+}  # fmt: skip
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 1024,
+    "num_hidden_layers": 16, "num_attention_heads": 16, "num_key_value_heads": 8, "intermediate_size": 4096,
 }  # fmt: skip
 
 
@@ -68,22 +74,41 @@ def test_an_answer_says_what_its_lattice_left_out() -> None:
     assert with_baseline(full, qwen) == full
 
 
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 8,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 128,
-}  # fmt: skip
+@pytest.mark.parametrize("kind", ["pipeline", "fleet", "deployment"])
+def test_a_model_that_a_problem_brings_along_has_its_vocabulary_or_the_answer_says_whose(kind: str) -> None:
+    """A file without one is refused; a config.json has its class's, and answers say so."""
+    asked: dict[str, Any] = copy.deepcopy(small_problems.PROBLEMS["fleet" if kind == "fleet" else "pipeline"])
+    if kind == "fleet":
+        del (
+            asked["services"][1],
+            asked["services"][0]["performance_table"],
+            asked["services"][0]["constraints"],
+        )
+        where = asked["services"][0]
+    else:
+        where = asked
+    if kind != "pipeline":
+        asked |= {
+            "hardware": [{"chip": "nvidia-h100-sxm", "usd_per_chip_hour": 2.0}],
+            "deployment": {"batch": [8]},
+        }
+    if kind == "deployment":
+        workload = {"input_tokens": 10, "output_tokens": 10, "requests_per_s": 1}
+        asked = where = {
+            "name": "own", "hardware": asked["hardware"], "deployment": asked["deployment"],
+            "workload": workload, "minimize": "usd_per_hour",
+        }  # fmt: skip
+    where["architecture"] = "mine"
+    with pytest.raises(InputError, match="vocab_size: Field required"):
+        solve(read_problem(asked | {"documents": {"models": {"mine": MINE}}}))
+    answer = solve(read_problem(asked | {"documents": {"models": {"mine": CONFIG}}}))
+    assert any("vocab_size is not given; taken as 32000" in row.value for row in answer.assumptions)
+    told = solve(read_problem(asked | {"documents": {"models": {"mine": CONFIG | {"vocab_size": 50_000}}}}))
+    assert not any("vocab_size" in row.value for row in told.assumptions)
 
 
-@pytest.mark.parametrize("document", [MINE, CONFIG], ids=["file", "config"])
-def test_a_model_without_a_vocabulary_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
-    """Written out in a problem of any kind, or as a file of estimate: no default beside another tokenizer."""
-    path = tmp_path / "mine.json"
-    path.write_text(json.dumps(document), encoding="utf-8")
-    own = Documents(models={"mine": document})
-    with pytest.raises(InputError, match="vocab_size"):
-        catalog.model("mine", own)
-    if document is CONFIG:
-        with pytest.raises(InputError, match="vocab_size"):
-            catalog.model(str(path))
-    kept = Documents(models={"mine": document | {"vocab_size": 1000}})
-    assert catalog.model("mine", kept).vocab_size == 1000
+def test_an_estimate_of_a_file_without_a_vocabulary_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps(MINE), encoding="utf-8")
+    with pytest.raises(InputError, match="vocab_size: Field required"):
+        catalog.model(str(path))

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from optimizer import catalog
 from optimizer.anatomy.assumptions import assumptions_of, has_experts
+from optimizer.anatomy.models_assumed import models_assumed
 from optimizer.anatomy.operators import operator_rows
 from optimizer.anatomy.shares_assumed import shares_assumed
 from optimizer.questions.architecture.frame_rules import symbol
@@ -72,11 +74,17 @@ def settled(space: Space, best: Best, watch: Watch) -> Best:
 def assumed(space: Space, shown: Candidate, plan: Plan, price_decides: bool) -> tuple[Assumption, ...]:
     """What a plan rests on that the problem did not say."""
     architecture, asked = architecture_of(space, shown), space.problem.architecture
-    said = () if isinstance(asked, str) else taken(asked, space.baseline)
+    models = [space.baseline] if space.baseline else []
+    said: tuple[Assumption, ...] = ()
+    if isinstance(asked, str):
+        models = [catalog.model(asked, space.problem.documents), *models]
+    else:
+        said = taken(asked, space.baseline)
     given = frozenset(space.problem.model_fields_set | space.problem.deployment.model_fields_set)
     return (
         *unseen_by_the_loss(space),
         *said,
+        *models_assumed(models),
         *about_the_kinds(space, architecture),
         *shares_assumed(shown.frame, architecture),
         *assumptions_of(given, shown.frame, plan.metrics, has_experts(architecture), price_decides),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from optimizer.anatomy.assumptions import price_of
+from optimizer.anatomy.models_assumed import models_assumed
 from optimizer.anatomy.training import train_estimate
 from optimizer.cost.memory import GIB
 from optimizer.cost.training.rules import SENTENCES
@@ -167,7 +168,8 @@ class TrainingQuestion(TrainingVocabulary):
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the estimate assumes, and what the problem leaves to defaults."""
-        return self.of_chips((best.plan,) if best.plan else (), self.price_decides())
+        chips = self.of_chips((best.plan,) if best.plan else (), self.price_decides())
+        return (*models_assumed([self.model]), *chips)
 
     def of_chips(self, plans: Sequence[Plan], money: bool) -> tuple[Assumption, ...]:
         """What the estimate of the first plan assumes, and the price."""
