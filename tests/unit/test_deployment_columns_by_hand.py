@@ -41,6 +41,10 @@ from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
 from optimizer.spec.split import Formats, Split
 
 GIB = 2**30
+THREE = (
+    "tensor_parallel 3 breaks tensor_parallel_divisibility; "
+    "engines with unequal shares that run it: exllamav3, llama.cpp"
+)
 TRAFFIC = Traffic(input_tokens=100, output_tokens=20, prefix_tokens=10, requests_per_s=1.0)
 DENSE = Architecture(
     name="dense",
@@ -165,10 +169,7 @@ def test_why_a_setup_cannot_run() -> None:
     assert why_not(DENSE, replica(t=16)) == "tensor_parallel 16 is wider than a node of sample"
     assert why_not(DENSE, replace(replica(t=16), supply=supply(node=None))).endswith("divisibility")
     assert unrunnable(DENSE, replica(t=16), common(ReplicaSpace(), TRAFFIC), True).endswith("divisibility")
-    assert why_not(DENSE, replica(t=3)) == (
-        "tensor_parallel 3 breaks tensor_parallel_divisibility; "
-        "engines with unequal shares that run it: exllamav3, llama.cpp"
-    )
+    assert why_not(DENSE, replica(t=3)) == THREE
     alone = chip(scaleout_bandwidth=None)
     wide = replica(alone, t=8, d=2)
     assert why_not(MOE, wide) == "16 chips leave the domain of sample, which states no network"
@@ -351,7 +352,7 @@ def test_what_is_left_out_is_counted() -> None:
     assert len(table) == 1
     assert dropped == {
         "sample has no fp8 arithmetic for fp8 weights": 3,
-        "tensor_parallel 3 breaks tensor_parallel_divisibility": 1,
+        THREE: 1,
         "tensor_parallel 16 breaks tensor_parallel_divisibility": 1,
     }
     space = ReplicaSpace.model_validate(SPACE | {"second_tier": [True, False], "batch": 4})

@@ -138,3 +138,21 @@ def test_a_report_says_what_was_rounded_up(capsys: pytest.CaptureFixture[str]) -
         "caution: exllamav3 pads query heads from 40 to 45, key-value heads from 8 to 9"
         in capsys.readouterr().out
     )
+
+
+def test_a_conflict_names_the_engines_that_would_run_it() -> None:
+    asked = {
+        "name": "three",
+        "architecture": "Qwen/Qwen3-14B",
+        "hardware": "nvidia-h100-sxm",
+        "deployment": {"tensor_parallel": 3, "engine": "vllm"},
+        "workload": {"input_tokens": 1024, "output_tokens": 256, "batch": 8},
+        "minimize": "tpot_ms",
+    }
+    conflict = solve(read_problem(asked)).conflict
+    assert conflict.constraints == ("tensor_parallel_divisibility",)
+    [change] = [c for c in conflict.relaxations if c.constraint == "deployment.engine"]
+    assert change.sentence == "engine exllamav3 or llama.cpp would do: ranks may have unequal shares"
+    answer = solve(read_problem(asked | {"deployment": {"tensor_parallel": 3, "engine": change.to}}))
+    assert answer.status == "optimal"
+    assert any(row.name == "exllamav3 pads" for row in answer.assumptions)

@@ -5,6 +5,7 @@ Each relaxation is verified by solving again with it.
 
 from typing import Any
 
+from optimizer import catalog
 from optimizer.anatomy.check import check
 from optimizer.columns.rules import Rules, split_bound
 from optimizer.cost.memory_room import room_gib
@@ -134,7 +135,7 @@ def _relax_structural(space: Space, name: str, watch: Watch) -> Relaxation:
 
 
 def relax_deployment(space: Space, watch: Watch) -> list[Relaxation]:
-    """Wider choices of deployment that leave a plan with every rule kept: more ranks, smaller weights."""
+    """Other choices of deployment that leave a plan with every rule kept: ranks, weights, an engine."""
     domain = max(chip.scaleup.domain for chip in space.chips)
     deployment = space.problem.deployment
     most = max(deployment.tensor_parallel)
@@ -151,7 +152,23 @@ def relax_deployment(space: Space, watch: Watch) -> list[Relaxation]:
                 shown = list(old) if len(old) > 1 else old[0]
                 found.append(_relaxation(f"deployment.{name}", shown, value, f"{name} {value} would do", ""))
                 break
-    return found
+    return [*found, *_relax_engine(space, watch)]
+
+
+def _relax_engine(space: Space, watch: Watch) -> list[Relaxation]:
+    """Engines with unequal shares, where whole shares on every rank are what leaves no plan."""
+    rule, deployment = "tensor_parallel_divisibility", space.problem.deployment
+    if rule not in space.rules.values or find_plan(space, space.rules.without(rule), watch) is None:
+        return []
+    others = [name for name, own in catalog.engines().items() if {*own.pads} - {"experts"}]
+    names: list[str] = []
+    for name in (name for name in others if name != space.engine.name):
+        other = resolve(space.problem.changed(deployment=deployment.changed(engine=name)))
+        names += [name] if find_plan(other, other.rules, watch) else []
+    if not names:
+        return []
+    sentence = f"engine {' or '.join(names)} would do: ranks may have unequal shares"
+    return [_relaxation("deployment.engine", space.engine.name, names[0], sentence, "")]
 
 
 def _verified(space: Space, name: str, value: Any, sentence: str, unit: str, watch: Watch) -> Relaxation:
