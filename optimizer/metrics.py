@@ -55,6 +55,16 @@ def traffic() -> tuple[str, ...]:
     return listed("per_request")
 
 
+def held_sums() -> tuple[str, ...]:
+    """What replicas have room for, added up over a plan."""
+    return tuple(name for name in listed("held") if having("held")[name].OF_A_PLAN == "sum")
+
+
+def held_least() -> tuple[str, ...]:
+    """What every replica of a plan has room for."""
+    return tuple(name for name in listed("held") if having("held")[name].OF_A_PLAN == "least")
+
+
 def trained(run: Run) -> dict[str, float]:
     """Every metric of a training run; those that lack a fact (a price) are left out."""
     found = {name: metric(name, "trained").trained(run) for name in listed("trained")}

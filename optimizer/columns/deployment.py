@@ -4,19 +4,21 @@ Bounds can be changed without pricing a column again: `within(bounds)` filters, 
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from optimizer.columns.dominance import undominated
 from optimizer.columns.queueing import rate_at_percentile
 from optimizer.columns.replica import engine_of
 from optimizer.columns.replicas import Replicas
+from optimizer.columns.room import Room
 from optimizer.columns.supply import Supply
 from optimizer.cost.memory_room import filled_share
-from optimizer.cost.placement import lies_within, read
-from optimizer.metrics import latencies, scale
+from optimizer.errors import InputError
+from optimizer.metrics import held_least, latencies, scale
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.checkpoint import Checkpoint
 from optimizer.spec.deployment import ReplicaSpace, Traffic
@@ -75,10 +77,13 @@ class DeploymentColumns:
     """The model's own, under which rows in its format keep its weights as they are."""
     used: tuple[Any, ...] = ()
     """Rows, as masks, of each of which a plan has some replica."""
+    asked: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What was asked of the rows' memory, kept: bounds on it are few."""
 
     def only(self, keep: Any) -> "DeploymentColumns":
         """The columns of some rows, as a mask or as numbers."""
-        return replace(self, replicas=self.replicas.take(keep), used=tuple(mask[keep] for mask in self.used))
+        used = tuple(mask[keep] for mask in self.used)
+        return replace(self, replicas=self.replicas.take(keep), used=used, asked={})
 
     def chip_index(self, rows: Any, column: str = "chip") -> Any:
         """Which supply each row uses; of `expert_chip`, the first where a row has none."""
@@ -106,21 +111,54 @@ class DeploymentColumns:
         own = r.memory_gib / room[which, self.chip_index(slice(None))]
         return np.maximum(own, r.expert_memory_gib / room[which, self.chip_index(slice(None), "expert_chip")])
 
+    def tokens(self, name: str) -> Any:
+        """What each row has room for, in whole tokens; InputError where a table states the figures."""
+        if name not in self.asked:
+            self.asked[name] = self._room.tokens(name).astype(np.int64)
+        return self.asked[name]
+
+    def reaches(self, name: str, tokens: float) -> Any:
+        """Whether each row has room for so many tokens; InputError where a table states the figures."""
+        if (name, tokens) not in self.asked:
+            self.asked[name, tokens] = self._room.reaches(name, tokens)
+        return self.asked[name, tokens]
+
+    @property
+    def _room(self) -> Room:
+        if (by := self.priced_by) is None:
+            raise InputError("a performance_table does not state what replicas have room for")
+        if "room" not in self.asked:
+            own = (self.replicas, self.supplies, by.architecture, by.space, by.traffic)
+            self.asked["room"] = Room(*own)
+        return self.asked["room"]  # type: ignore[no-any-return]
+
     def room_gib(self, supply: Supply, engine: str = "") -> float:
         """GiB of a chip that an engine fills: all that is usable where a table states what is held."""
         share = self.priced_by.engine_share(engine) if self.priced_by else 1.0
         return share * (supply.usable_gib or np.inf)
 
-    def within(self, bounds: Mapping[str, float], prune: bool = True, nodes: bool = True) -> Usable:
+    def within(
+        self,
+        bounds: Mapping[str, float],
+        prune: bool = True,
+        nodes: bool = True,
+        counted: Sequence[str] = (),
+    ) -> Usable:
         """The rows that keep the bounds on one replica, without those that others dominate.
 
         `nodes`: whether nodes are counted; how replicas fill them then matters without an inventory too.
+        `counted`: tokens of which a plan's sum matters.
         """
         r = self.replicas
         share = self.memory_share()
         broken = {
             f"{name}_max": (r.mode != without) & _above(getattr(r, name), bounds.get(f"{name}_max"))
             for name, without in latencies().items()
+        }
+        broken |= {
+            f"{name}_min": ~self.reaches(name, bounds[f"{name}_min"])
+            for name in held_least()
+            if f"{name}_min" in bounds
         }
         broken["memory_capacity"] = _above(share, bounds.get("memory_capacity"))
         capacity = planned(self.rates(bounds))
@@ -134,55 +172,11 @@ class DeploymentColumns:
         if prune:
             packed = [s.node and (nodes or f"inventory:{s.name}" in bounds) for s in self.supplies]
             lying = np.where(np.array(packed, dtype=bool)[self.chip_index(rows)], r.domains[rows], "1")
-            best = self._undominated(rows, capacity[rows], lying)
+            held = [self.tokens(name)[rows] for name in counted]
+            best = undominated(r, self.used, rows, capacity[rows], lying, held)
             dropped["dominated"] = len(rows) - len(best)
             rows = best
         return Usable(rows, capacity[rows], +dropped)
-
-    def _undominated(self, rows: Any, capacity: Any, lying: Any) -> Any:
-        """Rows that no other of the same mode, chips, cache format and `used` sets is as good as.
-
-        Such another has fewer or equal chips of each kind, blocks (`lying`) that find room wherever the row's
-        blocks do, and at least the rate.
-        """
-        r = self.replicas
-        group = np.zeros(len(rows), dtype=np.int64)
-        wanted = [mask[rows] for mask in self.used]
-        for names in (r.mode[rows], r.chip[rows], r.expert_chip[rows], r.kv_dtype[rows], *wanted):
-            distinct, codes = _numbered(names)
-            group = group * len(distinct) + codes
-        apart = r.expert_chips[rows]
-        texts, own = _numbered(lying)
-        largest = np.array([read(str(text))[0][0] for text in texts], dtype=np.int64)
-        order = np.lexsort((-capacity, r.chips[rows], apart, largest[own], group))
-        kept: list[int] = []
-        kept_by_group: dict[int, list[int]] = {}
-        best: dict[tuple[int, int, int], int] = {}
-        for i in order.tolist():
-            key = (int(group[i]), int(own[i]), int(apart[i]))
-            if capacity[i] <= best.get(key, 0):
-                continue
-            best[key] = int(capacity[i])
-            others = kept_by_group.setdefault(key[0], [])
-            if not any(
-                capacity[j] >= capacity[i]
-                and self._fewer(rows[j], rows[i])
-                and lies_within(lying[j], lying[i])
-                for j in others
-            ):
-                others.append(i)
-                kept.append(i)
-        return rows[np.sort(np.array(kept, dtype=np.int64))]
-
-    def _fewer(self, a: int, b: int) -> bool:
-        r = self.replicas
-        return bool(r.chips[a] <= r.chips[b] and r.expert_chips[a] <= r.expert_chips[b])
-
-
-def _numbered(names: Any) -> tuple[Any, Any]:
-    """The distinct names, ascending, and which of them each is: of few distinct ones among many, quickly."""
-    distinct = np.array(sorted(set(names.tolist())), dtype=names.dtype)
-    return distinct, np.searchsorted(distinct, names)
 
 
 def planned(rates: Any) -> Any:

@@ -53,6 +53,8 @@ class Frame:
     """Attention ranks of each stage in one scale-up domain; 0 for as many as fit (`cost.placement`)."""
     stage_runs: int = 0
     """Runs of stages that each lie in one domain; 0 for as few as the domain allows."""
+    cache_tokens: float | None = None
+    """Tokens that the caches of an attention rank hold, where they are not those of its batch."""
 
     @property
     def n_chips(self) -> Any:

@@ -38,7 +38,11 @@ def sequence_bytes(mixer: Any, frame: Frame) -> Number:
 
 def cache_room_bytes(mixer: Any, frame: Frame) -> Number:
     """What cache and state of a layer ask for: an engine that gives them a share keeps the rest free."""
-    return sequence_bytes(mixer, frame) / frame.engine.filled
+    if frame.cache_tokens is None:
+        return sequence_bytes(mixer, frame) / frame.engine.filled
+    each = kv_bytes(mixer, frame) / (frame.input_tokens + frame.output_tokens)
+    states = frame.batch / frame.split.data_parallel * state_bytes(mixer, frame)
+    return frame.cache_tokens * each / frame.engine.cache_share + states / frame.engine.filled
 
 
 def kv_bytes(attention: Any, frame: Frame) -> Number:

@@ -1,14 +1,18 @@
 """How many tokens the cache of a replica holds, and how long one request may be.
 
-    free            cache_share x (room - weights - working buffers - reserve - state of the sequences)
-    kv_cache_tokens free / bytes of a token at the length of the traffic, in whole blocks, on each rank
-    max_context     the longest request whose cache is no more than that, alone on its rank
+    a cache of n tokens fits     memory with n tokens in whole blocks, / cache_share  <=  room
+    kv_cache_tokens              the most of them: of requests as long as the traffic's, on each rank
+    max_context                  the longest request that fits on its rank
 
-A window keeps no more than its tokens, so that long requests have fewer bytes a token; a pipeline's longest
+Weights, working buffers and the states of the sequences that run together lie beside the cache in both. A
+window keeps no more than its tokens, so that long requests have fewer bytes a token; a pipeline's longest
 stage decides.
 """
 
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
@@ -16,53 +20,74 @@ from optimizer.cost.memory_room import room_bytes
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.spec.architecture import Architecture
 
-_LONGEST = 2**27
-"""Tokens of the longest request that is looked at."""
+LONGEST = 2**27
+"""Tokens of the longest request that is looked at, and of a cache that does not grow."""
+_ON_A_BLOCK = 1e-6
 
 
-def kv_cache_tokens(frame: Frame, architecture: Architecture) -> float:
-    """Tokens of requests as long as the traffic's that the caches of all attention ranks hold together."""
-    each, block = token_bytes(frame, architecture), frame.engine.block_tokens
+def with_cache(frame: Frame, tokens: float) -> Frame:
+    """The replica when its caches hold so many tokens, in whole blocks, of requests like the traffic's."""
+    return replace(frame, cache_tokens=_whole(tokens / frame.split.data_parallel, frame))
+
+
+def with_request(frame: Frame, tokens: float) -> Frame:
+    """The replica when an attention rank holds one request of so many tokens, in whole blocks."""
+    whole = _whole(tokens, frame)
+    return replace(frame, input_tokens=int(whole) - 1, output_tokens=1, cache_tokens=whole)
+
+
+def _whole(tokens: float, frame: Frame) -> float:
+    block = frame.engine.block_tokens
+    return float(-(-tokens // block) * block)
+
+
+def share_taken(frame: Frame, held: Any) -> Any:
+    """What `held` bytes of a chip are of those that its engine fills."""
+    return held / room_bytes(frame.chip, frame.engine)
+
+
+def has_room(frame: Frame, architecture: Architecture) -> Any:
+    """Whether a replica has room for what it holds; an array where `frame.batch` is one."""
+    return share_taken(frame, QUANTITIES["memory_bytes"].total(frame, architecture)) <= 1
+
+
+def kv_cache_tokens(frame: Frame, architecture: Architecture) -> Any:
+    """Tokens of requests as long as the traffic's that the caches of all attention ranks hold together.
+
+    An array where `frame.batch` is one.
+    """
+    each, free = token_bytes(frame, architecture), free_bytes(frame, architecture)
     if each <= 0:
-        return float(_LONGEST)
-    held = max(0.0, free_bytes(frame, architecture)) / each
-    return float(held // block * block * frame.split.data_parallel)
+        return _plain(np.where(np.asarray(free) >= 0, float(LONGEST), 0.0))
+    block = frame.engine.block_tokens
+    blocks = np.floor(np.maximum(0.0, free) / each / block + _ON_A_BLOCK)
+    return _plain(blocks * block * frame.split.data_parallel)
+
+
+def _plain(values: Any) -> Any:
+    return float(values) if np.ndim(values) == 0 else values
 
 
 def max_context_tokens(frame: Frame, architecture: Architecture) -> float:
-    """Prompt and answer of the longest request that has room alone; 0 where not even a token has."""
-    alone = replace(frame, batch=frame.split.data_parallel, output_tokens=1)
-    low, high = 0, _LONGEST
+    """Prompt and answer of the longest request that has room; 0 where not even a block of tokens has."""
+    block = frame.engine.block_tokens
+    low, high = 0, LONGEST // block + 1
     while high - low > 1:
         middle = (low + high) // 2
-        one = replace(alone, input_tokens=middle)
-        fits = _bytes_of(middle + 1, one, architecture) <= free_bytes(one, architecture)
-        low, high = (middle, high) if fits else (low, middle)
-    return float(low + 1 if low else 0)
+        holds = bool(has_room(with_request(frame, middle * block), architecture))
+        low, high = (middle, high) if holds else (low, middle)
+    return float(low * block)
 
 
 def token_bytes(frame: Frame, architecture: Architecture) -> float:
     """Bytes of cache on a chip of each token of a request as long as the traffic's."""
     tokens = frame.input_tokens + frame.output_tokens
-    return _bytes_of(tokens, frame, architecture) / tokens
+    layers = sum(g.count * memory.kv_bytes(g.block.mixer, frame) for g in architecture.layers)
+    stages = memory.stage_share(frame.split.pipeline_parallel, architecture.n_layers)
+    return float(layers * stages / tokens)
 
 
-def free_bytes(frame: Frame, architecture: Architecture) -> float:
+def free_bytes(frame: Frame, architecture: Architecture) -> Any:
     """Bytes on a chip that the engine gives to the cache of tokens, whatever of it the traffic needs."""
-    state = _state_bytes(frame, architecture)
-    held = QUANTITIES["memory_bytes"].total(frame, architecture)
-    cache = memory.cache_bytes(frame, architecture) - state
-    engine = frame.engine
-    return float(engine.cache_share * (room_bytes(frame.chip, engine) - held + cache / engine.filled))
-
-
-def _bytes_of(tokens: int, frame: Frame, architecture: Architecture) -> float:
-    """Cache of one request of so many tokens on a chip of the longest stage, its state apart."""
-    one = replace(frame, batch=frame.split.data_parallel, input_tokens=tokens, output_tokens=0)
-    return float(memory.cache_bytes(one, architecture) - _state_bytes(one, architecture))
-
-
-def _state_bytes(frame: Frame, architecture: Architecture) -> float:
-    share = memory.stage_share(frame.split.pipeline_parallel, architecture.n_layers)
-    layers = sum(g.count * memory.state_bytes(g.block.mixer, frame) for g in architecture.layers)
-    return float(frame.batch / frame.split.data_parallel * share * layers)
+    beside = QUANTITIES["memory_bytes"].total(replace(frame, cache_tokens=0.0), architecture)
+    return _plain(frame.engine.cache_share * (room_bytes(frame.chip, frame.engine) - beside))

@@ -10,7 +10,10 @@ where plans of replicas and of training list their metrics, last without. The fo
   `each(chip)`, what one chip adds, None where nobody says; GIVEN_BY is the field that says it;
 - deployments, a latency: ABSENT_IN, the mode of replicas that has none; a plan has its replicas' worst;
 - deployments and fleets, traffic: `per_request(output_tokens)`, what one request counts;
-- estimates, room: `held(frame, architecture)`, what a replica has room for whatever its batch is;
+- estimates, architectures, deployments, room: `held(frame, architecture)`, what a replica has room for, and
+  `holding(frame, tokens)`, the frame whose memory says whether it has room for so many, which is what rows
+  are made of; OF_A_PLAN is 'sum' or 'least' over the replicas in the phases of COUNTED_IN. The services of a
+  fleet have those that are least. They are bounded from below alone;
 - training: `trained(run)`, of a `cost.training.run.Run`; it never improves as the step or the memory grows.
 
 Every metric can be minimised or maximised, bounded (`<metric>_max`, `<metric>_min`) and reported by the kinds

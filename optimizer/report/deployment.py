@@ -128,6 +128,10 @@ def _totals(result: DeploymentAnswer) -> Group:
     wanted = f" for {demand:g} asked" if demand else ""
     items.append(f"{exact(m['requests_per_s'])} requests/s of capacity{wanted}, {m['utilisation']:.1%} used")
     items += _one_lost(result)
+    if "max_context_tokens" in m:
+        room = f"caches hold {m['kv_cache_tokens']:,.0f} tokens" if "kv_cache_tokens" in m else ""
+        longest = f"the longest request that fits is {m['max_context_tokens']:,.0f} tokens"
+        items.append("; ".join(said for said in (room, longest) if said))
     money = [f"{short(m['usd_per_hour'])} USD/h"] if "usd_per_hour" in m else []
     if "usd_per_million_tokens" in m:
         money.append(f"{short(m['usd_per_million_tokens'])} USD per million output tokens")

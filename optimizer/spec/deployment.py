@@ -1,6 +1,6 @@
 """What serving problems say: the chips on offer, how replicas may be set up, the traffic, the bounds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, StrictBool, create_model, model_validator
@@ -10,7 +10,7 @@ from optimizer.spec.checkpoint import Checkpoint
 from optimizer.spec.domains import DEGREE_DOMAINS, FORMAT_CHOICES, Domain, Positive, choices
 from optimizer.spec.engine import FIGURES, Engine, Engines, HasEngine, engine_name
 from optimizer.spec.flat import HasFormats, HasSplit, flat
-from optimizer.spec.quantity import Tokens, Tokens0, time_in
+from optimizer.spec.quantity import CacheTokens, Tokens, Tokens0, time_in
 from optimizer.spec.split import FORMAT
 from optimizer.spec.values import RequestsPerS
 
@@ -138,9 +138,15 @@ class Requests(Strict):
 _LAST = ("requests_per_s_min", "utilisation_max", "memory_capacity")
 
 
-def bounds_on(name: str, base: type[Strict], totals: Mapping[str, bool]) -> type[Strict]:
-    """A model with `<total>_max` beside the fields of `base`; True for a total of whole things."""
+def bounds_on(
+    name: str, base: type[Strict], totals: Mapping[str, bool], held: Sequence[str] = ()
+) -> type[Strict]:
+    """A model with `<total>_max` and `<held>_min` beside the fields of `base`.
+
+    `totals`: True for one of whole things. `held`: tokens that there must be room for.
+    """
     fields: dict[str, Any] = {
         f"{total}_max": ((Count0 if whole else NotNegative) | None, None) for total, whole in totals.items()
     }
+    fields |= {f"{tokens}_min": (CacheTokens | None, None) for tokens in held}
     return create_model(name, __base__=base, __doc__=base.__doc__, **fields)

@@ -118,6 +118,8 @@ class Pool(Said, HasSplit, HasFormats):
     """On each expert chip."""
     second_tier_gib: float | None = None
     """Of weights and cache on each chip, waiting in its slower memory."""
+    room_for: dict[str, float] = {}
+    """Tokens that its caches have room for, by metric: of all its replicas together, or of each."""
     usd_per_hour: float | None = None
     power_w: float | None = None
     source: str = ""

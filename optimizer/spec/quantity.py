@@ -215,5 +215,7 @@ _AS_COUNT = BeforeValidator(parse_count, json_schema_input_type=int | str)
 Tokens = Annotated[int, Field(ge=1, le=10**7), _AS_COUNT]
 """Tokens of a prompt, an answer or a sequence: 64000, 64k or 64Ki."""
 Tokens0 = Annotated[int, Field(ge=0, le=10**7), _AS_COUNT]
+CacheTokens = Annotated[int, Field(ge=1, le=10**13), _AS_COUNT]
+"""Tokens that caches hold, of many replicas together."""
 TrainingTokens = Annotated[Count, Field(ge=10**6)]
 """Tokens of a training run."""

@@ -112,7 +112,7 @@ def test_the_longest_request_is_the_last_that_fits() -> None:
     most = int(max_context_tokens(at, LLAMA))
     assert 10_000 < most < 50_000
     for tokens, fits in ((most, True), (most + 1, False)):
-        one = replace(at, batch=1, input_tokens=tokens - 1, output_tokens=1)
+        one = replace(at, input_tokens=tokens - 1, output_tokens=1)
         assert (token_bytes(one, LLAMA) * tokens <= free_bytes(one, LLAMA)) is fits
     assert max_context_tokens(frame(own(reserve_gib=70.0)), LLAMA) == 0
     assert kv_cache_tokens(frame(own(reserve_gib=70.0)), LLAMA) == 0

@@ -17,7 +17,7 @@ from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.deployment import PricedBy
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
-from optimizer.metrics import counted, latencies
+from optimizer.metrics import counted, having, latencies
 from optimizer.metrics import each as each_of
 from optimizer.metrics import totals as sums
 from optimizer.questions.deployment.check_loads import Loads, above, exact
@@ -53,6 +53,25 @@ class DeploymentCheck:
     def loads(self) -> Loads:
         """The traffic that each pool gets."""
         return Loads(self.rows, self.counts, self.factors, self.demand, self.utilisation_max, self.given)
+
+    @cached_property
+    def held(self) -> dict[int, dict[str, float]]:
+        """What a replica of each row has room for, by metric; nothing where a table states the figures."""
+        if self.priced_by is None:
+            return {i: {} for i in self.counts}
+        prices = Prices(self.priced_by, self.supplies)
+        return {i: prices.held(row) for i, row in self.rows.items()}
+
+    def held_totals(self) -> dict[str, float]:
+        """What the plan has room for: as the metric says, the sum or the least of its replicas'."""
+        found = {}
+        for name, module in having("held").items():
+            own = [i for i in self.rows if self.rows[i]["mode"] in module.COUNTED_IN]
+            if own and all(name in self.held[i] for i in own):
+                values = [(self.held[i][name], self.counts[i]) for i in own]
+                added = sum(value * n for value, n in values)
+                found[name] = added if module.OF_A_PLAN == "sum" else min(value for value, _ in values)
+        return found
 
     def chips(self, chip: str | None = None) -> int:
         """Chips in use, of one kind or all: attention and all else, and experts that lie apart."""
@@ -91,7 +110,7 @@ class DeploymentCheck:
             values = [row[name] for row in self.rows.values() if row["mode"] != without]
             if values:
                 found[name] = max(values)
-        return found
+        return found | self.held_totals()
 
     def broken(self, bounds: Mapping[str, float]) -> list[str]:
         """The names of the bounds this plan breaks."""
@@ -104,6 +123,8 @@ class DeploymentCheck:
                 found_totals.get(name, 0.0 if name in latencies() else unknown), bounds.get(f"{name}_max")
             )
         ]
+        short = (n for n in having("held") if found_totals.get(n, 0.0) < bounds.get(f"{n}_min", 0.0))
+        found += [f"{name}_min" for name in short]
         found += [f"inventory:{s.name}" for s in self.supplies if not self._in_stock(s)]
         if self.demand is not None and self.loads.served * (1 + _NOISE) < exact(self.demand):
             found.append("requests_per_s")

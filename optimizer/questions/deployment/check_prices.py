@@ -21,6 +21,7 @@ from optimizer.cost.overflow import in_fast_memory, placement, streamed_s
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, other_degrees, step_s
 from optimizer.errors import InputError
+from optimizer.metrics import having, held
 from optimizer.spec.chip import Chip
 from optimizer.spec.split import formats_of, split_of
 
@@ -47,6 +48,16 @@ class Prices:
         """Whether the cost model, asked again, gives a row other figures than it has."""
         frames = list(self._frames(row))
         return not any(_equal(row, self._figures(row, frame)) for frame in frames)
+
+    def held(self, row: Mapping[str, Any]) -> dict[str, float]:
+        """What a row has room for, by metric; nothing where that is not known of it."""
+        if row["expert_chips"] or row["second_tier_gib"] or (chip := self._chip(row["chip"])) is None:
+            return {}
+        return {
+            name: value
+            for name, value in held(self._frame(row, chip), self.by.architecture).items()
+            if row["mode"] in having("held")[name].COUNTED_IN
+        }
 
     def _chip(self, name: str) -> Chip | None:
         return next((s.chip for s in self.supplies if s.name == name), None)

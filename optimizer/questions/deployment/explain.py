@@ -13,10 +13,11 @@ import numpy as np
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.errors import InputError
-from optimizer.metrics import counted, latencies, scale, unit
+from optimizer.metrics import counted, held_least, held_sums, latencies, listed, scale, unit
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.programme import Packed, optimum
 from optimizer.search.conflict import Names, smallest_conflict
+from optimizer.search.most_tokens import most_reached
 from optimizer.search.rounding import outward
 from optimizer.spec.answer import TOGETHER, Conflict, Relaxation
 from optimizer.watch import UNWATCHED, Stopped, Watch
@@ -139,6 +140,11 @@ class _Explanation:
             return outward(others["requests_per_s"] / most, 1) if most else None
         if name == "memory_capacity" or name.removesuffix("_max") in latencies():
             return self._nearest_of_rows(name, others)
+        metric = name.removesuffix("_min")
+        if metric in held_sums():
+            return self._most(metric, others)
+        if metric in held_least():
+            return most_reached(self.bounds[name], lambda tokens: self.feasible({**others, name: tokens}))
         quantity = name if name.startswith("inventory:") else name.removesuffix("_max")
         return self._least(quantity, others)
 
@@ -149,6 +155,14 @@ class _Explanation:
         except InputError:
             return None
         return outward(found.served, -1) if found.counts else None
+
+    def _most(self, quantity: str, others: dict[str, float]) -> float | None:
+        wanted = others if "requests_per_s" in others else {**others, "requests_per_s": 1e-8}
+        try:
+            found = self._best(quantity, -1, wanted)
+        except InputError:  # nothing limits it
+            return self.bounds[f"{quantity}_min"]
+        return found.values[quantity] if found.counts else None
 
     def _least(self, quantity: str, others: dict[str, float]) -> float | None:
         wanted = others if "requests_per_s" in others else {**others, "requests_per_s": 1e-8}
@@ -191,7 +205,7 @@ def wider(
     for field, change in _WIDER:
         now = getattr(problem.deployment, field)
         space = problem.deployment.changed(**change)
-        if set(change[field]) <= set(now):
+        if set(change[field]) <= set(now) or (problem.room_asked and problem.room_unknown(space)):
             continue
         try:
             other = prepare(problem.changed(deployment=space), None, watch)
@@ -217,7 +231,7 @@ def _value(replicas: Replicas, field: str, row: int) -> str:
 
 def _looser(name: str, now: float, needed: float) -> float:
     """The bound that is needed, or the present one if that already does."""
-    return min(now, needed) if name == "requests_per_s" else max(now, needed)
+    return min(now, needed) if name == "requests_per_s" or name.endswith("_min") else max(now, needed)
 
 
 def sentence(name: str, to: float) -> str:
@@ -228,11 +242,13 @@ def sentence(name: str, to: float) -> str:
         return f"{to:g} chips of {name.partition(':')[2]} would do"
     if name == "memory_capacity":
         return f"{to:g} times the usable memory would do"
+    if name.endswith("_min"):
+        return f"{name.removesuffix('_min')} at least {to:,.0f} {_unit(name)} would do"
     return f"{name.removesuffix('_max')} at most {to:g} {_unit(name)}".strip() + " would do"
 
 
 def _unit(name: str) -> str:
     if name.startswith("inventory:"):
         return "chips"
-    metric = name.removesuffix("_max")
-    return unit(metric) if metric in (*latencies(), *counted()) else ""
+    metric = name.removesuffix("_max").removesuffix("_min")
+    return unit(metric) if metric in (*latencies(), *counted(), *listed("held")) else ""

@@ -7,7 +7,7 @@ from typing import Self
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InternalMismatch
-from optimizer.metrics import scale
+from optimizer.metrics import held_sums, scale
 from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.questions.deployment.programme import Packed
 from optimizer.questions.deployment.search import ANY_TRAFFIC
@@ -97,7 +97,14 @@ class ReplicaPlan:
             usd_per_hour=_added((count, s.usd_per_hour) for s, count in chips),
             power_w=_added((count, s.power_w) for s, count in chips),
             source=row["label"],
+            **self._room_for(index),
         )
+
+    def _room_for(self, index: int) -> dict[str, dict[str, float]]:
+        """What the replicas of a row have room for; nothing where that is not known."""
+        n, own = self.counts[index], self.check.held[index]
+        found = {name: value * (n if name in held_sums() else 1) for name, value in own.items()}
+        return {"room_for": found} if found else {}
 
     def metrics(self) -> dict[str, float]:
         """Totals of the plan."""

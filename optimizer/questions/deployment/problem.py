@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from optimizer.metrics import counted, is_whole, traffic
+from optimizer.metrics import counted, held_least, held_sums, is_whole, listed, traffic
 from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Offers, ReplicaSpace, Requests, Share, Traffic, bounds_on
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import choices
 from optimizer.spec.values import RequestsPerS
 
-MINIMIZE, MAXIMIZE = counted(), traffic()
+MINIMIZE, MAXIMIZE = counted(), (*traffic(), *listed("held"))
 Minimized: Any = Literal[MINIMIZE]
 Maximized: Any = Literal[MAXIMIZE]
 
@@ -27,7 +27,9 @@ class Kept(Requests):
 if TYPE_CHECKING:
     Bounds = Kept
 else:
-    Bounds = bounds_on("Bounds", Kept, {name: is_whole(name) for name in MINIMIZE})
+    Bounds = bounds_on(
+        "Bounds", Kept, {name: is_whole(name) for name in MINIMIZE}, (*held_least(), *held_sums())
+    )
 
 
 class DeploymentProblem(Strict):
@@ -60,6 +62,9 @@ class DeploymentProblem(Strict):
             raise ValueError("give architecture (a model's name), or performance_table")
         if self.workload.percentile is not None and self.constraints.ttft_ms_max is None:
             raise ValueError("workload.percentile: needs constraints.ttft_ms_max, which it is about")
+        for name in self.room_asked:
+            if why := self.room_unknown():
+                raise ValueError(f"{name}: {why}")
         named = [offer.chip for offer in self.hardware]
         if len(set(named)) < len(named):
             raise ValueError("hardware: the same chip is listed twice; give it one max_count")
@@ -72,8 +77,29 @@ class DeploymentProblem(Strict):
         return max(rates) if rates else None
 
     @property
+    def room_asked(self) -> tuple[str, ...]:
+        """What its objective and its bounds ask of the room that replicas have for caches."""
+        asked = [self.maximize, *(rule.removesuffix("_min") for rule in self.constraints.given())]
+        return tuple(name for name in listed("held") if name in asked)
+
+    def room_unknown(self, space: ReplicaSpace | None = None) -> str | None:
+        """Why nobody knows how many tokens caches of replicas hold; None if the cost model does.
+
+        `space`: how replicas may run, where it is not the problem's own.
+        """
+        own = space or self.deployment
+        if self.performance_table is not None:
+            return "a performance_table does not state what replicas have room for; leave it out"
+        if "separated" in own.mode:
+            return "is not known of experts that lie apart; leave mode separated out"
+        if True in own.second_tier:
+            return "counts caches in fast memory; leave second_tier out"
+        return None
+
+    @property
     def objectives(self) -> tuple[tuple[str, int], ...]:
         """(quantity, +1 to minimise or -1 to maximise), the most important first."""
         if self.minimize is not None:
             return tuple((name, 1) for name in self.minimize)
-        return (("requests_per_s", -1),)
+        most = self.maximize if self.maximize in listed("held") else "requests_per_s"
+        return ((str(most), -1),)

@@ -2,19 +2,21 @@
 
     minimise  sum n_k cost_k      (or maximise T)
     T = min(A + P, A + D) >= demand        A, P, D: sums of capacity_k n_k over aggregated, prefill, decode
+    sum n_k tokens_k >= what caches must hold, or as much as can be
     chips of each kind <= what there is, packed into nodes (search/packing.py)
 
 Rates are whole numbers of 1e-8 requests/s, money of 1e-6 USD, power of milliwatts: no rounding decides.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
 from optimizer.columns.totals import MOST, asked, each_of, limit_of
 from optimizer.errors import InputError, Unlimited
-from optimizer.metrics import scale, totals
+from optimizer.metrics import held_sums, scale, totals
 from optimizer.questions.deployment.knapsack import Knapsack
 from optimizer.questions.replica_programme import AGGREGATED, PHASES, SIDES, ReplicaProgramme
 from optimizer.search.packing import Part, added, pack_nodes
@@ -67,11 +69,14 @@ class DeploymentProgramme(ReplicaProgramme):
         self.chips: list[int] = replicas.all_chips[rows].tolist()
         self.sides = self._sides()
         self.capacity: list[int] = self.usable.capacity.tolist()
+        names = tokens_counted(self.wanted, self.limits)
+        self.tokens: dict[str, list[int]] = {n: self.columns.tokens(n)[rows].tolist() for n in names}
         self.demand = self._demand()
         self.stock = self._stock()
         tops = [self._most(k) for k in range(len(rows))]
-        if sum(c * top for c, top in zip(self.capacity, tops, strict=True)) > MOST:
-            raise InputError("requests_per_s: too much traffic, or too many chips, to plan exactly")
+        for each in (self.capacity, *self.tokens.values()):
+            if sum(c * top for c, top in zip(each, tops, strict=True)) > MOST:
+                raise InputError("requests_per_s: too much traffic, or too many chips, to plan exactly")
         self.n = [self.m.variable(0, top) for top in tops]
         self.parts = [Part(self.n[k], *side) for k, sides in enumerate(self.sides) for side in sides]
         self._flow()
@@ -82,6 +87,9 @@ class DeploymentProgramme(ReplicaProgramme):
         for mask in self.columns.used:
             self.use_one_of(i for i, used in zip(self.n, mask[rows].tolist(), strict=True) if used)
         self.keep_limits()
+        for name in self.tokens:
+            if f"{name}_min" in self.limits:
+                self.m.row(self.goal(name), low=self._least_tokens(name))
         self.nodes = pack_nodes(self, "nodes" in self.wanted or "nodes_max" in self.limits)
         if "nodes_max" in self.limits:
             self.m.row(dict.fromkeys(self.nodes.values(), 1), high=int(self.limits["nodes_max"]))
@@ -118,14 +126,27 @@ class DeploymentProgramme(ReplicaProgramme):
     def _most(self, k: int) -> int:
         need = added((kind, size * n) for kind, size, n in self.sides[k])
         tops = [stock // n for kind, n in need.items() if (stock := self.stock[kind]) is not None]
-        if self.demand is not None and "requests_per_s" not in self.wanted:
-            tops.append(-(-self.demand // self.capacity[k]))
+        free = {"requests_per_s", *self.tokens} & {*self.wanted}
+        if self.demand is not None and not free:
+            tops.append(max(self._enough(k)))
         if not tops:
+            most = " and ".join(sorted(free & {*self.tokens})) or "traffic"
             raise Unlimited(
                 f"hardware: nothing limits {self.supplies[self.sides[k][0][0]].name}; give max_count, "
-                "chips_max, usd_per_hour_max or power_w_max to ask for the most traffic"
+                f"chips_max, usd_per_hour_max or power_w_max to ask for the most {most}"
             )
         return min(tops)
+
+    def _enough(self, k: int) -> Iterator[int]:
+        """Replicas of a row that alone carry the traffic, and that alone hold the tokens if they hold any."""
+        if self.demand is not None:
+            yield -(-self.demand // self.capacity[k])
+        for name, each in self.tokens.items():
+            if each[k]:
+                yield -(-self._least_tokens(name) // each[k])
+
+    def _least_tokens(self, name: str) -> int:
+        return math.ceil(self.limits.get(f"{name}_min", 0))
 
     def _flow(self) -> None:
         """Aggregated replicas serve whole requests; the others as many as the thinner of the two pools."""
@@ -147,6 +168,8 @@ class DeploymentProgramme(ReplicaProgramme):
             return {self.total: 1}
         if name == "nodes":
             return dict.fromkeys(self.nodes.values(), 1)
+        if name in self.tokens:
+            return {i: each for i, each in zip(self.n, self.tokens[name], strict=True) if each}
         return self.cost(name)
 
     def hold(self, goal: Mapping[int, int], sense: int, value: int) -> None:
@@ -162,7 +185,7 @@ class DeploymentProgramme(ReplicaProgramme):
         """A check that nothing is better; None where the question is not one of chips and rate alone."""
         nodes = {"nodes_max", "nodes"} & {*self.limits, *self.wanted}
         kinds = len(self.supplies), len(self.formats)
-        if self.columns.same or self.columns.used or nodes or max(kinds) > 1:
+        if self.columns.same or self.columns.used or self.tokens or nodes or max(kinds) > 1:
             return None
         knapsack = Knapsack(self.mode, self.chips, self.capacity)
         if name == "requests_per_s":
@@ -185,7 +208,8 @@ def optimum(
     Names: the fields of `constraints`, `requests_per_s` (the demand) and `inventory:CHIP`.
     """
     wanted = [name for name, _ in objectives]
-    usable = columns.within(bounds, nodes="nodes" in wanted or "nodes_max" in bounds)
+    nodes = "nodes" in wanted or "nodes_max" in bounds
+    usable = columns.within(bounds, nodes=nodes, counted=tokens_counted(wanted, bounds))
     if len(usable.rows):
         programme = DeploymentProgramme.of(columns, usable, bounds, wanted)
         found = _in_turn(programme, objectives, settings, watch, confirm)
@@ -194,6 +218,11 @@ def optimum(
     if columns.complete:
         return found
     return replace(found, status=UNPROVEN[found.status], bounds={}, confirmed_by=())
+
+
+def tokens_counted(wanted: Sequence[str], limits: Mapping[str, float]) -> tuple[str, ...]:
+    """The tokens that a programme counts over a plan."""
+    return tuple(name for name in held_sums() if name in wanted or f"{name}_min" in limits)
 
 
 def _in_turn(

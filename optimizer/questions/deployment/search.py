@@ -1,18 +1,21 @@
-"""Optima of a deployment in several metrics in turn, a latency among them.
+"""Optima of a deployment in several metrics in turn, a latency or the longest request among them.
 
 Totals are objectives of the integer programme. A latency is the worst of a plan's configurations, so only
 a configuration's own value can be least, and a higher bound never takes a plan away: the least value at
-which a plan is left is found by halving, and the next smaller one is proven to leave none.
+which a plan is left is found by halving, and the next smaller one is proven to leave none. So is the longest
+request that all replicas have room for, in whole tokens.
 """
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InternalMismatch
-from optimizer.metrics import latencies
+from optimizer.metrics import held_least, latencies, listed
+from optimizer.questions.deployment.longest import longest
 from optimizer.questions.deployment.programme import Packed, optimum
 from optimizer.search.steps import at_most, whole_steps
 from optimizer.spec.studies import Aim
@@ -68,7 +71,9 @@ class DeploymentSearch:
         """Allow only plans at least as good as this in a metric."""
         if metric == "output_tokens_per_s":
             metric, limit = "requests_per_s", limit / self.output_tokens
-        if metric == "requests_per_s":
+        if metric in listed("held"):
+            metric = f"{metric}_min"
+        if metric == "requests_per_s" or metric.endswith("_min"):
             self.bounds[metric] = max(limit, self.bounds.get(metric, limit))
         else:
             self.bounds[f"{metric}_max"] = min(limit, self.bounds.get(f"{metric}_max", limit))
@@ -94,6 +99,8 @@ class DeploymentSearch:
         """The optimum of one aim, which is then held."""
         if aim.metric in latencies():
             return self._least_latency(aim, exactly)
+        if aim.metric in held_least():
+            return self._most_held(aim, exactly)
         linear = "requests_per_s" if aim.metric in ("requests_per_s", "output_tokens_per_s") else aim.metric
         found = self.least(linear, aim.sign)
         if not found.counts:
@@ -127,6 +134,34 @@ class DeploymentSearch:
             value = float(values[high])
             self.hold(aim.metric, value if exactly else at_most(aim, whole_steps(aim, value)))
         return found
+
+    def _most_held(self, aim: Aim, exactly: bool) -> Packed | None:
+        """The plan whose replicas all have room for the longest request."""
+        found = self.longest(aim.metric)
+        if found is not None:
+            value = found.values[aim.metric]
+            self.hold(aim.metric, value if exactly else at_most(aim, whole_steps(aim, value)))
+        return found
+
+    def longest(self, metric: str) -> Packed | None:
+        """A plan whose replicas all have room for the most tokens, proven; None if there is no plan."""
+        rule, given = f"{metric}_min", dict(self.bounds)
+        least = ceil(given.get(rule, 0))
+
+        def within(tokens: int) -> dict[str, float]:
+            return {**given, rule: float(tokens)} if tokens else given
+
+        def plan_at(tokens: int) -> Packed | None:
+            self.bounds = dict(within(tokens))
+            return self.any_plan()
+
+        def left(tokens: int) -> bool:
+            return bool(len(self.columns.within(within(tokens), prune=False).rows))
+
+        try:
+            return longest(metric, least, left, plan_at)
+        finally:
+            self.bounds = given
 
     def _values(self, metric: str) -> Any:
         """Distinct values of the configurations that the bounds on one replica leave, ascending."""

@@ -46,7 +46,8 @@ def solve(asked: DeploymentVocabulary) -> Best:
     if found.status in ("feasible", "unknown"):
         bound = highest(bound, least_total(asked.problem, columns.supplies, name))
     status: Status = found.status  # type: ignore[assignment]
-    value, bound = (_as_shown(asked, v) for v in (found.values.get(name), bound))
+    reached = found.values.get(name, plan.metrics.get(name) if plan else None)
+    value, bound = (_as_shown(asked, v) for v in (reached, bound))
     return Best(status, plan, value, bound, found=Solved(found, shown))
 
 
@@ -99,7 +100,7 @@ def optimum_without(asked: DeploymentVocabulary, rule: str) -> float | None:
 def reached(asked: DeploymentVocabulary, rule: str, solved: Solved) -> tuple[float, float, str | None]:
     """The limit of a bound, what the plan makes of it, and the unit."""
     check = asked.plan_of(asked.bounds, solved.shown.counts).check
-    metric, limit = rule.removesuffix("_max"), asked.bounds[rule]
+    metric, limit = rule.removesuffix("_max").removesuffix("_min"), asked.bounds[rule]
     value = check.totals().get(metric, limit)
     if rule.startswith("inventory:"):
         metric, value = "chips", float(check.chips(rule.partition(":")[2]))

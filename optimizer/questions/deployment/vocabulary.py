@@ -8,10 +8,11 @@ from typing import Any, Self
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
-from optimizer.metrics import counted, latencies, traffic
+from optimizer.metrics import counted, held_least, latencies, listed, traffic
 from optimizer.questions.deployment.again import rows_of
 from optimizer.questions.deployment.answer import DeploymentAnswer
 from optimizer.questions.deployment.columns import all_bounds, offered_by, prepare, pricing, setups_of
+from optimizer.questions.deployment.longest import longest_or_any
 from optimizer.questions.deployment.plan import ReplicaPlan, stocked
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.programme import Objectives, Packed, optimum
@@ -70,12 +71,12 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
         return (self.problem.maximize or self.problem.objectives[0][0], "tpot_ms")
 
     def objectives(self) -> tuple[str, ...]:
-        """Totals, latencies and traffic."""
-        return (*counted(), *latencies(), *traffic())
+        """Totals, latencies, traffic, and what there is room for."""
+        return (*counted(), *latencies(), *traffic(), *listed("held"))
 
     def why_not(self, metric: str) -> str | None:
         """Why a metric cannot be an objective; None if it can."""
-        if (why := super().why_not(metric)) is not None:
+        if why := super().why_not(metric):
             return why
         if metric == "nodes":
             without = [s.name for s in self.offered if s.node is None]
@@ -83,7 +84,7 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
         if metric == "output_tokens_per_s" and self.problem.demand is not None:
             return "the traffic is fixed by workload.requests_per_s; requests_per_s is the capacity for it"
         if metric not in latencies():
-            return None
+            return self.problem.room_unknown() if metric in listed("held") else None
         if metric == "ttft_ms" and self.problem.workload.percentile is not None:
             return "with workload.percentile it depends on the load; perturb moves constraints.ttft_ms_max"
         if not self.tabled:
@@ -162,7 +163,10 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
 
     def asked(self, objectives: Objectives, bounds: Mapping[str, float], confirm: bool = True) -> Packed:
         """One question to the engines about the problem as it stands, counted."""
-        found = optimum(self.columns, objectives, bounds, self.settings, self.watch, confirm)
+        if (name := objectives[0][0]) in held_least():
+            found = longest_or_any(name, self.search_within(bounds, self.watch))
+        else:
+            found = optimum(self.columns, objectives, bounds, self.settings, self.watch, confirm)
         self.solves += found.solves
         return found
 
@@ -170,8 +174,7 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
         self, bounds: Mapping[str, float], counts: Mapping[int, int], columns: DeploymentColumns | None = None
     ) -> ReplicaPlan:
         """The plan with so many replicas of each configuration, by row: its metrics and what it breaks."""
-        tokens = self.problem.workload.output_tokens
-        return ReplicaPlan(columns or self.columns, bounds, counts, tokens)
+        return ReplicaPlan(columns or self.columns, bounds, counts, self.problem.workload.output_tokens)
 
     def search_within(self, bounds: Mapping[str, float], watch: Watch = UNWATCHED) -> DeploymentSearch:
         """A search among the configurations priced for plans within bounds."""
