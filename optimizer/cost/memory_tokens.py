@@ -21,7 +21,7 @@ from optimizer.cost.quantities import QUANTITIES
 from optimizer.spec.architecture import Architecture
 
 LONGEST = 2**27
-"""Tokens of the longest request that is looked at, and of a cache that does not grow."""
+"""Tokens of the longest request that is looked at, and of the largest cache of a rank: some do not grow."""
 _ON_A_BLOCK = 1e-6
 
 
@@ -48,7 +48,8 @@ def share_taken(frame: Frame, held: Any) -> Any:
 
 def has_room(frame: Frame, architecture: Architecture) -> Any:
     """Whether a replica has room for what it holds; an array where `frame.batch` is one."""
-    return share_taken(frame, QUANTITIES["memory_bytes"].total(frame, architecture)) <= 1
+    held = share_taken(frame, QUANTITIES["memory_bytes"].total(frame, architecture))
+    return (held <= 1) & ((frame.cache_tokens or 0.0) <= LONGEST)
 
 
 def kv_cache_tokens(frame: Frame, architecture: Architecture) -> Any:
@@ -56,12 +57,11 @@ def kv_cache_tokens(frame: Frame, architecture: Architecture) -> Any:
 
     An array where `frame.batch` is one.
     """
-    each, free = token_bytes(frame, architecture), free_bytes(frame, architecture)
-    if each <= 0:
-        return _plain(np.where(np.asarray(free) >= 0, float(LONGEST), 0.0))
+    each, free = token_bytes(frame, architecture), np.asarray(free_bytes(frame, architecture))
     block = frame.engine.block_tokens
-    blocks = np.floor(np.maximum(0.0, free) / each / block + _ON_A_BLOCK)
-    return _plain(blocks * block * frame.split.data_parallel)
+    most = LONGEST // block
+    held = np.maximum(0.0, free) / each / block if each > 0 else np.where(free >= 0, float(most), 0.0)
+    return _plain(np.minimum(most, np.floor(held + _ON_A_BLOCK)) * block * frame.split.data_parallel)
 
 
 def _plain(values: Any) -> Any:
