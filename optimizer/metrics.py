@@ -1,11 +1,13 @@
 """Metrics by name: the value of a metric file on a slice, and all metrics of one whole plan."""
 
+from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.offered import Offered
-from optimizer.cost.quantities import QUANTITIES
+from optimizer.cost.quantities import QUANTITIES, Quantity
 from optimizer.cost.training.run import Run
 from optimizer.errors import InputError, InternalMismatch, nearest
 from optimizer.plugins import plugins
@@ -16,9 +18,16 @@ def metric(name: str, form: str = "value") -> Any:
     """The metric's module; InputError with the nearest names if there is none with this form."""
     known = having(form)
     if name not in known:
+        also = having("holding") if form == "value" else {}
+        known = known | also
         hint = nearest(name, list(known)) or f" Accepted: {', '.join(known)}."
         raise InputError(f"unknown metric '{name[:64]}'.{hint}")
     return known[name]
+
+
+def of_architectures(name: str) -> Any:
+    """A metric that architectures have, of a quantity or of what there is room for; InputError else."""
+    return metric(name, "holding" if name in having("holding") else "value")
 
 
 def having(form: str) -> dict[str, ModuleType]:
@@ -71,9 +80,29 @@ def trained(run: Run) -> dict[str, float]:
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
-def held(frame: Frame, architecture: Architecture) -> dict[str, float]:
-    """Every metric of what a replica has room for."""
-    return {name: float(metric(name, "held").held(frame, architecture)) for name in listed("held")}
+def quantity(name: str) -> Quantity:
+    """An additive quantity: one of `QUANTITIES`, or the memory of plans that hold tokens (`tokens_held`)."""
+    return QUANTITIES[name] if name in QUANTITIES else _memory_with(*name.split(_OF))
+
+
+_OF = " of "
+
+
+def tokens_held(name: str, tokens: float) -> str:
+    """The quantity that decides whether a plan has room for so many tokens in the sense of a metric."""
+    return f"{name}{_OF}{tokens!r}"
+
+
+@cache
+def _memory_with(name: str, tokens: str) -> Quantity:
+    module = metric(name, "holding")
+    return QUANTITIES["memory_bytes"].seen_from(lambda frame: module.holding(frame, float(tokens)))
+
+
+def held(frame: Frame, architecture: Architecture, names: Sequence[str] | None = None) -> dict[str, float]:
+    """Every metric of what a replica has room for, or some of them."""
+    wanted = listed("held") if names is None else names
+    return {name: float(metric(name, "held").held(frame, architecture)) for name in wanted}
 
 
 def unit(name: str) -> str:

@@ -35,6 +35,14 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Reached:
+    """A metric of which only is asked whether plans reach a number: each number is a bound of its own."""
+
+    name: str
+    at_least: Callable[[float], Bound]
+
+
+@dataclass(frozen=True)
 class AllOf:
     """Every part holds."""
 
@@ -89,6 +97,8 @@ class Scope:
             return Bound(left, -inf, float(right))
         if isinstance(right, Symbol):
             return Bound(right, float(left), inf)
+        if isinstance(right, Reached):
+            return right.at_least(float(left))
         return np.asarray(np.less_equal(left, right))
 
     def at_least(self, left: Any, right: Any) -> Relation:

@@ -7,9 +7,9 @@ is run on it operator by operator, and each rule is evaluated as a mask on plain
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.columns.rules import Rules, layer_words
+from optimizer.columns.rules import Rules, layer_words, split_bound
 from optimizer.cost.frame import Frame
-from optimizer.metrics import evaluate
+from optimizer.metrics import evaluate, held, listed
 from optimizer.scope import Scope, Unsaid, holds
 from optimizer.spec.architecture import Architecture
 
@@ -24,9 +24,14 @@ class Check:
     broken: tuple[str, ...]
 
 
-def check(frame: Frame, architecture: Architecture, rules: Rules) -> Check:
-    """Evaluate an architecture in a frame against rules. Layer kinds are checked one by one."""
-    metrics = evaluate(frame, architecture)
+def check(frame: Frame, architecture: Architecture, rules: Rules, room: bool = False) -> Check:
+    """Evaluate an architecture in a frame against rules. Layer kinds are checked one by one.
+
+    What there is room for takes as long as all other metrics: without `room` only where a rule is about it.
+    """
+    about = {split_bound(name)[0] for name in rules.values}
+    wanted = [name for name in listed("held") if room or name in about]
+    metrics = evaluate(frame, architecture) | held(frame, architecture, wanted)
     broken = [name for name in rules.values if not _keeps(name, frame, architecture, rules, metrics)]
     return Check(metrics, tuple(broken))
 

@@ -11,9 +11,10 @@ from optimizer.blocks import n_experts, padded, rule_words
 from optimizer.blocks.padding import EXACT
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.memory_room import room_gib
+from optimizer.cost.memory_tokens import LONGEST
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.errors import InputError, nearest
-from optimizer.metrics import metric
+from optimizer.metrics import having, metric
 from optimizer.plugins import plugins
 from optimizer.scope import Relation, Scope
 from optimizer.spec.architecture import Architecture
@@ -193,12 +194,18 @@ def _checked(name: str, value: Any, reference: Reference) -> Any:
     base, suffix = split_bound(name)
     metrics = plugins("objectives")
     if base not in metrics:
-        known = [*structural, *(f"{m}{s}" for m in metrics for s in ("_max", "_min"))]
+        held = having("holding")
+        bounds = [f"{m}{s}" for m in metrics for s in ("_max", "_min") if s == "_min" or m not in held]
+        known = [*structural, *bounds]
         hint = nearest(name, known) or f" Accepted: {', '.join(known)}."
         raise InputError(f"{where}: no constraint of that name.{hint}")
+    if hasattr(metrics[base], "holding") and suffix != "_min":
+        raise InputError(f"{where}: {base} is bounded from below alone; use {base}_min")
     number = _number(value, "" if suffix == "_increase_max" else metrics[base].UNIT, where)
     if suffix != "_increase_max" and (number < 0 or (number == 0 and suffix == "_max")):
         raise InputError(f"{where}: {number:g} is below every plan's; give a positive number")
+    if hasattr(metrics[base], "holding") and number > LONGEST:
+        raise InputError(f"{where}: {number:g} is more than any plan holds; at most {LONGEST} tokens")
     if suffix == "_increase_max" and reference.baseline is None:
         raise InputError(f"{where}: needs a baseline to compare with")
     return number
@@ -216,7 +223,7 @@ def _number(value: Any, unit: str, where: str) -> float:
     try:
         if isinstance(value, str) and unit == "ms":
             value = parse_time(value, unit)
-        elif isinstance(value, str) and unit == "parameters":
+        elif isinstance(value, str) and unit in ("parameters", "tokens"):
             value = parse_count(value)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None

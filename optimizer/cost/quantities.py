@@ -63,6 +63,18 @@ class Quantity:
         frame = frame.exact  # no share is below the mean
         return self.base(frame) + self.least(frame, layers) * self._pipelined(frame, layers.n_layers)
 
+    def seen_from(self, other: Callable[[Frame], Frame]) -> "Quantity":
+        """The same of each plan in another frame, which follows from its own and has its split."""
+        once = self.once
+        return replace(
+            self,
+            base=lambda f: self.base(other(f)),
+            mixer=lambda f, part, norms: self.mixer(other(f), part, norms),
+            ffn=lambda f, part: self.ffn(other(f), part),
+            least=lambda f, layers: self.least(other(f), layers),
+            once=(lambda f, a: once(other(f), a)) if once else None,
+        )
+
     def _pipelined(self, frame: Frame, n_layers: Any) -> Any:
         """Stages hold whole layers, so the longest may be longer than their mean."""
         n = frame.split.pipeline_parallel

@@ -70,7 +70,7 @@ def _comparison(result: ArchitectureAnswer) -> Group:
     rows = [(key, value, other.get(key), "") for key, value in own.items()]
     metrics = result.metrics
     rows += [
-        (key, metrics[key], base.metrics.get(key) if base else None, str(metric(key).UNIT))
+        (key, metrics[key], base.metrics.get(key) if base else None, str(metric(key, "UNIT").UNIT))
         for key in sorted(metrics, key=lambda m: (m != "n_params", m))
     ]
     for key, value, against, unit in rows:

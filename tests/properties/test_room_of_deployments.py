@@ -5,7 +5,7 @@ request: a wrong one would name another setup with confidence. The checker's own
 """
 
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from optimizer import solve
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.question import DeploymentQuestion
-from optimizer.spec.answer import Answer
+
+if TYPE_CHECKING:
+    from optimizer.spec.answer import Answer
 
 KV, LONG = "kv_cache_tokens", "max_context_tokens"
 SETTINGS = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -48,7 +50,9 @@ def plans(problem: DeploymentProblem, bounds: dict[str, float]) -> list[dict[str
     question = DeploymentQuestion(problem)
     columns = question.columns
     stock = {s.name: s.count or 0 for s in columns.supplies}
-    tops = [stock[str(c)] // int(n) for c, n in zip(columns.replicas.chip, columns.replicas.chips, strict=True)]
+    tops = [
+        stock[str(c)] // int(n) for c, n in zip(columns.replicas.chip, columns.replicas.chips, strict=True)
+    ]
     found = []
     for numbers in product(*(range(top + 1) for top in tops)):
         counts = {row: n for row, n in enumerate(numbers) if n}

@@ -16,6 +16,7 @@ from optimizer.blocks import least
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.least import Least
 from optimizer.cost.quantities import QUANTITIES
+from optimizer.metrics import quantity as quantity_of
 from optimizer.questions.architecture.frame_rules import Compiler
 from optimizer.questions.architecture.shapes import outside_matrices
 from optimizer.questions.architecture.space import Space
@@ -92,7 +93,7 @@ class CoarseBounds:
         n = len(batches)
         at = replace(first, d_model=np.tile(boxes.narrow, n), batch=np.repeat(batches, len(boxes.run)))
         layers = _tiled(box, n)
-        quantity = QUANTITIES[self.objective.quantity].floor(at, layers)
+        quantity = quantity_of(self.objective.quantity).floor(at, layers)
         value = np.asarray(self.objective.value(Slice(at, layers.n_layers), quantity), dtype=float)
         value = np.broadcast_to(self.sense * value, at.d_model.shape).reshape(n, -1)
         value = np.where(alive, np.maximum(value, self.least), np.inf)

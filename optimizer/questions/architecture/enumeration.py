@@ -166,7 +166,7 @@ def quantities_in_use(objective: Symbol, rules: FrameRules) -> list[str]:
             stack.extend(p for option in part.parts for p in conjuncts(option))
         elif isinstance(part, Bound):
             names.add(part.symbol.quantity)
-    return [name for name in QUANTITIES if name in names]
+    return [*(name for name in QUANTITIES if name in names), *sorted(names - QUANTITIES.keys())]
 
 
 def brute_force(space: Space, rules: Rules, objective: Symbol, sense: int) -> float:

@@ -9,9 +9,9 @@ from optimizer import catalog
 from optimizer.anatomy.check import check
 from optimizer.columns.rules import Rules, split_bound
 from optimizer.cost.memory_room import room_gib
-from optimizer.metrics import metric
+from optimizer.metrics import unit as unit_of
 from optimizer.plugins import plugins
-from optimizer.questions.architecture.frame_rules import symbol
+from optimizer.questions.architecture.most_room import any_symbol, is_room, most_tokens
 from optimizer.questions.architecture.search import Search
 from optimizer.questions.architecture.slice_search import Candidate
 from optimizer.questions.architecture.space import Space, resolve
@@ -53,7 +53,7 @@ def find_plan(space: Space, rules: Rules, watch: Watch = UNWATCHED) -> Candidate
 def _search(
     space: Space, rules: Rules, name: str, sense: int, watch: Watch, any_plan: bool = False
 ) -> Candidate | None:
-    outcome = Search(space, rules, symbol(name), sense, watch=watch, any_plan=any_plan).run()
+    outcome = Search(space, rules, any_symbol(name), sense, watch=watch, any_plan=any_plan).run()
     if not outcome.finished:
         raise Stopped
     return outcome.best
@@ -72,8 +72,14 @@ def relax(space: Space, name: str, watch: Watch) -> Relaxation:
 
 def _relax_bound(space: Space, name: str, watch: Watch) -> Relaxation:
     base, suffix = split_bound(name)
-    unit, old = str(metric(base).UNIT), space.rules.values[name]
+    unit, old = unit_of(base), space.rules.values[name]
     sense = -1 if suffix == "_min" else 1
+    if is_room(base):
+        to = most_tokens(space, space.rules.without(name), base, watch)
+        if to is None:
+            return _none(name, old, unit)
+        words = f"{base} at least {to:,.0f} {unit} would do"
+        return _verified(space, name, to, words, unit, watch)
     best = _search(space, space.rules.without(name), base, sense, watch)
     if best is None:
         return _none(name, old, unit)

@@ -12,6 +12,7 @@ import numpy as np
 from optimizer.cost.frame import Frame, Slice
 from optimizer.cost.least import Least
 from optimizer.cost.quantities import QUANTITIES
+from optimizer.metrics import quantity
 from optimizer.questions.architecture.frame_rules import Compiler
 from optimizer.questions.architecture.shapes import Shapes
 from optimizer.questions.architecture.shapes import shapes as all_shapes
@@ -62,7 +63,7 @@ class Floors:
         layers = _least(shapes, cells, at.n_layers, outside, norms)
         ends = [b for b in bounds if b.symbol.rises is not None and b.symbol.quantity != "n_params"]
         wanted = {self.objective.quantity, *(bound.symbol.quantity for bound in ends)}
-        least = {name: QUANTITIES[name].floor(at.frame, layers) for name in wanted}
+        least = {name: quantity(name).floor(at.frame, layers) for name in wanted}
         alive = np.ones(len(cells.low), dtype=bool)
         for bound in ends:
             s = bound.symbol

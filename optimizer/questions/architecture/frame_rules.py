@@ -14,16 +14,30 @@ import numpy as np
 from optimizer.blocks import padded
 from optimizer.columns.rules import Rules, frame_values, of_shares
 from optimizer.cost.frame import Frame
-from optimizer.metrics import metric
+from optimizer.cost.memory_tokens import share_taken
+from optimizer.metrics import having, metric, tokens_held
 from optimizer.plugins import plugins
 from optimizer.questions.architecture.space import Space
-from optimizer.scope import AnyOf, Bound, Relation, Scope, Symbol, conjuncts
+from optimizer.scope import AnyOf, Bound, Reached, Relation, Scope, Symbol, conjuncts
 
 
 def symbol(name: str) -> Symbol:
     """A metric as a symbol of a row."""
     module = metric(name)
     return Symbol(name, module.QUANTITY, module.RISES, module.value)
+
+
+def symbol_or_reached(name: str) -> Symbol | Reached:
+    """The same, or of tokens that there is room for: bounds on the memory of plans that hold so many."""
+    if name not in having("holding"):
+        return symbol(name)
+
+    def at_least(tokens: float) -> Bound:
+        own = tokens_held(name, tokens)
+        taken = Symbol(own, own, True, lambda at, held: share_taken(at.frame, held))
+        return Bound(taken, -np.inf, 1.0)
+
+    return Reached(name, at_least)
 
 
 @dataclass(frozen=True)
@@ -122,7 +136,7 @@ class Compiler:
 
         def masks(d_model: Any) -> list[np.ndarray]:
             facts = frame_values(replace(setting, d_model=d_model))
-            scope = Scope({**facts, **self._words(name, setting)}, symbol)
+            scope = Scope({**facts, **self._words(name, setting)}, symbol_or_reached)
             relation = self.rules.relation(name, scope, setting)
             return [part for part in conjuncts(relation) if isinstance(part, np.ndarray)]
 
@@ -145,12 +159,12 @@ class Compiler:
 
     def _parts(self, name: str, frame: Frame, facts: dict[str, Any]) -> "_Parts":
         if name not in self._structural:  # a metric bound: its limit may depend on the frame
-            return _Parts.of(name, self.rules.relation(name, Scope(facts, symbol), frame))
+            return _Parts.of(name, self.rules.relation(name, Scope(facts, symbol_or_reached), frame))
         rule = (name, self._values[name])
         touched = self._touched.get(rule)
         found = self._cache.get((rule, *(facts[t] for t in touched))) if touched is not None else None
         if found is None:
-            scope = Scope({**facts, **self._words(name, frame)}, symbol)
+            scope = Scope({**facts, **self._words(name, frame)}, symbol_or_reached)
             found = _Parts.of(name, self.rules.relation(name, scope, frame))
             touched = tuple(sorted(t for t in scope.touched if t in facts))
             self._touched[rule] = touched

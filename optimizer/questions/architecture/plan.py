@@ -31,7 +31,7 @@ def architecture_of(space: Space, best: Candidate) -> Architecture:
 def plan_of(space: Space, best: Candidate) -> Plan:
     """A candidate as a plan, recomputed and checked by `check`; a plan that fails is no answer."""
     architecture = architecture_of(space, best)
-    checked = check(best.frame, architecture, space.rules)
+    checked = check(best.frame, architecture, space.rules, room=True)
     if checked.broken:
         raise InternalMismatch(
             f"the plan found breaks {', '.join(checked.broken)} when recomputed; no answer is given"
@@ -71,7 +71,7 @@ def baseline_of(space: Space, frame: Frame, metrics: dict[str, float]) -> Baseli
         return None
     own = baseline_frame(frame, model)
     shaping = [] if space.holds(model) else [name for name in space.rules.values if lattice_only(name)]
-    checked = check(own, model, space.rules.without(*shaping))
+    checked = check(own, model, space.rules.without(*shaping), room=True)
     return Baseline(
         name=model.name,
         dimensions=dimensions(own, model) if space.holds(model) else None,
@@ -120,7 +120,7 @@ def about_the_kinds(space: Space, architecture: Architecture) -> tuple[Assumptio
 
 def unit(name: str) -> str:
     """Unit of a metric."""
-    return str(metric(name).UNIT)
+    return str(metric(name, "UNIT").UNIT)
 
 
 def ties_of(space: Space, near: NearTies) -> NearTiesShown:

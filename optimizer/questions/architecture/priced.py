@@ -74,7 +74,7 @@ class PricedPlans(Question):
     def checked(self, chosen: Mapping[str, Any], rules: Rules) -> Check:
         """The metrics of the plan with these choices, and the rules that it breaks."""
         frame = self._frame(chosen)
-        found = check(frame, self._architecture(frame, chosen), rules)
+        found = check(frame, self._architecture(frame, chosen), rules, room=True)
         metrics = {n: value for n, value in found.metrics.items() if n not in self.space.uncovered}
         return Check(metrics, found.broken)
 

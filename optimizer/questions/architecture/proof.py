@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from optimizer.columns.rules import split_bound
 from optimizer.cost.frame import Slice
 from optimizer.errors import InputError, InternalMismatch
-from optimizer.metrics import metric
+from optimizer.metrics import of_architectures
 from optimizer.plugins import plugins
 from optimizer.questions.architecture.answer import FrameWitnesses
 from optimizer.questions.architecture.frame_rules import symbol
+from optimizer.questions.architecture.most_room import is_room, most_room
 from optimizer.questions.architecture.search import Outcome, Search
 from optimizer.questions.architecture.slice_search import Counts
 from optimizer.questions.architecture.space import Space
@@ -38,8 +39,11 @@ def lexicographic(space: Space, settings: SolveSettings, watch: Watch) -> Found:
     rules, total = space.rules, Counts(frames=space.n_frames)
     last, first_bound, witnesses = None, 0.0, None
     for name, sense in space.problem.objectives:
-        search = Search(space, rules, symbol(name), sense, watch=watch, settings=settings)
-        outcome = search.run()
+        if is_room(name):
+            outcome, search = most_room(space, rules, name, watch, settings)
+        else:
+            search = Search(space, rules, symbol(name), sense, watch=watch, settings=settings)
+            outcome = search.run()
         total.add(outcome.counts)
         if outcome.finished and (last is None or outcome.best is not None):
             seen = look_again(search, FEW if outcome.best else FEW_WITHOUT_PLAN, seed=settings.seed)
@@ -53,7 +57,7 @@ def lexicographic(space: Space, settings: SolveSettings, watch: Watch) -> Found:
         last = outcome
         if outcome.best is None or not outcome.finished:
             break
-        edge = outcome.best.key + abs(outcome.best.key) * _SAME
+        edge = outcome.best.key + abs(outcome.best.key) * (0.0 if is_room(name) else _SAME)
         rules = rules.with_value(*_at_optimum(name, sense, edge))
     if last is None:
         raise InputError("minimize: names no metric")
@@ -112,8 +116,10 @@ def require_metrics(space: Space) -> None:
     ]:
         if not name:
             continue
-        module = metric(name)
+        module = of_architectures(name)
         space.require_covered(name)
+        if hasattr(module, "holding"):
+            continue
         for chip in space.chips:
             module.value(Slice(replace(frame, chip=chip, d_model=4096), 32), 1e9)
 

@@ -17,12 +17,13 @@ from optimizer.questions.architecture import equals
 from optimizer.questions.architecture.explain import feasible_around, relax, relax_deployment
 from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.listing import Unfinished, best_plans
+from optimizer.questions.architecture.most_room import any_symbol, in_turn, is_room, most_tokens
 from optimizer.questions.architecture.plan import (
     plan_of,
 )
 from optimizer.questions.architecture.proof import lexicographic, proof_of
 from optimizer.questions.architecture.search import Search
-from optimizer.questions.architecture.slice_search import Candidate
+from optimizer.questions.architecture.slice_search import Candidate, Counts
 from optimizer.questions.architecture.solved import Solved, assumed, beside, first_of, settled
 from optimizer.questions.architecture.space import Space
 from optimizer.questions.architecture.vocabulary import ArchitectureVocabulary
@@ -58,7 +59,9 @@ class ArchitectureQuestion(ArchitectureVocabulary):
         """Search the space under the rules asked for; the plan is recomputed and checked."""
         other = self.varied(asked)
         space, rules = other.space, other.rules_under(asked)
-        first, *later = [equals.Aim(symbol(a.metric), a.sign, a.step) for a in asked.aims]
+        if any(is_room(aim.metric) for aim in asked.aims) and not asked.any_plan:
+            return _optimum(_with_rules(space, rules), *in_turn(space, rules, asked.aims, watch))
+        first, *later = [equals.Aim(any_symbol(a.metric), a.sign, a.step) for a in asked.aims]
         search = Search(
             space,
             rules,
@@ -82,9 +85,7 @@ class ArchitectureQuestion(ArchitectureVocabulary):
         best = outcome.best
         if best is not None and not asked.any_plan:
             best = equals.chosen_among_equals(search, tuple(later))
-        plan = None if best is None else plan_of(_with_rules(space, rules), best)
-        counts = outcome.counts
-        return Optimum(plan=plan, slices=counts.slices, solves=counts.solves, enumerated=counts.enumerated)
+        return _optimum(_with_rules(space, rules), best, outcome.counts)
 
     def beginning(self, asked: Ask, rules: Rules) -> Candidate | None:
         """The plan to begin with, if it is one of this space and keeps the rules; for a question changed."""
@@ -122,6 +123,9 @@ class ArchitectureQuestion(ArchitectureVocabulary):
     def optimum_without(self, rule: str, best: Best) -> float | None:
         """The optimum without a rule, looked for among plans that are better than the optimum with it."""
         first = first_of(self.problem, best)
+        if is_room(first.metric):
+            rules = self.space.rules.without(rule)
+            return most_tokens(self.space, rules, first.metric, self.watch, -first.key)
         found = Search(
             self.space,
             self.space.rules.without(rule),
@@ -161,9 +165,11 @@ class ArchitectureQuestion(ArchitectureVocabulary):
 
     def listed(
         self, most: int, within: float, distinct: Sequence[str], best: Best
-    ) -> tuple[Sequence[Plan], bool]:
-        """Listed slice by slice, with no re-solves."""
+    ) -> tuple[Sequence[Plan], bool] | None:
+        """Listed slice by slice, with no re-solves; by re-solves where tokens are asked for."""
         (name, sense), key = self.problem.objectives[0], best.bound or 0.0
+        if is_room(name):
+            return None
         limit = np.inf if np.isinf(within) else sense * key + abs(key) * (within + 1e-12)
         rules, complete = self.space.rules, True
         try:
@@ -183,6 +189,11 @@ class ArchitectureQuestion(ArchitectureVocabulary):
             f"enumeration of {work.enumerated} plans of the slices solved, in numpy",
             "all metrics and rules of every plan recomputed from the cost model",
         )
+
+
+def _optimum(space: Space, best: Candidate | None, counts: Counts) -> Optimum:
+    plan = None if best is None else plan_of(space, best)
+    return Optimum(plan=plan, slices=counts.slices, solves=counts.solves, enumerated=counts.enumerated)
 
 
 def _with_rules(space: Space, rules: Rules) -> Space:

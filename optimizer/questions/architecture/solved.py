@@ -3,12 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from optimizer import catalog
 from optimizer.anatomy.assumptions import assumptions_of, has_experts
 from optimizer.anatomy.models_assumed import models_assumed
 from optimizer.anatomy.operators import operator_rows
 from optimizer.anatomy.shares_assumed import shares_assumed
-from optimizer.questions.architecture.frame_rules import symbol
+from optimizer.questions.architecture.most_room import any_symbol, is_room
 from optimizer.questions.architecture.near_ties import NearTies, near_ties
 from optimizer.questions.architecture.plan import (
     about_the_kinds,
@@ -62,7 +64,10 @@ def settled(space: Space, best: Best, watch: Watch) -> Best:
     """An optimum with its near-ties; the most conventional of them, where the problem prefers that."""
     problem = space.problem
     (name, sense), share = problem.objectives[0], problem.near_ties
-    near = near_ties(space, space.rules, symbol(name), sense, first_of(problem, best), share, watch)
+    rules, objective, first = space.rules, any_symbol(name), first_of(problem, best)
+    if is_room(name):  # all plans with nearly as much room are ties, however much memory they take
+        rules, sense, share = rules.with_value(f"{name}_min", (1 - share) * (best.value or 0.0)), 1, np.inf
+    near = near_ties(space, rules, objective, sense, first, share, watch)
     solved = replace(best.found, near=near)
     chosen = near.conventional if problem.prefer == "conventional" else None
     if chosen is None:

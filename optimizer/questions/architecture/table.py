@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from optimizer.cost.frame import Frame, Slice
-from optimizer.cost.quantities import QUANTITIES, Quantity
+from optimizer.cost.quantities import Quantity
+from optimizer.metrics import quantity
 from optimizer.questions.architecture.frame_rules import FrameRules
 from optimizer.questions.architecture.kinds import Kinds
 from optimizer.questions.architecture.space import Space
@@ -67,7 +68,7 @@ def frame_table(space: Space, frame: Frame, rules: FrameRules, quantities: list[
     """Evaluate the cost model on the kinds left."""
     attention, ffn = space.attention.take(rules.attention), space.ffn.take(rules.ffn)
     norms = space.architecture.norms
-    columns = {name: _column(QUANTITIES[name], frame, attention, ffn, norms) for name in quantities}
+    columns = {name: _column(quantity(name), frame, attention, ffn, norms) for name in quantities}
     return FrameTable(frame, rules, space.depths[rules.depths], columns)
 
 

@@ -9,7 +9,7 @@ from optimizer.blocks import block
 from optimizer.columns.rules import baseline_frame, lattice_only, split_bound
 from optimizer.cost.frame import Slice
 from optimizer.cost.memory_room import room_gib
-from optimizer.metrics import evaluate, metric, sign, step_of
+from optimizer.metrics import evaluate, listed, of_architectures, sign, step_of
 from optimizer.plugins import plugins
 from optimizer.questions.architecture.moves import can_be_dropped, is_tighter, moves_of
 from optimizer.questions.architecture.priced import PricedPlans, with_figures
@@ -48,15 +48,15 @@ class ArchitectureVocabulary(PricedPlans):
         attention, ffn = self.space.attention.take(0), self.space.ffn.take(0)
         model = self.space.architecture_of(frame, int(self.space.depths[0]), attention, ffn)
         known = [evaluate(replace(frame, chip=chip), model) for chip in self.space.chips]
-        some = tuple(name for name in known[0] if all(name in values for values in known))
+        some = tuple(name for name in known[0] if all(name in values for values in known)) + listed("holding")
         return tuple(name for name in some if name not in self.space.uncovered)
 
     def aim(self, metric_name: str, sense: int | None = None, step: float | None = None) -> Aim:
         """A metric as an objective; InputError if it does not exist or a chip lacks a fact for it."""
-        module = metric(metric_name)
+        module = of_architectures(metric_name)
         self.space.require_covered(metric_name)
         frame = replace(next(self.space.settings()), d_model=4096)
-        for chip in self.space.chips:
+        for chip in self.space.chips if hasattr(module, "value") else ():
             module.value(Slice(replace(frame, chip=chip), 32), 1e9)
         return Aim(
             metric=metric_name,
