@@ -215,7 +215,7 @@ FORMS = {
     "PACKED": "deployment",
     "ABSENT_IN": "deployment",
     "per_request": "deployment, fleet",
-    "held": "estimate",
+    "held": "estimate, architecture, deployment",
     "trained": "training",
 }
 """A form of a metric, and the kinds of problem that have metrics of it."""
@@ -231,7 +231,7 @@ def metrics() -> str:
     intro = (
         "Every metric is one file of `optimizer/objectives`, for all kinds of problem that have it. Of\n"
         "architectures each can be minimised, maximised, bounded with `<metric>_max`, `<metric>_min` and\n"
-        "`<metric>_increase_max`; of the other kinds each is optimised in its better direction and bounded\n"
+        "`<metric>_increase_max` (what there is room for with `<metric>_min` alone); of the other kinds each is optimised in its better direction and bounded\n"
         "on the other side. All are in every report.\n"
     )
     heads = ("metric", "unit", "better", "kinds of problem", "what it is")
@@ -259,7 +259,12 @@ def _facts(module: ModuleType) -> list[str]:
     if hasattr(module, "ABSENT_IN"):
         facts.append(f"- Of replicas the worst; {module.ABSENT_IN} replicas have none.")
     if hasattr(module, "held"):
-        facts.append("- Of one model on one replica, whatever its batch: `archsat estimate` shows it.")
+        several = {"sum": "the sum", "least": "the least"}[module.OF_A_PLAN]
+        facts.append(
+            f"- Of a plan of replicas {several} over those of {', '.join(module.COUNTED_IN)} phases."
+        )
+        if module.OF_A_PLAN == "least":
+            facts.append(f"- Of a service of a fleet a bound: `{module.__name__.rsplit('.', 1)[-1]}_min`.")
     return facts
 
 

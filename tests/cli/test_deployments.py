@@ -345,3 +345,63 @@ def test_traffic_beyond_all_counting_is_an_input_error(rate, words, capsys) -> N
     said = capsys.readouterr().err
     assert "requests_per_s" in said
     assert words in said
+
+
+ROOM = SMALL | {"workload": {"input_tokens": 1000, "output_tokens": 200}, "constraints": {}}
+
+
+@pytest.mark.parametrize("metric", ["kv_cache_tokens", "max_context_tokens"])
+def test_which_setup_has_the_most_room(run: Any, metric: str) -> None:
+    found = answer(run, **(ROOM | {"minimize": None, "maximize": metric}))
+    assert (found["objective"]["name"], found["objective"]["unit"]) == (metric, "tokens")
+    [pool] = found["deployment"]["pools"]
+    assert pool["room_for"][metric] == found["metrics"][metric] == found["objective"]["value"]
+    assert pool["tensor_parallel"] == 2 and pool["chips"] == (8 if metric == "kv_cache_tokens" else 2)
+    code, out, err = run(**(ROOM | {"minimize": None, "maximize": metric}))
+    assert (code, err) == (0, "") and "the longest request that fits is" in out and "caches hold" in out
+
+
+def test_the_fewest_chips_for_a_long_request(run: Any) -> None:
+    """A context that one chip has no room for, and one that no setup has: what would do is proposed."""
+    alone = answer(run, **(ROOM | {"minimize": None, "maximize": "max_context_tokens"}))["metrics"]
+    asked = {"workload": SMALL["workload"] | {"requests_per_s": 1}}
+    found = answer(run, **(ROOM | asked | {"constraints": {"max_context_tokens_min": "600k"}}))
+    assert found["objective"]["value"] == 2 and found["metrics"]["max_context_tokens"] >= 600_000
+    most = int(alone["max_context_tokens"])
+    none = answer(run, **(ROOM | asked | {"constraints": {"max_context_tokens_min": most + 1}}))
+    assert none["conflict"]["constraints"] == ["max_context_tokens_min"]
+    assert none["conflict"]["relaxations"][0]["to"] == most
+    assert f"max_context_tokens at least {most:,} tokens" in none["conflict"]["relaxations"][0]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"maximize": "max_contxt_tokens"}, "'kv_cache_tokens' or 'max_context_tokens'"),
+        ({"constraints": {"kv_cache_token_min": 5}}, "Did you mean kv_cache_tokens_min"),
+        ({"constraints": {"max_context_tokens_max": 5}}, "Did you mean max_context_tokens_min"),
+        (
+            {"maximize": "kv_cache_tokens", "deployment": {"second_tier": True}},
+            "kv_cache_tokens: counts caches in fast memory; leave second_tier out",
+        ),
+        (
+            {"maximize": "kv_cache_tokens", "hardware": [{"chip": "h100"}]},
+            "chips_max, usd_per_hour_max or power_w_max to ask for the most kv_cache_tokens",
+        ),
+    ],
+)
+def test_room_that_cannot_be_asked_for(run: Any, fields: dict[str, Any], said: str) -> None:
+    code, _, err = run(**(ROOM | {"minimize": None, "maximize": "requests_per_s"} | fields))
+    assert code == 2 and said in " ".join(err.split())
+
+
+def test_tables_state_no_room(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(TABLE)
+    fields = {
+        "architecture": None,
+        "performance_table": str(tmp_path / "rows.csv"),
+        "hardware": ["red", "blue"],
+    }
+    limit = {"constraints": {"max_context_tokens_min": 5}}
+    code, _, err = run(**(SMALL | {"deployment": {}} | fields | limit))
+    assert code == 2 and "max_context_tokens: a performance_table does not state" in " ".join(err.split())

@@ -5,14 +5,18 @@ token more until nothing fits: what of a cache, a state or a window they overloo
 """
 
 from itertools import product
+from typing import Any
 
 import pytest
+import samples
 from drawn import Seeded
 from test_kinds import PAIRS
 from test_kinds import problem as drawn_problem
 
+from optimizer import frontier, solve
 from optimizer.anatomy.check import check
 from optimizer.cost.memory_tokens import LONGEST
+from optimizer.errors import InputError
 from optimizer.questions.architecture.frame_rules import symbol
 from optimizer.questions.architecture.most_room import most_room
 from optimizer.questions.architecture.search import Search
@@ -76,3 +80,34 @@ def test_the_most_room_is_that_of_enumeration(mixer: str, ffn: str) -> None:
         assert (best is None) is (not fast)
         assert best is None or best.key == pytest.approx(min(fast), rel=1e-9)
         look_again(search, few=10**6)
+
+
+def test_studies_of_the_most_room() -> None:
+    """A frontier against it is what bounds give; a bound out of reach names what would do."""
+    few = samples.problem()
+    best = solve(few.changed(minimize=None, maximize=(LONG,)))
+    assert best.objective.value == best.metrics[LONG] == best.objective.bound
+    trade = frontier(few, ["tpot_ms", LONG])
+    assert trade.status == "complete" and trade.points[-1].metrics[LONG] == best.objective.value
+    for point in trade.points:
+        bounded = solve(few.changed(constraints={f"{LONG}_min": point.metrics[LONG]}))
+        assert bounded.metrics["tpot_ms"] == pytest.approx(point.metrics["tpot_ms"], rel=1e-9)
+    beyond = few.changed(constraints={f"{LONG}_min": best.metrics[LONG] + 1})
+    conflict = solve(beyond).conflict
+    assert conflict is not None and f"{LONG}_min" in conflict.constraints
+    nearest = {change.constraint: change.to for change in conflict.relaxations}
+    assert nearest[f"{LONG}_min"] == best.metrics[LONG]
+
+
+@pytest.mark.parametrize(
+    ("bound", "said"),
+    [
+        ({"kv_cache_tokens_max": 9}, "bounded from below alone; use kv_cache_tokens_min"),
+        ({"kv_cache_token_min": 9}, "Did you mean kv_cache_tokens_min"),
+        ({"max_context_tokens_min": 1e12}, "at most 134217728 tokens"),
+        ({"max_context_tokens_min": "many"}, "'many' is not"),
+    ],
+)
+def test_bounds_that_are_refused(bound: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        solve(samples.problem(constraints=bound))

@@ -11,15 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optimizer import solve
+from optimizer import frontier, perturb, solve
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.question import DeploymentQuestion
+from optimizer.questions.fleet.problem import FleetProblem
+from optimizer.questions.fleet.question import FleetQuestion
 
 if TYPE_CHECKING:
     from optimizer.spec.answer import Answer
 
 KV, LONG = "kv_cache_tokens", "max_context_tokens"
-SETTINGS = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
@@ -127,3 +129,54 @@ def test_a_chip_more_never_leaves_less_room(metric: str) -> None:
         }  # fmt: skip
         values.append(solve(DeploymentProblem(**fields, maximize=metric)).objective.value)
     assert values[0] < values[1] <= values[2]
+
+
+FEW: dict[str, Any] = {
+    "name": "few", "architecture": "llama-3.1-8b", "hardware": [{"chip": "h100", "max_count": 4}],
+    "deployment": {"tensor_parallel": [1, 2], "batch": [8]},
+    "workload": {"input_tokens": 1000, "output_tokens": 100, "requests_per_s": 1},
+}  # fmt: skip
+
+
+def test_studies_of_room() -> None:
+    """A point a width of split; bounds move, and what they cost is told; a plan that breaks one is caught."""
+    trade = frontier(DeploymentProblem(**FEW, minimize="chips"), ["chips", LONG])
+    assert trade.status == "complete"
+    assert [point.metrics["chips"] for point in trade.points] == [1, 2]
+    least = [int(point.metrics[LONG]) for point in trade.points]
+    bounds = {f"{LONG}_min": least[1], f"{KV}_min": 3 * least[0]}
+    problem = DeploymentProblem(**FEW, minimize="chips", constraints=bounds)
+    best = solve(problem)
+    assert best.objective.value == 4 and {row.constraint for row in best.binding} == {*bounds}
+    moved = perturb(problem)
+    moves = {(change.name, change.move) for change in moved.changes}
+    assert {(name, move) for name in bounds for move in ("+5 %", "dropped")} <= moves
+    question = DeploymentQuestion(problem)
+    narrow = question.columns.replicas.tensor_parallel.tolist().index(1)
+    assert question.plan_of(question.bounds, {narrow: 4}).check.broken(question.bounds) == [f"{LONG}_min"]
+    assert question.plan_of(question.bounds, {narrow: 1}).check.broken(question.bounds) == [
+        f"{KV}_min",
+        f"{LONG}_min",
+    ]
+
+
+def test_a_service_of_a_fleet_has_room_for_its_longest_request() -> None:
+    service = {"architecture": "llama-3.1-8b"}
+    traffic = [{"input_tokens": 1000, "output_tokens": 100, "requests_per_s": 1}]
+    names = {"chat": {}, "code": {f"{LONG}_min": "700k"}}
+    services = [
+        {"name": name, "traffic": traffic, "constraints": own} | service for name, own in names.items()
+    ]
+    fields = {name: FEW[name] for name in ("name", "hardware", "deployment")}
+    problem = FleetProblem.model_validate(fields | {"services": services, "minimize": "chips"})
+    best = solve(problem)
+    assert {pool.service: pool.chips for pool in best.deployment.pools} == {"chat": 1, "code": 2}
+    assert [(row.constraint, row.gain) for row in best.binding] == [(f"code.{LONG}_min", -1.0)]
+    question = FleetQuestion(problem)
+    broken = question.priced(best.plan, values={f"code.{LONG}_min": 10**7}).broken
+    assert broken == (f"code.{LONG}_min",)
+    with pytest.raises(ValueError, match="a performance_table does not state it"):
+        FleetProblem.model_validate(
+            fields | {"services": [services[1] | {"architecture": None, "performance_table": "x.csv"}],
+                      "minimize": "chips"}
+        )  # fmt: skip

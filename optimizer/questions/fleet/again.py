@@ -1,14 +1,15 @@
 """A fleet priced again from its pools: each at the rows of the price tables that it says it runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
 
+from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
-from optimizer.metrics import latencies, totals
+from optimizer.metrics import held_least, latencies, totals
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.problem import FleetProblem
@@ -49,8 +50,10 @@ class Again:
         shares = _whole(own, shares, everything=problem.maximize is None)
         return cls(FleetCheck(own, replicas, shares), plan.pools)
 
-    def late(self, rules: Mapping[str, Any]) -> tuple[str, ...]:
-        """Bounds on the requests of services that a pool does not keep."""
+    def late(
+        self, rules: Mapping[str, Any], buckets: Sequence[Sequence[DeploymentColumns]]
+    ) -> tuple[str, ...]:
+        """Bounds on the requests of services that a pool does not keep. `buckets`: priced, by service."""
         columns = self.check.columns
         found: dict[str, None] = {}
         for j, item in enumerate(columns.items):
@@ -64,6 +67,10 @@ class Again:
                     limit = rules.get(f"{name}.{bound}")
                     if limit is not None and value > float(limit) * (1 + _LIMIT_NOISE):
                         found[f"{name}.{bound}"] = None
+                for metric in held_least():
+                    limit = rules.get(bound := f"{name}.{metric}_min")
+                    if limit and not buckets[item.service][b].reaches(metric, float(limit))[at]:
+                        found[bound] = None
         return tuple(found)
 
 

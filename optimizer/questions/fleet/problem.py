@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from optimizer.metrics import is_whole, totals
+from optimizer.metrics import held_least, is_whole, totals
 from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Offers, ReplicaSpace, Requests, bounds_on
 from optimizer.spec.documents import Documents
@@ -25,6 +25,12 @@ class Bucket(Strict):
     """With a performance table: only rows that have these values in these columns are for this bucket."""
 
 
+if TYPE_CHECKING:
+    Served = Requests
+else:
+    Served = bounds_on("Served", Requests, {}, held_least())
+
+
 class Service(Strict):
     """One model and its traffic."""
 
@@ -34,7 +40,7 @@ class Service(Strict):
     deployment: ReplicaSpace | None = None
     """How its replicas may run; without it the fleet's `deployment`."""
     traffic: Annotated[tuple[Bucket, ...], Field(min_length=1)]
-    constraints: Requests = Requests()
+    constraints: Served = Served()
 
     @property
     def requests_per_s(self) -> float:
@@ -45,6 +51,11 @@ class Service(Strict):
     def _priced(self) -> "Service":
         if (self.architecture is None) == (self.performance_table is None):
             raise ValueError(f"{self.name}: give either architecture or performance_table")
+        for name in held_least() if self.performance_table is not None else ():
+            if f"{name}_min" in self.constraints.given():
+                raise ValueError(
+                    f"{self.name}: {name}_min: a performance_table does not state it; leave it out"
+                )
         return self
 
 

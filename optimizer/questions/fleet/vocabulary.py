@@ -148,7 +148,7 @@ class FleetVocabulary(ReplicaQuestion[FleetColumns]):
         rules = {**other.rules(), **values}
         bounds = {rule: float(rules[rule]) for rule in other.bounds}
         broken = again.check.broken(bounds, everything=self.problem.maximize is None)
-        return Priced(totals_of(again.check), (*broken, *again.late(rules)))
+        return Priced(totals_of(again.check), (*broken, *again.late(rules, other.fleet.buckets)))
 
     def planned(
         self, asked: Ask, goal: Goal | None = None, watch: Watch | None = None
