@@ -231,8 +231,8 @@ def metrics() -> str:
     intro = (
         "Every metric is one file of `optimizer/objectives`, for all kinds of problem that have it. Of\n"
         "architectures each can be minimised, maximised, bounded with `<metric>_max`, `<metric>_min` and\n"
-        "`<metric>_increase_max` (what there is room for with `<metric>_min` alone); of the other kinds each is optimised in its better direction and bounded\n"
-        "on the other side. All are in every report.\n"
+        "`<metric>_increase_max` (what there is room for with `<metric>_min` alone); of the other kinds each\n"
+        "is optimised in its better direction and bounded on the other side. All are in every report.\n"
     )
     heads = ("metric", "unit", "better", "kinds of problem", "what it is")
     parts = ["# Metrics\n", intro, markdown_table(heads, rows)]
@@ -264,7 +264,7 @@ def _facts(module: ModuleType) -> list[str]:
             f"- Of a plan of replicas {several} over those of {', '.join(module.COUNTED_IN)} phases."
         )
         if module.OF_A_PLAN == "least":
-            facts.append(f"- Of a service of a fleet a bound: `{module.__name__.rsplit('.', 1)[-1]}_min`.")
+            facts.append("- Of a service of a fleet a bound.")
     return facts
 
 
