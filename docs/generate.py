@@ -231,7 +231,7 @@ def metrics() -> str:
     intro = (
         "Every metric is one file of `optimizer/objectives`, for all kinds of problem that have it. Of\n"
         "architectures each can be minimised, maximised, bounded with `<metric>_max`, `<metric>_min` and\n"
-        "`<metric>_increase_max` (what there is room for with `<metric>_min` alone); of the other kinds each\n"
+        "`<metric>_increase_max` (room for tokens with `<metric>_min` alone); of the other kinds each\n"
         "is optimised in its better direction and bounded on the other side. All are in every report.\n"
     )
     heads = ("metric", "unit", "better", "kinds of problem", "what it is")
