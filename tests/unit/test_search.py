@@ -17,7 +17,7 @@ import optimizer.questions.architecture.search as search_module
 import optimizer.questions.architecture.slice_search as slice_module
 import optimizer.questions.architecture.table as table_module
 from optimizer import InputError, InternalMismatch, Options, catalog, solve
-from optimizer.metrics import evaluate
+from optimizer.metrics import evaluate, held
 from optimizer.questions import problems
 from optimizer.questions.architecture.enumeration import brute_force
 from optimizer.questions.architecture.equals import chosen_among_equals
@@ -210,7 +210,7 @@ def test_a_published_model_can_be_the_fixed_architecture() -> None:
         engine=catalog.engine("trtllm"),
         requests_per_s=5000.0,
     )
-    assert result.metrics == pytest.approx(evaluate(frame, own), rel=1e-12)
+    assert result.metrics == pytest.approx(evaluate(frame, own) | held(frame, own), rel=1e-12)
 
 
 def test_every_catalogue_model_can_be_fixed() -> None:
