@@ -43,6 +43,6 @@ def moves_of_a_bound(rule: str, value: float, node: int | None = None) -> list[M
 
     `node`: chips wired together.
     """
-    if is_whole(rule.removesuffix("_max")) or rule.startswith("inventory:"):
+    if rule == "spares" or is_whole(rule.removesuffix("_max")) or rule.startswith("inventory:"):
         return whole_moves(value, tuple(sorted({1, node or 1})))
     return [move for move in moves_of(value) if not rule.endswith(_SHARES) or move[1] <= 1]

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from optimizer.anatomy.losses import any_of, left
 from optimizer.questions.deployment.answer import DeploymentAnswer
 from optimizer.questions.fleet.answer import FleetWitnesses
 from optimizer.report.fitting import new_table
@@ -126,8 +127,9 @@ def _totals(result: DeploymentAnswer) -> Group:
         items.append(f"to spare: {spare}")
     demand = result.problem.get("workload", {}).get("requests_per_s")
     wanted = f" for {demand:g} asked" if demand else ""
-    items.append(f"{exact(m['requests_per_s'])} requests/s of capacity{wanted}, {m['utilisation']:.1%} used")
-    items += _one_lost(result)
+    whole = m.get("requests_per_s_whole", m["requests_per_s"])
+    items.append(f"{exact(whole)} requests/s of capacity{wanted}, {m['utilisation']:.1%} used")
+    items += _when_lost(result)
     if "max_context_tokens" in m:
         room = f"caches hold {m['kv_cache_tokens']:,.0f} tokens" if "kv_cache_tokens" in m else ""
         longest = f"the longest request that fits is {m['max_context_tokens']:,.0f} tokens"
@@ -155,17 +157,23 @@ def _at_demand(result: DeploymentAnswer) -> list[str]:
     return found if len(found) < 4 else []
 
 
-def _one_lost(result: DeploymentAnswer) -> list[str]:
-    """How busy each phase is when its largest replica is lost."""
+def _when_lost(result: DeploymentAnswer) -> list[str]:
+    """What is held with the spares lost; how busy each phase is when its largest replicas are, or one is."""
     pools = result.deployment.pools if result.deployment else ()
+    spares = int(result.problem.get("constraints", {}).get("spares") or 0)
+    lost = spares or 1
     found = []
     for phase in dict.fromkeys(pool.phase for pool in pools):
         own = [pool for pool in pools if pool.phase == phase]
-        rate = sum(pool.requests_per_s for pool in own)
-        left = rate - max(pool.requests_per_s / pool.replicas for pool in own)
-        busy = own[0].utilisation * rate
-        found.append(f"{phase} {busy / left:.0%} used" if left > 1e-9 * rate else f"{phase} gone")
-    return [f"with one replica lost: {', '.join(found)}"] if found else []
+        counts = {i: pool.replicas for i, pool in enumerate(own)}
+        each = {i: pool.requests_per_s / pool.replicas for i, pool in enumerate(own)}
+        busy = own[0].utilisation * sum(pool.requests_per_s for pool in own)
+        rate = sum(each[i] * n for i, n in left(counts, each, lost).items())
+        found.append(f"{phase} {busy / rate:.0%} used" if rate else f"{phase} gone")
+    said = [f"with {'one replica' if lost == 1 else f'{lost} replicas'} lost: {', '.join(found)}"]
+    holds = exact(result.metrics["requests_per_s"]) if found else ""
+    kept = f"{spares} spare{'s' * (spares > 1)}: holds {holds} requests/s with {any_of(spares)} lost"
+    return [*([kept] if spares else []), *said] if found else []
 
 
 def _to_spare(result: DeploymentAnswer) -> str:

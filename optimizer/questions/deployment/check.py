@@ -23,9 +23,6 @@ from optimizer.metrics import totals as sums
 from optimizer.questions.deployment.check_loads import Loads, above, exact
 from optimizer.questions.deployment.check_prices import Prices
 
-_NOISE = Fraction(1, 10**9)
-
-
 @dataclass(frozen=True)
 class DeploymentCheck:
     """Recomputes one plan: replicas by row, the chips on offer, factors and traffic."""
@@ -39,6 +36,8 @@ class DeploymentCheck:
     percentile: float | None = None
     given: Mapping[int, float] | None = None
     """With a percentile: the requests per second the plan gives each replica of a row at most."""
+    spares: int | None = None
+    """Replicas of which any may be lost; None where the problem has no such rule."""
     same: bool = False
     """Whether all replicas of a phase are set up alike."""
     priced_by: PricedBy | None = None
@@ -52,7 +51,8 @@ class DeploymentCheck:
     @cached_property
     def loads(self) -> Loads:
         """The traffic that each pool gets."""
-        return Loads(self.rows, self.counts, self.factors, self.demand, self.utilisation_max, self.given)
+        asked = self.factors, self.demand, self.utilisation_max, self.given
+        return Loads(self.rows, self.counts, *asked, spares=self.spares or 0)
 
     @cached_property
     def held(self) -> dict[int, dict[str, float]]:
@@ -98,7 +98,9 @@ class DeploymentCheck:
     def totals(self) -> dict[str, float]:
         """Metrics of the plan; what lacks a price or a power is left out."""
         used = [(s, n) for s in self.supplies if (n := self.chips(s.name))]
-        found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(self.loads.served)}
+        found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(self.loads.held)}
+        if self.spares is not None:
+            found |= {"requests_per_s_whole": float(self.loads.served), "spares": self.loads.may_be_lost}
         for name in sums():
             each = [(n, value) for s, n in used if (value := each_of(name, s)) is not None]
             if len(each) == len(used):
@@ -126,13 +128,16 @@ class DeploymentCheck:
         short = (n for n in having("held") if found_totals.get(n, 0.0) < bounds.get(f"{n}_min", 0.0))
         found += [f"{name}_min" for name in short]
         found += [f"inventory:{s.name}" for s in self.supplies if not self._in_stock(s)]
-        if self.demand is not None and self.loads.served * (1 + _NOISE) < exact(self.demand):
-            found.append("requests_per_s")
+        if not self.loads.carries:
+            found += ["requests_per_s"] if self.demand is not None else []
+            found += ["spares"] if self.spares else []
         if "memory_capacity" in bounds and not all(map(self._fits(bounds), self.rows.values())):
             found.append("memory_capacity")
         if not all(map(self._spills, self.rows.values())):
             found.append("second_tier")
-        if self.percentile is not None and not self.loads.in_time(self.percentile, bounds.get("ttft_ms_max")):
+        limit = bounds.get("ttft_ms_max")
+        loads = (self.loads, *self.loads.losses)
+        if self.percentile is not None and not all(own.in_time(self.percentile, limit) for own in loads):
             found.append("percentile")
         if self.same and not self._one_setup():
             found.append("mix")

@@ -5,10 +5,17 @@ Rates are the decimals of the table. It shares no code with what plans.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
+
+from optimizer.anatomy.losses import left
+
+
+NOISE = Fraction(1, 10**9)
+_SIDES = (("aggregated", "prefill"), ("aggregated", "decode"))
+"""Pools that serve each half of a request."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,8 @@ class Loads:
     utilisation_max: float = 1.0
     given: Mapping[int, float] | None = None
     """With a percentile: the requests per second the plan gives each replica of a row at most."""
+    spares: int = 0
+    """Replicas of which any may be lost."""
 
     def rate(self, index: int) -> Fraction:
         """Requests per second of one replica as its row states it."""
@@ -40,14 +49,47 @@ class Loads:
 
     @cached_property
     def served(self) -> Fraction:
-        """Requests per second the plan can serve."""
+        """Requests per second the plan can serve with nothing lost."""
         return self.planned("aggregated") + min(self.planned("prefill"), self.planned("decode"))
+
+    @cached_property
+    def losses(self) -> "tuple[Loads, ...]":
+        """What is left when the largest replicas of one side, or of the other, are lost: no loss is worse."""
+        return tuple(self._without(side) for side in _SIDES) if self.spares else ()
+
+    def _without(self, modes: tuple[str, ...]) -> "Loads":
+        own = {i: n for i, n in self.counts.items() if self.rows[i]["mode"] in modes}
+        gone = left(own, {i: self.planned_rate(i) for i in own}, self.spares)
+        return replace(self, counts={**self.counts, **gone}, spares=0)
+
+    @cached_property
+    def held(self) -> Fraction:
+        """Requests per second the plan can serve whichever spares are lost."""
+        return min((loss.served for loss in self.losses), default=self.served)
+
+    @property
+    def may_be_lost(self) -> int:
+        """Replicas of which any may be lost, and the demand is served; of no demand, the spares."""
+        if self.demand is None:
+            return self.spares
+        low, high = 0, sum(self.counts.values())
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if replace(self, spares=middle).carries else (low, middle)
+        return low
+
+    @property
+    def carries(self) -> bool:
+        """Whether what is asked for is served whichever spares are lost; of no demand, anything."""
+        if self.demand is None:
+            return not self.spares or self.held > 0
+        return self.held * (1 + NOISE) >= exact(self.demand)
 
     def load(self, mode: str) -> Fraction:
         """Requests per second a pool gets when the traffic is spread evenly."""
         if not self.served:
             return Fraction(0)
-        want = self.served if self.demand is None else exact(self.demand)
+        want = self.held if self.demand is None else exact(self.demand)
         through = min(self.planned("prefill"), self.planned("decode"))
         own = self.planned("aggregated") if mode == "aggregated" else through
         return own * min(Fraction(1), want / self.served)

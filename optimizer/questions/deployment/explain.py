@@ -138,6 +138,8 @@ class _Explanation:
         if name == "utilisation_max":
             most = self._most_traffic({k: v for k, v in others.items() if k != "requests_per_s"})
             return outward(others["requests_per_s"] / most, 1) if most else None
+        if name == "spares":
+            return self._most_spares(others)
         if name == "memory_capacity" or name.removesuffix("_max") in latencies():
             return self._nearest_of_rows(name, others)
         metric = name.removesuffix("_min")
@@ -163,6 +165,17 @@ class _Explanation:
         except InputError:  # nothing limits it
             return self.bounds[f"{quantity}_min"]
         return found.values[quantity] if found.counts else None
+
+    def _most_spares(self, others: dict[str, float]) -> float | None:
+        """The most replicas that a plan can do without, fewer than are asked for: by halving."""
+        low, high = -1, int(self.bounds["spares"])
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.feasible({**others, "spares": middle}):
+                low = middle
+            else:
+                high = middle
+        return None if low < 0 else float(low)
 
     def _least(self, quantity: str, others: dict[str, float]) -> float | None:
         wanted = others if "requests_per_s" in others else {**others, "requests_per_s": 1e-8}
@@ -231,7 +244,8 @@ def _value(replicas: Replicas, field: str, row: int) -> str:
 
 def _looser(name: str, now: float, needed: float) -> float:
     """The bound that is needed, or the present one if that already does."""
-    return min(now, needed) if name == "requests_per_s" or name.endswith("_min") else max(now, needed)
+    floors = name in ("requests_per_s", "spares") or name.endswith("_min")
+    return min(now, needed) if floors else max(now, needed)
 
 
 def sentence(name: str, to: float) -> str:
@@ -240,6 +254,8 @@ def sentence(name: str, to: float) -> str:
         return f"{to:g} requests/s would do"
     if name.startswith("inventory:"):
         return f"{to:g} chips of {name.partition(':')[2]} would do"
+    if name == "spares":
+        return f"{to:g} spare{'s' * (to != 1)} would do"
     if name == "memory_capacity":
         return f"{to:g} times the usable memory would do"
     if name.endswith("_min"):

@@ -21,6 +21,8 @@ class Knapsack:
     mode: Sequence[str]
     chips: Sequence[int]
     capacity: Sequence[int]
+    spares: int = 0
+    """Replicas of whichever pool that any plan must do without; more than 0 for whole requests or pairs alone."""
 
     def serves_no_more(self, stock: int | None, most: int) -> bool:
         """Whether so many chips serve at most so much traffic; False where that is not known."""
@@ -46,8 +48,17 @@ class Knapsack:
         return np.array([(paired[: n + 1] + pools["aggregated"][n::-1]).max() for n in range(total + 1)])
 
     def _pool(self, mode: str, total: int) -> Any:
-        """The most capacity of one pool on at most so many chips: an unbounded knapsack."""
+        """The most capacity of one pool on at most so many chips, the spares lost (levels.py)."""
         rows = [(g, c) for m, g, c in zip(self.mode, self.chips, self.capacity, strict=True) if m == mode]
+        if not self.spares:
+            return self._filled(rows, total)
+        levels = sorted({c for _, c in rows})
+        none = np.zeros(total + 1, dtype=np.int64)
+        held = [self._filled([(g, min(c, t)) for g, c in rows], total) - self.spares * t for t in levels]
+        return np.max([none, *held], axis=0)
+
+    def _filled(self, rows: Sequence[tuple[int, int]], total: int) -> Any:
+        """An unbounded knapsack: the most of some rows' capacity on at most 0, 1 ... `total` chips."""
         best = np.zeros(total + 1, dtype=np.int64)
         for n in range(1, total + 1):
             best[n] = max([best[n - 1], *(best[n - g] + c for g, c in rows if g <= n)])

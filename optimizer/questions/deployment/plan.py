@@ -9,7 +9,7 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import held_sums, scale
 from optimizer.questions.deployment.check import DeploymentCheck
-from optimizer.questions.deployment.programme import Packed
+from optimizer.questions.deployment.programme import Packed, spares_of
 from optimizer.questions.deployment.search import ANY_TRAFFIC
 from optimizer.spec.plan import Deployment, Plan, Pool
 from optimizer.spec.split import formats_of, split_of
@@ -44,6 +44,7 @@ class ReplicaPlan:
             utilisation_max=self.bounds.get("utilisation_max", 1.0),
             percentile=c.percentile,
             given=given,
+            spares=spares_of(self.bounds) if "spares" in self.bounds else None,
             same=c.same,
             priced_by=c.priced_by,
         )
@@ -112,7 +113,8 @@ class ReplicaPlan:
         served = found["requests_per_s"]
         carried = min(served, self.columns.demand or served)
         tokens = carried * self.output_tokens
-        found |= {"output_tokens_per_s": tokens, "utilisation": carried / served if served else 0.0}
+        whole = found.get("requests_per_s_whole", served)
+        found |= {"output_tokens_per_s": tokens, "utilisation": carried / whole if whole else 0.0}
         if "usd_per_hour" in found and tokens:
             found["usd_per_million_tokens"] = found["usd_per_hour"] / 3600 / tokens * 1e6
         return found

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from optimizer.metrics import counted, held_least, held_sums, is_whole, listed, traffic
 from optimizer.spec.base import Strict
-from optimizer.spec.deployment import Offers, ReplicaSpace, Requests, Share, Traffic, bounds_on
+from optimizer.spec.deployment import Count0, Offers, ReplicaSpace, Requests, Share, Traffic, bounds_on
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import choices
 from optimizer.spec.values import RequestsPerS
@@ -22,6 +22,8 @@ class Kept(Requests):
     requests_per_s_min: RequestsPerS | None = None
     utilisation_max: Share | None = None
     """Demand over capacity, of every pool."""
+    spares: Count0 | None = None
+    """Replicas of which any may be lost at once, and the plan still serves the traffic."""
 
 
 if TYPE_CHECKING:

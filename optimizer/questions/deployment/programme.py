@@ -3,6 +3,7 @@
     minimise  sum n_k cost_k      (or maximise T)
     T = min(A + P, A + D) >= demand        A, P, D: sums of capacity_k n_k over aggregated, prefill, decode
     sum n_k tokens_k >= what caches must hold, or as much as can be
+    each of both with any `spares` replicas lost (questions/deployment/levels.py)
     chips of each kind <= what there is, packed into nodes (search/packing.py)
 
 Rates are whole numbers of 1e-8 requests/s, money of 1e-6 USD, power of milliwatts: no rounding decides.
@@ -18,6 +19,7 @@ from optimizer.columns.totals import MOST, asked, each_of, limit_of
 from optimizer.errors import InputError, Unlimited
 from optimizer.metrics import held_sums, scale, totals
 from optimizer.questions.deployment.knapsack import Knapsack
+from optimizer.questions.deployment.levels import Levels, held
 from optimizer.questions.replica_programme import AGGREGATED, PHASES, SIDES, ReplicaProgramme
 from optimizer.search.packing import Part, added, pack_nodes
 from optimizer.search.programme import Proved
@@ -40,7 +42,7 @@ class Packed:
     bounds: Mapping[str, float | None]
     """The proven bound on each objective."""
     served: float
-    """Requests per second that can be served."""
+    """Requests per second that can be served, with the spares lost."""
     solves: int
     columns: int
     dropped: Mapping[str, int]
@@ -74,8 +76,10 @@ class DeploymentProgramme(ReplicaProgramme):
         self.demand = self._demand()
         self.stock = self._stock()
         tops = [self._most(k) for k in range(len(rows))]
+        self.spares = min(spares_of(self.limits), sum(tops))
         for each in (self.capacity, *self.tokens.values()):
-            if sum(c * top for c, top in zip(each, tops, strict=True)) > MOST:
+            most = sum(c * top for c, top in zip(each, tops, strict=True))
+            if max(most, self.spares * max(each)) > MOST:
                 raise InputError("requests_per_s: too much traffic, or too many chips, to plan exactly")
         self.n = [self.m.variable(0, top) for top in tops]
         self.parts = [Part(self.n[k], *side) for k, sides in enumerate(self.sides) for side in sides]
@@ -128,7 +132,7 @@ class DeploymentProgramme(ReplicaProgramme):
         tops = [stock // n for kind, n in need.items() if (stock := self.stock[kind]) is not None]
         free = {"requests_per_s", *self.tokens} & {*self.wanted}
         if self.demand is not None and not free:
-            tops.append(max(self._enough(k)))
+            tops.append(max(self._enough(k)) + spares_of(self.limits))
         if not tops:
             most = " and ".join(sorted(free & {*self.tokens})) or "traffic"
             raise Unlimited(
@@ -152,12 +156,25 @@ class DeploymentProgramme(ReplicaProgramme):
         """Aggregated replicas serve whole requests; the others as many as the thinner of the two pools."""
         pool = {mode: self._pool(mode) for mode in PHASES}
         self.sums = [pool[AGGREGATED] | pool[mode] for mode in SIDES]
+        if self.spares:
+            self._flow_with_spares()
+            return
         if self.demand is not None:
             for terms in self.sums:
                 self.m.row(terms, low=self.demand)
         if "requests_per_s" in self.wanted:
             most = min(sum(c * self.m.highs[i] for i, c in terms.items()) for terms in self.sums)
             self.total = self.m.least_of([(terms, 0) for terms in self.sums], 0, most)
+
+    def _flow_with_spares(self) -> None:
+        """The same with any few replicas lost, of whichever pools: each side on its own level."""
+        sums = self.sums[:1] if self.sums[0] == self.sums[1] else self.sums
+        levels = [Levels.of(self.m, terms, self.spares, self.demand or 0) for terms in sums]
+        for side in levels if self.demand is not None else ():
+            side.reach(self.demand)
+        if "requests_per_s" in self.wanted:
+            most = min(sum(c * self.m.highs[i] for i, c in terms.items()) for terms in sums)
+            self.total = self.m.least_of([s for side in levels for s in side.sums(most)], 0, most)
 
     def _pool(self, mode: str) -> dict[int, int]:
         return {i: c for i, c, own in zip(self.n, self.capacity, self.mode, strict=True) if own == mode}
@@ -187,7 +204,9 @@ class DeploymentProgramme(ReplicaProgramme):
         kinds = len(self.supplies), len(self.formats)
         if self.columns.same or self.columns.used or self.tokens or nodes or max(kinds) > 1:
             return None
-        knapsack = Knapsack(self.mode, self.chips, self.capacity)
+        if self.spares and AGGREGATED in self.mode and len(set(self.mode)) > 1:
+            return None  # whole requests are lost on both sides at once
+        knapsack = Knapsack(self.mode, self.chips, self.capacity, self.spares)
         if name == "requests_per_s":
             return lambda best: knapsack.serves_no_more(self.stock[0], sense * best)
         each = self.cost(name)[self.n[0]] // self.chips[0]
@@ -254,7 +273,7 @@ def _in_turn(
         counts=counts,
         values=_worth(goals, plan.values if plan else ()),
         bounds=limits,
-        served=served(programme.columns, usable, counts) / UNIT,
+        served=served(programme.columns, usable, counts, spares_of(programme.limits)) / UNIT,
         solves=sum(p.solves for p in proofs),
         columns=len(usable.rows),
         dropped=usable.dropped,
@@ -286,10 +305,18 @@ def _status(proofs: list[Proved], wanted: int) -> str:
     return "optimal" if len(proofs) == wanted and all(p.status == "optimal" for p in proofs) else "feasible"
 
 
-def served(columns: DeploymentColumns, usable: Usable, counts: Mapping[int, int]) -> int:
-    """Requests per second that replicas serve together, in 1e-8: the thinner pool of a pair, and the rest."""
+def spares_of(bounds: Mapping[str, float]) -> int:
+    """Replicas that any plan within some bounds must do without."""
+    return int(bounds.get("spares", 0))
+
+
+def served(columns: DeploymentColumns, usable: Usable, counts: Mapping[int, int], spares: int = 0) -> int:
+    """Requests per second that replicas serve together, in 1e-8, with any `spares` of them lost.
+
+    The thinner pool of a pair, and the rest.
+    """
     capacity = dict(zip(usable.rows.tolist(), usable.capacity.tolist(), strict=True))
-    pool = dict.fromkeys(("aggregated", "prefill", "decode"), 0)
-    for row, n in counts.items():
-        pool[str(columns.replicas.mode[row])] += n * capacity[row]
-    return pool["aggregated"] + min(pool["prefill"], pool["decode"])
+    sides = [
+        [row for row in counts if str(columns.replicas.mode[row]) in (AGGREGATED, side)] for side in SIDES
+    ]
+    return min(held([capacity[r] for r in own], [counts[r] for r in own], spares) for own in sides)

@@ -1,10 +1,11 @@
 """What an answer to a deployment problem rests on: what was priced and asked, how its figures are made."""
 
+from optimizer.anatomy.losses import any_of
 from optimizer.columns.replica_costs import UNPRICED
 from optimizer.metrics import is_whole, scale, unit
 from optimizer.questions.deployment.columns import setups_of
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.deployment.programme import Packed
+from optimizer.questions.deployment.programme import Packed, spares_of
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Best
 from optimizer.solver.cp_sat_twice import engine_version
@@ -27,7 +28,8 @@ def next_better(question: DeploymentVocabulary, found: Packed) -> str:
     if not most.counts:
         return f"{what} serve no traffic within the bounds"
     gap = demand - most.served
-    return f"{what} serve at most {most.served:.6g} requests/s, {gap:.4g} short of {demand:g}"
+    lost = f" with {any_of(spares)} lost" if (spares := spares_of(bounds)) else ""
+    return f"{what} serve at most {most.served:.6g} requests/s{lost}, {gap:.4g} short of {demand:g}"
 
 
 def methods_of(problem: DeploymentProblem) -> tuple[Assumption, ...]:
@@ -53,6 +55,8 @@ def methods_of(problem: DeploymentProblem) -> tuple[Assumption, ...]:
         found.append(("latency bounds", "for a request that does not wait", page))
     else:
         found.append(("percentile", "an M/M/1 queue in front of each replica", page))
+    if spares := problem.constraints.spares:
+        found.append(("spares", f"requests_per_s is what is served with {any_of(spares)} lost", page))
     return tuple(Assumption(name=n, value=v, source=s) for n, v, s in found)
 
 

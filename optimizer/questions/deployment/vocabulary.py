@@ -25,7 +25,7 @@ from optimizer.spec.plan import Plan, Pool
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Watch
 
-_CHANGES_FIGURES = ("requests_per_s", "utilisation_max")
+_CHANGES_FIGURES = ("requests_per_s", "utilisation_max", "spares")
 """Bounds that a plan's own figures depend on."""
 
 
