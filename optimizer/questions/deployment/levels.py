@@ -35,7 +35,11 @@ class Levels:
 
     @classmethod
     def of(cls, m: Programme, terms: Mapping[int, int], lost: int, demand: int) -> "Levels":
-        """Levels at which a demand can be reached, of which a plan chooses one."""
+        """Levels at which a demand can be reached, of which a plan chooses one.
+
+        Of the level that counts most at least N replicas are as fast, and so it is chosen; of one replica lost,
+        none is faster than it.
+        """
         most = {v: m.highs[v] for v in terms}
         levels = sorted(set(terms.values()))
         reached = [
@@ -43,21 +47,26 @@ class Levels:
         ]
         chosen = {t: m.variable(0, 1) for t in reached}
         m.row(dict.fromkeys(chosen.values(), 1), low=1, high=1)
+        for t in reached if lost > 1 else ():
+            fast = dict.fromkeys((v for v, rate in terms.items() if rate >= t), 1)
+            m.row(fast | {level: -lost for own, level in chosen.items() if own >= t}, low=0)
+        for v, rate in terms.items() if lost == 1 else ():
+            m.row({v: 1} | {level: -most[v] for t, level in chosen.items() if t >= rate}, high=0)
         return cls(m, lost, terms, chosen)
 
     def reach(self, demand: int) -> None:
         """Rows: the level chosen holds the demand; and what is true of every level, which engines like to know."""
-        for t, level in self.chosen.items():
-            self.m.row(self._counted(t) | {level: -(demand + self.lost * t)}, low=0)
+        for terms, constant in self.sums(demand):
+            self.m.row(terms, low=demand - constant)
         slowest = min(self.terms.values(), default=0)
         self.m.row(self.terms, low=demand + self.lost * slowest)
         self.m.row(dict.fromkeys(self.terms, 1), low=self.lost + 1)
 
     def sums(self, most: int) -> list[tuple[dict[int, int], int]]:
-        """What each level holds, or at least `most` where another is chosen: as terms and a constant."""
+        """Sums plus constants of which the least is what the chosen level holds, as far as that is up to `most`."""
+        if self.lost == 1:  # no rate is above the level
+            return [({**self.terms, **{level: -t for t, level in self.chosen.items()}}, 0)]
         return [
-            (self._counted(t) | {level: -(self.lost * t + most)}, most) for t, level in self.chosen.items()
+            ({v: min(rate, t) for v, rate in self.terms.items()} | {level: -(self.lost * t + most)}, most)
+            for t, level in self.chosen.items()
         ]
-
-    def _counted(self, t: int) -> dict[int, int]:
-        return {v: min(rate, t) for v, rate in self.terms.items()}
