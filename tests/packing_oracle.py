@@ -119,6 +119,22 @@ def _served(
     counts: dict[int, int],
     bounds: Mapping[str, float],
 ) -> Fraction:
+    """With the spares lost that hurt most: every choice of replicas to lose is tried."""
+    lost = min(int(bounds.get("spares", 0)), sum(counts.values()))
+    ways = product(*(range(min(n, lost) + 1) for n in counts.values()))
+    return min(
+        _carried(columns, rows, {i: n - gone for (i, n), gone in zip(counts.items(), way, strict=True)}, bounds)
+        for way in ways
+        if sum(way) == lost
+    )
+
+
+def _carried(
+    columns: DeploymentColumns,
+    rows: list[dict[str, Any]],
+    counts: dict[int, int],
+    bounds: Mapping[str, float],
+) -> Fraction:
     pool = dict.fromkeys(("aggregated", "prefill", "decode"), Fraction(0))
     share = _f(bounds.get("utilisation_max", 1.0))
     for i, n in counts.items():

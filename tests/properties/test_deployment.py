@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from packing_oracle import brute_force
 
+from optimizer.anatomy.losses import left
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.questions.deployment.check import DeploymentCheck
+from optimizer.questions.deployment.levels import held
 from optimizer.questions.deployment.programme import Packed, optimum
 
 CHIPS = ("red", "blue")
@@ -142,6 +144,26 @@ def test_the_optimum_is_brute_forces_for_one_setup_per_phase(instance: Any) -> N
     compare(DeploymentColumns(**{**vars(columns), "same": not columns.same}), name, sense, bounds)
 
 
+@settings(SETTINGS, max_examples=200)
+@given(instances(), st.sampled_from([1, 1, 2, 3]))
+def test_the_optimum_with_spares_is_brute_forces(instance: Any, spares: int) -> None:
+    """Every choice of replicas to lose is tried, for replicas as unlike as they were drawn."""
+    columns, name, sense, bounds = instance
+    compare(columns, name, sense, {"requests_per_s": 1e-8} | bounds | {"spares": spares})
+
+
+@settings(SETTINGS, max_examples=100)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), max_size=4), st.integers(0, 5))
+def test_what_is_held_is_what_is_left_of_the_worst_loss(replicas: Any, lost: int) -> None:
+    """The planner's levels and the checker's removal say the same as dropping the largest one by one."""
+    rates, counts = [r for r, _ in replicas], [n for _, n in replicas]
+    each = sorted(r for r, n in replicas for _ in range(n))
+    worst = sum(each[: max(0, len(each) - lost)])
+    assert held(rates, counts, lost) == worst
+    after = left(dict(enumerate(counts)), dict(enumerate(rates)), lost)
+    assert sum(rates[i] * n for i, n in after.items()) == worst
+
+
 def compare(columns: DeploymentColumns, name: str, sense: int, bounds: dict[str, float]) -> None:
     most = 9 if len(columns.replicas) < 3 else MOST
     capped = {**bounds}
@@ -164,9 +186,14 @@ def compare(columns: DeploymentColumns, name: str, sense: int, bounds: dict[str,
         columns.factors,
         capped.get("requests_per_s"),
         capped.get("utilisation_max", 1.0),
+        spares=capped.get("spares"),
         same=columns.same,
     )
     assert not checked.broken(capped)
+    if "spares" in capped:
+        totals = checked.totals()
+        assert totals["spares"] >= capped["spares"]
+        assert totals["requests_per_s"] == pytest.approx(found.served, abs=1e-6)
 
 
 def pairs(columns: DeploymentColumns) -> list[tuple[int, str]]:
