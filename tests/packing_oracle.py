@@ -123,7 +123,9 @@ def _served(
     lost = min(int(bounds.get("spares", 0)), sum(counts.values()))
     ways = product(*(range(min(n, lost) + 1) for n in counts.values()))
     return min(
-        _carried(columns, rows, {i: n - gone for (i, n), gone in zip(counts.items(), way, strict=True)}, bounds)
+        _carried(
+            columns, rows, {i: n - gone for (i, n), gone in zip(counts.items(), way, strict=True)}, bounds
+        )
         for way in ways
         if sum(way) == lost
     )

@@ -173,3 +173,45 @@ def test_a_percentile_is_no_objective_but_moves(run: Any) -> None:
     assert code == 0
     moved = [c for c in json.loads(out)["changes"] if c["name"] == "ttft_ms_max" and c["move"] == "+5 %"]
     assert moved[0]["difference"] <= 0
+
+
+SPARED = {"constraints": SMALL["constraints"] | {"spares": 1}, "deployment": {"tensor_parallel": [1, 2]}}
+
+
+def test_spares_are_held_and_said(run: Any) -> None:
+    code, out, err = run("solve", **SPARED)
+    assert (code, err) == (0, "")
+    assert "1 spare: holds" in out and "requests/s with any one replica lost" in out
+    assert "serve at most" in out and "spares (1 against 1)" in out
+    found = json.loads(run("solve", "--set", "constraints.spares=2", "--json", **SPARED)[1])
+    assert found["metrics"]["spares"] >= 2 == found["problem"]["constraints"]["spares"]
+    assert found["metrics"]["requests_per_s_whole"] > found["metrics"]["requests_per_s"] >= 30
+
+
+def test_spares_are_swept_perturbed_compared(run: Any) -> None:
+    rows = json.loads(run("sweep", "--over", "constraints.spares=0,1,2,99", "--json", **SPARED)[1])["rows"]
+    assert [row["plan"] and row["plan"]["metrics"]["chips"] for row in rows] == [2, 3, 4, None]
+    changes = json.loads(run("perturb", "--json", **SPARED)[1])["changes"]
+    own = {row["to"]: row["objective"] for row in changes if row["name"] == "spares"}
+    assert own == {0: 2, 2: 4, None: 2}
+    Path("other.yaml").write_text(yaml.safe_dump(SMALL))
+    _, out, _ = run("compare", "other.yaml", **SPARED)
+    assert "spares" in out and "any one replica lost" in " ".join(out.split())
+
+
+def test_too_many_spares_are_a_conflict(run: Any) -> None:
+    code, out, _ = run("explain", "--set", "constraints.spares=16", **SPARED)
+    assert code == 3 and "14 spares would do" in out
+    found = json.loads(run("solve", "--set", "constraints.spares=16", "--json", **SPARED)[1])
+    said = {row["constraint"]: row["to"] for row in found["conflict"]["relaxations"]}
+    assert (
+        found["status"] == "infeasible" and said["spares"] == 14 and said["inventory:nvidia-h100-sxm"] == 18
+    )
+
+
+@pytest.mark.parametrize(
+    "value, said", [("-1", "greater than or equal to 0"), ("1.5", "valid integer"), ("true", "valid integer")]
+)
+def test_spares_are_a_whole_number(run: Any, value: str, said: str) -> None:
+    code, _, err = run("solve", "--set", f"constraints.spares={value}")
+    assert code == 2 and "constraints.spares" in err and said in err and "Traceback" not in err

@@ -23,6 +23,7 @@ from optimizer.metrics import totals as sums
 from optimizer.questions.deployment.check_loads import Loads, above, exact
 from optimizer.questions.deployment.check_prices import Prices
 
+
 @dataclass(frozen=True)
 class DeploymentCheck:
     """Recomputes one plan: replicas by row, the chips on offer, factors and traffic."""

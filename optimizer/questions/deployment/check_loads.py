@@ -12,7 +12,6 @@ from typing import Any
 
 from optimizer.anatomy.losses import left
 
-
 NOISE = Fraction(1, 10**9)
 _SIDES = (("aggregated", "prefill"), ("aggregated", "decode"))
 """Pools that serve each half of a request."""

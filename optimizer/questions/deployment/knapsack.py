@@ -22,7 +22,7 @@ class Knapsack:
     chips: Sequence[int]
     capacity: Sequence[int]
     spares: int = 0
-    """Replicas of whichever pool that any plan must do without; more than 0 for whole requests or pairs alone."""
+    """Replicas that any plan must do without, of whichever pool; 0 where both kinds are mixed."""
 
     def serves_no_more(self, stock: int | None, most: int) -> bool:
         """Whether so many chips serve at most so much traffic; False where that is not known."""
@@ -54,7 +54,7 @@ class Knapsack:
             return self._filled(rows, total)
         levels = sorted({c for _, c in rows})
         none = np.zeros(total + 1, dtype=np.int64)
-        held = [self._filled([(g, min(c, t)) for g, c in rows], total) - self.spares * t for t in levels]
+        held = [self._filled(_capped(rows, t), total) - self.spares * t for t in levels]
         return np.max([none, *held], axis=0)
 
     def _filled(self, rows: Sequence[tuple[int, int]], total: int) -> Any:
@@ -63,3 +63,11 @@ class Knapsack:
         for n in range(1, total + 1):
             best[n] = max([best[n - 1], *(best[n - g] + c for g, c in rows if g <= n)])
         return best
+
+
+def _capped(rows: Sequence[tuple[int, int]], level: int) -> list[tuple[int, int]]:
+    """Chips and capacity of rows, of which none counts for more than a level; of those alike the smallest."""
+    chips: dict[int, int] = {}
+    for g, c in rows:
+        chips[min(c, level)] = min(g, chips.get(min(c, level), g))
+    return [(g, c) for c, g in chips.items()]

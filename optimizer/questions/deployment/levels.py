@@ -1,13 +1,17 @@
-"""Traffic that replicas hold whatever few of them are lost, as rows of a programme in whole numbers.
+"""Traffic that replicas hold whichever few of them are lost, as rows of a programme in whole numbers.
 
-The N largest of some rates add up to the least, over all levels t, of  N t + sum_k n_k max(0, r_k - t):  each t
-counts at least what the N stand for above it, and the N-th largest rate counts just that. So what is left when
-any N replicas are lost is
+Of N lost replicas z_t are as fast as level t, one of the rates. For every level either all N are at least as
+fast, or all replicas of the plan that are as fast are lost:
 
-    held = max over t of  sum_k n_k min(r_k, t) - N t                    t: one of the rates
+    sum_t z_t = N;    sum_{s >= t} z_s = N   or   sum_{s >= t} z_s >= sum_{r_k >= t} n_k       for every t
+    held = sum_k r_k n_k - sum_t t z_t
 
-and it reaches a demand if for some level  sum_k n_k min(r_k, t) >= demand + N t.  Each level is a yes or no,
-and one is chosen: exact for every N, and for replicas as unlike as may be.
+So no choice of N replicas takes more than the z say, whatever the mix, and the N fastest take just that: the
+rows are exact for every N. Each `or` is a yes or no; of one replica the z are that themselves.
+
+Once more without a programme: the N largest rates add up to the least, over all levels t, of
+N t + sum_k n_k max(0, r_k - t): every t counts at least what the N stand for above it, and the N-th largest
+rate just that. Hence  held = max over t of  sum_k n_k min(r_k, t) - N t.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,49 +28,42 @@ def held(rates: Sequence[int], counts: Sequence[int], lost: int) -> int:
 
 @dataclass(frozen=True)
 class Levels:
-    """The levels of one side of a plan: for each the variable that chooses it, and what replicas count for."""
+    """The replicas that one side of a plan loses, by level."""
 
     m: Programme
     lost: int
     terms: Mapping[int, int]
     """Variables of replicas with the rate of each."""
-    chosen: Mapping[int, int]
-    """Level to its variable."""
+    taken: Mapping[int, int]
+    """Level to the variable for how many of the lost are as fast."""
 
     @classmethod
-    def of(cls, m: Programme, terms: Mapping[int, int], lost: int, demand: int) -> "Levels":
-        """Levels at which a demand can be reached, of which a plan chooses one.
+    def of(cls, m: Programme, terms: Mapping[int, int], lost: int) -> "Levels":
+        """Variables and rows for what is lost of some replicas, one at least."""
+        taken = {t: m.variable(0, lost) for t in sorted(set(terms.values()))}
+        m.row(dict.fromkeys(taken.values(), 1), low=lost, high=lost)
+        for t in sorted(taken)[1:]:
+            as_fast = {z: 1 for own, z in taken.items() if own >= t}
+            if lost == 1:
+                for v in (v for v, rate in terms.items() if rate == t):
+                    m.row({v: 1} | dict.fromkeys(as_fast, -m.highs[v]), high=0)
+                continue
+            all_of_them = m.variable(0, 1)
+            most = {v: m.highs[v] for v, rate in terms.items() if rate >= t}
+            m.row(as_fast | {all_of_them: -lost}, low=0)
+            m.row(
+                dict.fromkeys(most, 1) | dict.fromkeys(as_fast, -1) | {all_of_them: -sum(most.values())},
+                high=0,
+            )
+        return cls(m, lost, terms, taken)
 
-        Of the level that counts most at least N replicas are as fast, and so it is chosen; of one replica lost,
-        none is faster than it.
-        """
-        most = {v: m.highs[v] for v in terms}
-        levels = sorted(set(terms.values()))
-        reached = [
-            t for t in levels if sum(n * min(terms[v], t) for v, n in most.items()) >= demand + lost * t
-        ]
-        chosen = {t: m.variable(0, 1) for t in reached}
-        m.row(dict.fromkeys(chosen.values(), 1), low=1, high=1)
-        for t in reached if lost > 1 else ():
-            fast = dict.fromkeys((v for v, rate in terms.items() if rate >= t), 1)
-            m.row(fast | {level: -lost for own, level in chosen.items() if own >= t}, low=0)
-        for v, rate in terms.items() if lost == 1 else ():
-            m.row({v: 1} | {level: -most[v] for t, level in chosen.items() if t >= rate}, high=0)
-        return cls(m, lost, terms, chosen)
+    @property
+    def held(self) -> dict[int, int]:
+        """What is held, as a linear row."""
+        return {**self.terms, **{z: -t for t, z in self.taken.items()}}
 
     def reach(self, demand: int) -> None:
-        """Rows: the level chosen holds the demand; and what is true of every level, which engines like to know."""
-        for terms, constant in self.sums(demand):
-            self.m.row(terms, low=demand - constant)
-        slowest = min(self.terms.values(), default=0)
-        self.m.row(self.terms, low=demand + self.lost * slowest)
+        """Rows: a demand is held. The others follow from it, and tell engines early."""
+        self.m.row(self.held, low=demand)
+        self.m.row(self.terms, low=demand + self.lost * min(self.terms.values(), default=0))
         self.m.row(dict.fromkeys(self.terms, 1), low=self.lost + 1)
-
-    def sums(self, most: int) -> list[tuple[dict[int, int], int]]:
-        """Sums plus constants of which the least is what the chosen level holds, as far as that is up to `most`."""
-        if self.lost == 1:  # no rate is above the level
-            return [({**self.terms, **{level: -t for t, level in self.chosen.items()}}, 0)]
-        return [
-            ({v: min(rate, t) for v, rate in self.terms.items()} | {level: -(self.lost * t + most)}, most)
-            for t, level in self.chosen.items()
-        ]

@@ -167,14 +167,15 @@ class DeploymentProgramme(ReplicaProgramme):
             self.total = self.m.least_of([(terms, 0) for terms in self.sums], 0, most)
 
     def _flow_with_spares(self) -> None:
-        """The same with any few replicas lost, of whichever pools: each side on its own level."""
+        """The same with any few replicas lost, of whichever pools: each side by itself."""
         sums = self.sums[:1] if self.sums[0] == self.sums[1] else self.sums
-        levels = [Levels.of(self.m, terms, self.spares, self.demand or 0) for terms in sums]
-        for side in levels if self.demand is not None else ():
-            side.reach(self.demand)
+        levels = [Levels.of(self.m, terms, self.spares) for terms in sums]
+        if self.demand is not None:
+            for side in levels:
+                side.reach(self.demand)
         if "requests_per_s" in self.wanted:
             most = min(sum(c * self.m.highs[i] for i, c in terms.items()) for terms in sums)
-            self.total = self.m.least_of([s for side in levels for s in side.sums(most)], 0, most)
+            self.total = self.m.least_of([(side.held, 0) for side in levels], 0, most)
 
     def _pool(self, mode: str) -> dict[int, int]:
         return {i: c for i, c, own in zip(self.n, self.capacity, self.mode, strict=True) if own == mode}
