@@ -26,8 +26,8 @@ from optimizer.columns.replicas import Replicas  # noqa: E402
 from optimizer.columns.supply import Supply  # noqa: E402
 from optimizer.questions.deployment.columns import all_bounds, prepare  # noqa: E402
 from optimizer.questions.deployment.explain import explain_deployment  # noqa: E402
+from optimizer.questions.deployment.optimum import Packed, optimum  # noqa: E402
 from optimizer.questions.deployment.problem import DeploymentProblem  # noqa: E402
-from optimizer.questions.deployment.programme import Packed, optimum  # noqa: E402
 from optimizer.questions.fleet.columns import FleetColumns, Item  # noqa: E402
 from optimizer.questions.fleet.rounds import FleetPlan, plan_fleet  # noqa: E402
 from optimizer.questions.pipeline.programme import Cut, slowest_stage  # noqa: E402

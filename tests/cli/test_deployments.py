@@ -10,8 +10,8 @@ import yaml
 from optimizer import catalog, load_problem, solve
 from optimizer.cli import main
 from optimizer.questions import problems
+from optimizer.questions.deployment.optimum import Packed
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.deployment.programme import Packed
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.kinds import kind_of, kinds
 from optimizer.questions.pipeline.problem import PipelineProblem

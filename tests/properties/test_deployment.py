@@ -18,7 +18,7 @@ from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.questions.deployment.levels import held
-from optimizer.questions.deployment.programme import Packed, optimum
+from optimizer.questions.deployment.optimum import Packed, optimum
 
 CHIPS = ("red", "blue")
 MOST = 4

@@ -14,8 +14,8 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InputError
 from optimizer.questions.deployment.columns import all_bounds, offered_by, prepare
 from optimizer.questions.deployment.least import least_total, weights_gib
+from optimizer.questions.deployment.optimum import optimum
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.deployment.programme import optimum
 
 
 def mixed(problem: DeploymentProblem, rows: tuple[int, ...]) -> str:

@@ -20,7 +20,7 @@ from test_deployment import instances
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
-from optimizer.questions.deployment.programme import optimum
+from optimizer.questions.deployment.optimum import optimum
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns, Item, items_of
 from optimizer.questions.fleet.rounds import FleetPlan, plan_fleet

@@ -35,7 +35,7 @@ from optimizer.cost.placement import (
     written,
 )
 from optimizer.errors import InputError
-from optimizer.questions.deployment.programme import optimum
+from optimizer.questions.deployment.optimum import optimum
 from optimizer.spec.deployment import ReplicaSpace, Traffic
 from optimizer.spec.split import Formats, Split
 

@@ -18,7 +18,8 @@ from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError, Unlimited
 from optimizer.questions.deployment import programme as deployment
-from optimizer.questions.deployment.programme import DeploymentProgramme, _status, optimum
+from optimizer.questions.deployment.optimum import _status, optimum
+from optimizer.questions.deployment.programme import DeploymentProgramme
 from optimizer.search.programme import Proved
 from optimizer.solver.cp_sat_twice import SolveSettings
 

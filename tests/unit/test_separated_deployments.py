@@ -16,7 +16,7 @@ from optimizer.columns.supply import Supply, supplies
 from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, step_s
 from optimizer.errors import InputError
 from optimizer.questions.deployment.check import DeploymentCheck
-from optimizer.questions.deployment.programme import optimum
+from optimizer.questions.deployment.optimum import optimum
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
 
 PLAIN: dict[str, Any] = {

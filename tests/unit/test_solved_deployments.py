@@ -12,7 +12,7 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.questions.deployment.check import DeploymentCheck
-from optimizer.questions.deployment.programme import Packed, optimum
+from optimizer.questions.deployment.optimum import Packed, optimum
 
 ROW: dict[str, Any] = {
     "mode": "aggregated", "chip": "red", "tensor_parallel": 1, "pipeline_parallel": 1, "expert_parallel": 1,

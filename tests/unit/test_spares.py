@@ -20,7 +20,7 @@ from optimizer.columns.replicas import Replicas
 from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.questions.deployment.knapsack import Knapsack
 from optimizer.questions.deployment.least import least_chips
-from optimizer.questions.deployment.programme import Packed, optimum
+from optimizer.questions.deployment.optimum import Packed, optimum
 from optimizer.questions.question import question_of
 
 UNLIKE: Rows = [

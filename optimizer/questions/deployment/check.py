@@ -22,6 +22,7 @@ from optimizer.metrics import each as each_of
 from optimizer.metrics import totals as sums
 from optimizer.questions.deployment.check_loads import Loads, above, exact
 from optimizer.questions.deployment.check_prices import Prices
+from optimizer.questions.deployment.check_rooms import Rooms
 
 
 @dataclass(frozen=True)
@@ -56,23 +57,9 @@ class DeploymentCheck:
         return Loads(self.rows, self.counts, *asked, spares=self.spares or 0)
 
     @cached_property
-    def held(self) -> dict[int, dict[str, float]]:
-        """What a replica of each row has room for, by metric; nothing where a table states the figures."""
-        if self.priced_by is None:
-            return {i: {} for i in self.counts}
-        prices = Prices(self.priced_by, self.supplies)
-        return {i: prices.held(row) for i, row in self.rows.items()}
-
-    def held_totals(self) -> dict[str, float]:
-        """What the plan has room for: as the metric says, the sum or the least of its replicas'."""
-        found = {}
-        for name, module in having("held").items():
-            own = [i for i in self.rows if self.rows[i]["mode"] in module.COUNTED_IN]
-            if own and all(name in self.held[i] for i in own):
-                values = [(self.held[i][name], self.counts[i]) for i in own]
-                added = sum(value * n for value, n in values)
-                found[name] = added if module.OF_A_PLAN == "sum" else min(value for value, _ in values)
-        return found
+    def rooms(self) -> Rooms:
+        """What its replicas have room for."""
+        return Rooms(self.priced_by, self.supplies, self.rows, self.counts)
 
     def chips(self, chip: str | None = None) -> int:
         """Chips in use, of one kind or all: attention and all else, and experts that lie apart."""
@@ -113,7 +100,7 @@ class DeploymentCheck:
             values = [row[name] for row in self.rows.values() if row["mode"] != without]
             if values:
                 found[name] = max(values)
-        return found | self.held_totals()
+        return found | self.rooms.totals()
 
     def broken(self, bounds: Mapping[str, float]) -> list[str]:
         """The names of the bounds this plan breaks."""

@@ -14,8 +14,8 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.errors import InputError
 from optimizer.metrics import counted, held_least, held_sums, latencies, listed, scale, unit
+from optimizer.questions.deployment.optimum import Packed, optimum
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.deployment.programme import Packed, optimum
 from optimizer.search.conflict import Names, smallest_conflict
 from optimizer.search.most_tokens import most_reached
 from optimizer.search.rounding import outward

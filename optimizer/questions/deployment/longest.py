@@ -9,7 +9,7 @@ from typing import Protocol
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.cost.memory_tokens import LONGEST
-from optimizer.questions.deployment.programme import UNPROVEN, Packed, optimum
+from optimizer.questions.deployment.optimum import UNPROVEN, Packed, optimum
 from optimizer.search.most_tokens import most_reached
 from optimizer.watch import Stopped
 

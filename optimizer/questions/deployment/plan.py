@@ -9,7 +9,8 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import held_sums, scale
 from optimizer.questions.deployment.check import DeploymentCheck
-from optimizer.questions.deployment.programme import Packed, spares_of
+from optimizer.questions.deployment.optimum import Packed
+from optimizer.questions.deployment.programme import spares_of
 from optimizer.questions.deployment.search import ANY_TRAFFIC
 from optimizer.spec.plan import Deployment, Plan, Pool
 from optimizer.spec.split import formats_of, split_of
@@ -103,7 +104,7 @@ class ReplicaPlan:
 
     def _room_for(self, index: int) -> dict[str, dict[str, float]]:
         """What the replicas of a row have room for; nothing where that is not known."""
-        n, own = self.counts[index], self.check.held[index]
+        n, own = self.counts[index], self.check.rooms.each[index]
         found = {name: value * (n if name in held_sums() else 1) for name, value in own.items()}
         return {"room_for": found} if found else {}
 

@@ -4,8 +4,9 @@ from optimizer.anatomy.losses import any_of
 from optimizer.columns.replica_costs import UNPRICED
 from optimizer.metrics import is_whole, scale, unit
 from optimizer.questions.deployment.columns import setups_of
+from optimizer.questions.deployment.optimum import Packed
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.deployment.programme import Packed, spares_of
+from optimizer.questions.deployment.programme import spares_of
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Best
 from optimizer.solver.cp_sat_twice import engine_version

@@ -16,7 +16,7 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import held_least, latencies, listed
 from optimizer.questions.deployment.longest import longest
-from optimizer.questions.deployment.programme import Packed, optimum
+from optimizer.questions.deployment.optimum import Packed, optimum
 from optimizer.search.steps import at_most, whole_steps
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Stopped, Watch

@@ -7,7 +7,7 @@ from optimizer.anatomy.at_demand import at_demand
 from optimizer.errors import Unlimited
 from optimizer.metrics import unit, unit_of_bound
 from optimizer.questions.deployment.least import highest, least_total
-from optimizer.questions.deployment.programme import Packed
+from optimizer.questions.deployment.optimum import Packed
 from optimizer.questions.deployment.search import ANY_TRAFFIC
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Best

@@ -13,9 +13,9 @@ from optimizer.questions.deployment.again import rows_of
 from optimizer.questions.deployment.answer import DeploymentAnswer
 from optimizer.questions.deployment.columns import all_bounds, offered_by, prepare, pricing, setups_of
 from optimizer.questions.deployment.longest import longest_or_any
+from optimizer.questions.deployment.optimum import Objectives, Packed, optimum
 from optimizer.questions.deployment.plan import ReplicaPlan, stocked
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.deployment.programme import Objectives, Packed, optimum
 from optimizer.questions.deployment.search import DeploymentSearch
 from optimizer.questions.question import Ask
 from optimizer.questions.replica_choices import left

@@ -8,7 +8,7 @@ is the best, and a programme without a plan proves that there is none.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from optimizer.questions.deployment.programme import UNPROVEN
+from optimizer.questions.deployment.optimum import UNPROVEN
 from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.programme import FleetProgramme
 from optimizer.questions.fleet.shares import Key, Shares
