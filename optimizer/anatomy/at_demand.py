@@ -7,6 +7,8 @@ and a share r / rate(b) of its steps carry prompts:
     tpot = d(b) + r / rate(b) (m(b) - d(b))        d, m: a step without and with prompts
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from optimizer.columns.deployment import DeploymentColumns
@@ -27,9 +29,11 @@ def at_demand(columns: DeploymentColumns, pool: Pool) -> Pool:
     supply = next(s for s in columns.supplies if s.name == pool.chip)
     lanes = pool.split.lanes
     batches = lanes * np.unique(np.geomspace(1, max(1, pool.batch // lanes), 48).astype(np.int64))
-    frame = Replica(supply, supply.known, pool.split, pool.formats).frame(
-        by.architecture, common(by.space, by.traffic, pool.engine), batch=batches
-    )
+    replica = Replica(supply, supply.known, pool.split, pool.formats)
+    frame = replica.frame(by.architecture, common(by.space, by.traffic, pool.engine), batch=batches)
+    lies = [way for way, blocks in replica.placements().items() if pool.domains in blocks]
+    ranks, runs = lies[0] if lies else (0, 0)
+    frame = replace(frame, ranks_together=ranks, stage_runs=runs)
     served = SERVED[pool.phase](frame, by.architecture)
     wanted = pool.utilisation * pool.requests_per_s / pool.replicas
     at = int(np.argmax(np.append(served.requests_per_s, np.inf) >= wanted))

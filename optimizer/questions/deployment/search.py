@@ -17,6 +17,7 @@ from optimizer.errors import InternalMismatch
 from optimizer.metrics import held_least, latencies, listed
 from optimizer.questions.deployment.longest import longest
 from optimizer.questions.deployment.optimum import Packed, optimum
+from optimizer.questions.deployment.quickest import quickest
 from optimizer.search.steps import at_most, whole_steps
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Stopped, Watch
@@ -37,6 +38,7 @@ class DeploymentSearch:
     ) -> None:
         self.columns, self.bounds, self.watch = columns, dict(bounds), watch
         self.output_tokens = output_tokens
+        self.traffic = self.bounds.get("requests_per_s", 0.0)
         self.solves = 0
 
     def lexicographic(self, aims: tuple[Aim, ...]) -> Packed | None:
@@ -53,13 +55,29 @@ class DeploymentSearch:
         return None if plan is None else self.settled(plan)
 
     def settled(self, plan: Packed) -> Packed:
-        """Among equals the plan with fewest chips, and of those the one that serves the most."""
+        """Among equals those with fewest chips, then the quickest at the traffic, then what serves most.
+
+        The quickest is sought where traffic is asked for, and the cost model says what less of it takes.
+        """
         fewest = self.least("chips", 1, confirm=False)
         if fewest.counts:
             plan = fewest
             self.hold("chips", fewest.values["chips"])
         served = self.least("requests_per_s", -1, confirm=False)
-        return served if served.counts else plan
+        plan = served if served.counts else plan
+        wanted = self.bounds.get("requests_per_s", 0.0)
+        if self.columns.priced_by is None or not plan.counts or not ANY_TRAFFIC < wanted <= self.traffic:
+            return plan
+        return quickest(self.columns, self.bounds, plan, self._most_within) or plan
+
+    def _most_within(self, tpot_ms: float) -> Packed:
+        """The plan that serves the most, of rows that are as quick."""
+        given = dict(self.bounds)
+        self.hold("tpot_ms", tpot_ms)
+        try:
+            return self.least("requests_per_s", -1, confirm=False)
+        finally:
+            self.bounds = given
 
     def any_plan(self) -> Packed | None:
         """Any plan within the bounds; None is proven. Raises Stopped."""
