@@ -42,9 +42,11 @@ _BEFORE_FLASH = {"bigscience", "korthikanti-2022", "megatron-sc21", "megatron-20
 _NARROW_SUMS = {
     *("dgxc", "megatron-bridge"),
     *("mlperf-v4.1", "mlperf-v5.0", "nemo-24.07", "nemo-longseq"),
+    "bigscience",
 }
 """Sources whose scripts keep and sum gradients in 16 bit: grad_reduce_in_fp32 = False in the performance
-recipes of NeMo and Megatron-Bridge, grad_sync_dtype: bf16 in those of NeMo's launcher."""
+recipes of NeMo and Megatron-Bridge, grad_sync_dtype: bf16 in those of NeMo's launcher; DeepSpeed's fp16
+optimizer (the memory its 54 rows report grows by 4.0 bytes for each parameter of a rank)."""
 _SITES = {"jean zay": 6.25e9}
 """Bytes/s of network for each chip of a site whose network is not the usual one: four Omni-Path ports of
 100 Gbit/s for eight A100 (bigscience-workshop/bigscience train/tr11-176B-ml)."""

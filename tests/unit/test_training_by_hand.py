@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import samples
 
+from optimizer.cost.training.activations import saved_by
 from optimizer.cost.training.layout import layout_of
 from optimizer.cost.training.memory import (
     Parameters,
@@ -81,12 +82,17 @@ def test_logits_and_gathered_layers() -> None:
     assert float(training_memory(model, own).logits) == 6 * 2000 * 1024 / 2
     held = rank_parameters(model, own)
     sharded = layout(tensor_parallel=2, data_parallel=4, microbatch=2, zero_stage=3, gradient_bytes=4)
+    layer = model.layers[0].block
+    in_turn = own.tokens * max(float(saved_by(part, 64, own)) for part in (layer.mixer, layer.ffn))
+    assert float(training_memory(model, own).buffers) == in_turn
+    split = layout(tensor_parallel=2, sequence_parallel=True, data_parallel=4, microbatch=2)
+    half = max(float(saved_by(part, 64, split)) for part in (layer.mixer, layer.ffn))
+    assert float(training_memory(model, split).buffers) == split.tokens * (half + 2 * 2 * 64)
     assert float(training_memory(model, sharded).buffers) == pytest.approx(
-        2 * float(held.layers) / 8 * (2 + 4 / 2)
+        2 * float(held.layers) / 8 * (2 + 4 / 2) + in_turn
     )
-    assert float(training_memory(model, own).buffers) == 0
     states = float(held.tables) * sum(map(float, state_bytes(own, 1)))
-    assert float(tables_bytes(held, 1000, own)) == states + 6 * 2000 * 1024 / 2 + 5 * 2**30
+    assert float(tables_bytes(held, 1000, own)) == states + 6 * 2000 * 1024 / 2 + 6.1 * 2**30
     parts = training_memory(model, own)
     assert float(parts.weights) == 2 * (float(held.layers) + float(held.tables))
     names = ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "reserve")

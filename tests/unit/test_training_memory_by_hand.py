@@ -83,7 +83,7 @@ def test_states_of_experts_are_sharded_over_those_with_the_same() -> None:
 
 
 def test_a_layer_that_is_computed_again_needs_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The widest of the layers, whole; two layers that are gathered, with half of their gradients."""
+    """The widest of the layers, and gradients of its wider half; gathered layers, with half of theirs."""
     two = {
         "name": "two", "d_model": 64, "vocab_size": 1024, "n_layers": 8, "n_heads": 8, "n_kv_heads": 4,
         "d_head": 16, "layers": [{"count": 6, "d_ff": 192}, {"count": 2, "d_ff": 128}],
@@ -91,13 +91,29 @@ def test_a_layer_that_is_computed_again_needs_room(monkeypatch: pytest.MonkeyPat
     model = Architecture.model_validate(two)
     wide = {192: 300.0, 128: 200.0}
     monkeypatch.setattr(memory_module, "saved_per_token", lambda block, d_model, at: wide[block.ffn.d_ff])
+    halves = {"dense_ffn": 210.0}
+    monkeypatch.setattr(memory_module, "saved_by", lambda part, d_model, at: halves.get(part.kind, 90.0))
     tokens = 1000 * 2 / 4
-    for how, again in (("none", 0.0), ("selective", 0.0), ("full", tokens * 300)):
+    for how, again in (("none", 210), ("selective", 210), ("full", 300 + 210)):
         at = layout_of(setup(recompute=how, microbatch=2, context_parallel=4))
-        assert float(training_memory(model, at).buffers) == pytest.approx(again)
+        assert float(training_memory(model, at).buffers) == pytest.approx(tokens * again)
     at = layout_of(setup(recompute="full", microbatch=2, context_parallel=4, zero_stage=3, gradient_bytes=4))
     per_layer = float(rank_parameters(model, at).layers) / 8
-    assert float(training_memory(model, at).buffers) == pytest.approx(tokens * 300 + 2 * per_layer * (2 + 2))
+    assert float(training_memory(model, at).buffers) == pytest.approx(tokens * 510 + 2 * per_layer * (2 + 2))
+
+
+def test_gradients_of_weights_put_off_keep_what_they_read() -> None:
+    """A zero-bubble pipeline spares nothing by computing layers again; one stage has no schedule."""
+
+    def kept(stages: int, **own: Any) -> tuple[float, float]:
+        at = layout_of(setup(pipeline_parallel=stages, microbatch=2, flash_attention=True, **own))
+        return float(training_memory(MODEL, at).activations), kept_half(MODEL.layers[0].block.ffn, 64, at)
+
+    for stages in (1, 4):
+        late, whole = kept(stages, recompute="full", schedule="zero_bubble"), kept(stages, recompute="full")
+        again = kept(stages, recompute="selective")
+        assert late == (whole if stages == 1 else again)
+        assert again[0] > whole[0] and again[1] > whole[1] == 0
 
 
 def test_bytes_of_halves_on_the_first_of_equal_stages() -> None:

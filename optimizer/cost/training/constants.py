@@ -47,8 +47,8 @@ class EngineProfile:
 
 
 ENGINES = {
-    "megatron": EngineProfile(1.0, 1.0, 0.0, 0.55, 0.8, 0.1, True, False),
-    "deepspeed": EngineProfile(2.5, 1.0, 0.0, 1.0, 1.0, 0.5, False, False),
+    "megatron": EngineProfile(1.0, 1.0, 0.0, 0.55, 0.8, 0.1, True, False, 6.1),
+    "deepspeed": EngineProfile(3.0, 1.0, 0.0, 1.0, 1.0, 0.5, False, False, 12.5),
     "pytorch": EngineProfile(1.3, 0.6, 0.5, 0.9, 0.9, 0.42, False, True),
     "torch_compile": EngineProfile(1.0, 1.0, 0.3, 0.9, 0.9, 0.3, False, False),
     "xla": EngineProfile(0.84, 1.0, 0.0, 0.5, 0.7, 0.1, False, False, 1.0),
@@ -56,7 +56,13 @@ ENGINES = {
 """Megatron-LM and NeMo; Megatron-DeepSpeed of 2022; PyTorch FSDP, eager and compiled; JAX."""
 
 RESERVE = (
-    "CUDA context, buffers of communicators, fragments: 5.1 GiB is the median of what 54 measured steps of "
-    "bigscience take beyond their tensors; a communicator takes 0.5-1.6 GiB (NVIDIA/nccl issues 864 and 964)"
+    "CUDA context, buffers of communicators (0.5-1.6 GiB each, NVIDIA/nccl issues 864 and 964), fragments: "
+    "DeepSeek-V3's own setup leaves 6.2 GiB for them; 70 billion parameters on 16 chips of 80 GB, which "
+    "failed whatever was tried, 6.1 (NVIDIA/Megatron-LM issue 1308)"
 )
-"""Where `reserve_gib` is from. XLA plans its memory ahead: no fragments, and one runtime (an estimate)."""
+"""Where Megatron's `reserve_gib` is from; no measured step of it has less than 8 GiB beyond its tensors.
+
+DeepSpeed's is the median of the 54 steps of bigscience that report their memory, 12.6 GiB, 4 of them its
+buckets and 32-bit parts of gradients. PyTorch's is an estimate: torchtitan reports 7 GiB eager and 2
+compiled. XLA plans its memory ahead: no fragments, and one runtime.
+"""

@@ -74,6 +74,15 @@ class Layout:
         return np.maximum(self.recompute_light, self.recompute_attention * self.flash_attention)
 
     @property
+    def inputs_alone(self) -> Number:
+        """1 where a layer keeps its input only: whole layers are computed again, and gradients at once.
+
+        A zero-bubble schedule puts the gradients of weights off, and until then keeps what these read.
+        """
+        put_off = np.logical_and(self.zero_bubble, np.greater(self.pipeline_parallel, 1))
+        return self.recompute_layers * (1 - put_off)
+
+    @property
     def reserve_bytes(self) -> float:
         """Bytes that the framework takes on each chip beside tensors."""
         own = ENGINES[self.engine].reserve_gib if self.reserve_gib is None else self.reserve_gib

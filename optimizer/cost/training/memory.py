@@ -15,7 +15,7 @@ import numpy as np
 
 from optimizer.blocks import block, embedding
 from optimizer.blocks.operators import Number
-from optimizer.cost.training.activations import mean_layer_bytes, saved_per_token
+from optimizer.cost.training.activations import mean_layer_bytes, saved_by, saved_per_token
 from optimizer.cost.training.layout import Layout
 from optimizer.cost.training.pipeline import layers_in_flight, stage_layers
 from optimizer.spec.architecture import Architecture
@@ -123,14 +123,23 @@ def expert_group(at: Layout) -> Number:
 
 
 def _buffers(architecture: Architecture, at: Layout, held: Parameters) -> Number:
-    """Weights gathered by FSDP, and the layer that is being computed again."""
+    """Weights gathered by FSDP, the layer that is being computed again, and gradients in turn.
+
+    In the backward pass of a layer half what it kept meets its gradients, as large together as itself.
+    Ranks that split the sequence gather the half's input again, and have the gradient of all of it before
+    they share that out (arXiv 2205.05198, 4.2.2; Megatron-LM's core/tensor_parallel/layers.py).
+    """
     d_model = architecture.d_model
     widest: Number = 0.0
+    half: Number = 0.0
     for group in architecture.layers:
         widest = np.maximum(widest, saved_per_token(group.block, d_model, at))
-    again = at.recompute_layers * at.tokens * widest
+        for part in (group.block.mixer, group.block.ffn):
+            half = np.maximum(half, saved_by(part, d_model, at))
+    sequence = np.where(at.sequence_shards > 1, 2 * WEIGHT_BYTES * d_model, 0.0)
+    in_turn = at.tokens * (at.recompute_layers * widest + half + sequence)
     per_layer = (held.layers + held.experts) / stage_layers(architecture.n_layers, at)
     gathered = np.where(
         at.zero_stage >= 3, _GATHERED_LAYERS * per_layer * (WEIGHT_BYTES + at.gradient_bytes / 2), 0
     )
-    return again + gathered
+    return in_turn + gathered
