@@ -33,12 +33,28 @@ def report(estimate: TrainingEstimate, verbose: bool = False) -> Group:
     head.append(f"{estimate.model}\n", style="bold")
     head.append(f"trained on {estimate.n_chips} {estimate.chip} chip{plural}: {shown or 'all defaults'}")
     head.append_text(cautions(estimate.assumptions))
+    head.append(f"\nnot modelled: {'; '.join(estimate.unmodelled)}" if estimate.unmodelled else "")
     parts: list[RenderableType] = [head]
     if estimate.breaks:
         lines = [f"{name}: {why}" for name, why in estimate.breaks.items()]
         parts += [Text("CANNOT RUN; no times given", "bold red"), titled_lines("What breaks", lines)]
-    parts += [*body(estimate), assumptions_part(estimate.assumptions, verbose)]
+    parts += body(estimate)
+    if estimate.faster:
+        would = "Would run" if estimate.breaks else "Faster"
+        parts.append(titled_lines(f"{would} on the same split, all else as asked", _faster(estimate)))
+    parts.append(assumptions_part(estimate.assumptions, verbose))
     return Group(*blank_between(iter(parts)))
+
+
+def _faster(estimate: TrainingEstimate) -> list[str]:
+    """Each way in words, and which lack memory."""
+    usable = short(estimate.hbm_usable_gib)
+    return [
+        f"recompute {way.recompute}, schedule {way.schedule}: "
+        f"{way.train_tokens_per_s_per_chip:,.0f} tokens/s a chip, {way.memory_gib:.1f} GiB"
+        + ("" if way.fits else f" of {usable} usable: does not fit")
+        for way in estimate.faster
+    ]
 
 
 def body(estimate: TrainingEstimate) -> list[RenderableType]:

@@ -3,11 +3,21 @@
 from typing import Any, Literal
 
 from optimizer.spec.answer import Assumption
-from optimizer.spec.base import Strict
-from optimizer.spec.training import TrainingSetup
+from optimizer.spec.base import Said, Strict
+from optimizer.spec.training import Recompute, Schedule, TrainingSetup
 
 
-class TrainingEstimate(Strict):
+class Way(Strict):
+    """Another way to run a setup on the same split."""
+
+    recompute: Recompute
+    schedule: Schedule
+    train_tokens_per_s_per_chip: float
+    memory_gib: float
+    fits: bool
+
+
+class TrainingEstimate(Said):
     """One architecture trained on one kind of chip in one way."""
 
     status: Literal["feasible", "infeasible"]
@@ -28,6 +38,8 @@ class TrainingEstimate(Strict):
     assumptions: tuple[Assumption, ...]
     unmodelled: tuple[str, ...] = ()
     """What of a run the figures leave out."""
+    faster: tuple[Way, ...] = ()
+    """Of `archsat estimate`: ways that are faster, the last of which fits."""
     version: str
 
     def shown(self) -> dict[str, Any]:

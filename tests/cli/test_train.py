@@ -64,6 +64,22 @@ def test_what_does_not_fit_exits_3_and_says_why(run) -> None:
     assert "batch_divides: microbatch x data_parallel divides global_batch" in out
 
 
+def test_what_a_setup_leaves_out_is_said(run) -> None:
+    """DeepSeek-V3 with whole layers computed again in a plain pipeline: what it ran is named too."""
+    h800 = ("estimate", "--phase", "train", "--model", "deepseek-v3", "--chip", "h800", "--dtype", "fp8")
+    split = ("--pipeline-parallel", "16", "--data-parallel", "128", "--expert-parallel", "64")
+    code, out, _ = run(*h800, *split, "--global-batch", "15360", "--recompute", "full")
+    assert code == 0 and "not modelled: states and activations on hosts" in out
+    said = " ".join(out.partition("Faster on the same split")[2].split())
+    assert "recompute light, schedule dualpipe: 1,5" in said and "79.11 usable: does not fit" in said
+    assert "recompute light, schedule zero_bubble" in said
+    code, out, _ = run(*h800, *split, "--global-batch", "15360", "--json")
+    faster = json.loads(out)["faster"]
+    assert code == 3 and [way["fits"] for way in faster] == [False, True], "nor none computed again"
+    code, out, _ = run(*ESTIMATE[:3], "--model", "llama-3.1-8b", "--chip", "h100", "--tensor-parallel", "8")
+    assert code == 0 and "same split" not in out
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
