@@ -20,7 +20,8 @@ from what is usual, a file also says
     saved(part, d_model, at)               bytes a token kept for the backward pass
     hidden_flops(part, d_model)            arithmetic of training that is part of no product
     unmet(part, d_model)                   parameters of matrices or experts that are no product's weights
-    unwindowed(part), rank_weights(...)    the layer without its window; elements where ranks share experts
+    unwindowed(part), widened(part, tokens)    the layer without its window, or with a wider one
+    rank_weights(...)                      elements where ranks share experts
     padded(part, split, padding)           the layer whose ranks hold what the fullest does (`padding`)
 
 and for those who search it

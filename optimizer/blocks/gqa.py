@@ -201,6 +201,16 @@ def padded(attention: Any, split: Split, padding: Padding) -> Any:
     return with_fields(a, n_heads=padding.up("heads", grouped, t), n_kv_heads=kv)
 
 
+def widened(attention: Any, tokens: int) -> Any:
+    """The layer for an engine that has room for so many tokens beside a window."""
+    if attention.attention_window is None:
+        return attention
+    wide = attention.attention_window + tokens
+    if is_dataclass(attention):
+        return replace(attention, attention_window=wide)  # type: ignore[type-var]
+    return attention.changed(attention_window=wide)
+
+
 def _extra(attention: Any, name: str) -> int:
     """A switch that the lattices of dense models do not have."""
     return int(getattr(attention, name, False))

@@ -51,6 +51,8 @@ class Frame:
     """Cost of drafting one token, in plain decode steps."""
     ranks_together: int = 0
     """Attention ranks of each stage in one scale-up domain; 0 for as many as fit (`cost.placement`)."""
+    window_room: int = 0
+    """Tokens beside its window that a layer with one has room for, where an engine plans a request."""
     stage_runs: int = 0
     """Runs of stages that each lie in one domain; 0 for as few as the domain allows."""
     cache_tokens: float | None = None

@@ -51,6 +51,8 @@ def kv_bytes(attention: Any, frame: Frame) -> Number:
     module = block(attention)
     if not frame.engine.window_cache and hasattr(module, "unwindowed"):
         attention = module.unwindowed(attention)
+    if frame.window_room and hasattr(module, "widened"):
+        attention = module.widened(attention, frame.window_room)
     whole = module.kv_elements(_held(attention, frame), tokens, frame.split.tensor_parallel)
     return whole / frame.split.sequence_ranks * BYTES[frame.formats.kv_dtype]
 

@@ -5,8 +5,8 @@
     max_context                  the longest request that fits on its rank
 
 Weights, working buffers and the states of the sequences that run together lie beside the cache in both. A
-window keeps no more than its tokens, so that long requests have fewer bytes a token; a pipeline's longest
-stage decides.
+window keeps no more than its tokens, and what an engine plans beside them, so that long requests have fewer
+bytes a token; a pipeline's longest stage decides.
 """
 
 from dataclasses import replace
@@ -17,6 +17,7 @@ import numpy as np
 from optimizer.cost import memory
 from optimizer.cost.frame import Frame
 from optimizer.cost.memory_room import room_bytes
+from optimizer.cost.memory_working import budget_tokens
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.spec.architecture import Architecture
 
@@ -27,13 +28,13 @@ _ON_A_BLOCK = 1e-6
 
 def with_cache(frame: Frame, tokens: float) -> Frame:
     """The replica when its caches hold so many tokens, in whole blocks, of requests like the traffic's."""
-    return replace(frame, cache_tokens=_whole(tokens / frame.split.data_parallel, frame))
+    return replace(planned(frame), cache_tokens=_whole(tokens / frame.split.data_parallel, frame))
 
 
 def with_request(frame: Frame, tokens: float) -> Frame:
     """The replica when an attention rank holds one request of so many tokens, in whole blocks."""
     whole = _whole(tokens, frame)
-    return replace(frame, input_tokens=int(whole) - 1, output_tokens=1, cache_tokens=whole)
+    return replace(planned(frame), input_tokens=int(whole) - 1, output_tokens=1, cache_tokens=whole)
 
 
 def _whole(tokens: float, frame: Frame) -> float:
@@ -82,7 +83,7 @@ def max_context_tokens(frame: Frame, architecture: Architecture) -> float:
 def token_bytes(frame: Frame, architecture: Architecture) -> float:
     """Bytes of cache on a chip of each token of a request as long as the traffic's."""
     tokens = frame.input_tokens + frame.output_tokens
-    layers = sum(g.count * memory.kv_bytes(g.block.mixer, frame) for g in architecture.layers)
+    layers = sum(g.count * memory.kv_bytes(g.block.mixer, planned(frame)) for g in architecture.layers)
     stages = memory.stage_share(frame.split.pipeline_parallel, architecture.n_layers)
     return float(layers * stages / tokens)
 
@@ -91,3 +92,10 @@ def free_bytes(frame: Frame, architecture: Architecture) -> Any:
     """Bytes on a chip that the engine gives to the cache of tokens, whatever of it the traffic needs."""
     beside = QUANTITIES["memory_bytes"].total(replace(frame, cache_tokens=0.0), architecture)
     return _plain(frame.engine.cache_share * (room_bytes(frame.chip, frame.engine) - beside))
+
+
+def planned(frame: Frame) -> Frame:
+    """The frame with the room beside a window that its engine plans for a request; running ones need less."""
+    engine = frame.engine
+    room = budget_tokens(frame) + engine.block_tokens - 1 if engine.window_step else 0
+    return replace(frame, window_room=room)

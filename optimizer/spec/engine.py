@@ -58,6 +58,9 @@ class Engine(Strict):
     """Share of the cache that the sequences which run together fill: whole requests have room, or none."""
     window_cache: bool = True
     """Whether layers with a window keep only its tokens."""
+    window_step: bool = False
+    """Whether the tokens of a step, and one block, are planned beside the window for each request: what the
+    engine says that its cache holds, and the longest request that it takes."""
     step_tokens: Tokens = 8192
     """Most tokens scheduled in one step: longer prompts are prefilled in chunks."""
     max_sequences: Annotated[int, Field(ge=1, le=10**6)] = 2048

@@ -235,7 +235,9 @@ def test_gqa_in_chunks_sees_what_its_tokens_see(chunk: int, tokens: int) -> None
     assert core.context == ((chunk + 1) / 2 if chunk < 50 else 50)
     assert block(part).kv_elements(part, 100, T) == 2 * 5 * chunk
     assert block(part).named(part) == f"gqa with chunks of {chunk}"
-    assert block(part).unwindowed(part) == kinds.GroupedQueryAttention(**GQA)
+    plain = kinds.GroupedQueryAttention(**GQA)
+    assert block(part).unwindowed(part) == plain == block(part).widened(plain, 9)
+    assert block(part).widened(part, 9).attention_window == chunk + 9
 
 
 MLA = {"n_heads": 8, "d_kv_latent": 6, "d_nope": 5, "d_rope": 3, "d_value": 4}  # a rank has 2 heads

@@ -127,6 +127,26 @@ def test_a_window_lets_requests_be_longer() -> None:
     assert kept == pytest.approx(2 * whole, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("model", "kv", "tokens", "step", "gib"),
+    [
+        ("gemma-4-26b-a4b", "fp8", 98304, 2048, 8.29 / 6.73),  # available over the requests that it says fit
+        ("gemma-4-26b-a4b", "fp8", 98304, 8192, 9.08 / 5.00),
+        ("gpt-oss-120b", "bf16", 131072, 1024, 4.54),  # "4.54 GiB KV cache is needed"
+    ],
+)
+def test_vllm_plans_a_step_beside_a_window(model: str, kv: str, tokens: int, step: int, gib: float) -> None:
+    """Start-up logs (benchmarks/points/memory/kv_tokens.csv); what a running request keeps is the window."""
+    name = catalog.model(model).name
+    split = {"kv_dtype": kv, "input_tokens": tokens - 1, "output_tokens": 1, "batch": 1}
+    engine = catalog.engine("vllm", step_tokens=step)
+    at = replace(samples.frame(name, H100, **split), engine=engine)
+    assert token_bytes(at, catalog.model(model)) * tokens / GIB == pytest.approx(gib, rel=5e-3)
+    less = replace(at, engine=engine.changed(window_step=False))
+    assert token_bytes(less, catalog.model(model)) < token_bytes(at, catalog.model(model))
+    assert memory.cache_bytes(at, catalog.model(model)) == memory.cache_bytes(less, catalog.model(model))
+
+
 def test_measured_caches_are_met() -> None:
     """Start-up logs that no constant was read off are within the goal; see benchmarks/kv_tokens.py."""
     points = read_kv_points(ROOT / "benchmarks" / "points" / "memory" / "kv_tokens.csv")
