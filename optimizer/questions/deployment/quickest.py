@@ -15,7 +15,7 @@ import numpy as np
 
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
 from optimizer.columns.totals import asked
-from optimizer.questions.deployment.programme import Packed, served
+from optimizer.questions.deployment.optimum import Packed, served
 from optimizer.spec.split import DEGREES, FORMATS
 
 NEAR = 1.01
