@@ -40,7 +40,13 @@ from optimizer.cost.training.messages import (
     sum_s,
     tensor_s,
 )
-from optimizer.cost.training.pipeline import bubble_stages, layers_in_flight, slowest_stage, stage_layers
+from optimizer.cost.training.pipeline import (
+    bubble_stages,
+    equal_turns,
+    layers_in_flight,
+    slowest_stage,
+    stage_layers,
+)
 from optimizer.cost.training.rates import attention_share, products_share, training_chip
 from optimizer.cost.training.step import (
     Parts,
@@ -332,7 +338,7 @@ def test_parts_add_up_to_a_step() -> None:
     """Ten layers on four stages, three on the largest; twelve microbatches."""
     at = layout(pipeline_parallel=4, microbatch=4)
     parts = Parts(Passes(20.0, 40.0, 10.0), 3.0, 5.0, 2.0, 30.0, 3.0, 7.0, 1.5, 4.0, 6.0)
-    found = added_up(10, at, parts)
+    found = added_up(at, parts, equal_turns(10, at, parts.layers, parts.head))
     layers = 20 + 40 + 10 + 3 + 5 + 2
     slowest = max(3 * layers / 10, 1 * layers / 10 + 30)
     expected = {
@@ -360,7 +366,9 @@ def test_a_step_is_made_of_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     at = layout(pipeline_parallel=4, microbatch=4)
     found = step_times(10, CHIP, at, OWN, HELD)
     parts = Parts(passes(OWN, at), 3.0, 5.0, 2.0, 6.0, 3.0, 7.0, 1.5, 4.0, 6.0)
-    assert float(found.total) == pytest.approx(float(added_up(10, at, parts).total))
+    assert float(found.total) == pytest.approx(
+        float(added_up(at, parts, equal_turns(10, at, parts.layers, parts.head)).total)
+    )
     assert shares == [0.3]
     assert head_of(2.0) == 6.0
 

@@ -51,6 +51,8 @@ class Layout:
     dtype: str = "bf16"
     dispatch: str = "deepep"
     dispatch_dtype: str | None = None
+    layers: Number | None = None
+    """Layers of the largest stage of these chips; None for the largest of equal ones."""
 
     @property
     def kept_bytes(self) -> float:

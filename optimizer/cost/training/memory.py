@@ -9,7 +9,7 @@ logits; the larger of the two is the answer. What the framework takes beside ten
 communicators, fragments) is the engine's `reserve_gib`.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -88,17 +88,44 @@ def rank_parameters(architecture: Architecture, at: Layout) -> Parameters:
 def training_memory(architecture: Architecture, at: Layout) -> TrainingMemory:
     """Bytes by part on the fullest chip."""
     held = rank_parameters(architecture, at)
-    shared, spread = state_bytes(at, at.zero_group), state_bytes(at, expert_group(at))
-    weights, gradients, optimizer = (
-        (held.layers + held.tables) * a + held.experts * b for a, b in zip(shared, spread, strict=True)
-    )
     kept = mean_layer_bytes(architecture, at) * layers_in_flight(architecture.n_layers, at)
-    tokens, t = at.tokens, at.tensor_parallel
-    logits = _LOGIT_BYTES * tokens * embedding.padded_vocab(architecture.vocab_size, 1) / t
+    logits = logits_bytes(architecture, at)
     # Of several stages the last holds the logits, and only one microbatch of its layers.
     kept_last = kept / np.minimum(at.pipeline_parallel, at.n_microbatches)
     at_the_end = (at.pipeline_parallel == 1) | (kept_last + logits > kept)
     activations, logits = np.where(at_the_end, kept_last, kept), np.where(at_the_end, logits, 0.0)
+    return _on_a_chip(architecture, at, held, activations, logits)
+
+
+def stage_memory(
+    architecture: Architecture, at: Layout, layers: Number, behind: Number, first: Number, last: Number
+) -> TrainingMemory:
+    """Bytes by part on a chip of one stage of a pipeline whose stages may be unlike.
+
+    `behind`: stages after it, each of which has one more of its microbatches under way; only the ends hold
+    tables, and the last the logits.
+    """
+    own = replace(at, layers=layers)
+    held = rank_parameters(architecture, own)
+    held = replace(held, tables=held.tables * np.maximum(first, last))
+    kept = mean_layer_bytes(architecture, own) * layers * np.minimum(at.n_microbatches, behind + 1)
+    return _on_a_chip(architecture, own, held, kept, logits_bytes(architecture, own) * last)
+
+
+def logits_bytes(architecture: Architecture, at: Layout) -> Number:
+    """Bytes of the logits of a microbatch on one rank of the last stage."""
+    padded = embedding.padded_vocab(architecture.vocab_size, 1)
+    return _LOGIT_BYTES * at.tokens * padded / at.tensor_parallel
+
+
+def _on_a_chip(
+    architecture: Architecture, at: Layout, held: Parameters, activations: Number, logits: Number
+) -> TrainingMemory:
+    """The states of what a rank holds, with its activations and logits, and what is beside tensors."""
+    shared, spread = state_bytes(at, at.zero_group), state_bytes(at, expert_group(at))
+    weights, gradients, optimizer = (
+        (held.layers + held.tables) * a + held.experts * b for a, b in zip(shared, spread, strict=True)
+    )
     buffers = _buffers(architecture, at, held)
     return TrainingMemory(weights, gradients, optimizer, activations, logits, buffers, at.reserve_bytes)
 

@@ -89,10 +89,20 @@ def context_s(own: Work, at: Layout, chip: Chip) -> Number:
 
 def boundary_s(own: Work, at: Layout, chip: Chip) -> Number:
     """Messages between stages, both ways, in a whole step; interleaved pipelines hide them."""
-    p, v = at.pipeline_parallel, at.pipeline_interleave
+    p = at.pipeline_parallel
     ranks = at.tensor_parallel * at.context_parallel * at.data_parallel
+    return hand_overs_s(at, hand_over_s(own, at, chip, ranks * p <= chip.scaleup.domain, p > 1))
+
+
+def hand_over_s(own: Work, at: Layout, chip: Chip, inside: Number, sent: Number = True) -> Number:
+    """Seconds of a microbatch on its way from a stage to the next, over the domain's links or the network."""
     split = at.tensor_parallel if ENGINES[at.engine].split_boundary else at.sequence_shards
-    one = message_s(own.reduced_bytes / split, chip, ranks * p <= chip.scaleup.domain, p > 1)
+    return message_s(own.reduced_bytes / split, chip, inside, sent)
+
+
+def hand_overs_s(at: Layout, one: Number) -> Number:
+    """Seconds that all messages between two stages add to a step, from those of one."""
+    v = at.pipeline_interleave
     every = at.n_microbatches * v * 2 * one
     return hidden(every, np.where((v > 1) | (np.equal(at.dualpipe, 1)), every, 0.0), at.overlap)
 

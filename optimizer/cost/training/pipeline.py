@@ -9,7 +9,11 @@ In DualPipe microbatches enter at both ends, and the forward pass of one hides t
 pass of another. It waits (p/2 - 1)(F&B + B - 3 W), which is (p - 2)/3 mean stages where a backward pass is
 two forward ones and half of it is for weights, and holds p + 1 microbatches and two stages' weights (arXiv
 2412.19437, table 2).
+
+Stages of unlike chips are unlike as well: a step needs of them only the turn of the slowest and their mean.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +25,7 @@ _ZERO_BUBBLE = 1 / 3
 
 def stage_layers(n_layers: int, at: Layout) -> Number:
     """Layers of the largest pipeline stage."""
-    return np.ceil(n_layers / at.pipeline_parallel)
+    return np.ceil(n_layers / at.pipeline_parallel) if at.layers is None else at.layers
 
 
 def layers_in_flight(n_layers: int, at: Layout) -> Number:
@@ -39,6 +43,24 @@ def slowest_stage(n_layers: int, at: Layout, layer: Number, head: Number) -> Num
     largest = stage_layers(n_layers, at)
     missing = at.pipeline_parallel * largest - n_layers
     return np.maximum(largest * layer, np.maximum(largest - missing, 0) * layer + head)
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """What the stages of a pipeline take for one microbatch."""
+
+    share: Number
+    """Of all layers, those of the slowest stage."""
+    slowest: Number
+    """Seconds of the slowest stage."""
+    mean: Number
+    """Seconds of the mean stage."""
+
+
+def equal_turns(n_layers: int, at: Layout, layers: Number, head: Number) -> Turns:
+    """Those of stages as equal as can be, from seconds of all layers and of the head."""
+    slowest = slowest_stage(n_layers, at, layers / n_layers, head)
+    return Turns(stage_layers(n_layers, at) / n_layers, slowest, (layers + head) / at.pipeline_parallel)
 
 
 def bubble_stages(at: Layout) -> Number:

@@ -23,7 +23,7 @@ from optimizer.cost.training.constants import (
 from optimizer.cost.training.layout import Layout
 from optimizer.cost.training.memory import WEIGHT_BYTES, Parameters, expert_group
 from optimizer.cost.training.messages import hidden
-from optimizer.cost.training.pipeline import bubble_stages, slowest_stage, stage_layers
+from optimizer.cost.training.pipeline import Turns, bubble_stages, equal_turns, stage_layers
 from optimizer.cost.training.work import Work
 from optimizer.spec.chip import Chip
 
@@ -121,6 +121,11 @@ class Parts:
     """The same, once a step."""
     optimizer: Number
 
+    @property
+    def layers(self) -> Number:
+        """Seconds of all layers for one microbatch: computing, and messages that nothing hides."""
+        return self.computing.total + self.tensor + self.expert + self.context
+
 
 def step_times(n_layers: int, chip: Chip, at: Layout, own: Work, held: Parameters) -> StepTimes:
     """The step, from the work of one microbatch over all layers and the parameters of a rank."""
@@ -139,7 +144,7 @@ def step_times(n_layers: int, chip: Chip, at: Layout, own: Work, held: Parameter
         once=once,
         optimizer=optimizer_s(held, at, chip),
     )
-    return added_up(n_layers, at, parts)
+    return added_up(at, parts, equal_turns(n_layers, at, parts.layers, parts.head))
 
 
 def head_of(forward: Number) -> Number:
@@ -147,21 +152,21 @@ def head_of(forward: Number) -> Number:
     return 3 * forward
 
 
-def added_up(n_layers: int, at: Layout, parts: Parts) -> StepTimes:
-    """The step that its parts make; of the least that each part may be, the least that the step may be."""
-    m, share = at.n_microbatches, stage_layers(n_layers, at) / n_layers
-    computing = parts.computing
-    layers = computing.total + parts.tensor + parts.expert + parts.context
-    slowest = slowest_stage(n_layers, at, layers / n_layers, parts.head)
+def added_up(at: Layout, parts: Parts, turns: Turns) -> StepTimes:
+    """The step that its parts make; of the least that each part may be, the least that the step may be.
+
+    Of unlike stages `parts` are those of the slowest, whatever it would take them for all layers.
+    """
+    m, share, computing = at.n_microbatches, turns.share, parts.computing
     return StepTimes(
         forward=m * share * computing.forward,
         backward=m * share * computing.backward,
         recompute=m * share * computing.again,
-        head=m * (slowest - share * layers),
+        head=m * (turns.slowest - share * parts.layers),
         tensor_parallel=m * share * parts.tensor,
         expert_parallel=m * share * parts.expert,
         context_parallel=m * share * parts.context,
-        bubble=parts.waiting * ((layers + parts.head) / at.pipeline_parallel + parts.each),
+        bubble=parts.waiting * (turns.mean + parts.each),
         pipeline=parts.boundary,
         data_parallel=m * parts.each + parts.once,
         optimizer=parts.optimizer,

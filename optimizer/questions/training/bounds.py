@@ -23,6 +23,7 @@ from optimizer.cost.training import messages
 from optimizer.cost.training.constants import ENGINES
 from optimizer.cost.training.layout import Layout
 from optimizer.cost.training.memory import rank_parameters, training_memory
+from optimizer.cost.training.pipeline import equal_turns
 from optimizer.cost.training.step import Parts, added_up, head_of, layer_messages, optimizer_s, passes
 from optimizer.cost.training.work import Shape, Work, work
 from optimizer.questions.training.choices import AGAIN, Choices
@@ -178,7 +179,8 @@ def _least_step(works: Works, own: Work, at: Layout, choices: Choices) -> Number
         once=never_hidden * messages.least_sum_s(held, at, chip),
         optimizer=optimizer_s(held, sharded, chip),
     )
-    return added_up(architecture.n_layers, at, parts).total
+    turns = equal_turns(architecture.n_layers, at, parts.layers, parts.head)
+    return added_up(at, parts, turns).total
 
 
 def _least_messages(
