@@ -16,6 +16,7 @@ FIELDS = {
     "hardware.chip": "chips",
     "training.hardware": "chips",
     "pipeline.stages.chip": "chips",
+    "train_on.chip": "chips",
     "architecture": "models",
     "baseline": "models",
     "train_model": "models",

@@ -78,6 +78,18 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         },
         "maximize": "train_tokens_per_s",
     },
+    "training_across": {
+        "name": "trained across",
+        "train_model": "meta-llama/Llama-3.2-1B",
+        "train_on": [
+            {"chip": "nvidia-h100-sxm", "chips": 2, "tensor_parallel": [1, 2]},
+            {"chip": "nvidia-a100-80-sxm", "chips": 2, "tensor_parallel": 1},
+        ],
+        "global_batch": 8,
+        "sequence_length": 2048,
+        "setup": {"microbatch": 1, "data_parallel": [1, 2], "recompute": ["none", "full"], "zero_stage": 1},
+        "maximize": "train_tokens_per_s",
+    },
 }
 IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "architecture": {"constraints": {"tpot_ms_max": 1e-6}},
@@ -85,6 +97,7 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "fleet": {"constraints": {"usd_per_hour_max": 0.5}},
     "pipeline": {"constraints": {"tpot_ms_max": 1e-6}},
     "training": {"constraints": {"train_days_max": 1e-9}},
+    "training_across": {"constraints": {"train_days_max": 1e-9}},
 }
 """What to change so that no plan is left."""
 OVER: dict[str, dict[str, list[Any]]] = {
@@ -93,6 +106,7 @@ OVER: dict[str, dict[str, list[Any]]] = {
     "fleet": {"constraints.usd_per_hour_max": [0.5, 40]},
     "pipeline": {"workload.input_tokens": [256, 512]},
     "training": {"chips": [2, 4]},
+    "training_across": {"global_batch": [4, 8]},
 }
 """Fields to sweep, with values."""
 

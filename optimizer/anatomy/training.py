@@ -61,11 +61,11 @@ def train_estimate(
             "hardware_causal": own.flops.hardware(setup.recompute, True),
         },
         assumptions=(
-            *_assumptions(chip, setup),
-            *(_losses(setup, long_run) if training_tokens else ()),
+            *chip_assumptions(chip, setup),
+            *(losses(setup.n_chips, long_run) if training_tokens else ()),
             *_limits(architecture, chip, setup),
         ),
-        unmodelled=_unmodelled(architecture, setup),
+        unmodelled=unmodelled(architecture, setup),
         version=VERSION,
     )
 
@@ -104,7 +104,8 @@ def broken_rules(own: Job, architecture: Architecture, chip: Chip) -> dict[str, 
     return broken
 
 
-def _assumptions(chip: Chip, setup: TrainingSetup) -> tuple[Assumption, ...]:
+def chip_assumptions(chip: Chip, setup: TrainingSetup) -> tuple[Assumption, ...]:
+    """What is assumed of a chip in training, and of the framework on it."""
     dtype = chip.arithmetic(setup.dtype)
     fitted = chip.efficiency.training
     products = bool(fitted and dtype in fitted.products)
@@ -146,11 +147,11 @@ def _assumed(fitted: bool) -> str:
     return "" if fitted else ", assumed, not measured on this chip"
 
 
-def _losses(setup: TrainingSetup, long_run: LongRun) -> tuple[Assumption, ...]:
+def losses(n_chips: int, long_run: LongRun) -> tuple[Assumption, ...]:
     """What a run of weeks loses, and where each figure is from."""
     share = Assumption(
         name="effective share",
-        value=f"{float(effective_share(long_run, setup.n_chips)):.1%} of the wall time of a long run",
+        value=f"{float(effective_share(long_run, n_chips)):.1%} of the wall time of a long run",
         source="optimizer/cost/training/long_run.py, from the figures below",
     )
     given = long_run.model_fields_set
@@ -165,7 +166,7 @@ def _losses(setup: TrainingSetup, long_run: LongRun) -> tuple[Assumption, ...]:
     return share, *figures
 
 
-def _unmodelled(architecture: Architecture, setup: TrainingSetup) -> tuple[str, ...]:
+def unmodelled(architecture: Architecture, setup: TrainingSetup) -> tuple[str, ...]:
     """What of a run the figures leave out, for the reader who would take a proof for more than it is."""
     found = ["states and activations on hosts"]
     if any(rule_words(group.block.ffn).get("n_experts") for group in architecture.layers):

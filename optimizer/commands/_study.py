@@ -41,7 +41,7 @@ def run_study(arguments: argparse.Namespace, study: Callable[..., Any], report: 
     check_out(arguments.out)
     problem = problem_of(arguments)
     kind = kind_of_problem(problem)
-    if kind.name == "training":
+    if kind.name in ("training", "training_across"):
         refuse(arguments, ("workers", "seed"), "for training, which asks no CP-SAT")
     result = study(problem, options_of(arguments))
     clear_progress()

@@ -9,7 +9,7 @@ HELP = "the JSON schema of a problem file"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The kind of problem."""
-    what = "architecture (the default), deployment, fleet or pipeline"
+    what = "architecture (the default), deployment, fleet, pipeline, training, training_across"
     parser.add_argument("kind", nargs="?", default="architecture", metavar="KIND", help=what)
 
 

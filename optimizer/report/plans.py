@@ -49,6 +49,10 @@ def names_of(plan: Plan) -> dict[str, str]:
         return _shape(plan) | {head: str(getattr(plan.pools[0], name)) for head, name in _WHERE.items()}
     if plan.setup is not None:
         return _setup(plan.setup)
+    if any(pool.recompute for pool in plan.pools):
+        first = plan.pools[0]
+        said = {"DP": str(first.split.data_parallel), "microbatch": str(first.batch)}
+        return said | {STAGES: _stages(plan)}
     if any(pool.layers for pool in plan.pools):
         return {"batch": str(plan.batch), STAGES: _stages(plan)}
     return replicas_of(plan)
@@ -74,7 +78,8 @@ def _stages(plan: Plan) -> str:
     """The stages of a pipeline, equal neighbours together."""
     words = [
         (
-            f"{pool.chip.partition('-')[2] or pool.chip} tp{pool.split.tensor_parallel}",
+            f"{pool.chip.partition('-')[2] or pool.chip} tp{pool.split.tensor_parallel}"
+            + (f" {pool.recompute} ZeRO {pool.zero_stage}" if pool.recompute else ""),
             "+".join(map(str, pool.layers)),
         )
         for pool in plan.pools
@@ -92,10 +97,24 @@ def value_at(plan: Plan, name: str) -> Any:
             return getattr(part, name)
     if name == "batch" and plan.batch is not None:
         return plan.batch
-    field = {"hardware": "chip", "mode": "phase"}.get(name, name)
+    if name == "order":
+        return " > ".join(dict.fromkeys(pool.chip for pool in plan.pools))
+    field = {"hardware": "chip", "mode": "phase", "microbatch": "batch"}.get(name, name)
+    if name.startswith("clusters."):
+        return _of_cluster(plan, *name.split(".")[1:])
     group = int(name.partition(".")[2]) if name.startswith("stages.") else None
     if group is not None:
         own = [pool for pool in plan.pools if pool.group == group]
         return f"{len(own)} x tp{own[0].split.tensor_parallel}" if own else "idle"
     values = sorted({getattr(pool, field) for pool in plan.pools})
     return values[0] if len(values) == 1 else " and ".join(map(str, values))
+
+
+def _of_cluster(plan: Plan, number: str, what: str) -> Any:
+    """A choice of one cluster of a training run."""
+    own = [pool for pool in plan.pools if pool.group == int(number)]
+    if not own:
+        return "idle"
+    first = own[0]
+    stages = f"{len(own)} x tp{first.split.tensor_parallel}"
+    return {"stages": stages, "zero_stage": f"ZeRO {first.zero_stage}"}.get(what, first.recompute)

@@ -93,7 +93,11 @@ class Pool(Said, HasSplit, HasFormats):
     layers: tuple[int, ...] = ()
     """Of a stage: layers of each kind, in the order of the model's groups."""
     ms: float | None = None
-    """Of a stage: its turn in the steady state."""
+    """Of a stage: its turn in the steady state; in training, for one microbatch."""
+    recompute: str = ""
+    """Of a stage in training: what its backward pass computes again."""
+    zero_stage: int = 0
+    """Of a stage in training: what it shards over its replicas."""
     chips: int = 0
     """Of the kind `chip`, all replicas together."""
     expert_chip: str | None = None

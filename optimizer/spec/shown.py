@@ -63,6 +63,7 @@ class Solved(Shown):
         return [{"metric": name, "value": value} for name, value in told.metrics.items()]
 
 
+_STAGE = ("tensor_parallel", "recompute", "zero_stage")
 _POOL = ("chip", "tensor_parallel", "batch", *FORMATS, "chips")
 
 
@@ -74,6 +75,8 @@ def decided_by(plan: Any) -> dict[str, Any]:
     if plan.setup is not None:
         setup: dict[str, Any] = plan.setup.model_dump()
         return setup
+    if plan.pools and plan.pools[0].recompute:
+        return _stages(plan)
     pools = [
         f"{pool.service} {pool.replicas} {pool.phase} on {pool.chip} tp{pool.split.tensor_parallel}".strip()
         for pool in plan.pools
@@ -83,6 +86,15 @@ def decided_by(plan: Any) -> dict[str, Any]:
     chosen = {name: _joined(getattr(pool, name) for pool in plan.pools) for name in names}
     batch = {} if plan.batch is None else {"batch": plan.batch}
     return chosen | batch | {"pools": ", ".join(pools)}
+
+
+def _stages(plan: Any) -> dict[str, Any]:
+    """What a training run over clusters decides."""
+    first, split = plan.pools[0], plan.pools[0].split
+    chosen = {name: _joined(getattr(pool, name) for pool in plan.pools) for name in ("chip", *_STAGE)}
+    shared = {"data_parallel": split.data_parallel, "microbatch": first.batch}
+    layers = (f"{pool.layers[0]} on {pool.chip} tp{pool.split.tensor_parallel}" for pool in plan.pools)
+    return chosen | shared | {"stages": ", ".join(layers)}
 
 
 def _joined(values: Iterable[Any]) -> Any:

@@ -87,13 +87,22 @@ TRAINING: dict[str, Any] = {
     "setup": {"dtype": "bf16", "microbatch": 1, "zero_stage": 1, "recompute": "none", "schedule": "1f1b"},
     "maximize": "train_tokens_per_s",
 }
+ACROSS: dict[str, Any] = {
+    "name": "trained across",
+    "train_model": "model.json",
+    "train_on": [{"chip": "chip.yaml", "chips": 2}],
+    "global_batch": 2,
+    "sequence_length": 1024,
+    "setup": {"microbatch": 1, "zero_stage": 1, "recompute": "none"},
+    "minimize": "step_s",
+}
 LATTICE: dict[str, Any] = samples.PROBLEM | {
     "hardware": ["chip.yaml"],
     "training": {"hardware": "chip.yaml"},
     "baseline": "model.json",
     "deployment": {"engine": "engine.yaml"},
 }
-PROBLEMS = {p["name"]: p for p in (DEPLOYMENT, TABLED, FLEET, PIPELINE, TRAINING, LATTICE)}
+PROBLEMS = {p["name"]: p for p in (DEPLOYMENT, TABLED, FLEET, PIPELINE, TRAINING, ACROSS, LATTICE)}
 INLINE = {"chip.yaml": CHIP, "engine.yaml": ENGINE, "model.json": CONFIG, "table.csv": ROWS}
 
 

@@ -22,7 +22,8 @@ from optimizer.spec.training import (
 _TIMES = {"step_s": "s", "train_days": "days"}
 
 
-def _times_of(given: dict[Any, Any]) -> dict[Any, Any]:
+def bounds_with_units(given: dict[Any, Any]) -> dict[Any, Any]:
+    """Bounds on metrics, of which those on times may be text that says its unit."""
     found = dict(given)
     for name, value in given.items():
         unit = _TIMES.get(str(name).removesuffix("_max").removesuffix("_min"))
@@ -84,7 +85,7 @@ class TrainingProblem(Strict):
     @classmethod
     def _times(cls, given: Any) -> Any:
         """Bounds on times may be text that says its unit: train_days_max: 3 d."""
-        return _times_of(given) if isinstance(given, dict) else given
+        return bounds_with_units(given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _one_objective(self) -> "TrainingProblem":

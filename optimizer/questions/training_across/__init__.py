@@ -1,0 +1,1 @@
+"""How should a training run be split over clusters of unlike chips?"""
