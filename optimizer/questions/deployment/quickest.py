@@ -16,6 +16,7 @@ import numpy as np
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
 from optimizer.columns.totals import asked
 from optimizer.questions.deployment.optimum import Packed, served
+from optimizer.questions.deployment.programme import spares_of
 from optimizer.spec.split import DEGREES, FORMATS
 
 NEAR = 1.01
@@ -52,7 +53,7 @@ def quickest(
         else:
             low = trying
         trying = float(np.sqrt(low * high))
-    return None if found is None else _full(columns, usable, found)
+    return None if found is None else _full(columns, usable, found, spares_of(bounds))
 
 
 def _least(columns: DeploymentColumns, usable: Usable) -> float:
@@ -86,13 +87,13 @@ def _alike(columns: DeploymentColumns, usable: Usable, plan: Packed, demand: int
     return worst
 
 
-def _full(columns: DeploymentColumns, usable: Usable, plan: Packed) -> Packed:
+def _full(columns: DeploymentColumns, usable: Usable, plan: Packed, spares: int) -> Packed:
     """The same replicas, each with room for as many sequences as its setup has within the bounds."""
     counts: dict[int, int] = {}
     for row, n in plan.counts.items():
         fullest = _fullest(columns, usable, row)
         counts[fullest] = counts.get(fullest, 0) + n
-    most = served(columns, usable, counts) / UNIT
+    most = served(columns, usable, counts, spares) / UNIT
     return replace(plan, counts=counts, served=most, values={"requests_per_s": most}, bounds={})
 
 

@@ -17,6 +17,7 @@ from optimizer.errors import InternalMismatch
 from optimizer.metrics import held_least, latencies, listed
 from optimizer.questions.deployment.longest import longest
 from optimizer.questions.deployment.optimum import Packed, optimum
+from optimizer.questions.deployment.programme import tokens_counted
 from optimizer.questions.deployment.quickest import quickest
 from optimizer.search.steps import at_most, whole_steps
 from optimizer.spec.studies import Aim
@@ -67,6 +68,8 @@ class DeploymentSearch:
         plan = served if served.counts else plan
         wanted = self.bounds.get("requests_per_s", 0.0)
         if self.columns.priced_by is None or not plan.counts or not ANY_TRAFFIC < wanted <= self.traffic:
+            return plan
+        if tokens_counted((), self.bounds):  # fuller rows leave caches less room
             return plan
         return quickest(self.columns, self.bounds, plan, self._most_within) or plan
 
