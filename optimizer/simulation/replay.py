@@ -1,0 +1,194 @@
+"""Requests through pools of replicas, event by event: who waits how long for what.
+
+Arrivals, and ends of events on replicas, are taken in order of time; at one instant ends come first. A request
+goes to the replica with the fewest requests for its rate; from a prefill replica it goes on to one that
+decodes, after its cache has crossed the network.
+"""
+
+from collections.abc import Sequence as Several
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from optimizer.errors import InputError, InternalMismatch
+from optimizer.simulation.replica import Replica, Sequence
+from optimizer.simulation.requests import Requests
+from optimizer.simulation.server import Server
+from optimizer.watch import UNWATCHED, Watch
+
+
+@dataclass(frozen=True)
+class Station:
+    """So many equal replicas."""
+
+    server: Server
+    replicas: int
+    requests_per_s: float
+    """Of each: what the least loaded is told by."""
+    handover_s: float = 0.0
+    """Of a prefill replica: until the cache is where the answer is made."""
+    handover_s_per_token: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Clients:
+    """A closed loop: each sends its next request so long after its last answer."""
+
+    start_s: Any
+    """When each begins, not falling."""
+    think_s: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """What became of each request, in seconds from the start; arrays in the order of the requests."""
+
+    arrival_s: Any
+    admitted_s: Any
+    """When its first step began."""
+    first_s: Any
+    """First token."""
+    finish_s: Any
+    replica: Any
+    """Number of the replica that answered it."""
+    preempted: int
+    area: float
+    """Requests in the system, over time: what Little's law compares the times in it with."""
+    cache: Any
+    """Share of the cache in use where it was sent, when it came."""
+
+
+def replay(
+    stations: Several[Station], requests: Requests, clients: Clients | None = None, watch: Watch = UNWATCHED
+) -> Served:
+    """Serve all requests to the last token.
+
+    With `clients` the arrivals are theirs. InputError if a request has room nowhere; InternalMismatch where
+    times and numbers in the system disagree (Little's law); raises Stopped.
+    """
+    run = _Run(stations, requests, clients)
+    run.all(watch)
+    served = run.served()
+    spent = float(np.sum(served.finish_s - served.arrival_s))
+    if abs(spent - served.area) > 1e-6 * max(1.0, spent):
+        raise InternalMismatch(f"replay: {served.area:.6f} requests x s in the system, {spent:.6f} by their times")
+    return served
+
+
+_END, _HANDED, _ARRIVAL = range(3)
+
+
+class _Run:
+    """The state of a replay."""
+
+    def __init__(self, stations: Several[Station], requests: Requests, clients: Clients | None) -> None:
+        self.requests, self.clients, n = requests, clients, len(requests)
+        self.inputs, self.outputs = requests.input_tokens.tolist(), requests.output_tokens.tolist()
+        self.prefixes = requests.prefix_tokens.tolist()
+        self.stations = [station for station in stations for _ in range(station.replicas)]
+        self.replicas = [Replica(station.server) for station in self.stations]
+        roles = [station.server.role for station in self.stations]
+        self.doors = [i for i, role in enumerate(roles) if role != "decode"]
+        self.decoders = [i for i, role in enumerate(roles) if role == "decode"]
+        self._all_have_room()
+        self.arrival, self.admitted, self.first, self.finish = ([float("nan")] * n for _ in range(4))
+        self.answered_by, self.cache = [-1] * n, [0.0] * n
+        starts = (requests.arrival_s if clients is None else clients.start_s[:n]).tolist()
+        self.events = [(time, _ARRIVAL, number) for number, time in enumerate(starts)]
+        heapify(self.events)
+        self.sent = len(starts)
+        self.inside, self.area, self.last = 0, 0.0, 0.0
+
+    def _all_have_room(self) -> None:
+        for group in (self.doors, self.decoders):
+            if not group:
+                continue
+            servers = {id(self.replicas[i].server): self.replicas[i].server for i in group}.values()
+            least = min(servers, key=lambda server: server.blocks * server.block_tokens)
+            room = least.blocks * least.block_tokens
+            asked = self.requests.input_tokens + (least.role != "prefill") * self.requests.output_tokens
+            if int(asked.max()) > room:
+                at = int(np.argmax(asked))
+                raise InputError(
+                    f"requests: number {at + 1} has {int(asked[at]):,} tokens, and the cache of {least.name}"
+                    f" holds {room:,}; shorten it, or give a replica more room"
+                )
+
+    def all(self, watch: Watch) -> None:
+        events, replicas = self.events, self.replicas
+        count = 0
+        while events:
+            time, kind, which = heappop(events)
+            if kind == _END and replicas[which].ends != time:
+                continue  # it was planned anew
+            count += 1
+            if count % 4096 == 0:
+                watch.check()
+            self.area += self.inside * (time - self.last)
+            self.last = time
+            if kind == _END:
+                self._ended(time, which)
+            elif kind == _ARRIVAL:
+                self._arrives(time, which)
+            else:
+                own = Sequence(which, self.inputs[which], self.outputs[which] - 1, self.inputs[which])
+                self._send(own, self.decoders, time)
+
+    def _arrives(self, time: float, number: int) -> None:
+        self.inside += 1
+        self.arrival[number] = time
+        own = Sequence(number, self.inputs[number], self.outputs[number], self.prefixes[number])
+        self.cache[number] = self._send(own, self.doors, time).cache_share
+
+    def _send(self, sequence: Sequence, among: list[int], time: float) -> Replica:
+        """To the replica with the fewest requests for its rate."""
+        replicas, stations = self.replicas, self.stations
+        at = (
+            among[0]
+            if len(among) == 1
+            else min(among, key=lambda i: (replicas[i].in_system + 1) / stations[i].requests_per_s)
+        )
+        replica = replicas[at]
+        before = replica.ends
+        replica.receive(sequence, time)
+        if replica.ends != before:
+            heappush(self.events, (replica.ends, _END, at))
+        return replica
+
+    def _ended(self, time: float, which: int) -> None:
+        replica, station = self.replicas[which], self.stations[which]
+        event = replica.finish()
+        for number in event.admitted:
+            if self.admitted[number] != self.admitted[number]:
+                self.admitted[number] = event.began
+        for number in event.first:
+            if self.first[number] != self.first[number]:
+                self.first[number] = time
+        for number in event.finished:
+            if station.server.role == "prefill" and self.outputs[number] > 1:
+                after = station.handover_s + station.handover_s_per_token * self.inputs[number]
+                heappush(self.events, (time + after, _HANDED, number))
+            else:
+                self._leaves(time, number, which)
+        if replica.ends < inf:
+            heappush(self.events, (replica.ends, _END, which))
+
+    def _leaves(self, time: float, number: int, which: int) -> None:
+        self.inside -= 1
+        self.finish[number], self.answered_by[number] = time, which
+        if self.clients is not None and self.sent < len(self.requests):
+            heappush(self.events, (time + self.clients.think_s, _ARRIVAL, self.sent))
+            self.sent += 1
+
+    def served(self) -> Served:
+        """What became of each request."""
+        return Served(
+            *(np.array(own) for own in (self.arrival, self.admitted, self.first, self.finish)),
+            replica=np.array(self.answered_by),
+            preempted=sum(replica.preempted for replica in self.replicas),
+            area=self.area,
+            cache=np.array(self.cache),
+        )
