@@ -8,6 +8,7 @@ take one layer kind or arrays of kinds and return numbers or arrays to match.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -143,7 +144,7 @@ def step_s(frame: Frame, architecture: Architecture, step: Step) -> Number:
     """
     launched = launch_s(frame)
     layers = sum(
-        group.count * _of_step(frame, step, lambda step, part=part: operators(part, step), launched)
+        group.count * _of_step(frame, step, partial(operators, part), launched)
         for group in architecture.layers
         for part in (group.block.mixer, group.block.ffn)
     )

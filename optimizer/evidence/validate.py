@@ -138,7 +138,7 @@ _METRIC = {"fixed_batch": _fixed_batch, "saturation": _saturated, "concurrency":
 
 def _seconds(frame: Frame, model: Architecture, batch: float, prompts: float) -> float:
     """Seconds of a step that decodes `batch` sequences and prefills `prompts` whole prompts."""
-    return step_s(frame, model, replace(step_of(frame, "mixed"), batch=batch, prompts=prompts))
+    return float(step_s(frame, model, replace(step_of(frame, "mixed"), batch=batch, prompts=prompts)))
 
 
 def scored_points(path: Path, watch: Watch = UNWATCHED) -> list[Scored]:

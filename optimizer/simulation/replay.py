@@ -1,8 +1,8 @@
 """Requests through pools of replicas, event by event: who waits how long for what.
 
-Arrivals, and ends of events on replicas, are taken in order of time; at one instant ends come first. A request
-goes to the replica with the fewest requests for its rate; from a prefill replica it goes on to one that
-decodes, after its cache has crossed the network.
+Arrivals, and ends of events on replicas, are taken in order of time; at one instant ends come first. A
+request goes to the replica with the fewest requests for its rate; from a prefill replica it goes on to one
+that decodes, after its cache has crossed the network.
 """
 
 from collections.abc import Sequence as Several
@@ -74,7 +74,9 @@ def replay(
     served = run.served()
     spent = float(np.sum(served.finish_s - served.arrival_s))
     if abs(spent - served.area) > 1e-6 * max(1.0, spent):
-        raise InternalMismatch(f"replay: {served.area:.6f} requests x s in the system, {spent:.6f} by their times")
+        raise InternalMismatch(
+            f"replay: {served.area:.6f} requests x s in the system, {spent:.6f} by their times"
+        )
     return served
 
 
@@ -186,7 +188,10 @@ class _Run:
     def served(self) -> Served:
         """What became of each request."""
         return Served(
-            *(np.array(own) for own in (self.arrival, self.admitted, self.first, self.finish)),
+            arrival_s=np.array(self.arrival),
+            admitted_s=np.array(self.admitted),
+            first_s=np.array(self.first),
+            finish_s=np.array(self.finish),
             replica=np.array(self.answered_by),
             preempted=sum(replica.preempted for replica in self.replicas),
             area=self.area,

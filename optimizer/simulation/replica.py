@@ -4,9 +4,10 @@ A step with prompts is an event. Decode steps without prompts are alike but for 
 them until a sequence ends, or a request comes, are one event: their seconds are one integral
 (`step_times.Curve`). A request that comes in the midst of them is looked at after the step it meets.
 
-Scheduling, as vLLM, SGLang and TensorRT-LLM do it: sequences that decode have a step's room first, prompts under
-way next, then those that wait, in order of arrival, each with blocks of the cache for what it brings (or for
-its whole answer). Where the cache is full the sequence that came last starts again, its tokens so far a prompt.
+Scheduling, as vLLM, SGLang and TensorRT-LLM do it: sequences that decode have a step's room first, prompts
+under way next, then those that wait, in order of arrival, each with blocks of the cache for what it brings
+(or for its whole answer). Where the cache is full the sequence that came last starts again, its tokens so far
+a prompt.
 """
 
 from collections import deque
@@ -16,7 +17,6 @@ from math import ceil, inf
 
 from optimizer.errors import InternalMismatch
 from optimizer.simulation.server import Server
-
 
 _NOISE = 1e-9
 
@@ -132,8 +132,8 @@ class Replica:
         server, times = self.server, self.server.times
         self._new = []
         beside = not server.prompts_alone
-        crowded = beside and self._make_room() if self._batch else False
-        self._chunks = [] if crowded else self._prompts(beside)
+        crowded = beside and self._make_room()
+        self._chunks = [] if crowded and self._batch else self._prompts(beside)
         if self._chunks:
             batch = self._batch if beside else 0
             context = self._context / batch if batch else 0.0
@@ -142,7 +142,7 @@ class Replica:
             self.ends = self._now + times.seconds(batch, context, chunks)
         elif self._batch:
             self._make_room()
-            self._leap = self._steps_with_room(self._steps_to(self._decoding[0][0]))
+            self._leap = 1 if crowded else self._steps_with_room(self._steps_to(self._decoding[0][0]))
             own = times.decoding(self._batch)
             self.ends = self._now + own.seconds(self._context / self._batch, self._leap, server.gained)
         else:
@@ -163,7 +163,7 @@ class Replica:
         """Chunks of the next step; requests that are let in take their blocks."""
         server = self.server
         room = server.step_tokens - (self._batch * server.queries if beside else 0)
-        free = server.blocks - (self._grown(1) if beside and self._batch else 0)
+        free = server.blocks - (self._grown(1) if beside else 0)
         found: list[tuple[Sequence, int]] = []
         for sequence in self._prefilling:
             room -= self._chunk(sequence, room, found)
@@ -209,8 +209,7 @@ class Replica:
         self._offsets[(sequence.begun - self._gain) % self.server.block_tokens] += 1
 
     def _decode(self, steps: int) -> None:
-        if not self.server.whole_requests:
-            self.held += self._grown(steps)
+        self.held += self._grown(steps)
         gain = self._gain_after(steps)
         self._steps += steps
         self._context += self._batch * (gain - self._gain)
@@ -225,7 +224,9 @@ class Replica:
         return max(1, ceil(gain / self.server.gained - self._steps - _NOISE))
 
     def _grown(self, steps: int) -> int:
-        """Blocks that so many steps begin."""
+        """Blocks that so many steps begin; none where requests have theirs from the start."""
+        if self.server.whole_requests:
+            return 0
         size, offsets, start = self.server.block_tokens, self._offsets, self._gain
         whole, over = divmod(self._gain_after(steps) - start, size)
         return whole * self._batch + sum(offsets[-(start + i) % size] for i in range(over))
@@ -256,8 +257,6 @@ class Replica:
 
     def _make_room(self) -> bool:
         """The sequences that came last start again until the next step has room; whether any does."""
-        if self.server.whole_requests:
-            return False
         crowded = False
         while self._grown(1) > self.server.blocks - self.held:
             self._start_again()
@@ -281,8 +280,6 @@ class Replica:
 
     def _steps_with_room(self, steps: int) -> int:
         """As many of so many steps as the cache has room for; there is some for one."""
-        if self.server.whole_requests:
-            return steps
         free = self.server.blocks - self.held
         low, high = 1, steps
         while low < high:

@@ -7,7 +7,7 @@ import numpy as np
 
 from optimizer.errors import InputError
 
-MOST = 2_000_000
+MOST = 1_000_000
 """Requests of one replay."""
 MOST_TOKENS = 2**27
 """Tokens of one prompt or answer."""
@@ -33,7 +33,7 @@ class Requests:
         return len(self.arrival_s)
 
 
-def alike(arrival_s: Any, input_tokens: Any, output_tokens: Any, prefix_tokens: Any = 0) -> Requests:
+def requests_of(arrival_s: Any, input_tokens: Any, output_tokens: Any, prefix_tokens: Any = 0) -> Requests:
     """Requests with these arrivals; lengths are one number or one a request.
 
     InputError where there are none or too many, or a length is not 1 to 2^27.

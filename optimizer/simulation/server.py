@@ -1,4 +1,4 @@
-"""What a replica is to a replay: its step times, its room for sequences and tokens, how its engine schedules."""
+"""What a replica is to a replay: its step times, its room, and how its engine schedules."""
 
 from dataclasses import dataclass
 from typing import Literal

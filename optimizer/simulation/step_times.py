@@ -2,18 +2,18 @@
 
 Operators run in series, so a step falls into parts that depend on two things each:
 
-    T = D(b, c)                                              b sequences decode, c tokens behind each in the mean
-      + P(b, p)                                              p prompt tokens beside them, as one prompt
-      + sum over prompts X(u, q) - X(p, 0)                   their own lengths u behind q cached tokens
+    T = D(b, c)                               b sequences decode, c tokens behind each in the mean
+      + P(b, p)                               p prompt tokens beside them, as one prompt
+      + sum over prompts X(u, q) - X(p, 0)    their own lengths u behind q cached tokens
 
-X(u, q) is u / 1024 of a step of 1024 prompt tokens that come as prompts of u behind q tokens each: what is no
-attention goes with u, and cancels. Between its nodes each table is linear, so that many decode steps in a row are one
-integral. A test compares with `cost.quantities.step_s` at random points.
+X(u, q) is u / 1024 of a step of 1024 prompt tokens that come as prompts of u behind q tokens each: what is
+no attention goes with u, and cancels. Between its nodes each table is linear, so that many decode steps in a
+row are one integral. A test compares with `cost.quantities.step_s` at random points.
 """
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class Curve:
         """Where the integral comes to an area."""
         i = max(0, min(bisect_right(self.areas, area), len(self.nodes) - 1) - 1)
         slope, value, left = self._slope(i), self.values[i], area - self.areas[i]
-        root = max(0.0, value * value + 2 * slope * left) ** 0.5
+        root = sqrt(max(0.0, value * value + 2 * slope * left))
         return self.nodes[i] + 2 * left / (value + root)
 
     def _piece(self, x: float) -> int:
@@ -125,19 +125,19 @@ class StepTimes:
         own = self.decoding(batch)
         seconds = own.steps.at(context) if batch else 0.0
         if not chunks:
-            return seconds
+            return float(seconds)
         total, split = sum(tokens for tokens, _ in chunks), self._frame.split
         longest = max(tokens for tokens, _ in chunks)
         lane = max(total / split.data_parallel, longest) / split.pipeline_parallel
         apart = sum(self._prompt(tokens, prefix) for tokens, prefix in chunks) * lane / total
-        return seconds + own.prompts.at(lane) + apart - self._prompt(lane, 0.0)
+        return float(seconds + own.prompts.at(lane) + apart - self._prompt(lane, 0.0))
 
     def _prompt(self, tokens: float, prefix: float) -> float:
         """X: a prompt of so many tokens behind so many."""
         i = max(0, min(bisect_right(self._lengths, tokens), len(self._lengths) - 1) - 1)
         low, high = self._lengths[i], self._lengths[i + 1]
         share = (tokens - low) / (high - low)
-        return (1 - share) * self._prompts[i].at(prefix) + share * self._prompts[i + 1].at(prefix)
+        return float((1 - share) * self._prompts[i].at(prefix) + share * self._prompts[i + 1].at(prefix))
 
     def _prompts_of(self, tokens: float) -> Curve:
         own = [self._step(0.0, 0.0, _ROWS / tokens, tokens, prefix) for prefix in self._prefixes]

@@ -1,0 +1,64 @@
+"""What is asked of arrivals: how many requests of what lengths, and what the process makes of it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from optimizer.errors import InputError
+from optimizer.simulation.replay import Clients
+from optimizer.simulation.requests import Requests, requests_of
+from optimizer.spec.scalars import decimal
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Lengths, numbers and the seed of a replay."""
+
+    input_tokens: int
+    output_tokens: int
+    prefix_tokens: int = 0
+    requests: int = 10_000
+    range_ratio: float = 1.0
+    """Lengths are drawn evenly from this share of the nominal to all of it, one number a token apart."""
+    ramp_s: float = 0.0
+    """Clients begin one after another over so long."""
+    think_s: float = 0.0
+    seed: int = 0
+
+    @cached_property
+    def random(self) -> np.random.Generator:
+        """The generator of this replay; what is drawn first is the same for the same seed."""
+        return np.random.default_rng(self.seed)
+
+    def of(self, arrival_s: Any) -> Requests:
+        """Requests of the lengths asked for with these arrivals."""
+        n = len(arrival_s)
+        lengths = [self._lengths(own, n) for own in (self.input_tokens, self.output_tokens)]
+        return requests_of(arrival_s, lengths[0], lengths[1], self.prefix_tokens)
+
+    def _lengths(self, nominal: int, n: int) -> Any:
+        least = max(1, int(nominal * self.range_ratio))
+        return self.random.integers(least, nominal, n, endpoint=True) if least < nominal else nominal
+
+
+@dataclass(frozen=True, eq=False)
+class Arriving:
+    """Requests, and the clients that send them where each waits for its answer."""
+
+    requests: Requests
+    clients: Clients | None = None
+    rate: float | None = None
+    """Requests a second in the mean, where that does not hang on the answers."""
+
+
+def number(text: str, what: str, most: float = 1e6) -> float:
+    """A positive number of a process. InputError names it."""
+    try:
+        value = decimal(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= most:
+        raise InputError(f"arrivals: {what} is '{text[:40]}'; give a number above 0, at most {most:g}")
+    return value
