@@ -51,6 +51,11 @@ class Engine(Strict):
     """Most tokens scheduled in one step: longer prompts are prefilled in chunks."""
     max_sequences: Annotated[int, Field(ge=1, le=10**6)] = 2048
     """Most sequences decoded together on one attention rank."""
+    prompts: Literal["beside", "alone"] = "beside"
+    """Prompts share steps with sequences that decode, or have steps of their own that go first."""
+    admits: Literal["prompt", "request"] = "prompt"
+    """A request is let in with room in the cache for its prompt, and starts again where that runs short; or
+    only with room for its whole answer."""
     expert_exchange: Literal["all_to_all", "all_gather"] = "all_to_all"
     """How tokens reach experts on other ranks: only to their experts, or to every rank."""
     expert_skew: Annotated[float, Field(ge=1, le=64)] = 1.0
