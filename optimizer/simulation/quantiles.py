@@ -1,9 +1,9 @@
 """What a replay says of times: means and percentiles, each with how far another run's may lie.
 
-Requests that follow each other are alike (they share a queue), so that no interval of independent draws holds.
-Batch means: the run falls into 20 equal parts in order of arrival; each part's own figure is nearly independent
-of the others', and the interval is that of the mean of 20 (Law and Kelton, Simulation Modeling and Analysis,
-9.5.3).
+Requests that follow each other are alike (they share a queue), so that no interval of independent draws
+holds. Batch means: the run falls into 20 equal parts in order of arrival; each part's own figure is nearly
+independent of the others', and the interval is that of the mean of 20 (Law and Kelton, Simulation Modeling
+and Analysis, 9.5.3).
 """
 
 from dataclasses import dataclass

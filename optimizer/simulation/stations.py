@@ -1,4 +1,4 @@
-"""Replicas of a frame as a replay sees them: room for sequences, tokens and cache, and the engine's habits."""
+"""Replicas of a frame as a replay sees them: their room, and the habits of their engine."""
 
 from dataclasses import replace
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer.errors import InputError
-from optimizer.simulation.replay import Clients, Served, Station, replay
+from optimizer.simulation.replay import Served, Station, replay
 from optimizer.simulation.requests import Requests, requests_of
 from optimizer.simulation.server import Server
 
