@@ -31,6 +31,8 @@ class Station:
     handover_s: float = 0.0
     """Of a prefill replica: until the cache is where the answer is made."""
     handover_s_per_token: float = 0.0
+    front_s: float = 0.0
+    """From a request's arrival until it is in the queue, in the mean; it is even between nothing and twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,9 @@ def replay(
     return served
 
 
-_END, _HANDED, _ARRIVAL = range(3)
+_END, _LEAVES, _HANDED, _QUEUED, _ARRIVAL = range(5)
+_GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples, whole parts left out, fill 0 to 1 evenly in any order of requests."""
 
 
 class _Run:
@@ -135,6 +139,11 @@ class _Run:
                 self._ended(time, which)
             elif kind == _ARRIVAL:
                 self._arrives(time, which)
+            elif kind == _QUEUED:
+                own = Sequence(which, self.inputs[which], self.outputs[which], self.prefixes[which])
+                self.cache[which] = self._send(own, self.doors, time).cache_share
+            elif kind == _LEAVES:
+                self._leaves(time, which)
             else:
                 own = Sequence(which, self.inputs[which], self.outputs[which] - 1, self.inputs[which])
                 self._send(own, self.decoders, time)
@@ -142,8 +151,8 @@ class _Run:
     def _arrives(self, time: float, number: int) -> None:
         self.inside += 1
         self.arrival[number] = time
-        own = Sequence(number, self.inputs[number], self.outputs[number], self.prefixes[number])
-        self.cache[number] = self._send(own, self.doors, time).cache_share
+        front = self.stations[self.doors[0]].front_s * 2 * ((number + 0.5) * _GOLDEN % 1.0)
+        heappush(self.events, (time + front, _QUEUED, number))
 
     def _send(self, sequence: Sequence, among: list[int], time: float) -> Replica:
         """To the replica with the fewest requests for its rate."""
@@ -166,21 +175,24 @@ class _Run:
         for number in event.admitted:
             if self.admitted[number] != self.admitted[number]:
                 self.admitted[number] = event.began
-        for number in event.first:
+        for number, later in event.first:
             if self.first[number] != self.first[number]:
-                self.first[number] = time
-        for number in event.finished:
+                self.first[number] = time + later
+        for number, later in event.finished:
+            self.answered_by[number] = which
             if station.server.role == "prefill" and self.outputs[number] > 1:
                 after = station.handover_s + station.handover_s_per_token * self.inputs[number]
-                heappush(self.events, (time + after, _HANDED, number))
+                heappush(self.events, (time + later + after, _HANDED, number))
+            elif later:
+                heappush(self.events, (time + later, _LEAVES, number))
             else:
-                self._leaves(time, number, which)
+                self._leaves(time, number)
         if replica.ends < inf:
             heappush(self.events, (replica.ends, _END, which))
 
-    def _leaves(self, time: float, number: int, which: int) -> None:
+    def _leaves(self, time: float, number: int) -> None:
         self.inside -= 1
-        self.finish[number], self.answered_by[number] = time, which
+        self.finish[number] = time
         if self.clients is not None and self.sent < len(self.requests):
             heappush(self.events, (time + self.clients.think_s, _ARRIVAL, self.sent))
             self.sent += 1

@@ -49,9 +49,10 @@ class Event:
     began: float
     """When what was let in was."""
     admitted: tuple[int, ...]
-    first: tuple[int, ...]
-    """Requests whose first token is made."""
-    finished: tuple[int, ...]
+    first: tuple[tuple[int, float], ...]
+    """Requests whose first token is made, each so much later: at the end of the pipeline."""
+    finished: tuple[tuple[int, float], ...]
+    """Requests whose answer is whole, likewise."""
 
 
 class Replica:
@@ -109,20 +110,22 @@ class Replica:
         admitted, prompts = tuple(self._new), self._chunks
         if self._leap:
             self._decode(self._leap)
-        ended = self._ended()
-        first: list[int] = []
+        batch = self._batch
+        ended = [(number, 0.0) for number in self._ended()]
+        first: list[tuple[int, float]] = []
         for sequence, tokens in prompts:
             sequence.done += tokens
             if sequence.done < sequence.prompt:
                 continue
             self._prefilling.remove(sequence)
             sequence.answer -= 1
-            first.append(sequence.number)
+            later = (sequence.number, self.server.times.lag(batch, tokens))
+            first.append(later)
             if sequence.answer and self.server.role != "prefill":
                 self._join(sequence)
             else:
                 self._release(sequence, sequence.blocks)
-                ended.append(sequence.number)
+                ended.append(later)
         self.in_system -= len(ended)
         self._plan()
         return Event(began, admitted, tuple(first), tuple(ended))

@@ -6,8 +6,8 @@ Operators run in series, so a step falls into parts that depend on two things ea
       + P(b, p)                               p prompt tokens beside them, as one prompt
       + sum over prompts X(u, q) - X(p, 0)    their own lengths u behind q cached tokens
 
-X(u, q) is u / 1024 of a step of 1024 prompt tokens that come as prompts of u behind q tokens each: what is
-no attention goes with u, and cancels. Between its nodes each table is linear, so that many decode steps in a
+X(u, q) is u / R of a full step of R prompt tokens that come as prompts of u behind q tokens each: what is no
+attention goes with u, and cancels. Between its nodes each table is linear, so that many decode steps in a
 row are one integral. A test compares with `cost.quantities.step_s` at random points.
 """
 
@@ -23,8 +23,6 @@ from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import step_s
 from optimizer.spec.architecture import Architecture
 
-_ROWS = 1024
-"""Prompt tokens of the steps whose prompts differ in length."""
 _SMALL = 64
 """Sequences a lane up to which every number of them has a row of its own."""
 
@@ -104,7 +102,7 @@ class StepTimes:
         self._beside = self._table(self._tokens, self._batches, prompts=True)
         self._known: dict[int, Decoding] = {0: self._no_decodes()}
         self._prefixes = np.unique(np.r_[0.0, np.geomspace(256, max(512, most_context), 10)])
-        self._lengths = [1.0, *np.geomspace(8, max(32, frame.step_tokens), 16).tolist()]
+        self._lengths = [1.0, *np.geomspace(8, max(32, frame.step_tokens), 20).tolist()]
         self._prompts = [self._prompts_of(u) for u in self._lengths]
 
     def decoding(self, batch: int) -> Decoding:
@@ -132,6 +130,17 @@ class StepTimes:
         apart = sum(self._prompt(tokens, prefix) for tokens, prefix in chunks) * lane / total
         return float(seconds + own.prompts.at(lane) + apart - self._prompt(lane, 0.0))
 
+    def lag(self, batch: int, tokens: float) -> float:
+        """Seconds by which the last chunk of a prompt leaves a pipeline after the round that it counts for.
+
+        A round is as long as its work is spread over all stages; alone, a chunk goes from stage to stage.
+        """
+        stages = self._frame.split.pipeline_parallel
+        if stages == 1:
+            return 0.0
+        own, chunk = self.decoding(batch).prompts, min(tokens, self._frame.step_tokens)
+        return float(own.at(chunk) - own.at(chunk / stages))
+
     def _prompt(self, tokens: float, prefix: float) -> float:
         """X: a prompt of so many tokens behind so many."""
         i = max(0, min(bisect_right(self._lengths, tokens), len(self._lengths) - 1) - 1)
@@ -140,8 +149,9 @@ class StepTimes:
         return float((1 - share) * self._prompts[i].at(prefix) + share * self._prompts[i + 1].at(prefix))
 
     def _prompts_of(self, tokens: float) -> Curve:
-        own = [self._step(0.0, 0.0, _ROWS / tokens, tokens, prefix) for prefix in self._prefixes]
-        return curve(self._prefixes, tokens / _ROWS * np.array(own))
+        rows = self._frame.step_tokens
+        own = [self._step(0.0, 0.0, rows / tokens, tokens, prefix) for prefix in self._prefixes]
+        return curve(self._prefixes, tokens / rows * np.array(own))
 
     def _table(self, columns: Any, batches: Any, prompts: bool) -> Any:
         """Seconds, or what prompts add to them, of shape (batches, columns)."""

@@ -24,6 +24,9 @@ class Linear:
     def decoding(self, batch: int) -> "Steps":
         return Steps(self.fixed + batch * self.sequence, batch * self.cached)
 
+    def lag(self, batch: int, tokens: int) -> float:
+        return 0.0
+
     def seconds(self, batch: int, context: float, chunks: list[tuple[int, int]]) -> float:
         own = self.decoding(batch)
         return own.fixed + own.cached * context + self.prompt * sum(tokens for tokens, _ in chunks)
