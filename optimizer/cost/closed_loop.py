@@ -2,9 +2,9 @@
 
 On each lane of a replica n sequences run, of I prompt and O answer tokens in the mean. With
 
-    d      a decode step                        g      prompts that a step has room for, 1 where each takes several
-    a(c)   c prompts alone                      k      steps that they take
-    j(c)   c prompts beside n sequences         p      (j(c) - k d) / c, what a prompt adds
+    d      a decode step                    g    prompts that a step has room for, 1 where each takes several
+    a(c)   c prompts alone                  k    steps that they take
+    j(c)   c prompts beside n sequences     p    (j(c) - k d) / c, what a prompt adds
 
 all first requests come together and queue (the first alone, then g by g, K = (n - 1) / g of them):
 
@@ -20,14 +20,14 @@ It waits for the step it meets, m = d + p (those that end a step before), and fo
 
     ttft   = f + max(m / 2, m - f) + w + j(min(c, g))
 
-w is the mean wait of a closed network (mean value analysis, service k or 1/g steps, thinking O - 1 steps) or half
-of what of c has no room, whichever is longer. An answer is held up by the prompts that pass meanwhile:
+w is the mean wait of a closed network (mean value analysis, service k or 1/g steps, thinking O - 1 steps) or
+half of what of c has no room, whichever is longer. An answer is held up by the prompts that pass meanwhile:
 
     tpot   = d + p (n - 1 - those that passed before its first token) / (O - 1)
 
-Engines whose prompts have steps of their own (`prompts: alone`) have j = a, p = a(c)/c, and no such queue: while
-prompts are computed nobody's answer ends. Clients beyond the places wait for one. The form has no constant that was
-fitted; benchmarks/closed_form.py holds it to the replay.
+Engines whose prompts have steps of their own (`prompts: alone`) have j = a, p = a(c)/c, and no such queue:
+while prompts are computed nobody's answer ends. Clients beyond the places wait for one. The form has no
+constant that was fitted; benchmarks/closed_form.py holds it to the replay.
 """
 
 from collections.abc import Sequence

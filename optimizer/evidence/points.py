@@ -2,7 +2,8 @@
 
 Inference points have the columns model, chip, tp, weight_dtype, kv_dtype, batch_or_concurrency, isl, osl,
 metric, value, point_type and source_key; serving points have system, backend, precision, tp_size, isl, osl,
-concurrency, silicon_ttft_ms and silicon_tpot_ms. Other columns are ignored. A row with `bits` is of a
+concurrency, silicon_ttft_ms and silicon_tpot_ms. Of clients in a closed loop `n_prompts` and `range_ratio`
+say how they ask (`spec.protocol`); without them as InferenceMAX does. Other columns are ignored. A row with `bits` is of a
 checkpoint that stores all its weights so, tables too; `expert_bits` are those of its routed experts.
 """
 
@@ -10,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from optimizer import catalog
 from optimizer.blocks import n_experts
@@ -119,6 +120,7 @@ def _inference(line: int, row: dict[str, str]) -> Point:
         weight_dtype=own.weight_dtype if own else weight_dtype,
         kv_dtype=_cache_format(row.get("kv_dtype", ""), weight_dtype),
         batch=1 if regime == "saturation" else _count(row, "batch_or_concurrency"),
+        **(_protocol(row, row["batch_or_concurrency"]) if regime == "concurrency" else {}),
         input_tokens=_count(row, "isl"),
         output_tokens=_count(row, "osl"),
         engine=_engine(row.get("engine") or row.get("source_key", ""), row.get("engine_version", ""), regime),
@@ -161,8 +163,9 @@ def _serving(line: int, row: dict[str, str], metric: str) -> Point:
     setup = Setup(
         tensor_parallel=_count(row, "tp_size"),
         weight_dtype=weight_dtype,
-        kv_dtype="bf16",
+        kv_dtype=_cache_format(row.get("kv_dtype", ""), weight_dtype),
         batch=_count({"batch": users}, "batch"),
+        **_protocol(row, users),
         input_tokens=_count(row, "isl"),
         output_tokens=_count(row, "osl"),
         engine=_engine(row.get("backend", ""), row.get("backend_version", ""), "concurrency"),
@@ -178,6 +181,18 @@ def _serving(line: int, row: dict[str, str], metric: str) -> Point:
         measured=_number(row, f"silicon_{metric}"),
         unknown_engine=_unknown(row.get("backend", ""), setup),
     )
+
+
+def _protocol(row: dict[str, str], users: str) -> dict[str, Any]:
+    """How clients ask, as far as a row says."""
+    found: dict[str, Any] = {"users": _count({"users": users}, "users")}
+    if row.get("n_prompts"):
+        found["per_client"] = max(1.0, _count(row, "n_prompts") / found["users"])
+    if row.get("range_ratio"):
+        found["range_ratio"] = _number(row, "range_ratio")
+        if found["range_ratio"] > 1:
+            raise _Unreadable("range_ratio is not a share of the length from 0 to 1")
+    return found
 
 
 def _split(row: dict[str, str], model: Architecture, regime: str) -> dict[str, int]:

@@ -32,7 +32,7 @@ class Station:
     """Of a prefill replica: until the cache is where the answer is made."""
     handover_s_per_token: float = 0.0
     front_s: float = 0.0
-    """From a request's arrival until it is in the queue, in the mean; it is even between nothing and twice."""
+    """From a request's arrival until it is in the queue, in the mean; evenly between nothing and twice."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,8 @@ class Engine(Strict):
     """The same for every sequence of the step: detokenising, streaming, bookkeeping."""
     host_us_per_expert_layer: Small = 0.0
     """The same for every mixture-of-experts layer of a step that carries prompts (no captured graph)."""
+    request_ms: Annotated[float, Field(ge=0, le=1e4), time_in("ms")] = 0.0
+    """Time of a request outside steps, in the mean, before it is queued: its server, its tokens."""
     launch_us_per_layer: Small = 0.0
     """Eager engines: time to launch the kernels of a layer, on the host of an H100 system. The longer of
     this and the kernels counts."""
@@ -72,10 +74,6 @@ class Engine(Strict):
     """Bandwidth of its all-reduce over that of the fastest kernels."""
     attention_decode: Annotated[float, Field(ge=1e-3, le=2)] = 1.0
     """Decode attention's share of the chip's measured bandwidth with this engine's kernels."""
-    arrival_burst: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Closed-loop clients: share of prompts that arrive with all others at once."""
-    arrival_clump: Annotated[float, Field(ge=1, le=1e4)] = 1.0
-    """Closed-loop clients: prompts that reach the engine together, bursts apart."""
     sources: dict[str, str]
     notes: str = ""
 

@@ -18,7 +18,7 @@ class Protocol:
     per_client: float = PER_CLIENT
     """Requests over clients: the first of each come together."""
     range_ratio: float = RANGE_RATIO
-    """Lengths are drawn evenly from this share of the nominal to all of it; of 1 all are alike, and stay in step."""
+    """Lengths are drawn evenly from this share of the nominal to all of it; all alike, at 1, stay in step."""
 
     def mean(self, tokens: int) -> int:
         """Mean of lengths whose nominal is so many tokens."""
