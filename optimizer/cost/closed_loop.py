@@ -45,6 +45,7 @@ from optimizer.spec.protocol import Protocol
 
 _MOST_WAVES = 30
 _SETTLED = 4
+_MOST_BUSY = 0.9
 _NONE = 1e-9
 
 
@@ -69,6 +70,8 @@ class LoopSteps:
     chunks: Sequence[float]
     """Steps that they take."""
     mixes: bool
+    served_share: float
+    """Of a step that the server needs for the tokens of all its sequences."""
     gained: float = 1.0
 
     @property
@@ -96,17 +99,19 @@ def loop_steps(frame: Frame, architecture: Architecture, places: int, protocol: 
     both = [replace(at, prefill_batch=prompts) for prompts in sorted({1.0, group})]
     mixes = frame.engine.prompts == "beside" and own > 1
     alone = [float(QUANTITIES["prefill_s"].total(f, architecture)) for f in both]
+    decode_s = float(QUANTITIES["decode_s"].total(at, architecture))
     return LoopSteps(
         places=own,
         lanes=frame.split.lanes,
         answer=answer,
         spread=(1 - protocol.range_ratio) * nominal,
-        decode_s=float(QUANTITIES["decode_s"].total(at, architecture)),
+        decode_s=decode_s,
         group=group,
         alone_s=_ends(alone),
         joined_s=_ends([float(JOINED.total(f, architecture)) for f in both] if mixes else alone),
         chunks=_ends([float(n_chunks(f)) for f in both]),
         mixes=mixes,
+        served_share=own * frame.engine.host_us_per_sequence * 1e-6 / decode_s,
         gained=frame.tokens_per_step,
     )
 
@@ -116,14 +121,19 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
 
 
 def closed_loop(steps: LoopSteps, protocol: Protocol, front_s: float = 0.0) -> Served:
-    """Mean latencies of all requests, and requests per second; `front_s` is f."""
-    own = _Loop(steps, protocol, front_s)
+    """Mean latencies of all requests, and requests per second; `front_s` is f where the server is idle.
+
+    Answers pass the same server token by token, and it is busy with them a share of the time (M/M/1).
+    """
+    own = _Loop(steps, protocol, front_s / (1 - min(_MOST_BUSY, steps.served_share)))
     answer_s = (steps.answer - 1) * own.tpot_s
     first, over = min(1.0, 1 / protocol.per_client), max(0, protocol.clients - steps.places)
     turn_s = (own.later_s + answer_s) / steps.places
     places_s = over * turn_s * (first * over / protocol.clients / 2 + 1 - first)
     ttft_s = first * own.first_s + (1 - first) * own.later_s + places_s
-    return Served(ttft_s, own.tpot_s, protocol.clients / (ttft_s + answer_s))
+    unseen = min(protocol.stream_interval, steps.answer) - 1
+    rate = protocol.clients / (ttft_s + answer_s)
+    return Served(ttft_s + unseen * own.tpot_s, own.tpot_s * (1 - unseen / max(1, steps.answer - 1)), rate)
 
 
 @dataclass(frozen=True)

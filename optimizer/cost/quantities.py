@@ -127,6 +127,7 @@ def shared_operators(frame: Frame, phase: str) -> list[Operator]:
 def _outside(frame: Frame, step: Step) -> list[Operator]:
     engine = frame.engine
     host_s = engine.host_ms * 1e-3 + engine.host_us_per_sequence * 1e-6 * step.batch
+    host_s = host_s * (1 - engine.host_hidden) if step.decodes else host_s
     return [*embedding.operators(step, frame.vocab_size), Host("host", host_s), *_stages(frame, step)]
 
 

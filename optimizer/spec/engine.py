@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.engine_memory import DryRun, Headroom
@@ -25,6 +25,10 @@ class Engine(Strict):
     """The same for every sequence of the step: detokenising, streaming, bookkeeping."""
     host_us_per_expert_layer: Small = 0.0
     """The same for every mixture-of-experts layer of a step that carries prompts (no captured graph)."""
+    host_hidden: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of both that passes while kernels run: the next step is scheduled during this one."""
+    captured: StrictBool = False
+    """Whether decode steps are launched as one graph, in which the small kernels of a layer's experts overlap."""
     request_ms: Annotated[float, Field(ge=0, le=1e4), time_in("ms")] = 0.0
     """Time of a request outside steps, in the mean, before it is queued: its server, its tokens."""
     launch_us_per_layer: Small = 0.0

@@ -20,6 +20,9 @@ class Protocol:
     range_ratio: float = RANGE_RATIO
     """Lengths are drawn evenly from this share of the nominal to all of it; all alike, at 1, stay in step."""
 
+    stream_interval: int = 1
+    """Tokens that the server sends together: the first is seen with so many."""
+
     def mean(self, tokens: int) -> int:
         """Mean of lengths whose nominal is so many tokens."""
         return max(1, round(tokens * (1 + self.range_ratio) / 2))

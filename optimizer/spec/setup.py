@@ -35,10 +35,14 @@ class Setup(Formats, Split):
     prefill_batch: Any = 1
     """Prompts that each attention rank prefills together."""
 
+    stream_interval: int = 1
+    """Tokens that reach them together."""
+
     @property
     def protocol(self) -> Protocol:
         """How the clients ask; where none are named there is one for each sequence of the batch."""
-        return Protocol(int(self.users or self.batch), self.per_client, self.range_ratio)
+        users = int(self.users or self.batch)
+        return Protocol(users, self.per_client, self.range_ratio, self.stream_interval)
 
     @property
     def split(self) -> Split:
