@@ -17,7 +17,7 @@ from optimizer.spec.architecture import Architecture
 
 Least = Mapping[str, Number]
 """Seconds a step of a phase takes at least, whatever its operators do: as long as a slower memory streams."""
-_NONE: Least = {}
+NONE: Least = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def most_scheduled(frame: Frame) -> int:
     return max(1, int(min(tokens, frame.engine.max_sequences))) * int(frame.split.data_parallel)
 
 
-def aggregated(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:
+def aggregated(frame: Frame, architecture: Architecture, least: Least = NONE) -> Served:
     """One replica that prefills and decodes, its `frame.batch` sequences always full; an array of batches.
 
     A prompt arrives in the middle of a step, and then takes its own chunks while the others decode on.
@@ -52,14 +52,14 @@ def aggregated(frame: Frame, architecture: Architecture, least: Least = _NONE) -
     return Served(ttft, mixed / frame.tokens_per_step, tokens_per_s / frame.output_tokens)
 
 
-def prefill(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:
+def prefill(frame: Frame, architecture: Architecture, least: Least = NONE) -> Served:
     """One replica that only prefills, `frame.prefill_batch` prompts at a time on each attention rank."""
     busy = np.maximum(QUANTITIES["prefill_s"].total(frame, architecture), least.get("prefill_s", 0.0))
     stage_s = busy * n_chunks(frame) / passes(frame) / frame.split.pipeline_parallel
     return Served(busy, 0.0, frame.prefill_batch * frame.split.data_parallel / stage_s)
 
 
-def decode(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:
+def decode(frame: Frame, architecture: Architecture, least: Least = NONE) -> Served:
     """One replica that only decodes, from caches that others have filled."""
     step = np.maximum(QUANTITIES["decode_s"].total(frame, architecture), least.get("decode_s", 0.0))
     tokens_per_s = frame.batch * frame.tokens_per_step / step

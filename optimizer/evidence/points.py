@@ -4,7 +4,8 @@ Inference points have the columns model, chip, tp, weight_dtype, kv_dtype, batch
 metric, value, point_type and source_key; serving points have system, backend, precision, tp_size, isl, osl,
 concurrency, silicon_ttft_ms and silicon_tpot_ms. Of clients in a closed loop `n_prompts` and `range_ratio`
 say how they ask (`spec.protocol`); without them as InferenceMAX does. Other columns are ignored.
-A row with `bits` is of a checkpoint that stores all its weights so, tables too; `expert_bits` are those of its routed experts.
+A row with `bits` is of a checkpoint that stores all its weights so, tables too; `expert_bits` are those of its
+routed experts.
 """
 
 import re

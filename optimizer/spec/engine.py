@@ -28,7 +28,7 @@ class Engine(Strict):
     host_hidden: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of both that passes while kernels run: the next step is scheduled during this one."""
     captured: StrictBool = False
-    """Whether decode steps are launched as one graph, in which the small kernels of a layer's experts overlap."""
+    """Whether decode steps are launched as one graph, in which small kernels of a layer's experts overlap."""
     request_ms: Annotated[float, Field(ge=0, le=1e4), time_in("ms")] = 0.0
     """Time of a request outside steps, in the mean, before it is queued: its server, its tokens."""
     launch_us_per_layer: Small = 0.0
