@@ -1,10 +1,10 @@
-"""How near the closed forms of latencies under load are to the replay, over setups and protocols drawn at random.
+"""How near the closed forms of latencies under load are to the replay, over setups and protocols at random.
 
 python benchmarks/closed_form.py [--setups 300] [--seed 1]
 
-Closed loops (`cost.closed_loop`): clients, requests of each, ranges of lengths, the time of a request outside
-steps. Open arrivals (`cost.open_loop`): Poisson, 10 to 90 % of what the replica sustains. Models, chips, splits
-and engines are drawn too. Errors are closed form over replay, minus one; 5,000 of each take about half an hour.
+Closed loops (`cost.closed_loop`): clients, requests of each, ranges of lengths, the time of a request
+outside steps. Open arrivals (`cost.open_loop`): Poisson, 10 to 90 % of what the replica sustains. Models,
+chips, splits and engines are drawn too. Errors are closed form over replay, minus one.
 """
 
 import argparse
@@ -44,8 +44,8 @@ SETUPS = (
 )
 ENGINES = ("vllm", "sglang", "trtllm-serve")
 MOST_IN_FLIGHT = 512
-"""Requests of one replay of a closed loop."""
 MOST_REQUESTS = 4000
+"""Of one replay of a closed loop."""
 OPEN_REQUESTS = 6000
 
 

@@ -13,7 +13,7 @@ rest to decode steps,
 A request that comes meets a step, on average one as long as C* = E[C^2] / E[C], and waits for half of it;
 its own step then takes d + F + P (1 + n), n = min(l C*, g - 1) others that came meanwhile. Steps beget steps:
 C = d + F + P Poisson(l C'), so Var C = P^2 l E[C] / (1 - (l P)^2) beside whether there is a prompt at all.
-Near the rate at which all steps are full the queue is that of a server of batches of g (deterministic service):
+Near the rate at which all steps are full the queue is that of a server of batches of g, each as long:
 
     ttft = C*/2 + d + F + P (1 + n) + (s/g) r^g / (2 (1 - r))        s = d + F + g P, r = l s / g
 

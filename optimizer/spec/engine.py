@@ -19,6 +19,8 @@ class Engine(Strict):
     title: str
     aliases: tuple[str, ...] = ()
     """How sources spell it, versions left out."""
+    since: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    """Day from which runs of it without a version are taken to be as this profile says."""
     host_ms: Annotated[float, Field(ge=0, le=1000), time_in("ms")] = 0.0
     """Time per step that no kernel hides: scheduling, sampling, launching."""
     host_us_per_sequence: Small = 0.0
