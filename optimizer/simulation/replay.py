@@ -1,8 +1,9 @@
 """Requests through pools of replicas, event by event: who waits how long for what.
 
 Arrivals, and ends of events on replicas, are taken in order of time; at one instant ends come first. A
-request goes to the replica with the fewest requests for its rate; from a prefill replica it goes on to one
-that decodes, after its cache has crossed the network.
+request goes to the replica with the fewest requests for its rate, of those that serve its kind; from a
+prefill replica it goes on to one that decodes, after its cache has crossed the network, and its first token is
+seen then.
 """
 
 from collections.abc import Sequence as Several
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from optimizer.errors import InputError, InternalMismatch
-from optimizer.simulation.replica import Replica, Sequence
+from optimizer.simulation.batch import Sequence
+from optimizer.simulation.replica import Replica, Use
 from optimizer.simulation.requests import Requests
 from optimizer.simulation.server import Server
 from optimizer.watch import UNWATCHED, Watch
@@ -28,11 +30,12 @@ class Station:
     replicas: int
     requests_per_s: float
     """Of each: what the least loaded is told by."""
-    handover_s: float = 0.0
-    """Of a prefill replica: until the cache is where the answer is made."""
     handover_s_per_token: float = 0.0
+    """Of a prompt, from a prefill replica to where the answer is made."""
     front_s: float = 0.0
     """From a request's arrival until it is in the queue, in the mean; evenly between nothing and twice."""
+    serves: frozenset[int] | None = None
+    """Kinds of requests; None for all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +58,23 @@ class Served:
     """First token."""
     finish_s: Any
     replica: Any
-    """Number of the replica that answered it."""
-    preempted: int
+    """Number of the replica that answered it, those of the first station first."""
+    use: tuple[Use, ...]
+    """Of each replica."""
     area: float
     """Requests in the system, over time: what Little's law compares the times in it with."""
     cache: Any
     """Share of the cache in use where it was sent, when it came."""
+
+    @property
+    def preempted(self) -> int:
+        """Times that a sequence started again."""
+        return sum(use.preempted for use in self.use)
+
+    @property
+    def span_s(self) -> float:
+        """From the first arrival to the last token."""
+        return float(np.max(self.finish_s) - np.min(self.arrival_s))
 
 
 def replay(
@@ -82,6 +96,19 @@ def replay(
     return served
 
 
+def _require_room(requests: Requests, kind: int, server: Server) -> None:
+    """InputError for a request that a replica could not hold if it were empty."""
+    room = server.blocks // server.ranks * server.block_tokens
+    asked = requests.input_tokens + (server.role != "prefill") * requests.output_tokens
+    asked = np.where(requests.kind == kind, asked, 0)
+    at = int(np.argmax(asked))
+    if asked[at] > room:
+        raise InputError(
+            f"requests: number {at + 1} has {int(asked[at]):,} tokens, and the cache of {server.name}"
+            f" holds {room:,}; shorten it, or give a replica more room"
+        )
+
+
 _END, _LEAVES, _HANDED, _QUEUED, _ARRIVAL = range(5)
 _GOLDEN = (5**0.5 - 1) / 2
 """Its multiples, whole parts left out, fill 0 to 1 evenly in any order of requests."""
@@ -93,13 +120,14 @@ class _Run:
     def __init__(self, stations: Several[Station], requests: Requests, clients: Clients | None) -> None:
         self.requests, self.clients, n = requests, clients, len(requests)
         self.inputs, self.outputs = requests.input_tokens.tolist(), requests.output_tokens.tolist()
-        self.prefixes = requests.prefix_tokens.tolist()
+        self.prefixes, self.kinds = requests.prefix_tokens.tolist(), requests.kind.tolist()
         self.stations = [station for station in stations for _ in range(station.replicas)]
         self.replicas = [Replica(station.server) for station in self.stations]
-        roles = [station.server.role for station in self.stations]
-        self.doors = [i for i, role in enumerate(roles) if role != "decode"]
-        self.decoders = [i for i, role in enumerate(roles) if role == "decode"]
-        self._all_have_room()
+        self.doors, self.decoders = self._by_kind(decode=False), self._by_kind(decode=True)
+        for groups in (self.doors, self.decoders):
+            for kind, group in groups.items():
+                for server in {id(self.replicas[i].server): self.replicas[i].server for i in group}.values():
+                    _require_room(requests, kind, server)
         self.arrival, self.admitted, self.first, self.finish = ([float("nan")] * n for _ in range(4))
         self.answered_by, self.cache = [-1] * n, [0.0] * n
         starts = (requests.arrival_s if clients is None else clients.start_s[:n]).tolist()
@@ -108,20 +136,13 @@ class _Run:
         self.sent = len(starts)
         self.inside, self.area, self.last = 0, 0.0, 0.0
 
-    def _all_have_room(self) -> None:
-        for group in (self.doors, self.decoders):
-            if not group:
-                continue
-            servers = {id(self.replicas[i].server): self.replicas[i].server for i in group}.values()
-            least = min(servers, key=lambda server: server.blocks * server.block_tokens)
-            room = least.blocks * least.block_tokens
-            asked = self.requests.input_tokens + (least.role != "prefill") * self.requests.output_tokens
-            if int(asked.max()) > room:
-                at = int(np.argmax(asked))
-                raise InputError(
-                    f"requests: number {at + 1} has {int(asked[at]):,} tokens, and the cache of {least.name}"
-                    f" holds {room:,}; shorten it, or give a replica more room"
-                )
+    def _by_kind(self, decode: bool) -> dict[int, list[int]]:
+        """Replicas that a kind of request may go to: those where it comes in, or those that only decode."""
+        own = [i for i, station in enumerate(self.stations) if (station.server.role == "decode") == decode]
+        return {
+            kind: [i for i in own if (serves := self.stations[i].serves) is None or kind in serves]
+            for kind in set(self.kinds)
+        }
 
     def all(self, watch: Watch) -> None:
         events, replicas = self.events, self.replicas
@@ -141,17 +162,18 @@ class _Run:
                 self._arrives(time, which)
             elif kind == _QUEUED:
                 own = Sequence(which, self.inputs[which], self.outputs[which], self.prefixes[which])
-                self.cache[which] = self._send(own, self.doors, time).cache_share
+                self.cache[which] = self._send(own, self.doors[self.kinds[which]], time).cache_share
             elif kind == _LEAVES:
                 self._leaves(time, which)
             else:
                 own = Sequence(which, self.inputs[which], self.outputs[which] - 1, self.inputs[which])
-                self._send(own, self.decoders, time)
+                self._send(own, self.decoders[self.kinds[which]], time)
 
     def _arrives(self, time: float, number: int) -> None:
         self.inside += 1
         self.arrival[number] = time
-        front = self.stations[self.doors[0]].front_s * 2 * ((number + 0.5) * _GOLDEN % 1.0)
+        doors = self.doors[self.kinds[number]]
+        front = self.stations[doors[0]].front_s * 2 * ((number + 0.5) * _GOLDEN % 1.0)
         heappush(self.events, (time + front, _QUEUED, number))
 
     def _send(self, sequence: Sequence, among: list[int], time: float) -> Replica:
@@ -181,8 +203,9 @@ class _Run:
         for number, later in event.finished:
             self.answered_by[number] = which
             if station.server.role == "prefill" and self.outputs[number] > 1:
-                after = station.handover_s + station.handover_s_per_token * self.inputs[number]
-                heappush(self.events, (time + later + after, _HANDED, number))
+                after = time + later + station.handover_s_per_token * self.inputs[number]
+                self.first[number] = after
+                heappush(self.events, (after, _HANDED, number))
             elif later:
                 heappush(self.events, (time + later, _LEAVES, number))
             else:
@@ -205,7 +228,7 @@ class _Run:
             first_s=np.array(self.first),
             finish_s=np.array(self.finish),
             replica=np.array(self.answered_by),
-            preempted=sum(replica.preempted for replica in self.replicas),
+            use=tuple(replica.use for replica in self.replicas),
             area=self.area,
             cache=np.array(self.cache),
         )

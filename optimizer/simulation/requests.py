@@ -28,13 +28,25 @@ class Requests:
     """int64 of shape (n,)."""
     prefix_tokens: Any
     """Of each prompt, in the cache already; int64 of shape (n,), less than the prompt."""
+    kind: Any
+    """Which of several kinds each is of, that not every replica serves; int64 of shape (n,), from 0."""
 
     def __len__(self) -> int:
         return len(self.arrival_s)
 
+    def some(self, which: Any) -> "Requests":
+        """Those of a mask or of numbers."""
+        return Requests(**{name: own[which] for name, own in vars(self).items()})
 
-def requests_of(arrival_s: Any, input_tokens: Any, output_tokens: Any, prefix_tokens: Any = 0) -> Requests:
-    """Requests with these arrivals; lengths are one number or one a request.
+    def at(self, arrival_s: Any) -> "Requests":
+        """The same at other times."""
+        return Requests(**vars(self) | {"arrival_s": arrival_s})
+
+
+def requests_of(
+    arrival_s: Any, input_tokens: Any, output_tokens: Any, prefix_tokens: Any = 0, kind: Any = 0
+) -> Requests:
+    """Requests with these arrivals; lengths and kinds are one number or one a request.
 
     InputError where there are none or too many, or a length is not 1 to 2^27.
     """
@@ -48,4 +60,7 @@ def requests_of(arrival_s: Any, input_tokens: Any, output_tokens: Any, prefix_to
             at = int(np.argmax((own < 1) | (own > MOST_TOKENS)))
             raise InputError(f"{name}: {own[at]:,} of request {at + 1}; give 1 to {MOST_TOKENS:,}")
     prefix = np.minimum(np.broadcast_to(np.asarray(prefix_tokens, np.int64), (n,)), whole["input_tokens"] - 1)
-    return Requests(np.asarray(arrival_s, float), whole["input_tokens"], whole["output_tokens"], prefix)
+    kinds = np.broadcast_to(np.asarray(kind, np.int64), (n,))
+    return Requests(
+        np.asarray(arrival_s, float), whole["input_tokens"], whole["output_tokens"], prefix, kinds
+    )

@@ -30,8 +30,16 @@ class Server:
     """Tokens of a step's room that each sequence takes."""
     whole_requests: bool = False
     """Whether a request is let in only with room for its whole answer; else some may have to start again."""
+    ranks: int = 1
+    """Attention ranks, among which the blocks are shared out; a request lies on one."""
     prompts_alone: bool = False
     """Whether prompts have steps of their own, which no sequence decodes in."""
+
+    def asked(self, prompt: int, answer: int) -> int:
+        """Tokens that must have room before a request is let in: its first decode step's, or all."""
+        if self.role == "prefill":
+            return prompt
+        return prompt + (max(1, answer) if self.whole_requests else 1)
 
     def blocks_of(self, tokens: int) -> int:
         """Blocks that so many tokens take."""

@@ -23,11 +23,13 @@ def station(
     role: Role = "aggregated",
     requests_per_s: Number = 1.0,
     network: float = 0.0,
+    serves: frozenset[int] | None = None,
 ) -> Station:
     """So many replicas of a frame, whose batch is the most sequences that one runs together.
 
-    `requests_per_s` of each is what requests are spread by; `network`, in bytes/s a chip, takes the caches of
-    prefill replicas away. InputError where a replica has no room for any cache.
+    `requests` are those it may get, of the kinds that it `serves`; `requests_per_s` of each replica is what they
+    are spread by; `network`, in bytes/s a chip, takes the caches of prefill replicas away. InputError where a
+    replica has no room for any cache.
     """
     engine, split = frame.engine, frame.split
     longest = int((requests.input_tokens + requests.output_tokens).max())
@@ -52,6 +54,7 @@ def station(
         queries=1 + frame.draft_tokens,
         whole_requests=engine.admits == "request",
         prompts_alone=engine.prompts == "alone",
+        ranks=split.data_parallel,
     )
     sent = cache_on_a_chip(mean, architecture) / mean.input_tokens / network if network else 0.0
-    return Station(server, replicas, float(requests_per_s), handover_s_per_token=sent)
+    return Station(server, replicas, float(requests_per_s), sent, serves)
