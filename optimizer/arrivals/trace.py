@@ -25,6 +25,11 @@ _LONGEST_S = 1e9
 
 def drawn(text: str, at: Asked) -> Arriving:
     """The requests of a file. InputError names line, column and cell of the first that cannot be."""
+    if at.mix:
+        raise InputError(
+            f"arrivals: a trace does not say which of {len(at.mix)} kinds each request is; draw them,"
+            " as with poisson:2.5"
+        )
     cells = read_cells(Path(text), MOST)
     missing = [name for name in _COLUMNS if name not in cells.columns]
     if missing:
@@ -43,7 +48,7 @@ def drawn(text: str, at: Asked) -> Arriving:
     )
     span = float(times[-1] - times[0])
     found = requests_of(times - times[0], prompts, answers, cached)
-    return Arriving(found, rate=len(times) / span if span else None)
+    return Arriving(found, rate=len(times) / span if span else None, recorded=True)
 
 
 def _read(cells: Cells, column: str, read: Callable[[str], float]) -> list[float]:

@@ -13,18 +13,32 @@ from optimizer.spec.scalars import decimal
 
 
 @dataclass(frozen=True)
+class Size:
+    """Requests of one kind among several: their lengths, and their part of all."""
+
+    input_tokens: int
+    output_tokens: int
+    requests_per_s: float
+
+
+@dataclass(frozen=True)
 class Asked:
     """Lengths, numbers and the seed of a replay."""
 
     input_tokens: int
     output_tokens: int
     prefix_tokens: int = 0
+    mix: tuple[Size, ...] = ()
+    """Requests of several kinds, in place of these lengths; kinds are numbered in this order."""
     requests: int = 10_000
     range_ratio: float = 1.0
     """Lengths are drawn evenly from this share of the nominal to all of it, one number a token apart."""
     ramp_s: float = 0.0
     """Clients begin one after another over so long."""
     think_s: float = 0.0
+    """Clients wait so long between an answer and their next request."""
+    stream_interval: int = 1
+    """A token is seen with the next of every so many; the first when so many are made, or the answer ends."""
     seed: int = 0
 
     @cached_property
@@ -35,12 +49,21 @@ class Asked:
     def of(self, arrival_s: Any) -> Requests:
         """Requests of the lengths asked for with these arrivals."""
         n = len(arrival_s)
-        lengths = [self._lengths(own, n) for own in (self.input_tokens, self.output_tokens)]
-        return requests_of(arrival_s, lengths[0], lengths[1], self.prefix_tokens)
+        kind: Any = 0
+        nominal: Any = (self.input_tokens, self.output_tokens)
+        if self.mix:
+            rates = np.array([size.requests_per_s for size in self.mix])
+            kind = self.random.choice(len(rates), n, p=rates / rates.sum())
+            own = [(size.input_tokens, size.output_tokens) for size in self.mix]
+            nominal = np.array(own)[kind].T
+        prompts, answers = (self._lengths(tokens, n) for tokens in nominal)
+        return requests_of(arrival_s, prompts, answers, self.prefix_tokens, kind)
 
-    def _lengths(self, nominal: int, n: int) -> Any:
-        least = max(1, int(nominal * self.range_ratio))
-        return self.random.integers(least, nominal, n, endpoint=True) if least < nominal else nominal
+    def _lengths(self, nominal: Any, n: int) -> Any:
+        if self.range_ratio == 1:
+            return nominal
+        least = np.maximum(1, (np.asarray(nominal) * self.range_ratio).astype(np.int64))
+        return self.random.integers(least, nominal, n, endpoint=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +74,8 @@ class Arriving:
     clients: Clients | None = None
     rate: float | None = None
     """Requests a second in the mean, where that does not hang on the answers."""
+    recorded: bool = False
+    """Whether they came so, rather than were drawn."""
 
 
 def number(text: str, what: str, most: float = 1e6) -> float:

@@ -1,4 +1,4 @@
-"""Sequences that decode together on a replica, and the blocks of the cache in use: both over many steps at once.
+"""Sequences that decode together on a replica, and the blocks of the cache in use, over many steps at once.
 
 All of them gain as many tokens in a step, so that one number, the gain, says how far each is: what a sequence
 has is what it began with and the gain since. Blocks begin at the same steps for all whose last block is as

@@ -2,8 +2,8 @@
 
 Arrivals, and ends of events on replicas, are taken in order of time; at one instant ends come first. A
 request goes to the replica with the fewest requests for its rate, of those that serve its kind; from a
-prefill replica it goes on to one that decodes, after its cache has crossed the network, and its first token is
-seen then.
+prefill replica it goes on to one that decodes, after its cache has crossed the network, and its first token
+is seen then.
 """
 
 from collections.abc import Sequence as Several

@@ -36,6 +36,8 @@ class Event:
 class Use:
     """What a replica was used for so far."""
 
+    finished: int = 0
+    """Requests that it was done with."""
     preempted: int = 0
     """Times that a sequence started again."""
     busy_s: float = 0.0
@@ -52,16 +54,14 @@ class Replica:
         self.ends = inf
         self.in_system = 0
         self.use = Use()
-        self._batch = Batch(server)
-        self._now = 0.0
+        self._batch, self._now = Batch(server), 0.0
         self._waiting: deque[Sequence] = deque()
         self._prefilling: list[Sequence] = []
         self._admitted: list[tuple[int, Sequence]] = []
         """In order, by their turns; those that are gone are left in it until they come up."""
         self._turns = 0
         self._chunks: list[tuple[Sequence, int]] = []
-        self._leap = 0
-        self._new: list[int] = []
+        self._leap, self._new = 0, list[int]()
 
     @property
     def cache_share(self) -> float:
@@ -89,6 +89,7 @@ class Replica:
         first = [(sequence.number, self.server.times.lag(size, tokens)) for sequence, tokens in made]
         ended += [later for later, (sequence, _) in zip(first, made, strict=True) if sequence.turn < 0]
         self.in_system -= len(ended)
+        self.use.finished += len(ended)
         self._plan()
         return Event(began, admitted, tuple(first), tuple(ended))
 
@@ -172,8 +173,7 @@ class Replica:
 
     def _let_in(self, sequence: Sequence) -> None:
         self._batch.held += sequence.blocks
-        sequence.turn = self._turns
-        self._turns += 1
+        sequence.turn = self._turns = self._turns + 1
         self._admitted.append((sequence.turn, sequence))
         self._new.append(sequence.number)
 

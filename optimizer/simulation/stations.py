@@ -27,9 +27,9 @@ def station(
 ) -> Station:
     """So many replicas of a frame, whose batch is the most sequences that one runs together.
 
-    `requests` are those it may get, of the kinds that it `serves`; `requests_per_s` of each replica is what they
-    are spread by; `network`, in bytes/s a chip, takes the caches of prefill replicas away. InputError where a
-    replica has no room for any cache.
+    `requests` are those it may get, of the kinds it `serves`; `requests_per_s` of each replica is what
+    they are spread by; `network`, in bytes/s a chip, takes the caches of prefill replicas away. InputError
+    where a replica has no room for any cache.
     """
     engine, split = frame.engine, frame.split
     longest = int((requests.input_tokens + requests.output_tokens).max())
