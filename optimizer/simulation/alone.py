@@ -14,6 +14,7 @@ from optimizer.simulation.scene import Kind, Scene
 from optimizer.simulation.stations import station
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
+from optimizer.spec.protocol import Protocol
 from optimizer.spec.setup import Setup
 
 
@@ -45,7 +46,7 @@ def alone(model: Architecture, chip: Chip, setup: Setup, replicas: int = 1, most
         stations=stations,
         claims=_open(frame, model, replicas),
         prefix_tokens=setup.prefix_tokens,
-        at_clients=lambda n: _closed(frame, model, n, replicas),
+        at_clients=lambda asked: _closed(frame, model, asked, replicas),
         problem=_given(model, chip, setup, replicas),
     )
 
@@ -57,9 +58,9 @@ def _open(frame: Frame, model: Architecture, replicas: int) -> dict[str, float]:
     return {"ttft_ms": 1e3 * float(full.ttft_s), "tpot_ms": 1e3 * float(full.tpot_s), "requests_per_s": rate}
 
 
-def _closed(frame: Frame, model: Architecture, clients: int, replicas: int) -> dict[str, float]:
+def _closed(frame: Frame, model: Architecture, asked: Protocol, replicas: int) -> dict[str, float]:
     """What clients are told that share replicas evenly."""
-    seen = served_metrics(frame, model, max(1, round(clients / replicas)))
+    seen = served_metrics(frame, model, replace(asked, clients=max(1, round(asked.clients / replicas))))
     return {name: seen[name] for name in ("ttft_ms", "tpot_ms")} | {
         "requests_per_s": replicas * seen["requests_per_s"]
     }

@@ -64,7 +64,7 @@ class Served:
     area: float
     """Requests in the system, over time: what Little's law compares the times in it with."""
     cache: Any
-    """Share of the cache in use where it was sent, when it came."""
+    """Share of all caches in use when it came, with its own where it was let in at once."""
 
     @property
     def preempted(self) -> int:
@@ -135,6 +135,7 @@ class _Run:
         heapify(self.events)
         self.sent = len(starts)
         self.inside, self.area, self.last = 0, 0.0, 0.0
+        self.held, self.room = 0, sum(r.server.blocks * r.server.block_tokens for r in self.replicas)
 
     def _by_kind(self, decode: bool) -> dict[int, list[int]]:
         """Replicas that a kind of request may go to: those where it comes in, or those that only decode."""
@@ -162,7 +163,8 @@ class _Run:
                 self._arrives(time, which)
             elif kind == _QUEUED:
                 own = Sequence(which, self.inputs[which], self.outputs[which], self.prefixes[which])
-                self.cache[which] = self._send(own, self.doors[self.kinds[which]], time).cache_share
+                self._send(own, self.doors[self.kinds[which]], time)
+                self.cache[which] = self.held / self.room
             elif kind == _LEAVES:
                 self._leaves(time, which)
             else:
@@ -176,7 +178,7 @@ class _Run:
         front = self.stations[doors[0]].front_s * 2 * ((number + 0.5) * _GOLDEN % 1.0)
         heappush(self.events, (time + front, _QUEUED, number))
 
-    def _send(self, sequence: Sequence, among: list[int], time: float) -> Replica:
+    def _send(self, sequence: Sequence, among: list[int], time: float) -> None:
         """To the replica with the fewest requests for its rate."""
         replicas, stations = self.replicas, self.stations
         at = (
@@ -185,15 +187,17 @@ class _Run:
             else min(among, key=lambda i: (replicas[i].in_system + 1) / stations[i].requests_per_s)
         )
         replica = replicas[at]
-        before = replica.ends
+        before, held = replica.ends, replica.held
         replica.receive(sequence, time)
+        self.held += replica.held - held
         if replica.ends != before:
             heappush(self.events, (replica.ends, _END, at))
-        return replica
 
     def _ended(self, time: float, which: int) -> None:
         replica, station = self.replicas[which], self.stations[which]
+        held = replica.held
         event = replica.finish()
+        self.held += replica.held - held
         for number in event.admitted:
             if self.admitted[number] != self.admitted[number]:
                 self.admitted[number] = event.began

@@ -59,14 +59,13 @@ class Replica:
         self._prefilling: list[Sequence] = []
         self._admitted: list[tuple[int, Sequence]] = []
         """In order, by their turns; those that are gone are left in it until they come up."""
-        self._turns = 0
         self._chunks: list[tuple[Sequence, int]] = []
-        self._leap, self._new = 0, list[int]()
+        self._turns, self._leap, self._new = 0, 0, list[int]()
 
     @property
-    def cache_share(self) -> float:
-        """Share of the cache in use."""
-        return self._batch.held / self.server.blocks
+    def held(self) -> int:
+        """Tokens that the blocks in use have room for."""
+        return self._batch.held * self.server.block_tokens
 
     def receive(self, sequence: Sequence, now: float) -> None:
         """A request arrives; `now` is not before any event that is over."""

@@ -8,6 +8,7 @@ from optimizer.simulation.asked import Size
 from optimizer.simulation.replay import Station
 from optimizer.simulation.requests import Requests
 from optimizer.spec.plan import Pool
+from optimizer.spec.protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Scene:
     percentile: float | None = None
     """At which the plan claims its limit of TTFT."""
     prefix_tokens: int = 0
-    at_clients: Callable[[int], dict[str, float]] | None = None
-    """What is claimed of so many clients in a closed loop, where that is known."""
+    at_clients: Callable[[Protocol], dict[str, float]] | None = None
+    """What is claimed of clients in a closed loop, where that is known."""
     notes: tuple[str, ...] = ()
     problem: dict[str, Any] = field(default_factory=dict)
     """What was asked, as it was given."""

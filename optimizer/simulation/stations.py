@@ -57,4 +57,4 @@ def station(
         ranks=split.data_parallel,
     )
     sent = cache_on_a_chip(mean, architecture) / mean.input_tokens / network if network else 0.0
-    return Station(server, replicas, float(requests_per_s), sent, serves)
+    return Station(server, replicas, float(requests_per_s), sent, engine.request_ms * 1e-3, serves)

@@ -98,7 +98,7 @@ class OverTime(Strict):
     running: tuple[int, ...]
     waiting: tuple[int, ...]
     cache: tuple[float | None, ...]
-    """Share in use where requests were sent, in the time up to each; null where none came."""
+    """Share of all in use as requests came, in the mean up to each moment; null where none came."""
     arrival_s: tuple[float, ...]
     ttft_ms: tuple[float, ...]
     """Of some of the requests, evenly taken."""

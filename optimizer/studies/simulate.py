@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from optimizer.arrivals import arriving
 from optimizer.errors import InputError
+from optimizer.questions import problems
 from optimizer.questions.kinds import Kind as ProblemKind
 from optimizer.questions.kinds import kind_of_problem, kinds
 from optimizer.simulation import account
@@ -23,8 +24,11 @@ from optimizer.simulation.notes import notes_of
 from optimizer.simulation.replay import Station, replay
 from optimizer.simulation.scene import Scene
 from optimizer.simulation.seen import Seen, seen
+from optimizer.spec.answer import Answer
 from optimizer.spec.plan import Pool
+from optimizer.spec.protocol import Protocol
 from optimizer.spec.replay import Claim, Holds, KindSeen, Replay, Times
+from optimizer.studies.solve import solve
 from optimizer.version import VERSION
 from optimizer.watch import UNWATCHED, Watch
 
@@ -67,13 +71,16 @@ def require_replayed(problem: BaseModel) -> ProblemKind:
     return kind
 
 
-def simulate(scene: Scene, how: Replaying = Replaying(), watch: Watch = UNWATCHED) -> Replay:
-    """Replay requests against a plan.
+def simulate(
+    what: Scene | Answer | BaseModel, how: Replaying = Replaying(), watch: Watch = UNWATCHED
+) -> Replay:
+    """Replay requests against a plan: of an answer, of a problem, which is solved first, or a scene.
 
-    InputError for arrivals that cannot be, or a request that has room nowhere; InternalMismatch where times
-    and numbers disagree; raises Stopped where the watch ends before the requests do.
+    InputError for what has no plan, arrivals that cannot be, or a request that has room nowhere;
+    InternalMismatch where times and numbers disagree; raises Stopped where the watch ends too early.
     """
     start = time.monotonic()
+    scene = what if isinstance(what, Scene) else _planned(what)
     if how.limits:
         scene = replace(
             scene, kinds=tuple(replace(k, limits={**k.limits, **how.limits}) for k in scene.kinds)
@@ -84,6 +91,18 @@ def simulate(scene: Scene, how: Replaying = Replaying(), watch: Watch = UNWATCHE
     come = arriving(text, _asked(scene, how))
     run = _Run(scene, how, come, scene.stations(come.requests), watch)
     return run.answer(text, start)
+
+
+def _planned(what: Answer | BaseModel) -> Scene:
+    if isinstance(what, Answer):
+        problem, answer = problems.from_answer(what.problem, "answer: problem"), what
+    else:
+        problem = what
+        require_replayed(problem)
+        answer = solve(problem)
+    if answer.deployment is None:
+        raise InputError(f"{problem.name}: status {answer.status}: there is no plan to replay")
+    return scene_of(problem, answer.deployment.pools, answer.metrics)
 
 
 def _asked_for(scene: Scene) -> str:
@@ -181,9 +200,13 @@ class _Run:
     def _claims(self, what: Seen, held: Holds | None) -> tuple[Claim, ...]:
         """The claims of the plan, or of so many clients, beside what came of them."""
         scene, come = self.scene, self.come
+        if come.recorded and scene.rate is None:
+            return ()  # what was claimed is of other requests
         said = dict(scene.claims)
         if come.clients is not None:
-            said = scene.at_clients(len(come.clients.start_s)) if scene.at_clients else said
+            n = len(come.clients.start_s)
+            asked = Protocol(n, len(come.requests) / n, self.how.range_ratio)
+            said = scene.at_clients(asked) if scene.at_clients else said
         most = said.pop("requests_per_s", None)
         near = come.rate and scene.rate and abs(come.rate - scene.rate) < 0.02 * scene.rate
         said = {name: value for name, value in said.items() if near or "at_demand" not in name}

@@ -47,7 +47,7 @@ def _cache(found: Replay) -> Panel:
     over = found.over_time
     known = [(t, 100 * share) for t, share in zip(over.time_s, over.cache, strict=True) if share is not None]
     times, shares = tuple(t for t, _ in known), tuple(share for _, share in known)
-    mark = _line("Cache in use where requests were sent", times, shares, COLOURS[2])
+    mark = _line("Cache in use", times, shares, COLOURS[2])
     return Panel(_time(found), Axis("Cache in use (%)", limits=(0.0, 105.0)), (mark,))
 
 
@@ -70,7 +70,7 @@ def _first_tokens(found: Replay) -> Panel:
     if (limit := bounds.get("ttft_ms_max")) is not None:
         ends = (0.0, over.time_s[-1])
         marks.append(Series("Bound", ends, (limit, limit), INK, marker="", line="dashed"))
-    high = max(over.ttft_ms) > 20 * found.ttft_ms.p50.value
+    high = max(over.ttft_ms) > 20 * found.ttft_ms.p50.value and min(over.ttft_ms) > 0
     return Panel(_time(found), Axis("Time to first token (ms)", log=high), tuple(marks))
 
 
