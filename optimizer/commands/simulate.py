@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--arrivals",
         metavar="HOW",
-        help="poisson:RATE, gamma:RATE:VARIATION, trace:FILE.csv or clients:N (poisson at the problem's rate)",
+        help="poisson:RATE, gamma:RATE:VARIATION, trace:FILE.csv, clients:N (poisson at the problem's rate)",
     )
     parser.add_argument("--requests", type=whole, default=10_000, metavar="N", help="how many (10000)")
     _of_arrivals(parser)

@@ -55,7 +55,7 @@ def _times(found: Replay) -> Group:
     for of in Times.model_fields:
         table.add_row(of, *(_cell(getattr(times, of)) for times in seen.values()))
     known = any(own.margin is not None for own in _all(found.ttft_ms))
-    said = "± half of its 95 % interval" if known else "too few for intervals"
+    said = "± half of the 95 % interval" if known else "too few for intervals"
     return Group(Text(f"What requests see ({said})", style="bold"), table)
 
 

@@ -52,8 +52,7 @@ class Replica:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.ends = inf
-        self.in_system = 0
-        self.use = Use()
+        self.in_system, self.use = 0, Use()
         self._batch, self._now = Batch(server), 0.0
         self._waiting: deque[Sequence] = deque()
         self._prefilling: list[Sequence] = []
@@ -108,8 +107,7 @@ class Replica:
         return first
 
     def _spent(self, seconds: float) -> None:
-        batch, use = self._batch, self.use
-        before = batch.held
+        batch, use, before = self._batch, self.use, self._batch.held
         if self._leap:
             batch.decode(self._leap)
         use.busy_s += seconds
