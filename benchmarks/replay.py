@@ -33,9 +33,11 @@ class OneByOne:
     """A millisecond a token of the prompt."""
 
     def seconds(self, batch: int, context: float, chunks: list[tuple[int, int]]) -> float:
+        """Of a step."""
         return 1e-3 * sum(tokens for tokens, _ in chunks)
 
     def lag(self, batch: int, tokens: int) -> float:
+        """There is no pipeline."""
         return 0.0
 
 

@@ -205,7 +205,7 @@ class _Run:
         said = dict(scene.claims)
         if come.clients is not None:
             n = len(come.clients.start_s)
-            asked = Protocol(n, len(come.requests) / n, self.how.range_ratio)
+            asked = Protocol(n, len(come.requests) / n, self.how.range_ratio, self.how.stream_interval)
             said = scene.at_clients(asked) if scene.at_clients else said
         most = said.pop("requests_per_s", None)
         near = come.rate and scene.rate and abs(come.rate - scene.rate) < 0.02 * scene.rate
