@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 HELP = "a plan under requests that come one by one: TTFT and TPOT at p95, the rate it holds"
 _OF_A_SETUP = {*map(option, DEGREES), *SETUP, *FIGURES, "chip", "replicas"} - {"users"}
-_OF_A_PROBLEM = ("set", "time-limit")
 _BATCH = "sequences that run together at most (what engine and memory allow)"
 
 
@@ -138,7 +137,7 @@ def _refuse(arguments: argparse.Namespace) -> None:
     if arguments.model is None:
         refuse(arguments, _OF_A_SETUP, "beside a problem, which says it")
     else:
-        refuse(arguments, _OF_A_PROBLEM[:1], "without a problem")
+        _no_overrides(arguments, "without a problem")
         if arguments.chip is None:
             raise InputError("--model: needs --chip, what it runs on")
     needs(arguments, NEEDS)
@@ -147,6 +146,11 @@ def _refuse(arguments: argparse.Namespace) -> None:
         refuse(arguments, ("ramp", "think"), "but with --arrivals clients:N")
     if process == "trace":
         refuse(arguments, ("requests", "range-ratio"), "with a trace, which has its own")
+
+
+def _no_overrides(arguments: argparse.Namespace, why: str) -> None:
+    if arguments.set:
+        raise InputError(f"--set: does nothing {why}; leave it out")
 
 
 def _how(arguments: argparse.Namespace) -> "Replaying":
@@ -177,7 +181,7 @@ def _scene(arguments: argparse.Namespace, watch: "Watch") -> "Scene | int":
     from optimizer.questions.plan_file import is_plan, read_plan
 
     if is_plan(arguments.problem):
-        refuse(arguments, ("set",), "beside a plan that is found already")
+        _no_overrides(arguments, "beside a plan that is found already")
         return scene_of(*read_plan(Path(arguments.problem)))
     from optimizer.questions import problems
     from optimizer.questions.options import Options

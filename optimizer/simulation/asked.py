@@ -8,7 +8,7 @@ import numpy as np
 
 from optimizer.errors import InputError
 from optimizer.simulation.replay import Clients
-from optimizer.simulation.requests import Requests, requests_of
+from optimizer.simulation.requests import MOST, Requests, requests_of
 from optimizer.spec.scalars import decimal
 
 
@@ -23,7 +23,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Asked:
-    """Lengths, numbers and the seed of a replay."""
+    """Lengths, numbers and the seed of a replay. InputError for too many."""
 
     input_tokens: int
     output_tokens: int
@@ -40,6 +40,10 @@ class Asked:
     stream_interval: int = 1
     """A token is seen with the next of every so many; the first when so many are made, or the answer ends."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.requests <= MOST:  # before so many are drawn
+            raise InputError(f"requests: {self.requests:,} of them; give 1 to {MOST:,}")
 
     @cached_property
     def random(self) -> np.random.Generator:
