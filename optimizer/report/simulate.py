@@ -12,6 +12,9 @@ from optimizer.spec.replay import Claim, Holds, Measured, Replay, Times, Within
 
 _UNITS = {"ttft_ms": "TTFT ms", "tpot_ms": "TPOT ms", "end_to_end_s": "end to end s", "queue_ms": "queue ms"}
 
+_NOISE = 1e-6
+"""Margins below this share of a figure are of its last digits."""
+
 
 def report(found: Replay) -> Group:
     """The whole report of one replay."""
@@ -64,7 +67,10 @@ def _all(times: Times) -> list[Measured]:
 
 
 def _cell(own: Measured) -> str:
-    return short(own.value) + ("" if own.margin is None else f" ±{float(f'{own.margin:.2g}'):g}")
+    if own.margin is None:
+        return short(own.value)
+    margin = own.margin if own.margin > _NOISE * abs(own.value) else 0.0
+    return f"{short(own.value)} ±{short(float(f'{margin:.2g}'))}"
 
 
 def _bounds(found: Replay) -> Iterator[RenderableType]:

@@ -348,3 +348,5 @@ def test_a_fleet_serves_each_size_of_each_service_on_its_pools() -> None:
     assert {row.bound for row in chat.within} == {"ttft_ms_max", "tpot_ms_max", "all of them"}
     assert not code_kind.within
     assert {row.name for row in chat.claims} == {"ttft_ms", "tpot_ms"}
+    [most] = [row.claimed for row in found.claims if row.name == "requests_per_s"]
+    assert most > 15  # of the same mix, until the first pool is full
