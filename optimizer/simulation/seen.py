@@ -32,7 +32,7 @@ class Seen:
     whole_s: Any
     kind: Any
     requests_per_s: float
-    """Answered in the time between the first and the last of these arrivals; of all, in the whole run."""
+    """Answered, in the time of the middle eight tenths of answers; of all, in the whole run."""
     tokens_per_s: float
     grows: bool
     """Whether requests wait ever longer: they come faster than they are served."""
@@ -55,10 +55,7 @@ def seen(served: Served, requests: Requests, edges: bool, stream_interval: int =
     gap = (served.finish_s - served.first_s) / np.maximum(1, answers - 1)
     first = served.first_s + gap * (np.minimum(stream_interval, answers) - 1)
     tpot = np.where(answers > 1, (served.finish_s - first) / np.maximum(1, answers - 1), np.nan)
-    start, end = served.arrival_s[own[0]], served.arrival_s[own[-1]]
-    if not edges or end <= start:
-        start, end = float(served.arrival_s.min()), float(served.finish_s.max())
-    inside = (served.finish_s >= start) & (served.finish_s <= end)
+    answered, seconds = _answered(served, edge)
     return Seen(
         arrival_s=served.arrival_s[own],
         queue_s=(served.admitted_s - served.arrival_s)[own],
@@ -66,10 +63,19 @@ def seen(served: Served, requests: Requests, edges: bool, stream_interval: int =
         tpot_s=tpot[own],
         whole_s=(served.finish_s - served.arrival_s)[own],
         kind=requests.kind[own],
-        requests_per_s=float(inside.sum() / (end - start)),
-        tokens_per_s=float(answers[inside].sum() / (end - start)),
+        requests_per_s=len(answered) / seconds,
+        tokens_per_s=float(answers[answered].sum()) / seconds,
         grows=_grows(served, order),
     )
+
+
+def _answered(served: Served, edge: int) -> tuple[Any, float]:
+    """Requests in order of their ends, so many at each end left out, and the seconds in which they ended."""
+    order = np.argsort(served.finish_s, kind="stable")
+    first, last = served.finish_s[order[edge]], served.finish_s[order[-edge - 1]]
+    if edge and last > first:
+        return order[edge + 1 : len(order) - edge], float(last - first)
+    return order, served.span_s
 
 
 def _grows(served: Served, order: Any) -> bool:

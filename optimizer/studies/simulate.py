@@ -33,6 +33,7 @@ from optimizer.version import VERSION
 from optimizer.watch import UNWATCHED, Watch
 
 _FILE = "stations"
+_LEFT_OUT = "the first and the last tenth, while the replicas fill and empty"
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class _Run:
             arrivals=text,
             requests=len(come.requests),
             counted=counted,
-            left_out="the first and the last tenth, while the replicas fill and empty" if edges else "",
+            left_out=_LEFT_OUT if counted < len(come.requests) else "",
             seed=how.seed,
             stream_interval=how.stream_interval,
             span_s=served.span_s,
@@ -236,7 +237,7 @@ class _Run:
                 for number, kind in enumerate(self.scene.kinds)
             )
 
-        begin = come.rate or self.scene.claims.get("requests_per_s") or 1.0
+        begin = self.scene.claims.get("requests_per_s") or come.rate or 1.0
         found = highest_rate(keeps, begin)
         if found is None:
             return None

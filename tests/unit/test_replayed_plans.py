@@ -188,7 +188,10 @@ def test_open_arrivals_leave_the_ends_out_and_others_do_not() -> None:
     assert not inner.grows
     rushed = requests_of(every(0.001, 1000), 10, 5)
     one = replay([Station(server(Linear(fixed=STEP), slots=1), 1, 1.0)], rushed)
-    assert seen(one, rushed, edges=True).grows
+    crowd = seen(one, rushed, edges=True)
+    assert crowd.grows
+    assert crowd.requests_per_s == pytest.approx(1 / (5 * STEP))  # as fast as answers of five steps end
+    assert crowd.tokens_per_s == pytest.approx(1 / STEP)
 
 
 @pytest.mark.parametrize("start", [0.3, 7.0, 5000.0])
