@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from optimizer.studies.explain import explain
     from optimizer.studies.frontier import frontier
     from optimizer.studies.perturb import perturb
+    from optimizer.studies.simulate import Replaying, simulate
     from optimizer.studies.solve import solve
     from optimizer.studies.sweep import sweep
 
@@ -44,6 +45,8 @@ _WHERE = {
     "Variation": ("optimizer.studies.changes", "Variation"),
     "explain": ("optimizer.studies.explain", "explain"),
     "sweep": ("optimizer.studies.sweep", "sweep"),
+    "simulate": ("optimizer.studies.simulate", "simulate"),
+    "Replaying": ("optimizer.studies.simulate", "Replaying"),
     "Options": ("optimizer.questions.options", "Options"),
     "Problem": ("optimizer.questions.architecture.problem", "Problem"),
     "Answer": ("optimizer.spec.answer", "Answer"),
@@ -60,6 +63,7 @@ __all__ = [
     "InternalMismatch",
     "Options",
     "Problem",
+    "Replaying",
     "Result",
     "Setup",
     "Variation",
@@ -72,6 +76,7 @@ __all__ = [
     "load_problem",
     "perturb",
     "read_problem",
+    "simulate",
     "solve",
     "sweep",
 ]

@@ -25,6 +25,8 @@ PUBLIC = {
     "Variation",
     "explain",
     "sweep",
+    "simulate",
+    "Replaying",
     "Setup",
     "Options",
     "Problem",

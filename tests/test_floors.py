@@ -42,6 +42,8 @@ ORDER = [
     "constraints",
     "columns",
     "anatomy",
+    "simulation",
+    "arrivals",
     "search",
     "solver",
     "questions",

@@ -1,6 +1,5 @@
 """The cost model alone: one architecture on one replica, operator by operator, with memory by part."""
 
-from dataclasses import replace
 from typing import Any
 
 from optimizer.anatomy.assumptions import assumptions_of, has_experts, overheads_of
@@ -14,18 +13,18 @@ from optimizer.blocks import block
 from optimizer.columns.replica_costs import structural, takers
 from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.cost import memory
+from optimizer.cost.closed_loop import closed_loop, loop_steps
 from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.memory_room import room_gib
 from optimizer.cost.memory_tokens import kv_cache_tokens, token_bytes
-from optimizer.cost.quantities import QUANTITIES
-from optimizer.cost.serving import closed_loop
 from optimizer.degrees import unsplittable
 from optimizer.metrics import held
 from optimizer.spec.answer import Assumption
 from optimizer.spec.architecture import Architecture, family_of
 from optimizer.spec.chip import Chip
 from optimizer.spec.estimate import Estimate
+from optimizer.spec.protocol import Protocol
 from optimizer.spec.setup import Setup
 from optimizer.version import VERSION
 
@@ -58,7 +57,7 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         why=why | {n: said for n in checked.broken if (said := takers(n, rules[n], architecture, frame))},
         deployment=deployment(frame),
         metrics=metrics | (energy(frame, metrics) if runs else {}),
-        served=served_metrics(frame, architecture, setup.users) if runs and setup.users else {},
+        served=served_metrics(frame, architecture, setup.protocol) if runs and setup.users else {},
         memory_gib={name: float(size) for name, size in memory_parts(frame, architecture).items()},
         hbm_usable_gib=chip.hbm_usable / memory.GIB,
         room_gib=room_gib(chip, frame.engine),
@@ -85,24 +84,17 @@ def cache_of(frame: Frame, architecture: Architecture) -> dict[str, float]:
     }
 
 
-def served_metrics(frame: Frame, architecture: Architecture, users: int) -> dict[str, float]:
-    """What so many clients in a closed loop see; `batch` is the most the engine runs together."""
-    slots = min(users, frame.batch)
-    full = replace(frame, batch=slots)
-    prefill, decode, mixed = (
-        QUANTITIES[name].total(full, architecture) for name in ("prefill_s", "decode_s", "mixed_s")
-    )
-    lanes, gained = frame.split.lanes, frame.tokens_per_step
-    served = closed_loop(
-        frame.engine, users, slots, prefill, decode, mixed, frame.output_tokens, lanes, gained
-    )
+def served_metrics(frame: Frame, architecture: Architecture, protocol: Protocol) -> dict[str, float]:
+    """What clients in a closed loop see; `batch` is the most the engine runs together."""
+    steps = loop_steps(frame, architecture, frame.batch, protocol)
+    served = closed_loop(steps, protocol, frame.engine.request_ms * 1e-3)
     return {
-        "users": float(users),
-        "sequences_together": float(slots),
+        "users": float(protocol.clients),
+        "sequences_together": float(steps.places),
         "ttft_ms": 1e3 * float(served.ttft_s),
         "tpot_ms": 1e3 * float(served.tpot_s),
         "requests_per_s": float(served.requests_per_s),
-        "output_tokens_per_s": float(served.requests_per_s) * frame.output_tokens,
+        "output_tokens_per_s": float(served.requests_per_s) * steps.answer,
     }
 
 

@@ -66,7 +66,7 @@ def replica_columns(
     """
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
-    network = min((_network(s) for s in supplies), default=NETWORK)
+    network = slowest_network(supplies)
     several = len(space.engines) > 1
     asked = product(map(engine_name, space.engines), replicas_of(supplies, space))
     for number, (engine, replica) in enumerate(asked):
@@ -242,6 +242,7 @@ def _some_batches(frame: Frame, kept: Any) -> Frame:
 SERVED = {"aggregated": aggregated, "prefill": prefill, "decode": decode}
 
 
-def _network(supply: Supply) -> float:
-    chip = supply.chip
-    return (chip.scaleout_bandwidth if chip else None) or NETWORK
+def slowest_network(supplies: Sequence[Supply]) -> float:
+    """Bytes per second and chip of the slowest network on offer, which prompts' caches cross."""
+    known = ((s.chip.scaleout_bandwidth if s.chip else None) or NETWORK for s in supplies)
+    return min(known, default=NETWORK)

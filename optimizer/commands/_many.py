@@ -39,9 +39,9 @@ def plot_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", metavar="FILE", help="a picture: .html (interactive), .png, .svg or .pdf")
 
 
-def check_plot(plot: str | None) -> None:
+def check_plot(plot: str | None, option: str = "--plot") -> None:
     """Refuse a picture that cannot be written before the work, not after it."""
-    _check_file("--plot", plot, PICTURES)
+    _check_file(option, plot, PICTURES)
 
 
 def check_table(table: str | None) -> None:

@@ -24,6 +24,8 @@ from optimizer.spec.chip import Chip, ExpertKernel
 from optimizer.spec.dtypes import BYTES, Stored
 from optimizer.spec.engine import IDEAL, Engine
 
+_CAPTURED_S = 22e-6
+"""Most that launches and small kernels of a layer's experts take in a captured graph."""
 _TILES = (8, 16, 32, 64, 128)
 _MOST_MEMORY = 0.90
 """Isolated repeats keep weights in the last-level cache: a planner may not count on more."""
@@ -67,7 +69,10 @@ def experts_cost(op: Experts, chip: Chip, stored: Stored, engine: Engine = IDEAL
     moved = pairs * (h * (2 * b_a + 4) + f * (2 * (g - 1) + 2 * b_a)) + 4.0 * here * h
     serial_s = moved / (chip.hbm_bandwidth * fit.activations)
     launch = engine.host_us_per_expert_layer * 1e-6 * op.launched
-    fixed = fit.overhead + fit.per_expert * touched + fit.per_pair * sorted_pairs + serial_s + launch
+    gaps = fit.overhead + fit.per_expert * touched
+    if engine.captured:
+        gaps = gaps - (1.0 - op.launched) * np.maximum(0.0, gaps - _CAPTURED_S)
+    fixed = gaps + fit.per_pair * sorted_pairs + serial_s + launch
     both = np.sqrt(compute_s**2 + weights_s**2)
     if fit.vector_rows:
         vector_s = weights_s * np.maximum(1.0, pairs / (touched * fit.vector_rows))

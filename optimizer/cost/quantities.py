@@ -8,6 +8,7 @@ take one layer kind or arrays of kinds and return numbers or arrays to match.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -80,7 +81,7 @@ class Quantity:
         n = frame.split.pipeline_parallel
         if n == 1 or self.stages == "sum":
             return 1.0
-        return memory.stage_share(n, n_layers) * (n if self.stages == "round" else 1)
+        return memory.stage_share(n, n_layers) if self.stages == "longest" else _round_share(frame, n_layers)
 
 
 def roofline(frame: Frame) -> Roofline:
@@ -140,6 +141,7 @@ def shared_operators(frame: Frame, phase: str) -> list[Operator]:
 def _outside(frame: Frame, step: Step) -> list[Operator]:
     engine = frame.engine
     host_s = engine.host_ms * 1e-3 + engine.host_us_per_sequence * 1e-6 * step.batch
+    host_s = host_s * (1 - engine.host_hidden) if step.decodes else host_s
     return [*embedding.operators(step, frame.vocab_size), Host("host", host_s), *_stages(frame, step)]
 
 
@@ -150,16 +152,25 @@ def _stages(frame: Frame, step: Step) -> list[Operator]:
     return [StageTransfer("stage hand-over", step.rows * 2 * step.d_model, frame.split.pipeline_parallel - 1)]
 
 
-def step_s(frame: Frame, architecture: Architecture, step: Step) -> float:
-    """Seconds of a step of any make-up."""
-    rates = roofline(frame)
+def step_s(frame: Frame, architecture: Architecture, step: Step) -> Number:
+    """Seconds of a step of any make-up, drafts and uneven ranks included; an array where the step is one.
+
+    Of a pipeline it is a round: each stage has then worked on the step of every lane.
+    """
+    launched = launch_s(frame)
     layers = sum(
-        group.count * np.maximum(rates.seconds(own), launch_s(frame) if own else 0.0)
+        group.count * _of_step(frame, step, partial(operators, part), launched)
         for group in architecture.layers
         for part in (group.block.mixer, group.block.ffn)
-        for own in [operators(part, step)]
     )
-    return float(layers + rates.seconds(_outside(frame, step)))
+    outside = _of_step(frame, step, lambda step: _outside(frame, step))
+    return layers * _round_share(frame, architecture.n_layers) + outside
+
+
+def _round_share(frame: Frame, n_layers: Any) -> Any:
+    """Time of a round of stages as long as the longest, over that of all layers in a row."""
+    n = frame.split.pipeline_parallel
+    return memory.stage_share(n, n_layers) * n if n > 1 else 1.0
 
 
 def layer_operators(frame: Frame, part: Any, phase: str) -> list[Operator]:
@@ -198,17 +209,26 @@ def _trained(
     return Quantity(unit, whole, mixer, ffn, floor)
 
 
-def _seconds(frame: Frame, phase: str, made: Callable[[Step], list[Operator]], least: float = 0.0) -> Number:
-    """Seconds of a phase for the operators of one part: all chunks of a prompt, drafts, uneven ranks."""
-    rates, step = roofline(frame), step_of(frame, phase)
+def _of_step(
+    frame: Frame,
+    step: Step,
+    made: Callable[[Step], list[Operator]],
+    least: float = 0.0,
+    times: Number = 1.0,
+) -> Number:
+    """Seconds of the operators of one part in a step: so many `times`, drafts, uneven ranks."""
+    rates = roofline(frame)
     own = made(step)
-    seconds = np.maximum(rates.seconds(own), least if own else 0.0)
-    if phase in CHUNKED:
-        seconds = seconds * passes(frame)
-    elif frame.draft_tokens:
+    seconds = np.maximum(rates.seconds(own), least if own else 0.0) * times
+    if step.queries > 1:
         plain = replace(step, queries=1, prompts=0.0)
         seconds = seconds + frame.draft_tokens * frame.draft_cost * rates.seconds(made(plain))
     return seconds / (frame.engine.data_parallel_balance if frame.split.data_parallel > 1 else 1.0)
+
+
+def _seconds(frame: Frame, phase: str, made: Callable[[Step], list[Operator]], least: float = 0.0) -> Number:
+    """Seconds of a phase for the operators of one part, of all chunks of a prompt."""
+    return _of_step(frame, step_of(frame, phase), made, least, passes(frame) if phase in CHUNKED else 1.0)
 
 
 def _step(phase: str) -> Quantity:

@@ -1,19 +1,7 @@
 """What users of a replica see: first token, tokens after it, and the rate, from the seconds of its steps.
 
-Two kinds of clients:
-- a closed loop: `users` clients, each sending its next request when the last is answered (benchmarks);
-- open arrivals at a rate (traffic): see `queueing`.
-
-In a closed loop of a continuous-batching engine, with p = seconds to prefill one prompt alone, d = a decode
-step, m = a steady step that carries the prompts which keep the batch full, s = sequences that fit:
-
-    tpot = d + (1 - b/2) (m - d)
-    ttft = b (s + 1)/2 p + (1 - b) min(s, c) p + m/2 + (users - s) L tpot / s
-
-b is the share of prompts that arrive in bursts of all clients at once: they queue behind each other, and
-their neighbours' prefills are over before most of their tokens are made. c is how many prompts meet in the
-engine otherwise. Users beyond s wait for a place. b and c belong to the engine and its clients
-(`spec.engine`); the form and both constants were fitted to 330 published rows of three engines.
+Clients in a closed loop, each sending its next request when the last is answered, are `closed_loop`'s; open
+arrivals at a rate are `queueing`'s.
 """
 
 from collections.abc import Mapping
@@ -26,11 +14,10 @@ from optimizer.cost.frame import Frame
 from optimizer.cost.memory_room import room_bytes
 from optimizer.cost.quantities import JOINED, QUANTITIES, n_chunks, passes
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.engine import Engine
 
 Least = Mapping[str, Number]
 """Seconds a step of a phase takes at least, whatever its operators do: as long as a slower memory streams."""
-_NONE: Least = {}
+NONE: Least = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +40,7 @@ def most_scheduled(frame: Frame) -> int:
     return max(1, int(min(tokens, frame.engine.max_sequences))) * int(frame.split.data_parallel)
 
 
-def aggregated(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:
+def aggregated(frame: Frame, architecture: Architecture, least: Least = NONE) -> Served:
     """One replica that prefills and decodes, its `frame.batch` sequences always full; an array of batches.
 
     A prompt arrives in the middle of a step, and then takes its own chunks while the others decode on.
@@ -65,14 +52,14 @@ def aggregated(frame: Frame, architecture: Architecture, least: Least = _NONE) -
     return Served(ttft, mixed / frame.tokens_per_step, tokens_per_s / frame.output_tokens)
 
 
-def prefill(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:
+def prefill(frame: Frame, architecture: Architecture, least: Least = NONE) -> Served:
     """One replica that only prefills, `frame.prefill_batch` prompts at a time on each attention rank."""
     busy = np.maximum(QUANTITIES["prefill_s"].total(frame, architecture), least.get("prefill_s", 0.0))
     stage_s = busy * n_chunks(frame) / passes(frame) / frame.split.pipeline_parallel
     return Served(busy, 0.0, frame.prefill_batch * frame.split.data_parallel / stage_s)
 
 
-def decode(frame: Frame, architecture: Architecture, least: Least = _NONE) -> Served:
+def decode(frame: Frame, architecture: Architecture, least: Least = NONE) -> Served:
     """One replica that only decodes, from caches that others have filled."""
     step = np.maximum(QUANTITIES["decode_s"].total(frame, architecture), least.get("decode_s", 0.0))
     tokens_per_s = frame.batch * frame.tokens_per_step / step
@@ -92,31 +79,3 @@ def fits(frame: Frame, architecture: Architecture) -> bool:
     """Whether the batch of a frame has room in what the engine fills of its chips."""
     held = QUANTITIES["memory_bytes"].total(frame, architecture)
     return bool(held <= room_bytes(frame.chip, frame.engine))
-
-
-def closed_loop(
-    engine: Engine,
-    users: Number,
-    slots: Number,
-    prefill_s: Number,
-    decode_s: Number,
-    mixed_s: Number,
-    output_tokens: int,
-    lanes: int = 1,
-    gained: float = 1.0,
-) -> Served:
-    """Latencies and rate of `users` clients on a replica that runs `slots` of their sequences together.
-
-    Prompts are spread over `lanes` that prefill side by side: attention ranks and pipeline stages.
-
-    `prefill_s` is one prompt alone; `decode_s` and `mixed_s` are steps of all `slots` sequences without and
-    with prompts, in which each gains `gained` tokens.
-    """
-    burst = engine.arrival_burst
-    tpot = (decode_s + (1 - burst / 2) * (mixed_s - decode_s)) / gained
-    each = np.maximum(1.0, slots / lanes)
-    queued = burst * (each + 1) / 2 + (1 - burst) * np.minimum(each, engine.arrival_clump)
-    answer_s = (output_tokens - 1) * tpot
-    place_s = (users - slots) * answer_s / slots
-    ttft = queued * prefill_s + mixed_s / 2 + place_s
-    return Served(ttft, tpot, users / (ttft + answer_s))

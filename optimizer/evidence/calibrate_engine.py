@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from optimizer.evidence.calibrate_chip import described
 from optimizer.evidence.fitting import Array, Constant, Fit, Values, fit, loss
 from optimizer.evidence.held_out import HoldOut, errors_of
 from optimizer.evidence.points import Point, Unscored, points_of, same_engine, same_name
-from optimizer.evidence.validate import metric_of, seconds_of, unpredictable
+from optimizer.evidence.validate import metric_of, steps_of, unpredictable
 from optimizer.spec.calibration import CalibratedPart, Errors, Rows
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
@@ -29,12 +30,11 @@ _BOUNDS: dict[str, tuple[str, float, float, float, tuple[bool, bool]]] = {
     "compute": ("", 0.2, 1.6, 0.5, (False, False)),
     "attention_decode": ("", 0.1, 1.6, 0.5, (False, False)),
     "all_reduce": ("", 0.05, 1.6, 0.5, (False, False)),
-    "arrival_burst": ("", 0, 1, 1, (True, True)),
-    "arrival_clump": ("prompts", 1, 1000, 2, _TIME),
+    "request_ms": ("ms", 0, 1000, 5, _TIME),
 }
 """Unit, limits, the scale of a step, and whether the limits are values of their own."""
 FIGURES = tuple(_BOUNDS)
-_CLIENTS = ("arrival_burst", "arrival_clump")
+_CLIENTS = ("request_ms",)
 _MEMORY = ("cache_share",)
 
 
@@ -63,7 +63,7 @@ class Predictor:
     """Looked at before each prediction that is not known yet."""
     frames: list[Frame] = field(init=False)
     _slots: dict[tuple[object, ...], int] = field(default_factory=dict)
-    _seconds: dict[tuple[object, ...], tuple[float, ...]] = field(default_factory=dict)
+    _steps: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         by_row: dict[tuple[int, str], Frame] = {}
@@ -85,11 +85,11 @@ class Predictor:
             if slots is None:
                 slots = self._slots[row] = largest_batch(frame, point.model)
             key = (point.row, slots, *speed)
-            seconds = self._seconds.get(key)
-            if seconds is None:
+            steps = self._steps.get(key)
+            if steps is None:
                 self.watch.check()
-                seconds = self._seconds[key] = seconds_of(point, frame, slots)
-            found.append(metric_of(point, frame, slots, seconds))
+                steps = self._steps[key] = steps_of(point, frame, slots)
+            found.append(metric_of(point, frame, slots, steps))
         return found
 
 

@@ -2,15 +2,17 @@
 
 Inference points have the columns model, chip, tp, weight_dtype, kv_dtype, batch_or_concurrency, isl, osl,
 metric, value, point_type and source_key; serving points have system, backend, precision, tp_size, isl, osl,
-concurrency, silicon_ttft_ms and silicon_tpot_ms. Other columns are ignored. A row with `bits` is of a
-checkpoint that stores all its weights so, tables too; `expert_bits` are those of its routed experts.
+concurrency, silicon_ttft_ms and silicon_tpot_ms. Of clients in a closed loop `n_prompts`, `range_ratio` and
+`stream_interval` say how they ask (`spec.protocol`); without them as InferenceMAX does. Other columns are
+ignored. A row with `bits` is of a checkpoint that stores all its weights so, tables too; `expert_bits` are
+those of its routed experts.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from optimizer import catalog
 from optimizer.blocks import n_experts
@@ -21,6 +23,7 @@ from optimizer.spec.checkpoint import COMPONENTS, Checkpoint, Storage
 from optimizer.spec.chip import Chip
 from optimizer.spec.dtypes import BYTES
 from optimizer.spec.engine import Engine
+from optimizer.spec.protocol import PER_CLIENT, RANGE_RATIO
 from optimizer.spec.setup import Setup
 from optimizer.spec.split import DEGREES
 
@@ -32,6 +35,9 @@ _INFERENCE = {"model", "chip", "tp", "weight_dtype", "isl", "osl", "metric", "va
 _BATCHED = ("fixed_batch", "concurrency")
 _SERVING = {"model", "system", "tp_size", "isl", "osl", "silicon_ttft_ms", "silicon_tpot_ms", "concurrency"}
 _FORMATS = {"fp16": "bf16", "fp16/bf16": "bf16", "bfloat16": "bf16", "fp4": "nvfp4", "": "bf16"}
+_INFERENCEX_INTERVAL = 10
+"""SemiAnalysisAI/InferenceX: stream_interval of its scripts for TensorRT-LLM and SGLang."""
+_RUN = re.compile(r"runs? (\d{4}-\d{2}-\d{2})")
 _IGNORED = re.compile(r"(instruct|chat|hf|it|meta|fp8|fp4|nvfp4|kv|dynamic|gb|nvidia|amd|google|intel)")
 
 
@@ -49,6 +55,8 @@ class Point:
     measured: float
     unknown_engine: str = ""
     """The engine's name where it has no profile: the setup's engine is then `ideal`."""
+    assumed: tuple[str, ...] = ()
+    """What its row does not say, and is taken to be as usual."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +127,15 @@ def _inference(line: int, row: dict[str, str]) -> Point:
         weight_dtype=own.weight_dtype if own else weight_dtype,
         kv_dtype=_cache_format(row.get("kv_dtype", ""), weight_dtype),
         batch=1 if regime == "saturation" else _count(row, "batch_or_concurrency"),
+        **_protocol(row, row["batch_or_concurrency"], regime),
         input_tokens=_count(row, "isl"),
         output_tokens=_count(row, "osl"),
-        engine=_engine(row.get("engine") or row.get("source_key", ""), row.get("engine_version", ""), regime),
+        engine=_engine(
+            row.get("engine") or row.get("source_key", ""),
+            row.get("engine_version", ""),
+            regime,
+            row.get("source_commit_or_date", ""),
+        ),
     )
     return Point(
         row=line,
@@ -133,6 +147,7 @@ def _inference(line: int, row: dict[str, str]) -> Point:
         metric=row["metric"],
         measured=_number(row, "value"),
         unknown_engine=_unknown(row.get("engine", ""), setup),
+        assumed=_assumed(row, regime),
     )
 
 
@@ -161,8 +176,9 @@ def _serving(line: int, row: dict[str, str], metric: str) -> Point:
     setup = Setup(
         tensor_parallel=_count(row, "tp_size"),
         weight_dtype=weight_dtype,
-        kv_dtype="bf16",
+        kv_dtype=_cache_format(row.get("kv_dtype", ""), weight_dtype),
         batch=_count({"batch": users}, "batch"),
+        **_protocol(row, users, "concurrency"),
         input_tokens=_count(row, "isl"),
         output_tokens=_count(row, "osl"),
         engine=_engine(row.get("backend", ""), row.get("backend_version", ""), "concurrency"),
@@ -177,7 +193,46 @@ def _serving(line: int, row: dict[str, str], metric: str) -> Point:
         metric=metric,
         measured=_number(row, f"silicon_{metric}"),
         unknown_engine=_unknown(row.get("backend", ""), setup),
+        assumed=_assumed(row, "concurrency"),
     )
+
+
+def _protocol(row: dict[str, str], users: str, regime: str) -> dict[str, Any]:
+    """How clients ask, as far as a row says."""
+    if regime != "concurrency":
+        return {}
+    found: dict[str, Any] = {"users": _count({"users": users}, "users")}
+    if row.get("n_prompts"):
+        found["per_client"] = max(1.0, _count(row, "n_prompts") / found["users"])
+    if row.get("range_ratio"):
+        found["range_ratio"] = _number(row, "range_ratio")
+        if found["range_ratio"] > 1:
+            raise _Unreadable("range_ratio is not a share of the length from 0 to 1")
+    if row.get("stream_interval"):
+        found["stream_interval"] = _count(row, "stream_interval")
+    elif _streams_slowly(row):
+        found["stream_interval"] = _INFERENCEX_INTERVAL
+    return found
+
+
+def _streams_slowly(row: dict[str, str]) -> bool:
+    """Whether a row is of a suite whose scripts have such servers send several tokens together."""
+    engine = _word(row.get("engine", ""))
+    return row.get("source_key") == "inferencex" and engine.startswith(("tensorrtllm", "trtllm", "sglang"))
+
+
+def _assumed(row: dict[str, str], regime: str) -> tuple[str, ...]:
+    """What a row does not say of its clients and its cache, in words."""
+    if regime != "concurrency":
+        return ()
+    said = {
+        f"{PER_CLIENT:g} requests a client": row.get("n_prompts"),
+        f"lengths from {RANGE_RATIO:g} of the nominal": row.get("range_ratio"),
+        f"{_INFERENCEX_INTERVAL} tokens sent together": row.get("stream_interval")
+        or not _streams_slowly(row),
+        "cache of 8 bit beside weights of 8 bit or less, else of 16": (row.get("kv_dtype") or "").strip(),
+    }
+    return tuple(words for words, given in said.items() if not given)
 
 
 def _split(row: dict[str, str], model: Architecture, regime: str) -> dict[str, int]:
@@ -195,16 +250,27 @@ def _split(row: dict[str, str], model: Architecture, regime: str) -> dict[str, i
     return split
 
 
-def _engine(name: str, version: str, regime: str) -> str:
-    """The profile of an engine by the name and version a source gives; `ideal` where there is none."""
+def _engine(name: str, version: str, regime: str, when: str = "") -> str:
+    """The profile of an engine by the name and version a source gives; `ideal` where there is none.
+
+    Where it gives no version but the day of its run, the last profile since then.
+    """
     spelled = _word(re.sub(r"\(.*?\)", "", name) + version)
     profiles = catalog.engines()
     known = {_word(alias): engine.name for engine in profiles.values() for alias in engine.aliases}
     found = max((alias for alias in known if spelled.startswith(alias)), key=len, default=None)
     if found is None:
         return "ideal"
-    served = f"{known[found]}-serve"
-    return served if regime == "concurrency" and served in profiles else known[found]
+    own = known[found]
+    if not version and (day := _RUN.search(when)):
+        later = [e for e in profiles.values() if e.since and e.since <= day[1] and _named(e, found)]
+        own = max(later, key=lambda e: e.since or "", default=profiles[own]).name
+    served = f"{own}-serve"
+    return served if regime == "concurrency" and served in profiles else own
+
+
+def _named(engine: Engine, word: str) -> bool:
+    return any(_word(alias).startswith(word) for alias in engine.aliases)
 
 
 def _unknown(name: str, setup: Setup) -> str:

@@ -47,6 +47,7 @@ def validation(
         scored=len(scored),
         groups=tuple(found),
         unscored=dict(skipped.most_common()),
+        assumed=dict(Counter(w for item in scored for w in getattr(item.point, "assumed", ())).most_common()),
     )
 
 

@@ -3,11 +3,13 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from optimizer.anatomy.estimate import estimate
+from optimizer.cost.closed_loop import closed_loop, loop_steps
 from optimizer.cost.frame import Frame, frame_of
 from optimizer.cost.quantities import QUANTITIES, step_of, step_s
-from optimizer.cost.serving import closed_loop, fits, largest_batch
+from optimizer.cost.serving import fits, largest_batch
 from optimizer.evidence.points import Point, Unscored, points_of
 from optimizer.evidence.scores import validation
 from optimizer.evidence.train_points import training_rows
@@ -69,7 +71,7 @@ def predict(point: Point) -> float | str:
     if reason := unpredictable(point, frame):
         return reason
     slots = largest_batch(frame, point.model)
-    return metric_of(point, frame, slots, seconds_of(point, frame, slots))
+    return metric_of(point, frame, slots, steps_of(point, frame, slots))
 
 
 def unpredictable(point: Point, frame: Frame) -> str:
@@ -84,52 +86,53 @@ def unpredictable(point: Point, frame: Frame) -> str:
     return ""
 
 
-def seconds_of(point: Point, frame: Frame, slots: int) -> tuple[float, ...]:
-    """The seconds that a prediction is made of, whatever the clients do: kernels, links and host."""
+def steps_of(point: Point, frame: Frame, slots: int) -> Any:
+    """The steps that a prediction is made of, whatever requests wait for: kernels, links and host."""
     if point.regime == "fixed_batch":  # all prompts together, then all answers step by step
         stages = frame.split.pipeline_parallel
         parts = min(stages, frame.batch)  # each stage works on another part of the batch
         each = frame.batch / (parts * frame.split.data_parallel)
         prefill = _seconds(frame, point.model, batch=0, prompts=each) * (parts + stages - 1) / stages
         return prefill, _seconds(frame, point.model, batch=each, prompts=0)
-    full = point.regime == "saturation"
-    held = replace(frame, batch=slots if full else min(frame.batch, slots))
-    names = ("mixed_s",) if full else ("prefill_s", "decode_s", "mixed_s")
-    return tuple(QUANTITIES[name].total(held, point.model) for name in names)
+    if point.regime == "saturation":
+        return QUANTITIES["mixed_s"].total(replace(frame, batch=slots), point.model)
+    return loop_steps(frame, point.model, slots, point.setup.protocol)
 
 
-def metric_of(point: Point, frame: Frame, slots: int, seconds: tuple[float, ...]) -> float:
-    """The metric of a point from `seconds_of` it."""
-    return _METRIC[point.regime](frame, slots, seconds)[point.metric]
+def metric_of(point: Point, frame: Frame, slots: int, steps: Any) -> float:
+    """The metric of a point from `steps_of` it."""
+    return _METRIC[point.regime](point, frame, slots, steps)[point.metric]
 
 
-def _fixed_batch(frame: Frame, slots: int, seconds: tuple[float, ...]) -> dict[str, float]:
+def _fixed_batch(point: Point, frame: Frame, slots: int, steps: Any) -> dict[str, float]:
     """All prompts prefilled together, then all answers step by step."""
-    prefill, decode = seconds
+    prefill, decode = steps
     whole = prefill + (frame.output_tokens - 1) * decode
-    return _metrics(frame, prefill, decode, frame.batch / whole)
+    return _metrics(frame.input_tokens, frame.output_tokens, prefill, decode, frame.batch / whole)
 
 
-def _saturated(frame: Frame, slots: int, seconds: tuple[float, ...]) -> dict[str, float]:
+def _saturated(point: Point, frame: Frame, slots: int, steps: Any) -> dict[str, float]:
     """As many sequences as fit, always full; a rate has no latency of its own."""
-    requests = slots / seconds[0] / frame.output_tokens
-    return _metrics(frame, float("nan"), seconds[0], requests)
+    requests = slots / steps / frame.output_tokens
+    return _metrics(frame.input_tokens, frame.output_tokens, float("nan"), steps, requests)
 
 
-def _closed_loop(frame: Frame, slots: int, seconds: tuple[float, ...]) -> dict[str, float]:
+def _closed_loop(point: Point, frame: Frame, slots: int, steps: Any) -> dict[str, float]:
     """A fixed number of clients, each sending its next request when the last is answered."""
-    held, (prefill, decode, mixed) = min(frame.batch, slots), seconds
-    lanes = frame.split.data_parallel * frame.split.pipeline_parallel
-    served = closed_loop(frame.engine, frame.batch, held, prefill, decode, mixed, frame.output_tokens, lanes)
-    return _metrics(frame, float(served.ttft_s), float(served.tpot_s), float(served.requests_per_s))
+    protocol = point.setup.protocol
+    served = closed_loop(steps, protocol, frame.engine.request_ms * 1e-3)
+    lengths = (protocol.mean(frame.input_tokens), protocol.mean(frame.output_tokens))
+    return _metrics(*lengths, float(served.ttft_s), float(served.tpot_s), float(served.requests_per_s))
 
 
-def _metrics(frame: Frame, ttft_s: float, tpot_s: float, requests_per_s: float) -> dict[str, float]:
+def _metrics(
+    prompt: int, answer: int, ttft_s: float, tpot_s: float, requests_per_s: float
+) -> dict[str, float]:
     return {
         "ttft_ms": 1e3 * ttft_s,
         "tpot_ms": 1e3 * tpot_s,
-        "output_tok_s_total": requests_per_s * frame.output_tokens,
-        "total_tok_s": requests_per_s * (frame.input_tokens + frame.output_tokens),
+        "output_tok_s_total": requests_per_s * answer,
+        "total_tok_s": requests_per_s * (prompt + answer),
     }
 
 
@@ -138,7 +141,7 @@ _METRIC = {"fixed_batch": _fixed_batch, "saturation": _saturated, "concurrency":
 
 def _seconds(frame: Frame, model: Architecture, batch: float, prompts: float) -> float:
     """Seconds of a step that decodes `batch` sequences and prefills `prompts` whole prompts."""
-    return step_s(frame, model, replace(step_of(frame, "mixed"), batch=batch, prompts=prompts))
+    return float(step_s(frame, model, replace(step_of(frame, "mixed"), batch=batch, prompts=prompts)))
 
 
 def scored_points(path: Path, watch: Watch = UNWATCHED) -> list[Scored]:

@@ -29,6 +29,11 @@ def load(name: str, overrides: dict[str, Any] | None = None) -> Any:
     return _problem(linked(_marked(data, overrides or {}), Path()), str(path))
 
 
+def from_answer(document: Any, name: str) -> Any:
+    """The problem that an answer carries, whose paths were placed when it was asked. InputError as `load`."""
+    return _problem(linked(document, Path()), name)
+
+
 def read(document: Any, documents: Mapping[str, Any] | None = None, name: str = "problem") -> Any:
     """A problem from a document, of the catalogue and of documents alone: no file of the user's is opened.
 

@@ -54,8 +54,7 @@ def engines_table(engines: Any) -> Table:
         "layer\nus",
         "kept\nGiB",
         "cache\nshare",
-        "burst",
-        "clump",
+        "request\nms",
         "fit",
         widest_first=_NAME,
     )
@@ -67,8 +66,7 @@ def engines_table(engines: Any) -> Table:
             short(engine.launch_us_per_layer),
             short(engine.reserve_gib),
             short(engine.memory_share * engine.filled),
-            short(engine.arrival_burst),
-            short(engine.arrival_clump),
+            short(engine.request_ms),
             "yes" if engine.sources.keys() - {"default"} else "no",
         )
     return table

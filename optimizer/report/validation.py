@@ -32,7 +32,6 @@ def report(validation: Validation) -> Group:
         done = f"{validation.rows_read} of {validation.rows}"
         head.append(f"  interrupted: the first {done} rows alone\n", style="bold")
     head.append(f"{validation.file}: {validation.scored} points scored, {left} rows not", style="bold")
-    reasons = [f"{n} x {reason}" for reason, n in validation.unscored.items()]
-    return Group(
-        *blank_between(iter([head, table, *([titled_lines("Not scored", reasons)] if reasons else [])]))
-    )
+    said = {"Not said by points, and taken to be": validation.assumed, "Not scored": validation.unscored}
+    lists = [titled_lines(t, [f"{n} x {what}" for what, n in own.items()]) for t, own in said.items() if own]
+    return Group(*blank_between(iter([head, table, *lists])))

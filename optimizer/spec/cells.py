@@ -25,12 +25,15 @@ class Cells:
     lines: tuple[int, ...]
 
 
-def read_cells(path: Path) -> Cells:
-    """A CSV file in UTF-8; lines that begin with '#' before the header are comments.
+def read_cells(path: Path, most: int | None = None) -> Cells:
+    """A CSV file in UTF-8, of so many rows at most; lines that begin with '#' are comments.
 
     InputError names file, line and column of the first row that has not one cell for each column.
     """
-    return parse_cells(read_text(path, "CSV file", MAX_BYTES, "utf-8-sig"), str(path))
+    text = read_text(path, "CSV file", MAX_BYTES, "utf-8-sig")
+    if most is not None and (lines := text.count("\n")) > most + 1:
+        raise InputError(f"{path}: has {lines:,} lines; at most {most:,} rows are read")
+    return parse_cells(text, str(path))
 
 
 def parse_cells(text: str, name: str) -> Cells:

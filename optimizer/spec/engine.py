@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, StrictBool, Tag, model_validator
 
 from optimizer.spec.base import Strict
 from optimizer.spec.engine_memory import DryRun, Headroom
@@ -30,12 +30,20 @@ class Engine(Strict):
     title: str
     aliases: tuple[str, ...] = ()
     """How sources spell it, versions left out."""
+    since: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    """Day from which runs of it without a version are taken to be as this profile says."""
     host_ms: Annotated[float, Field(ge=0, le=1000), time_in("ms")] = 0.0
     """Time per step that no kernel hides: scheduling, sampling, launching."""
     host_us_per_sequence: Small = 0.0
     """The same for every sequence of the step: detokenising, streaming, bookkeeping."""
     host_us_per_expert_layer: Small = 0.0
     """The same for every mixture-of-experts layer of a step that carries prompts (no captured graph)."""
+    host_hidden: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of both that passes while kernels run: the next step is scheduled during this one."""
+    captured: StrictBool = False
+    """Whether decode steps are launched as one graph, in which small kernels of a layer's experts overlap."""
+    request_ms: Annotated[float, Field(ge=0, le=1e4), time_in("ms")] = 0.0
+    """Time of a request outside steps, in the mean, before it is queued: its server, its tokens."""
     launch_us_per_layer: Small = 0.0
     """Eager engines: time to launch the kernels of a layer, on the host of an H100 system. The longer of
     this and the kernels counts."""
@@ -65,6 +73,11 @@ class Engine(Strict):
     """Most tokens scheduled in one step: longer prompts are prefilled in chunks."""
     max_sequences: Annotated[int, Field(ge=1, le=10**6)] = 2048
     """Most sequences decoded together on one attention rank."""
+    prompts: Literal["beside", "alone"] = "beside"
+    """Prompts share steps with sequences that decode, or have steps of their own that go first."""
+    admits: Literal["prompt", "request"] = "prompt"
+    """A request is let in with room in the cache for its prompt, and starts again where that runs short; or
+    only with room for its whole answer."""
     expert_exchange: Literal["all_to_all", "all_gather"] = "all_to_all"
     """How tokens reach experts on other ranks: only to their experts, or to every rank."""
     expert_skew: Annotated[float, Field(ge=1, le=64)] = 1.0
@@ -84,10 +97,6 @@ class Engine(Strict):
     pads: Units = Field(default={}, exclude_if=lambda value: not value)
     """What it rounds up where ranks do not divide it, or shares unequally, each with the unit of a share; it
     refuses such ranks for all else."""
-    arrival_burst: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Closed-loop clients: share of prompts that arrive with all others at once."""
-    arrival_clump: Annotated[float, Field(ge=1, le=1e4)] = 1.0
-    """Closed-loop clients: prompts that reach the engine together, bursts apart."""
     sources: dict[str, str]
     notes: str = ""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimizer.spec.engine import Engine
+from optimizer.spec.protocol import PER_CLIENT, RANGE_RATIO, Protocol
 from optimizer.spec.split import Formats, Split, formats_of, split_of
 
 
@@ -27,8 +28,21 @@ class Setup(Formats, Split):
     training_tokens: float = 15e12
     engine: str | Engine = "trtllm"
     users: int | None = None
+    per_client: float = PER_CLIENT
+    """Requests that each of them sends."""
+    range_ratio: float = RANGE_RATIO
+    """Their lengths lie between this share of the nominal and all of it."""
     prefill_batch: Any = 1
     """Prompts that each attention rank prefills together."""
+
+    stream_interval: int = 1
+    """Tokens that reach them together."""
+
+    @property
+    def protocol(self) -> Protocol:
+        """How the clients ask; where none are named there is one for each sequence of the batch."""
+        users = int(self.users or self.batch)
+        return Protocol(users, self.per_client, self.range_ratio, self.stream_interval)
 
     @property
     def split(self) -> Split:

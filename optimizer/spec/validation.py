@@ -27,6 +27,8 @@ class Validation(Strict):
     groups: tuple[ValidationGroup, ...]
     unscored: dict[str, int]
     """Reason to number of rows."""
+    assumed: dict[str, int] = {}
+    """What scored points do not say, and is taken to be so, to their number."""
 
     @property
     def complete(self) -> bool:

@@ -46,7 +46,7 @@ class Prices:
 
     def differs(self, row: Mapping[str, Any]) -> bool:
         """Whether the cost model, asked again, gives a row other figures than it has."""
-        frames = list(self._frames(row))
+        frames = list(self.frames(row))
         return not any(_equal(row, self._figures(row, frame)) for frame in frames)
 
     def held(self, row: Mapping[str, Any]) -> dict[str, float]:
@@ -62,7 +62,7 @@ class Prices:
     def _chip(self, name: str) -> Chip | None:
         return next((s.chip for s in self.supplies if s.name == name), None)
 
-    def _frames(self, row: Mapping[str, Any]) -> Iterator[Frame]:
+    def frames(self, row: Mapping[str, Any]) -> Iterator[Frame]:
         """The frame of a row in each of the ways its chips may lie in its blocks; none if there is no way."""
         supply = next(s for s in self.supplies if s.name == row["chip"])
         if (chip := supply.chip) is None:
