@@ -1,8 +1,8 @@
 """A plan of any kind of problem: what runs, on what, set up how, and what it reaches."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_serializer, model_validator
+from pydantic import BeforeValidator, PlainSerializer, model_serializer, model_validator
 
 from optimizer.spec.architecture import dimensions_of, usual
 from optimizer.spec.base import Said, Strict
@@ -58,6 +58,18 @@ class Dimensions(Strict):
         """Everything but what follows from the rest or is given: kinds where unusual, depth, width, shape."""
         kinds = {role: getattr(self, role) for role in ("mixer", "ffn") if getattr(self, role) != usual(role)}
         return {"n_layers": self.n_layers, "d_model": self.d_model, **kinds, **self.shape}
+
+
+def _pairs(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, dict) else value
+
+
+ByName = Annotated[
+    tuple[tuple[str, float], ...],
+    BeforeValidator(_pairs, json_schema_input_type=dict[str, float]),
+    PlainSerializer(dict, return_type=dict[str, float]),
+]
+"""Values by name, which a plan can be told apart by."""
 
 
 class Part(Strict):
@@ -122,7 +134,7 @@ class Pool(Said, HasSplit, HasFormats):
     """On each expert chip."""
     second_tier_gib: float | None = None
     """Of weights and cache on each chip, waiting in its slower memory."""
-    room_for: dict[str, float] = {}
+    room_for: ByName = ()
     """Tokens that its caches have room for, by metric: of all its replicas together, or of each."""
     usd_per_hour: float | None = None
     power_w: float | None = None

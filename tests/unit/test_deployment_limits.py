@@ -17,7 +17,7 @@ from rich.console import Console
 from optimizer import Variation, explain, frontier, perturb
 from optimizer.columns import replica_costs, separated_costs
 from optimizer.columns.replica_costs import UNPRICED
-from optimizer.questions.deployment import programme as deployment
+from optimizer.questions.deployment import optimum as deployment
 from optimizer.questions.deployment.columns import offered_by, prepare
 from optimizer.questions.deployment.least import least_chips, weights_gib
 from optimizer.questions.deployment.problem import DeploymentProblem
@@ -215,7 +215,7 @@ def test_no_question_is_put_once_the_watch_is_over(name: str, monkeypatch: pytes
         asked_so_far.append(None)
         return deployment.optimum(*question, **more)
 
-    for module in ("search", "explain", "question"):
+    for module in ("bounded", "explain", "question"):
         monkeypatch.setattr(f"optimizer.questions.deployment.{module}.optimum", counted)
     for questions in (1, 2, 4, 7, 11):
         asked_so_far.clear()

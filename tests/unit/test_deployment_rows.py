@@ -17,7 +17,7 @@ from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.errors import InputError, Unlimited
-from optimizer.questions.deployment import programme as deployment
+from optimizer.questions.deployment import optimum as deployment
 from optimizer.questions.deployment.optimum import _status, optimum
 from optimizer.questions.deployment.programme import DeploymentProgramme
 from optimizer.search.programme import Proved
@@ -317,7 +317,8 @@ def test_the_knapsack_is_asked_only_what_it_can_tell() -> None:
     def asked(
         rows: Rows = one, limits: dict[str, float] = enough, wanted: Sequence[str] = ("chips",), **more: Any
     ) -> bool:
-        return model(rows, limits, wanted, **{"supplies": (RED,), **more}).witness(wanted[0], 1) is not None
+        own = model(rows, limits, wanted, **{"supplies": (RED,), **more})
+        return deployment.witness(own, wanted[0], 1) is not None
 
     assert asked() and asked(wanted=("usd_per_hour",))
     assert not asked(same=True)
@@ -330,20 +331,21 @@ def test_the_knapsack_is_asked_only_what_it_can_tell() -> None:
     assert asked(pair[::2]) and not asked(pair)
     own = replace(columns(one, supplies=(RED,)), used=(np.array([True]),))
     must = DeploymentProgramme.of(own, own.within(enough, prune=False), enough, ("chips",))
-    assert must.witness("chips", 1) is None
+    assert deployment.witness(must, "chips", 1) is None
 
 
 def test_what_the_knapsack_is_asked() -> None:
     """A chip a replica at 2 USD, one request a second each: three serve three, four no more than four."""
     least = model([row(1, 1.0)], {"requests_per_s": 3.0}, ("usd_per_hour",), supplies=(RED,))
-    witness = least.witness("usd_per_hour", 1)
+    witness = deployment.witness(least, "usd_per_hour", 1)
     assert witness is not None
     assert [witness(usd * 10**6) for usd in (5, 6, 7)] == [True, True, False]
     limits = {"requests_per_s": 1.0, "inventory:red": 4.0}
-    most = model([row(1, 1.0)], limits, ("requests_per_s",), supplies=(RED,)).witness("requests_per_s", -1)
+    served = model([row(1, 1.0)], limits, ("requests_per_s",), supplies=(RED,))
+    most = deployment.witness(served, "requests_per_s", -1)
     assert most is not None
     assert [most(-rate * 10**8) for rate in (3, 4, 5)] == [False, True, True]
     own = model([row(2, 1.0)], {"requests_per_s": 3.0}, ("inventory:red",), supplies=(RED,))
-    chips = own.witness("inventory:red", 1)
+    chips = deployment.witness(own, "inventory:red", 1)
     assert chips is not None
     assert [chips(n) for n in (5, 6, 7, 8)] == [True, True, False, False]

@@ -76,7 +76,7 @@ def _in_turn(
     for name, sense in objectives:
         goal = programme.goal(name)
         programme.m.objective = {i: sense * c for i, c in goal.items()}
-        proofs.append(prove(programme.m, settings, watch, _witness(programme, name, sense), confirm))
+        proofs.append(prove(programme.m, settings, watch, witness(programme, name, sense), confirm))
         found = proofs[-1]
         if found.objective is None:
             break
@@ -123,7 +123,7 @@ def _status(proofs: list[Proved], wanted: int) -> str:
     return "optimal" if len(proofs) == wanted and all(p.status == "optimal" for p in proofs) else "feasible"
 
 
-def _witness(p: DeploymentProgramme, name: str, sense: int) -> Witness | None:
+def witness(p: DeploymentProgramme, name: str, sense: int) -> Witness | None:
     """A check that nothing is better; None where the question is not one of chips and rate alone."""
     nodes = {"nodes_max", "nodes"} & {*p.limits, *p.wanted}
     kinds = len(p.supplies), len(p.formats)

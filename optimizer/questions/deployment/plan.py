@@ -8,10 +8,10 @@ from typing import Self
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import held_sums, scale
+from optimizer.questions.deployment.bounded import ANY_TRAFFIC
 from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.questions.deployment.optimum import Packed
 from optimizer.questions.deployment.programme import spares_of
-from optimizer.questions.deployment.search import ANY_TRAFFIC
 from optimizer.spec.plan import Deployment, Plan, Pool
 from optimizer.spec.split import formats_of, split_of
 

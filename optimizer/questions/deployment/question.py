@@ -8,12 +8,12 @@ from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
 from optimizer.anatomy.pools_assumed import pools_assumed
 from optimizer.errors import Unlimited
 from optimizer.metrics import counted, traffic
+from optimizer.questions.deployment.bounded import ANY_TRAFFIC
 from optimizer.questions.deployment.columns import prepare
 from optimizer.questions.deployment.explain import explain_deployment, relaxed, wider
 from optimizer.questions.deployment.optimum import optimum
 from optimizer.questions.deployment.plan import stocked
 from optimizer.questions.deployment.proof import methods_of, next_better, proof_of
-from optimizer.questions.deployment.search import ANY_TRAFFIC
 from optimizer.questions.deployment.solved import objective_of, optimum_without, reached, solve
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Ask, Best

@@ -6,41 +6,23 @@ which a plan is left is found by halving, and the next smaller one is proven to 
 request that all replicas have room for, in whole tokens.
 """
 
-from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
 import numpy as np
 
-from optimizer.columns.deployment import DeploymentColumns
-from optimizer.errors import InternalMismatch
-from optimizer.metrics import held_least, latencies, listed
+from optimizer.metrics import held_least, latencies
+from optimizer.questions.deployment.bounded import ANY_TRAFFIC, Bounded
 from optimizer.questions.deployment.longest import longest
-from optimizer.questions.deployment.optimum import Packed, optimum
+from optimizer.questions.deployment.optimum import Packed
 from optimizer.questions.deployment.programme import tokens_counted
 from optimizer.questions.deployment.quickest import quickest
 from optimizer.search.steps import at_most, whole_steps
 from optimizer.spec.studies import Aim
-from optimizer.watch import UNWATCHED, Stopped, Watch
-
-ANY_TRAFFIC = 1e-8
-"""Requests per second that a plan for the most traffic must serve: some."""
 
 
-class DeploymentSearch:
-    """Bounds of one re-solve, narrowed as aims are reached."""
-
-    def __init__(
-        self,
-        columns: DeploymentColumns,
-        bounds: Mapping[str, float],
-        output_tokens: int,
-        watch: Watch = UNWATCHED,
-    ) -> None:
-        self.columns, self.bounds, self.watch = columns, dict(bounds), watch
-        self.output_tokens = output_tokens
-        self.traffic = self.bounds.get("requests_per_s", 0.0)
-        self.solves = 0
+class DeploymentSearch(Bounded):
+    """The aims of one re-solve, each in turn."""
 
     def lexicographic(self, aims: tuple[Aim, ...]) -> Packed | None:
         """The best plan in the first aim, of those in the second, and so on; None if there is no plan.
@@ -81,40 +63,6 @@ class DeploymentSearch:
             return self.least("requests_per_s", -1, confirm=False)
         finally:
             self.bounds = given
-
-    def any_plan(self) -> Packed | None:
-        """Any plan within the bounds; None is proven. Raises Stopped."""
-        quick = self._asked("chips", 1, confirm=False)
-        found = quick if quick.counts else self.least("chips", 1)
-        return found if found.counts else None
-
-    def hold(self, metric: str, limit: float) -> None:
-        """Allow only plans at least as good as this in a metric."""
-        if metric == "output_tokens_per_s":
-            metric, limit = "requests_per_s", limit / self.output_tokens
-        if metric in listed("held"):
-            metric = f"{metric}_min"
-        if metric == "requests_per_s" or metric.endswith("_min"):
-            self.bounds[metric] = max(limit, self.bounds.get(metric, limit))
-        else:
-            self.bounds[f"{metric}_max"] = min(limit, self.bounds.get(f"{metric}_max", limit))
-
-    def least(self, name: str, sense: int, confirm: bool = True) -> Packed:
-        """One question to the solver; confirmed, its answer is proven. Raises Stopped."""
-        found = self._asked(name, sense, confirm)
-        if found.status in ("optimal", "infeasible"):
-            return found
-        if self.watch.over or not self.columns.complete:
-            raise Stopped  # a plan that is not settled would make a resumed study end otherwise
-        if confirm:
-            raise InternalMismatch(f"{name}: the optimum could not be confirmed ({found.status})")
-        return found
-
-    def _asked(self, name: str, sense: int, confirm: bool) -> Packed:
-        self.watch.check()  # each question sorts all configurations
-        found = optimum(self.columns, ((name, sense),), self.bounds, watch=self.watch, confirm=confirm)
-        self.solves += found.solves
-        return found
 
     def _reached(self, aim: Aim, exactly: bool) -> Packed | None:
         """The optimum of one aim, which is then held."""

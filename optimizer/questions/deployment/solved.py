@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from optimizer.anatomy.at_demand import at_demand
 from optimizer.errors import Unlimited
 from optimizer.metrics import unit, unit_of_bound
+from optimizer.questions.deployment.bounded import ANY_TRAFFIC
 from optimizer.questions.deployment.least import highest, least_total
 from optimizer.questions.deployment.optimum import Packed
-from optimizer.questions.deployment.search import ANY_TRAFFIC
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Best
 from optimizer.search.binding import UNLIMITED

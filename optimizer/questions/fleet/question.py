@@ -8,7 +8,7 @@ from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
 from optimizer.anatomy.pools_assumed import pools_assumed
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import scale, unit
-from optimizer.questions.deployment.search import ANY_TRAFFIC
+from optimizer.questions.deployment.bounded import ANY_TRAFFIC
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.edits import SERVICE, bounds_under, hold
 from optimizer.questions.fleet.explain import kept_by_a_fleet, relaxed, require_whole, without_service

@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import Field, StrictBool, field_serializer, field_validator, model_validator
 
 from optimizer.questions.training.problem import bounds_with_units
 from optimizer.spec.base import Strict
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import Domain, choices
 from optimizer.spec.long_run import LongRun
-from optimizer.spec.quantity import BytesPerSecond, Seconds, Tokens, TrainingTokens
+from optimizer.spec.quantity import BytesPerSecond, Seconds, Tokens, TrainingTokens, format_quantity
 from optimizer.spec.training import Degree, Dispatch, DispatchDtype, Engine, Recompute, TrainingDtype
 
 MOST_CLUSTERS = 4
@@ -36,6 +36,14 @@ class Between(Strict):
 
     bandwidth: BytesPerSecond
     latency: Seconds = Field(default="20 us")
+
+    @field_serializer("bandwidth")
+    def _rate(self, value: float) -> str:
+        return format_quantity(value, "bytes/s")
+
+    @field_serializer("latency")
+    def _time(self, value: float) -> str:
+        return format_quantity(value, "s")
 
 
 class AcrossSetup(Strict):
