@@ -86,8 +86,8 @@ def open_loop(frame: Frame, architecture: Architecture, least: Least = NONE) -> 
         ttft_s=np.where(possible, ttft, np.inf),
         shortest_s=shortest,
         ttft_variance=np.where(possible, variance, 0.0),
-        tpot_s=own.tpot_s(),
-        tpot_deviation=own.tpot_deviation(),
+        tpot_s=_tpot_s(own),
+        tpot_deviation=_tpot_deviation(own),
     )
 
 
@@ -226,30 +226,32 @@ class _Steps:
         r = np.minimum(self.full, 1 - 1e-9)
         return r / self.rate * r**self.room / (2 * (1 - r))
 
-    def tpot_s(self) -> Number:
-        """The mean of answers, short ones in the busy time that their own prompt made."""
-        later = max(1.0, self.answer - 1)
-        if self.several and self.mixes:
-            started = self.rate * self.steps_of_a_prompt * self.step
-            excess = np.maximum(0.0, self.busy - started) * (self.one / self.steps_of_a_prompt - self.d)
-            fades = np.minimum(1.0, self.steps_of_a_prompt / np.maximum(1e-9, 1 - self.busy) / later)
-        elif self.mixes:
-            begets = np.minimum(0.98, self.rate * self.more)
-            after = self.d + self.rate * self.more * (self.d + self.first + self.more)
-            excess = np.maximum(0.0, after - self.step)
-            fades = (1 - begets**later) / (later * (1 - begets))
-        else:
-            own = self.first + self.together * self.more
-            behind = 2 * np.maximum(1e-9, 1 - self.busy) if self.several else 1.0
-            excess, fades = self.rate * self.price * own / behind, 1 / later
-        return (self.step + excess * fades) / self.gained
 
-    def tpot_deviation(self) -> Number:
-        """Of the mean of an answer: by how many run beside it, and how many prompts pass."""
-        life = self.answer * self.step
-        crowd = (self.d_fuller - self.d) * self.step / self.d
-        passing = self.price * np.sqrt(self.rate * life) / max(1.0, self.answer - 1)
-        return np.hypot(crowd, passing) / self.gained
+def _tpot_s(own: _Steps) -> Number:
+    """The mean of answers, short ones in the busy time that their own prompt made."""
+    later = max(1.0, own.answer - 1)
+    if own.several and own.mixes:
+        started = own.rate * own.steps_of_a_prompt * own.step
+        excess = np.maximum(0.0, own.busy - started) * (own.one / own.steps_of_a_prompt - own.d)
+        fades = np.minimum(1.0, own.steps_of_a_prompt / np.maximum(1e-9, 1 - own.busy) / later)
+    elif own.mixes:
+        begets = np.minimum(0.98, own.rate * own.more)
+        after = own.d + own.rate * own.more * (own.d + own.first + own.more)
+        excess = np.maximum(0.0, after - own.step)
+        fades = (1 - begets**later) / (later * (1 - begets))
+    else:
+        made = own.first + own.together * own.more
+        behind = 2 * np.maximum(1e-9, 1 - own.busy) if own.several else 1.0
+        excess, fades = own.rate * own.price * made / behind, 1 / later
+    return (own.step + excess * fades) / own.gained
+
+
+def _tpot_deviation(own: _Steps) -> Number:
+    """Of the mean of an answer: by how many run beside it, and how many prompts pass."""
+    life = own.answer * own.step
+    crowd = (own.d_fuller - own.d) * own.step / own.d
+    passing = own.price * np.sqrt(own.rate * life) / max(1.0, own.answer - 1)
+    return np.hypot(crowd, passing) / own.gained
 
 
 def _seconds(

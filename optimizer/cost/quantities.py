@@ -152,10 +152,22 @@ def _stages(frame: Frame, step: Step) -> list[Operator]:
     return [StageTransfer("stage hand-over", step.rows * 2 * step.d_model, frame.split.pipeline_parallel - 1)]
 
 
-def step_s(frame: Frame, architecture: Architecture, step: Step) -> Number:
-    """Seconds of a step of any make-up, drafts and uneven ranks included; an array where the step is one.
+def step_s(frame: Frame, architecture: Architecture, step: Step) -> float:
+    """Seconds of a step of any make-up, through all stages of a pipeline; no drafts, even ranks."""
+    rates = roofline(frame)
+    layers = sum(
+        group.count * np.maximum(rates.seconds(own), launch_s(frame) if own else 0.0)
+        for group in architecture.layers
+        for part in (group.block.mixer, group.block.ffn)
+        for own in [operators(part, step)]
+    )
+    return float(layers + rates.seconds(_outside(frame, step)))
 
-    Of a pipeline it is a round: each stage has then worked on the step of every lane.
+
+def round_s(frame: Frame, architecture: Architecture, step: Step) -> Number:
+    """Seconds of a step of any make-up in which all lanes are at work, drafts and uneven ranks included.
+
+    An array where the step is one. Of a pipeline each stage has then worked on the step of every lane.
     """
     launched = launch_s(frame)
     layers = sum(

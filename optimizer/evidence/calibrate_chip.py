@@ -9,7 +9,7 @@ from optimizer.evidence.fitting import Array, Constant, Fit, Values, fit
 from optimizer.evidence.held_out import HoldOut, errors_of
 from optimizer.evidence.kernel_constants import constants_of, with_constants
 from optimizer.evidence.kernels import Kernel, Part, UnreadableKernel, predicted, read_kernel
-from optimizer.evidence.points import same_name
+from optimizer.evidence.names import same_name
 from optimizer.spec.calibration import CalibratedPart, Errors, FittedConstant, Rows
 from optimizer.spec.chip import Chip
 from optimizer.watch import UNWATCHED, Stopped, Watch

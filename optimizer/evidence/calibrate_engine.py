@@ -13,7 +13,8 @@ from optimizer.errors import InputError, nearest
 from optimizer.evidence.calibrate_chip import described
 from optimizer.evidence.fitting import Array, Constant, Fit, Values, fit, loss
 from optimizer.evidence.held_out import HoldOut, errors_of
-from optimizer.evidence.points import Point, Unscored, points_of, same_engine, same_name
+from optimizer.evidence.names import same_engine, same_name
+from optimizer.evidence.points import Point, Unscored, points_of
 from optimizer.evidence.validate import metric_of, steps_of, unpredictable
 from optimizer.spec.calibration import CalibratedPart, Errors, Rows
 from optimizer.spec.chip import Chip

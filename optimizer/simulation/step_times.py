@@ -8,7 +8,7 @@ Operators run in series, so a step falls into parts that depend on two things ea
 
 X(u, q) is u / R of a full step of R prompt tokens that come as prompts of u behind q tokens each: what is no
 attention goes with u, and cancels. Between its nodes each table is linear, so that many decode steps in a
-row are one integral. A test compares with `cost.quantities.step_s` at random points.
+row are one integral. A test compares with `cost.quantities.round_s` at random points.
 """
 
 from bisect import bisect_right
@@ -20,7 +20,7 @@ import numpy as np
 
 from optimizer.blocks.step import Step
 from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import step_s
+from optimizer.cost.quantities import round_s
 from optimizer.spec.architecture import Architecture
 
 _SMALL = 64
@@ -181,7 +181,7 @@ class StepTimes:
             prefix=prefix,
             queries=1 + drafted,
         )
-        return step_s(frame, self._architecture, step)
+        return round_s(frame, self._architecture, step)
 
 
 _CONTEXT = 1024.0

@@ -78,7 +78,7 @@ def test_a_calibrated_chip_can_be_calibrated_again(run, tmp_path: Path) -> None:
 
 def test_an_engine_is_calibrated_and_a_problem_beside_it_runs_on_it(run, few: str, tmp_path: Path) -> None:
     out = tmp_path / "my-engine.yaml"
-    fit = ("--fit", "host_us_per_sequence,arrival_burst")
+    fit = ("--fit", "host_us_per_sequence,request_ms")
     code, text, err = run("calibrate", few, "--engine", "vllm", *fit, "--out", out)
     assert (code, err) == (0, "")
     assert max(map(len, text.splitlines())) <= 80

@@ -242,8 +242,7 @@ TRUE_ENGINE = {
     "host_ms": 2.5,
     "host_us_per_sequence": 90.0,
     "cache_share": 0.8,
-    "arrival_burst": 0.3,
-    "arrival_clump": 6.0,
+    "request_ms": 60.0,
 }
 
 
@@ -313,10 +312,10 @@ def saturated(path: Path, **figures: float) -> Path:
 
 def test_throughput_tells_nothing_of_how_clients_arrive(tmp_path) -> None:
     path = saturated(tmp_path / "t.csv", cache_share=0.9, host_us_per_sequence=10.0)
-    names = ("cache_share", "host_us_per_sequence", "arrival_burst", "arrival_clump")
+    names = ("cache_share", "host_us_per_sequence", "request_ms")
     found = calibrate(path, engine=catalog.engine("trtllm"), figures=names)
     left = {c.name for c in found.report.parts[0].constants if c.left == "no row depends on it"}
-    assert left == {"arrival_burst", "arrival_clump"}
+    assert left == {"request_ms"}
     assert engine_of(found).cache_share == pytest.approx(0.9, rel=0.01)
     assert engine_of(found).host_us_per_sequence == pytest.approx(10.0, rel=0.02)
 
@@ -350,7 +349,7 @@ def test_what_cannot_be_asked_of_points_is_refused(tmp_path, change: dict[str, A
 
 def test_too_few_points_name_how_many_are_needed(tmp_path) -> None:
     path = write(tmp_path / "t.csv", SATURATED[:5])
-    with pytest.raises(InputError, match="at least 18 scorable points"):
+    with pytest.raises(InputError, match="at least 16 scorable points"):
         calibrate(path, engine=catalog.engine("trtllm"))
 
 
@@ -380,9 +379,9 @@ def test_what_is_computed_once_is_what_is_computed_afresh(served: list[Point]) -
     engine = catalog.engine("vllm")
     warm = Predictor(served, engine)
     changes: list[dict[str, float]] = [
-        {"host_ms": 5.0, "cache_share": c, "arrival_burst": b} for c in (0.5, 0.9) for b in (0.0, 0.7)
+        {"host_ms": 5.0, "cache_share": c, "request_ms": b} for c in (0.5, 0.9) for b in (0.0, 70.0)
     ]
-    changes += [{"host_ms": 1.0, "cache_share": 0.5, "arrival_burst": 0.7}]
+    changes += [{"host_ms": 1.0, "cache_share": 0.5, "request_ms": 70.0}]
     for values in [*changes, *reversed(changes)]:
         afresh = Predictor(served, engine.model_copy(update=values))({})
         assert warm(values) == pytest.approx(afresh, rel=1e-12)

@@ -11,7 +11,7 @@ from optimizer import InputError, Replaying, Setup, catalog, load_problem, read_
 from optimizer.arrivals import arriving
 from optimizer.blocks.step import Step
 from optimizer.cost.frame import frame_of
-from optimizer.cost.quantities import step_s
+from optimizer.cost.quantities import round_s
 from optimizer.report.json import to_json
 from optimizer.simulation.alone import alone
 from optimizer.simulation.asked import Asked, Size
@@ -73,7 +73,7 @@ def test_tables_give_the_step_times_of_the_cost_model(name: str, drafts: int) ->
             queries=1 + drafts,
         )
         seconds = times.seconds(batch, context, [(tokens, prefix)] * n)
-        errors.append(abs(seconds / float(step_s(own, model, step)) - 1))
+        errors.append(abs(seconds / float(round_s(own, model, step)) - 1))
     assert np.median(errors) < 0.01
     assert max(errors) < 0.06
 

@@ -379,22 +379,6 @@ def test_the_largest_batch_is_the_last_that_fits(usable: float, cache_share: flo
         assert 1 < expected < most
 
 
-def test_a_closed_loop() -> None:
-    """With burst b: tpot between decode and mixed steps; prompts queue; users beyond the places wait."""
-    engine = IDEAL.model_copy(update={"arrival_burst": 0.25, "arrival_clump": 3.0})
-    found = serving.closed_loop(engine, 30, 12, 0.2, 0.01, 0.018, 101, lanes=2, gained=1.6)
-    tpot = (0.01 + (1 - 0.25 / 2) * 0.008) / 1.6
-    queued = 0.25 * (6 + 1) / 2 + 0.75 * 3
-    ttft = queued * 0.2 + 0.018 / 2 + (30 - 12) * 100 * tpot / 12
-    assert (found.tpot_s, found.ttft_s) == (pytest.approx(tpot), pytest.approx(ttft))
-    assert found.requests_per_s == pytest.approx(30 / (ttft + 100 * tpot))
-    few = serving.closed_loop(engine, 3, 3, 0.2, 0.01, 0.018, 101, lanes=4)
-    assert few.tpot_s == pytest.approx(0.017)
-    assert few.ttft_s == pytest.approx((0.25 * 1 + 0.75 * 1) * 0.2 + 0.009)
-    default = serving.closed_loop(engine, 12, 12, 0.2, 0.01, 0.018, 101)
-    assert default.ttft_s == pytest.approx((0.25 * 13 / 2 + 0.75 * 3) * 0.2 + 0.009)
-
-
 def test_chips_for_a_rate() -> None:
     at = frame(requests_per_s=50.0)
     per_replica = 48 * 1.75 / 20  # requests of a step
