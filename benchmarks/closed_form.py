@@ -129,8 +129,8 @@ def opened(random: np.random.Generator) -> tuple[str, np.ndarray] | None:
         seed=int(random.integers(2**31)),
     )
     coming = arriving(f"poisson:{rate}", asked)
-    own = station("a replica", replace(at.frame, batch=places), at.model, coming.requests)
-    found = replay([own], coming.requests)
+    whole = station("a replica", replace(at.frame, batch=places), at.model, coming.requests)
+    found = replay([replace(whole, front_s=0.0)], coming.requests)
     settled = slice(OPEN_REQUESTS // 10, None)
     ttft = (found.first_s - found.arrival_s)[settled]
     tpot = (found.finish_s - found.first_s)[settled] / (at.frame.output_tokens - 1)

@@ -89,7 +89,7 @@ def asked(tokens: int, answer: int, bounds: dict[str, float], **aim: Any) -> Dep
     )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(
     st.sampled_from([3, 500, 20_000, 150_000]),
     st.sampled_from([2, 400]),

@@ -48,7 +48,7 @@ def run(space, name, sense):
     return outcome.best.key if outcome.best else np.inf
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=140, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(problems())
 def test_solver_equals_numpy_enumeration(problem):
     """The search, its bounds and CP-SAT against full enumeration of the columns."""

@@ -40,7 +40,7 @@ def test_looser_never_hurts_and_tighter_never_helps(problem) -> None:
             assert sign * change.difference <= 1e-9 * abs(found.value)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(problems(), st.data())
 def test_each_perturbed_optimum_is_the_enumerated_one(problem, data) -> None:
     space = resolve(problem)

@@ -84,7 +84,7 @@ def search_of(own: Architecture, problem: PipelineProblem, watch: Watch = UNWATC
     return StageSearch(Structures(own, problem, offered), SolveSettings(), watch)
 
 
-@settings(SETTINGS, max_examples=12)
+@settings(SETTINGS, max_examples=6)
 @given(drawn.by_hypothesis(asked))
 def test_the_best_split_is_brute_forces(question: Any) -> None:
     own, problem = question

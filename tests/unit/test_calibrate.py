@@ -250,13 +250,14 @@ TRUE_ENGINE = {
 def served() -> list[Point]:
     """Points of one backend of the file that ships: real set-ups."""
     found = [p for p in read_points(SERVING) if isinstance(p, Point) and p.setup.engine == "vllm"]
-    return found[::3]
+    return found[::6]
 
 
 def serving(path: Path, noise: float = 0.0, **figures: float) -> Path:
     """Rows of the file that ships, with the latencies of an engine of known figures."""
     rng = np.random.default_rng(0)
-    rows = [row for row in read_rows(SERVING)[1] if row["backend"] == "vllm"][::2]
+    rows = [row for row in read_rows(SERVING)[1] if row["backend"] == "vllm"]
+    rows = [row for row in rows if row["model"] == "Qwen3-32B"][::2]
     points = [p for p in read_points(write(path, rows)) if isinstance(p, Point)]
     times = Predictor(points, catalog.engine("vllm").model_copy(update=figures))({})
     for point, ms in zip(points, times, strict=True):

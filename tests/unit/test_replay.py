@@ -61,9 +61,9 @@ def one_by_one(rate: float, prompts: np.ndarray) -> tuple[Served, np.ndarray]:
     return served, 1e-3 * prompts
 
 
-@pytest.mark.parametrize("rho", [0.3, 0.6, 0.8])
+@pytest.mark.parametrize("rho", [0.3, 0.6])
 def test_m_d_1_waits_as_pollaczek_and_khinchine_say(rho: float) -> None:
-    served, service = one_by_one(rho, np.full(200_000, 1000))
+    served, service = one_by_one(rho, np.full(80_000, 1000))
     waits = served.admitted_s - served.arrival_s
     assert waits.mean() == pytest.approx(rho / (2 * (1 - rho)), rel=0.02)
     assert served.finish_s - served.admitted_s == pytest.approx(service)
@@ -72,7 +72,7 @@ def test_m_d_1_waits_as_pollaczek_and_khinchine_say(rho: float) -> None:
 @pytest.mark.parametrize("rho", [0.3, 0.6])
 def test_m_m_1_waits_as_theory_says(rho: float) -> None:
     random = np.random.default_rng(3)
-    prompts = np.maximum(1, random.exponential(1000, 300_000)).astype(int)
+    prompts = np.maximum(1, random.exponential(1000, 100_000)).astype(int)
     served, service = one_by_one(rho / 0.9995, prompts)
     busy = rho * service.mean() / 0.9995
     waits = served.admitted_s - served.arrival_s
