@@ -191,8 +191,8 @@ def page() -> str:
         *section(
             "served.csv",
             "Mixtures of experts under load: runs of InferenceX and InferenceMAX, clients in a closed loop, "
-            "the protocol the suite's where rows do not say it. In sample: `host_hidden` and `request_ms` of the "
-            "engines and what a captured graph leaves of expert kernels were set by hand on these rows.",
+            "the protocol the suite's where rows do not say it. In sample: `host_hidden` and `request_ms` of "
+            "the engines and what a captured graph leaves of expert kernels were set by hand on these rows.",
             served,
             {
                 "metric": lambda p: p.metric,
