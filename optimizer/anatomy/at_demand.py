@@ -1,20 +1,27 @@
 """A pool at the traffic it carries: most are planned for more, and then fewer sequences are in flight.
 
-A pool's own figures are those of full replicas, which hold at any load. On a replica that gets r requests/s
-about as many sequences are in flight as it must run together to serve r, the least batch b with rate(b) >= r,
-and a share r / rate(b) of its steps carry prompts:
-
-    tpot = d(b) + r / rate(b) (m(b) - d(b))        d, m: a step without and with prompts
+A pool's own figures are those of full replicas, which hold at any load. A replica that gets r requests/s at
+random has as many sequences in flight as it must run together to serve r: in a pool that takes whole requests
+the number at which `cost.open_loop` serves r, with its mean latencies and their 95th percentile; in one that
+decodes alone the least batch that serves r.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replica import Replica, common
 from optimizer.columns.replica_costs import SERVED
+from optimizer.cost.frame import Frame
+from optimizer.cost.open_loop import open_loop
+from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Pool
+
+_HIGH = 95.0
+_FEW = (0.01, 0.03, 0.1, 0.3)
+"""Sequences in flight on a lane in the mean, where most of the time there is none."""
 
 
 def at_demand(columns: DeploymentColumns, pool: Pool) -> Pool:
@@ -28,20 +35,42 @@ def at_demand(columns: DeploymentColumns, pool: Pool) -> Pool:
         return pool
     supply = next(s for s in columns.supplies if s.name == pool.chip)
     lanes = pool.split.lanes
-    batches = lanes * np.unique(np.geomspace(1, max(1, pool.batch // lanes), 48).astype(np.int64))
+    whole = np.unique(np.geomspace(1, max(1, pool.batch // lanes), 48).astype(np.int64))
+    batches = lanes * (np.r_[_FEW, whole] if pool.phase == "aggregated" else whole)
     replica = Replica(supply, supply.known, pool.split, pool.formats)
     frame = replica.frame(by.architecture, common(by.space, by.traffic, pool.engine), batch=batches)
     lies = [way for way, blocks in replica.placements().items() if pool.domains in blocks]
     ranks, runs = lies[0] if lies else (0, 0)
     frame = replace(frame, ranks_together=ranks, stage_runs=runs)
-    served = SERVED[pool.phase](frame, by.architecture)
     wanted = pool.utilisation * pool.requests_per_s / pool.replicas
+    found = (_whole_requests if pool.phase == "aggregated" else _decoding)(frame, by.architecture, wanted)
+    return pool.changed(**found) if found else pool
+
+
+def _whole_requests(frame: Frame, architecture: Architecture, wanted: float) -> dict[str, float]:
+    """What requests see of a replica that prefills and decodes; nothing where it would be full."""
+    form = open_loop(frame, architecture)
+    rates = np.broadcast_to(form.requests_per_s, frame.batch.shape)
+    if wanted >= rates[-1]:
+        return {}
+    mean, high = form.served(), form.served(_HIGH)
+
+    def at(values: Any) -> float:
+        return 1e3 * float(np.interp(wanted, rates, np.broadcast_to(values, rates.shape)))
+
+    return {
+        "sequences_at_demand": max(1, round(float(np.interp(wanted, rates, frame.batch)))),
+        "ttft_at_demand_ms": at(mean.ttft_s),
+        "tpot_at_demand_ms": at(mean.tpot_s),
+        "ttft_p95_at_demand_ms": at(high.ttft_s),
+        "tpot_p95_at_demand_ms": at(high.tpot_s),
+    }
+
+
+def _decoding(frame: Frame, architecture: Architecture, wanted: float) -> dict[str, float]:
+    """What caches that arrive see of a replica that only decodes."""
+    served = SERVED["decode"](frame, architecture)
     at = int(np.argmax(np.append(served.requests_per_s, np.inf) >= wanted))
-    if at >= len(batches) - 1:
-        return pool
-    plain = SERVED["decode"](frame, by.architecture).tpot_s[at]
-    tpot = plain + wanted / served.requests_per_s[at] * (served.tpot_s[at] - plain)
-    latencies = {"tpot_at_demand_ms": 1e3 * float(tpot)}
-    if pool.phase == "aggregated":
-        latencies["ttft_at_demand_ms"] = 1e3 * float(np.broadcast_to(served.ttft_s, batches.shape)[at])
-    return pool.changed(sequences_at_demand=int(batches[at]), **latencies)
+    if at >= len(frame.batch) - 1:
+        return {}
+    return {"sequences_at_demand": int(frame.batch[at]), "tpot_at_demand_ms": 1e3 * float(served.tpot_s[at])}

@@ -141,7 +141,7 @@ class _Steps:
             steps_of_a_prompt=k,
             answer=max(1.0, answer),
             gained=frame.tokens_per_step,
-            per_step=np.maximum(1.0, frame.batch / frame.split.lanes) / answer,
+            per_step=frame.batch / frame.split.lanes / answer,
             mixes=mixes,
         )
 

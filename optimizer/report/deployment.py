@@ -149,9 +149,14 @@ def _at_demand(result: DeploymentAnswer) -> list[str]:
     found = []
     for pool in result.deployment.pools if result.deployment else ():
         if pool.sequences_at_demand is not None:
-            times = {"ttft_ms": pool.ttft_at_demand_ms, "tpot_ms": pool.tpot_at_demand_ms}
+            times = {
+                "ttft_ms": (pool.ttft_at_demand_ms, pool.ttft_p95_at_demand_ms),
+                "tpot_ms": (pool.tpot_at_demand_ms, pool.tpot_p95_at_demand_ms),
+            }
             said = ", ".join(
-                f"{name} {short(value)} ms" for name, value in times.items() if value is not None
+                f"{name} {short(mean)} ms" + (f" (p95 {short(high)})" if high is not None else "")
+                for name, (mean, high) in times.items()
+                if mean is not None
             )
             found.append(f"at the traffic asked for about {pool.sequences_at_demand} sequences each: {said}")
     return found if len(found) < 4 else []

@@ -128,6 +128,9 @@ class Pool(Said, HasSplit, HasFormats):
     """In flight on each replica at the traffic asked for, where that leaves it room."""
     ttft_at_demand_ms: float | None = None
     tpot_at_demand_ms: float | None = None
+    """Means, of requests that come at random."""
+    ttft_p95_at_demand_ms: float | None = None
+    tpot_p95_at_demand_ms: float | None = None
     memory_gib: float | None = None
     hbm_usable_gib: float | None = None
     expert_memory_gib: float | None = None

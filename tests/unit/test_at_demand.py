@@ -27,6 +27,8 @@ def test_little_traffic_waits_less() -> None:
         stays_s = (pool.ttft_at_demand_ms + 500 * pool.tpot_at_demand_ms) / 1e3
         assert pool.sequences_at_demand == pytest.approx(rate * stays_s, rel=0.25, abs=1)
         assert pool.tpot_at_demand_ms < pool.tpot_ms
+        assert pool.ttft_at_demand_ms < pool.ttft_p95_at_demand_ms < 10 * pool.ttft_at_demand_ms
+        assert pool.tpot_at_demand_ms < pool.tpot_p95_at_demand_ms
     assert fast.tpot_at_demand_ms < slow.tpot_at_demand_ms
     assert fast.sequences_at_demand < slow.sequences_at_demand < slow.batch
 
