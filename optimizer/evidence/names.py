@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import TypeVar
 
 from optimizer import catalog
@@ -61,7 +62,7 @@ def _key(name: str) -> str:
 
 def model_of(name: str) -> Architecture:
     """The catalogued model that a source means. Unreadable if there is none."""
-    found = _spelled(catalog.models().values()).get(_key(name))
+    found = _models().get(_key(name))
     if found is None:
         raise Unreadable(f"model '{name[:40]}' is not in the catalogue")
     return found
@@ -69,7 +70,7 @@ def model_of(name: str) -> Architecture:
 
 def chip_of(name: str) -> Chip:
     """The catalogued chip, likewise."""
-    found = _spelled(catalog.chips().values()).get(_key(name))
+    found = _chips().get(_key(name))
     if found is None:
         raise Unreadable(f"chip '{name[:40]}' is not in the catalogue")
     return found
@@ -84,6 +85,16 @@ def same_engine(profile: str, engine: Engine) -> bool:
     """Whether rows read with the profile of this name are of that engine, or of one spelled like it."""
     known = catalog.engines().get(profile)
     return profile == engine.name or (known is not None and bool(set(known.aliases) & set(engine.aliases)))
+
+
+@cache
+def _models() -> dict[str, Architecture]:
+    return _spelled(catalog.models().values())
+
+
+@cache
+def _chips() -> dict[str, Chip]:
+    return _spelled(catalog.chips().values())
 
 
 def _spelled(items: Iterable[Item]) -> dict[str, Item]:

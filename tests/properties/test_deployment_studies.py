@@ -125,7 +125,7 @@ def test_a_frontier_equals_enumeration(tmp_path: Path, instance: Any, order: lis
     assert found.status == ("complete" if truth else "infeasible")
 
 
-@settings(SETTINGS, max_examples=12)
+@settings(SETTINGS, max_examples=8)
 @given(deployments())
 def test_looser_is_never_worse_and_every_change_is_the_optimum_of_its_own_problem(
     tmp_path: Path, instance: Any
@@ -148,7 +148,7 @@ def test_looser_is_never_worse_and_every_change_is_the_optimum_of_its_own_proble
             assert change.objective == (None if truth is None else float(truth[0]))
 
 
-@settings(SETTINGS, max_examples=12)
+@settings(SETTINGS, max_examples=8)
 @given(deployments())
 def test_every_minimal_conflict_is_one(tmp_path: Path, instance: Any) -> None:
     """Brute force has no plan within a conflict, and one when any of its bounds is left out."""

@@ -87,7 +87,7 @@ def value(found: FleetAnswer | None) -> float | None:
     return found.objective.value
 
 
-@settings(SETTINGS, max_examples=20)
+@settings(SETTINGS, max_examples=12)
 @given(tables(), TRAFFIC, TRAFFIC, BOUNDS, GOALS, STOCK, MODES)
 def test_two_copies_of_a_service_and_one_of_double_traffic(
     table: str, short: float, long: float, bounds: Any, goal: Any, stock: Any, modes: Any
@@ -113,7 +113,7 @@ def test_two_copies_of_a_service_and_one_of_double_traffic(
         assert within is None or (together is not None and together <= within + CLOSE)
 
 
-@settings(SETTINGS, max_examples=20)
+@settings(SETTINGS, max_examples=12)
 @given(tables(), TRAFFIC, TRAFFIC, BOUNDS, st.one_of(GOALS, st.just({"maximize": "requests_per_s"})), MODES)
 def test_requests_of_one_size_named_twice_are_one_bucket(
     table: str, short: float, long: float, bounds: Any, goal: Any, modes: Any

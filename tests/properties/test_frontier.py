@@ -40,7 +40,7 @@ def points_of(found) -> set[tuple[float, ...]]:
     }
 
 
-@settings(max_examples=16, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(problems(), st.permutations(METRICS), st.integers(2, 3))
 def test_frontier_equals_enumeration(problem, order, n) -> None:
     names = tuple(order[:n])

@@ -21,7 +21,7 @@ from optimizer.questions.deployment.question import DeploymentQuestion
 from optimizer.questions.question import question_of
 from optimizer.search.steps import steps_of
 
-SETTINGS = settings(max_examples=24, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=16, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 CHOICES = {"hardware": "chip", "mode": "mode", "tensor_parallel": "tensor_parallel", "kv_dtype": "kv_dtype"}
 PHASE = {"aggregated": "aggregated", "prefill": "disaggregated", "decode": "disaggregated"}
 

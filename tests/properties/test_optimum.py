@@ -58,7 +58,7 @@ def test_solver_equals_numpy_enumeration(problem):
     assert run(space, name, sense) == pytest.approx(truth, rel=1e-9)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=16, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(problems())
 def test_solver_equals_the_checker_asked_point_by_point(problem):
     """The same against the independent path: no shared columns, bounds or rows."""
@@ -73,7 +73,7 @@ def test_solver_equals_the_checker_asked_point_by_point(problem):
     assert run(space, name, sense) == pytest.approx(point_by_point(space, name, sense), rel=1e-9)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(problems(), st.data())
 def test_dropping_a_rule_never_makes_the_optimum_worse(problem, data):
     space = resolve(problem)
