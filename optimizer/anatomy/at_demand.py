@@ -20,6 +20,7 @@ from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Pool
 
 _HIGH = 95.0
+_ROOM = 1.645
 _FEW = (0.01, 0.03, 0.1, 0.3)
 """Sequences in flight on a lane in the mean, where most of the time there is none."""
 
@@ -48,21 +49,26 @@ def at_demand(columns: DeploymentColumns, pool: Pool) -> Pool:
 
 
 def _whole_requests(frame: Frame, architecture: Architecture, wanted: float) -> dict[str, float]:
-    """What requests see of a replica that prefills and decodes; nothing where it would be full."""
+    """What requests see of a replica that prefills and decodes; nothing where it would be full now and then.
+
+    The number in flight is Poisson's: there must be room for one deviation and two thirds above the mean.
+    """
     form = open_loop(frame, architecture)
     rates = np.broadcast_to(form.requests_per_s, frame.batch.shape)
-    if wanted >= rates[-1]:
+    flying = float(np.interp(wanted, rates, frame.batch))
+    if wanted >= rates[-1] or flying + _ROOM * flying**0.5 > frame.batch[-1]:
         return {}
     mean, high = form.served(), form.served(_HIGH)
 
     def at(values: Any) -> float:
         return 1e3 * float(np.interp(wanted, rates, np.broadcast_to(values, rates.shape)))
 
+    front_ms = frame.engine.request_ms
     return {
-        "sequences_at_demand": max(1, round(float(np.interp(wanted, rates, frame.batch)))),
-        "ttft_at_demand_ms": at(mean.ttft_s),
+        "sequences_at_demand": max(1, round(flying)),
+        "ttft_at_demand_ms": front_ms + at(mean.ttft_s),
         "tpot_at_demand_ms": at(mean.tpot_s),
-        "ttft_p95_at_demand_ms": at(high.ttft_s),
+        "ttft_p95_at_demand_ms": front_ms + at(high.ttft_s),
         "tpot_p95_at_demand_ms": at(high.tpot_s),
     }
 

@@ -12,7 +12,7 @@ rest to decode steps,
 
 A request that comes meets a step, on average one as long as C* = E[C^2] / E[C], and waits for half of it;
 its own step then takes d + F + P (1 + n), n = min(l C*, g - 1) others that came meanwhile. Steps beget steps:
-C = d + F + P Poisson(l C'), so Var C = P^2 l E[C] / (1 - (l P)^2) beside whether there is a prompt at all.
+C = d + p Poisson(l C'), so its second and third central moments are p^k l E[C] / (1 - (l p)^k).
 Near the rate at which all steps are full the queue is that of a server of batches of g, each as long:
 
     ttft = C*/2 + d + F + P (1 + n) + (s/g) r^g / (2 (1 - r))        s = d + F + g P, r = l s / g
@@ -98,6 +98,8 @@ class _Steps:
     d: Number
     d_fuller: Number
     """d with as many more sequences as one deviation of their number."""
+    flying: Number
+    """Sequences of a lane in the mean."""
     one: Number
     """A prompt from its first step to its last, decode steps beside it included."""
     first: Number
@@ -123,7 +125,9 @@ class _Steps:
         mixes = frame.engine.prompts == "beside"
         k = float(n_chunks(replace(frame, prefill_batch=1)))
         d, one = _seconds(frame, architecture, least, mixes, 1.0)
-        fuller = replace(frame, batch=frame.batch + np.sqrt(frame.batch))
+        lanes = frame.split.lanes
+        flying = frame.batch / lanes
+        fuller = replace(frame, batch=lanes * (flying + np.sqrt(flying)))
         together = min(room, _TOGETHER)
         alone = one - (k * d if mixes else 0.0)
         more = alone
@@ -141,7 +145,8 @@ class _Steps:
             steps_of_a_prompt=k,
             answer=max(1.0, answer),
             gained=frame.tokens_per_step,
-            per_step=frame.batch / frame.split.lanes / answer,
+            flying=flying,
+            per_step=flying / answer,
             mixes=mixes,
         )
 
@@ -203,14 +208,16 @@ class _Steps:
         shortest = self._beside + first + more
         queued = self._queued()
         if self.mixes:
-            none = np.exp(-self.per_step)
-            mean = self.step
-            spread = more**2 * self.per_step / np.maximum(0.02, 1 - (rate * more) ** 2)
-            spread = spread + first**2 * none * (1 - none)
-            met = mean + spread / mean
+            mean, price = self.step, self.price
+            second, third = (
+                price**k * self.per_step / np.maximum(0.02, 1 - (rate * price) ** k) for k in (2, 3)
+            )
+            met = mean + second / mean
+            cubes = mean**2 + 3 * second + third / mean  # E[C^3] / E[C]
             others = np.minimum(rate * met, self.room - 1)
-            share = others / np.maximum(1e-12, rate * met) * rate * more
-            variance = met**2 / 12 + more**2 * others + queued**2 + share**2 * spread
+            share = others / np.maximum(1e-12, met) * more
+            variance = cubes / 3 - met**2 / 4 + more**2 * others + queued**2
+            variance = variance + (share + share**2) * (cubes - met**2)
             return met / 2 + shortest + more * others + queued, shortest, variance
         busy, own = rate * self.price, first + self.together * more
         behind = own * (1 - 1 / self.room)
@@ -247,11 +254,17 @@ def _tpot_s(own: _Steps) -> Number:
 
 
 def _tpot_deviation(own: _Steps) -> Number:
-    """Of the mean of an answer: by how many run beside it, and how many prompts pass."""
-    life = own.answer * own.step
-    crowd = (own.d_fuller - own.d) * own.step / own.d
-    passing = own.price * np.sqrt(own.rate * life) / max(1.0, own.answer - 1)
-    return np.hypot(crowd, passing) / own.gained
+    """Of the mean of an answer.
+
+    Each request that comes while it is made passes once as a prompt, then runs beside it for what is left;
+    one that came before runs beside it for a while: the mean number beside it is the arrivals', weighed by a
+    triangle of two lives (2/3 and 1/2 are its square and its half). What takes longer meets more arrivals.
+    """
+    came = own.rate * own.answer * own.step
+    crowd = own.answer * (own.d_fuller - own.d) / np.sqrt(own.flying)
+    each = 2 / 3 * crowd**2 + own.price**2 + crowd * own.price
+    lasts = np.maximum(0.05, 1 - own.rate * own.price)
+    return np.sqrt(came * each) / lasts / max(1.0, own.answer - 1) / own.gained
 
 
 def _seconds(

@@ -54,7 +54,10 @@ def holds(limits: Mapping[str, float], of: Mapping[str, Any], percentile: float)
 
 
 def claims(said: Mapping[str, float], of: Mapping[str, Any], percentile: float | None) -> tuple[Claim, ...]:
-    """Latencies that a plan claims beside those of a replay; at the percentile TTFT is claimed at one."""
+    """Latencies that a plan claims beside those of a replay.
+
+    A name says a percentile itself, or TTFT of full replicas is claimed at the plan's; all else are means.
+    """
     found = []
     for name, claimed in said.items():
         first = name.startswith("ttft")
@@ -62,10 +65,9 @@ def claims(said: Mapping[str, float], of: Mapping[str, Any], percentile: float |
         own = own[~np.isnan(own)]
         if not len(own) or not claimed:
             continue
-        if first and percentile is not None:
-            at, value = f"p{percentile:g}", np.percentile(own, percentile)
-        else:
-            at, value = "mean", np.mean(own)
+        at_one = 95.0 if "_p95_" in name else percentile if first and "at_demand" not in name else None
+        value = np.mean(own) if at_one is None else np.percentile(own, at_one)
+        at = "mean" if at_one is None else f"p{at_one:g}"
         found.append(claim(name, "ms", claimed, MS * float(value), at))
     return tuple(found)
 

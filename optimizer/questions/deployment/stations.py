@@ -23,7 +23,7 @@ from optimizer.spec.deployment import as_stored
 from optimizer.spec.plan import Pool
 
 _CLAIMED = ("ttft_ms", "tpot_ms", "requests_per_s")
-_AT_DEMAND = ("ttft_at_demand_ms", "tpot_at_demand_ms")
+_AT_DEMAND = tuple(f"{name}{high}_at_demand_ms" for high in ("", "_p95") for name in ("ttft", "tpot"))
 
 
 def scene(problem: DeploymentProblem, pools: tuple[Pool, ...], metrics: Mapping[str, float]) -> Scene:
