@@ -95,7 +95,7 @@ def closed(random: np.random.Generator) -> tuple[str, np.ndarray] | None:
     answers = coming.requests.output_tokens
     later = answers > 1
     tpot = (found.finish_s - found.first_s)[later] / (answers[later] - 1)
-    steps = replace(loop_steps(frame, at.model, clients, protocol), served_share=0.0)
+    steps = loop_steps(frame, at.model, clients, protocol)
     form = closed_loop(steps, protocol, front)
     ttft = float((found.first_s - found.arrival_s).mean())
     return at.engine, np.array([form.ttft_s / ttft, form.tpot_s / tpot.mean()]) - 1

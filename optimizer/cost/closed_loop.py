@@ -39,13 +39,12 @@ import numpy as np
 
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import JOINED, QUANTITIES, n_chunks
-from optimizer.cost.serving import Served
+from optimizer.cost.serving import Served, front_s
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.protocol import Protocol
 
 _MOST_WAVES = 30
 _SETTLED = 4
-_MOST_BUSY = 0.9
 _NONE = 1e-9
 
 
@@ -120,12 +119,9 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     return values[0], values[-1]
 
 
-def closed_loop(steps: LoopSteps, protocol: Protocol, front_s: float = 0.0) -> Served:
-    """Mean latencies of all requests, and requests per second; `front_s` is f where the server is idle.
-
-    Answers pass the same server token by token, and it is busy with them a share of the time (M/M/1).
-    """
-    own = _Loop(steps, protocol, front_s / (1 - min(_MOST_BUSY, steps.served_share)))
+def closed_loop(steps: LoopSteps, protocol: Protocol, idle_s: float = 0.0) -> Served:
+    """Mean latencies of all requests, and requests per second; `idle_s` is f where the server is idle."""
+    own = _Loop(steps, protocol, front_s(idle_s, steps.served_share))
     answer_s = (steps.answer - 1) * own.tpot_s
     first, over = min(1.0, 1 / protocol.per_client), max(0, protocol.clients - steps.places)
     turn_s = (own.later_s + answer_s) / steps.places

@@ -11,7 +11,8 @@ One server: exact means (M/M/1, M/D/1, M/G/1; Pollaczek and Khinchine). Many: ex
 the approximation of Allen and Cunneen. The tail is exact for V = 1; for V = 0 it is 3-10 % long, on the safe
 side. At rho >= 1 the queue has no end and all waits are infinite. Arrays broadcast.
 
-Clients that wait for their answer before they ask again do not queue like this: `optimizer.cost.serving`.
+Clients that wait for their answer before they ask again do not queue like this: `optimizer.cost.closed_loop`;
+replicas that prefill and decode: `optimizer.cost.open_loop`.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,6 @@ from collections.abc import Callable
 import numpy as np
 
 from optimizer.blocks.operators import Number
-from optimizer.cost.serving import Served
 
 _HALVINGS = 60
 
@@ -106,26 +106,3 @@ def prefill_pool_ttft_s(
     if quantile is None:
         return prefill_s + wait_s(utilisation, prefill_s, workers, variation)
     return prefill_s + wait_quantile_s(quantile, utilisation, prefill_s, workers, variation)
-
-
-def open_arrivals(
-    rate: Number,
-    prefill_s: Number,
-    mixed_s: Number,
-    output_tokens: Number,
-    slots: Number,
-    variation: Number = 0.0,
-    quantile: float | None = None,
-) -> Served:
-    """Latencies of one replica that prefills and decodes, at `rate` requests a second arriving at random.
-
-    `mixed_s` is seconds per token of each sequence at the batch that the rate keeps (`decoding`). Prompts
-    are served one by one, decode steps go on beside them; one waits for the step it meets, half of it on
-    average and all of it in a quantile. The first token never comes where the rate needs more than `slots`
-    sequences; then the rate is what they sustain.
-    """
-    met = 0.5 if quantile is None else 1.0
-    ttft = prefill_pool_ttft_s(rate, prefill_s, 1, variation, quantile) + met * mixed_s
-    fits = decoding(rate, output_tokens, mixed_s) <= slots
-    served = np.minimum(rate, slots / (output_tokens * mixed_s))
-    return Served(np.where(fits, ttft, np.inf), mixed_s, served)

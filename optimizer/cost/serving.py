@@ -15,6 +15,7 @@ from optimizer.cost.memory_room import room_bytes
 from optimizer.cost.quantities import JOINED, QUANTITIES, n_chunks, passes
 from optimizer.spec.architecture import Architecture
 
+_MOST_BUSY = 0.9
 Least = Mapping[str, Number]
 """Seconds a step of a phase takes at least, whatever its operators do: as long as a slower memory streams."""
 NONE: Least = {}
@@ -27,6 +28,14 @@ class Served:
     ttft_s: Number
     tpot_s: Number
     requests_per_s: Number
+
+
+def front_s(idle_s: float, busy: float) -> float:
+    """Seconds of a request in the server's front, of `idle_s` where it has nothing else to do.
+
+    Answers pass the same server token by token, which is `busy` with them a share of the time (M/M/1).
+    """
+    return idle_s / (1 - min(_MOST_BUSY, busy))
 
 
 def most_scheduled(frame: Frame) -> int:

@@ -53,6 +53,15 @@ class Batch:
         self._offsets = [0] * server.block_tokens
         """Sequences by what to add to the gain to know how full their last block is."""
 
+    @property
+    def server_busy(self) -> float:
+        """Share of the time that the server needs for the tokens of what decodes."""
+        own = self.server
+        if not self.size or not own.token_s:
+            return 0.0
+        step_s = own.times.decoding(self.size).steps.at(self.context / self.size)
+        return self.size * own.token_s / step_s
+
     def join(self, sequence: Sequence) -> None:
         """Decoding begins: the next step makes the first of the tokens that are left."""
         sequence.begun, sequence.since = sequence.prompt + 1, self.gain

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.cost.serving import front_s
 from optimizer.errors import InputError, InternalMismatch
 from optimizer.simulation.batch import Sequence
 from optimizer.simulation.replica import Replica, Use
@@ -33,7 +34,7 @@ class Station:
     handover_s_per_token: float = 0.0
     """Of a prompt, from a prefill replica to where the answer is made."""
     front_s: float = 0.0
-    """From a request's arrival until it is in the queue, in the mean; evenly between nothing and twice."""
+    """From arrival until it is in the queue where the server is idle; evenly between nothing and twice."""
     serves: frozenset[int] | None = None
     """Kinds of requests; None for all."""
 
@@ -174,19 +175,21 @@ class _Run:
     def _arrives(self, time: float, number: int) -> None:
         self.inside += 1
         self.arrival[number] = time
-        doors = self.doors[self.kinds[number]]
-        front = self.stations[doors[0]].front_s * 2 * ((number + 0.5) * _GOLDEN % 1.0)
-        heappush(self.events, (time + front, _QUEUED, number))
+        at = self._least_loaded(self.doors[self.kinds[number]])
+        idle_s = self.stations[at].front_s
+        mean_s = front_s(idle_s, self.replicas[at].batch.server_busy) if idle_s else 0.0
+        heappush(self.events, (time + mean_s * 2 * ((number + 0.5) * _GOLDEN % 1.0), _QUEUED, number))
+
+    def _least_loaded(self, among: list[int]) -> int:
+        """The replica with the fewest requests for its rate."""
+        if len(among) == 1:
+            return among[0]
+        return min(among, key=lambda i: (self.replicas[i].in_system + 1) / self.stations[i].requests_per_s)
 
     def _send(self, sequence: Sequence, among: list[int], time: float) -> None:
-        """To the replica with the fewest requests for its rate."""
-        replicas, stations = self.replicas, self.stations
-        at = (
-            among[0]
-            if len(among) == 1
-            else min(among, key=lambda i: (replicas[i].in_system + 1) / stations[i].requests_per_s)
-        )
-        replica = replicas[at]
+        """To the replica that is loaded least."""
+        at = self._least_loaded(among)
+        replica = self.replicas[at]
         before, held = replica.ends, replica.held
         replica.receive(sequence, time)
         self.held += replica.held - held

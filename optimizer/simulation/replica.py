@@ -53,7 +53,7 @@ class Replica:
         self.server = server
         self.ends = inf
         self.in_system, self.use = 0, Use()
-        self._batch, self._now = Batch(server), 0.0
+        self.batch, self._now = Batch(server), 0.0
         self._waiting: deque[Sequence] = deque()
         self._prefilling: list[Sequence] = []
         self._admitted: list[tuple[int, Sequence]] = []
@@ -64,7 +64,7 @@ class Replica:
     @property
     def held(self) -> int:
         """Tokens that the blocks in use have room for."""
-        return self._batch.held * self.server.block_tokens
+        return self.batch.held * self.server.block_tokens
 
     def receive(self, sequence: Sequence, now: float) -> None:
         """A request arrives; `now` is not before any event that is over."""
@@ -81,8 +81,8 @@ class Replica:
         began, self._now = self._now, self.ends
         admitted, prompts = tuple(self._new), self._chunks
         self._spent(self.ends - began)
-        size = self._batch.size
-        ended = [(number, 0.0) for number in self._batch.ended()]
+        size = self.batch.size
+        ended = [(number, 0.0) for number in self.batch.ended()]
         made = self._prefilled(prompts)
         first = [(sequence.number, self.server.times.lag(size, tokens)) for sequence, tokens in made]
         ended += [later for later, (sequence, _) in zip(first, made, strict=True) if sequence.turn < 0]
@@ -101,13 +101,13 @@ class Replica:
                 sequence.answer -= 1
                 first.append((sequence, tokens))
                 if sequence.answer and self.server.role != "prefill":
-                    self._batch.join(sequence)
+                    self.batch.join(sequence)
                 else:
-                    self._batch.release(sequence, sequence.blocks)
+                    self.batch.release(sequence, sequence.blocks)
         return first
 
     def _spent(self, seconds: float) -> None:
-        batch, use, before = self._batch, self.use, self._batch.held
+        batch, use, before = self.batch, self.use, self.batch.held
         if self._leap:
             batch.decode(self._leap)
         use.busy_s += seconds
@@ -116,7 +116,7 @@ class Replica:
 
     def _plan(self) -> None:
         """What comes next: a step with prompts, else as many as no sequence ends before."""
-        server, batch = self.server, self._batch
+        server, batch = self.server, self.batch
         self._new = []
         beside = not server.prompts_alone
         crowded = beside and self._make_room()
@@ -139,8 +139,8 @@ class Replica:
 
     def _cut(self, now: float) -> None:
         """Decode steps end with the one that is under way."""
-        own, gained = self.server.times.decoding(self._batch.size), self.server.gained
-        context = self._batch.context / self._batch.size
+        own, gained = self.server.times.decoding(self.batch.size), self.server.gained
+        context = self.batch.context / self.batch.size
         steps = own.reaching(context, now - self._now, gained)
         if steps < self._leap:
             self._leap = steps
@@ -148,7 +148,7 @@ class Replica:
 
     def _prompts(self, beside: bool) -> list[tuple[Sequence, int]]:
         """Chunks of the next step; requests that are let in take their blocks."""
-        server, batch = self.server, self._batch
+        server, batch = self.server, self.batch
         room = server.step_tokens - (batch.size * server.queries if beside else 0)
         free = server.blocks - (batch.grown(1) if beside else 0)
         found: list[tuple[Sequence, int]] = []
@@ -169,7 +169,7 @@ class Replica:
         return found
 
     def _let_in(self, sequence: Sequence) -> None:
-        self._batch.held += sequence.blocks
+        self.batch.held += sequence.blocks
         sequence.turn = self._turns = self._turns + 1
         self._admitted.append((sequence.turn, sequence))
         self._new.append(sequence.number)
@@ -177,7 +177,7 @@ class Replica:
     def _make_room(self) -> bool:
         """The sequences that came last start again until the next step has room; whether any does."""
         crowded = False
-        while self._batch.grown(1) > self.server.blocks - self._batch.held:
+        while self.batch.grown(1) > self.server.blocks - self.batch.held:
             self._start_again()
             crowded = True
         return crowded
@@ -189,10 +189,10 @@ class Replica:
         self.use.preempted += 1
         if sequence in self._prefilling:
             self._prefilling.remove(sequence)
-            self._batch.release(sequence, sequence.blocks)
+            self.batch.release(sequence, sequence.blocks)
         else:
-            gained = self._batch.gain - sequence.since
-            sequence.prompt = self._batch.leave(sequence)
+            gained = self.batch.gain - sequence.since
+            sequence.prompt = self.batch.leave(sequence)
             sequence.answer -= gained
         sequence.done = 0
         self._waiting.appendleft(sequence)

@@ -28,6 +28,8 @@ class Server:
     """Tokens that a sequence gains in a decode step: one, and drafts that are accepted."""
     queries: int = 1
     """Tokens of a step's room that each sequence takes."""
+    token_s: float = 0.0
+    """Of the server's own time for each token of an answer: while it takes it requests wait in its front."""
     whole_requests: bool = False
     """Whether a request is let in only with room for its whole answer; else some may have to start again."""
     ranks: int = 1

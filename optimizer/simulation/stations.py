@@ -52,6 +52,7 @@ def station(
         prompt_tokens=int(frame.step_tokens * split.pipeline_parallel),
         gained=frame.tokens_per_step,
         queries=1 + frame.draft_tokens,
+        token_s=engine.host_us_per_sequence * 1e-6,
         whole_requests=engine.admits == "request",
         prompts_alone=engine.prompts == "alone",
         ranks=split.data_parallel,

@@ -76,7 +76,7 @@ def test_a_closed_loop_is_the_replays(engine: str, ratio: float) -> None:
     coming = arriving(f"clients:{clients}", Asked(1000, 300, requests=240, range_ratio=ratio))
     found = replay([station("one", at, LLAMA, coming.requests)], coming.requests, coming.clients)
     protocol = Protocol(clients, range_ratio=ratio)
-    steps = replace(loop_steps(at, LLAMA, clients, protocol), served_share=0.0)
+    steps = loop_steps(at, LLAMA, clients, protocol)
     form = closed_loop(steps, protocol, at.engine.request_ms * 1e-3)
     answers = coming.requests.output_tokens
     tpot = ((found.finish_s - found.first_s) / (answers - 1)).mean()

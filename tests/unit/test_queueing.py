@@ -102,16 +102,3 @@ def test_arrays_equal_numbers() -> None:
     limits = np.array([0.5, 1.0, 1.5, 9.0])
     found = q.highest_utilisation(limits, 1.0, 2, 1.0, 0.99)
     assert found.tolist() == [float(q.highest_utilisation(x, 1.0, 2, 1.0, 0.99)) for x in limits]
-
-
-def test_an_idle_replica_answers_at_once() -> None:
-    served = q.open_arrivals(1e-9, 0.2, 0.03, 100, 64)
-    assert (float(served.ttft_s), float(served.tpot_s)) == pytest.approx((0.2 + 0.015, 0.03))
-
-
-def test_a_replica_with_too_few_places() -> None:
-    """Two requests a second of 1000 tokens at 20 ms keep 40 sequences."""
-    assert np.isfinite(q.open_arrivals(2.0, 0.2, 0.02, 1000, 40).ttft_s)
-    full = q.open_arrivals(2.0, 0.2, 0.02, 1000, 39)
-    assert np.isinf(full.ttft_s)
-    assert float(full.requests_per_s) == pytest.approx(39 / 20)

@@ -301,14 +301,7 @@ def test_rates_of_workers() -> None:
     assert d.ttft_s(handed, 0.2) == pytest.approx(0.201)
 
 
-def test_open_arrivals_by_hand() -> None:
-    """Two a second of 0.2 s: used 0.4; half a step is met on average, a whole one in a quantile."""
-    mean = queueing.open_arrivals(2.0, 0.2, 0.03, 100, 64)
-    assert float(mean.ttft_s) == pytest.approx(0.2 + 0.4 * 0.2 / (2 * 0.6) + 0.015)
-    assert (float(mean.tpot_s), float(mean.requests_per_s)) == (0.03, 2.0)
-    tail = queueing.open_arrivals(2.0, 0.2, 0.03, 100, 64, 1.0, 0.9)
-    assert float(tail.ttft_s) == pytest.approx(0.2 + 0.2 / 0.6 * np.log(0.4 / 0.1) + 0.03)
-    assert float(queueing.open_arrivals(2.0, 0.2, 0.03, 100, 6).ttft_s) < np.inf  # exactly six are decoding
+def test_sequences_in_flight_by_hand() -> None:
     assert queueing.decoding(2.0, 100, 0.03) == queueing.in_system(2.0, 3.0) == 6
 
 
