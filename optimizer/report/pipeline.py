@@ -7,7 +7,6 @@ from rich.text import Text
 
 from optimizer.questions.pipeline.answer import PipelineAnswer
 from optimizer.report.deployment import proof
-from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, short
 from optimizer.report.parts import (
     assumptions_part,
@@ -17,6 +16,7 @@ from optimizer.report.parts import (
     headline,
     titled_lines,
 )
+from optimizer.report.stages import stage_table
 
 
 def report(result: PipelineAnswer, verbose: bool = False) -> Group:
@@ -38,19 +38,8 @@ def _sections(result: PipelineAnswer, verbose: bool) -> Iterator[RenderableType]
 
 
 def _stages(result: PipelineAnswer) -> Group:
-    table = new_table("stage", "chip", "tp", "layers", "ms", "busy", "GiB")
-    for s, stage in enumerate(result.stages, 1):
-        table.add_row(
-            str(s),
-            stage.chip,
-            str(stage.split.tensor_parallel),
-            " + ".join(map(str, stage.layers)),
-            short(stage.ms or 0.0),
-            f"{stage.utilisation:.0%}",
-            f"{stage.memory_gib:.1f}/{stage.hbm_usable_gib:.0f}",
-        )
     title = f"{result.architecture}, {result.batch} sequences in each stage"
-    return Group(Text(title, style="bold"), table)
+    return Group(Text(title, style="bold"), stage_table(result.stages))
 
 
 def _totals(result: PipelineAnswer) -> Group:

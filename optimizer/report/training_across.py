@@ -6,7 +6,6 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.questions.training_across.answer import AcrossAnswer
-from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, short
 from optimizer.report.parts import (
     assumptions_part,
@@ -16,6 +15,7 @@ from optimizer.report.parts import (
     headline,
     titled_lines,
 )
+from optimizer.report.stages import stage_table
 
 
 def report(result: AcrossAnswer, verbose: bool = False) -> Group:
@@ -38,26 +38,15 @@ def _sections(result: AcrossAnswer, verbose: bool) -> Iterator[RenderableType]:
 
 def _stages(result: AcrossAnswer) -> Group:
     first, shared = result.stages[0], result.setups[0]
-    table = new_table("stage", "chip", "tp", "layers", "ms", "busy", "GiB", "again", "ZeRO")
-    for s, stage in enumerate(result.stages, 1):
-        table.add_row(
-            str(s),
-            stage.chip,
-            str(stage.split.tensor_parallel),
-            str(stage.layers[0]),
-            short(stage.ms or 0.0),
-            f"{stage.utilisation:.0%}",
-            f"{stage.memory_gib:.1f}/{stage.hbm_usable_gib:.0f}",
-            stage.recompute,
-            str(stage.zero_stage),
-        )
     many = "s" * (len(result.stages) > 1)
     title = (
         f"{result.architecture}: {len(result.stages)} stage{many}, "
         f"data_parallel {first.split.data_parallel}, "
         f"microbatch {first.batch} ({shared.n_microbatches} in a step), {shared.dtype}"
     )
-    return Group(Text(title, style="bold"), table)
+    return Group(
+        Text(title, style="bold"), stage_table(result.stages, {"again": "recompute", "ZeRO": "zero_stage"})
+    )
 
 
 def _step(result: AcrossAnswer) -> Group:

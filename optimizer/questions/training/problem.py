@@ -1,6 +1,6 @@
 """A training question: one model, one kind of chip, a batch; how should it be split, or how few chips do?"""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
@@ -22,19 +22,26 @@ from optimizer.spec.training import (
 _TIMES = {"step_s": "s", "train_days": "days"}
 
 
-def bounds_with_units(given: dict[Any, Any]) -> dict[Any, Any]:
-    """Bounds on metrics, of which those on times may be text that says its unit."""
-    found = dict(given)
-    for name, value in given.items():
-        unit = _TIMES.get(str(name).removesuffix("_max").removesuffix("_min"))
-        found[name] = parse_time(value, unit) if unit else value
-    return found
-
-
 Stage = Annotated[int, Field(ge=0, le=3, strict=True)]
 
 
-class SetupSpace(Strict):
+class SharedSetup(Strict):
+    """What every setting of a question has alike."""
+
+    dtype: TrainingDtype = "bf16"
+    dispatch: Dispatch = "deepep"
+    dispatch_dtype: DispatchDtype | None = None
+    engine: Engine = "megatron"
+    gradient_bytes: Annotated[float, Field(ge=1e-3, le=8)] = 4.0
+    optimizer_bytes: Annotated[float, Field(ge=0, le=32)] = 12.0
+    flash_attention: StrictBool = True
+    dropout: StrictBool = False
+    overlap: StrictBool = True
+    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
+    """Memory that the framework takes beside tensors; the engine's where not given."""
+
+
+class SetupSpace(SharedSetup):
     """What is free. A degree left out takes every value that divides what it splits."""
 
     tensor_parallel: Domain | None = None
@@ -49,33 +56,18 @@ class SetupSpace(Strict):
     zero_stage: choices(Stage) = (0, 1, 2, 3)  # type: ignore[valid-type]
     zero_group: Domain | None = None
     schedule: choices(Schedule) = ("1f1b", "zero_bubble", "dualpipe")  # type: ignore[valid-type]
-    dtype: TrainingDtype = "bf16"
-    dispatch: Dispatch = "deepep"
-    dispatch_dtype: DispatchDtype | None = None
-    engine: Engine = "megatron"
-    gradient_bytes: Annotated[float, Field(ge=1e-3, le=8)] = 4.0
-    optimizer_bytes: Annotated[float, Field(ge=0, le=32)] = 12.0
-    flash_attention: StrictBool = True
-    dropout: StrictBool = False
-    overlap: StrictBool = True
-    reserve_gib: Annotated[float, Field(ge=0, le=1024)] | None = None
-    """Memory that the framework takes beside tensors; the engine's where not given."""
 
 
-class TrainingProblem(Strict):
-    """One question about training."""
+class TrainingAsked(Strict):
+    """What every question about training says."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     question: str = ""
     documents: Documents = Documents()
     train_model: str
-    hardware: str
-    chips: Degree
-    """At most this many."""
     global_batch: Degree
     sequence_length: Tokens = 4096
     training_tokens: TrainingTokens = 15 * 10**12
-    setup: SetupSpace = SetupSpace()
     long_run: LongRun = LongRun()
     minimize: str | None = None
     maximize: str | None = None
@@ -85,10 +77,25 @@ class TrainingProblem(Strict):
     @classmethod
     def _times(cls, given: Any) -> Any:
         """Bounds on times may be text that says its unit: train_days_max: 3 d."""
-        return bounds_with_units(given) if isinstance(given, dict) else given
+        if not isinstance(given, dict):
+            return given
+        found = dict(given)
+        for name, value in given.items():
+            unit = _TIMES.get(str(name).removesuffix("_max").removesuffix("_min"))
+            found[name] = parse_time(value, unit) if unit else value
+        return found
 
     @model_validator(mode="after")
-    def _one_objective(self) -> "TrainingProblem":
+    def _one_objective(self) -> Self:
         if (self.minimize is None) == (self.maximize is None):
             raise ValueError("give either minimize or maximize, with one metric")
         return self
+
+
+class TrainingProblem(TrainingAsked):
+    """One question about training."""
+
+    hardware: str
+    chips: Degree
+    """At most this many."""
+    setup: SetupSpace = SetupSpace()
