@@ -9,6 +9,7 @@ from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Count0, Offers, ReplicaSpace, Requests, Share, Traffic, bounds_on
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import choices
+from optimizer.spec.robust import BAND, Robust
 from optimizer.spec.values import RequestsPerS
 
 MINIMIZE, MAXIMIZE = counted(), (*traffic(), *listed("held"))
@@ -51,6 +52,8 @@ class DeploymentProblem(Strict):
     minimize: choices(Minimized) | None = None  # type: ignore[valid-type]
     maximize: Maximized | None = None
     constraints: Bounds = Bounds()
+    robust: Robust | None = None
+    """What may turn out worse than predicted or asked for, and the plan still holds."""
 
     @model_validator(mode="after")
     def _askable(self) -> "DeploymentProblem":
@@ -67,10 +70,23 @@ class DeploymentProblem(Strict):
         for name in self.room_asked:
             if why := self.room_unknown():
                 raise ValueError(f"{name}: {why}")
+        self._require_known_worst()
         named = [offer.chip for offer in self.hardware]
         if len(set(named)) < len(named):
             raise ValueError("hardware: the same chip is listed twice; give it one max_count")
         return self
+
+    def _require_known_worst(self) -> None:
+        """ValueError where what may go wrong is said in what the problem does not have."""
+        own = self.robust
+        if own is None:
+            return
+        if self.performance_table is not None and BAND in (own.latency, own.rate):
+            part = "latency" if own.latency == BAND else "rate"
+            raise ValueError(f"robust.{part}: {BAND} is of the cost model; of a performance_table give a factor")
+        absolute = any(hour.requests_per_s for hour in own.traffic or ())
+        if absolute and self.workload.requests_per_s is None:
+            raise ValueError("robust.traffic: requests_per_s needs workload.requests_per_s; give factors")
 
     @property
     def demand(self) -> float | None:
