@@ -50,22 +50,24 @@ def at_worst(
     bounds: Mapping[str, float],
     rows: Any,
     family: Any,
-    capacity_of: Callable[[Mapping[str, Any], Any], Any],
-) -> tuple[Worst, ...]:
-    """Every scenario under some bounds, with the capacities of some rows, which keep the bounds as predicted.
+    rates: Callable[[Mapping[str, Any]], Any],
+) -> tuple[tuple[Scenario, Any], ...]:
+    """Every scenario under some bounds, with the rates of some rows, which keep the bounds as predicted.
 
-    `capacity_of`: of all rows under bounds, of which a limit may be one for each row, with rates times factors.
+    `rates`: planned with for all rows under bounds, of which a limit may be one for each row.
     """
+    predicted = rates(bounds)[rows]
     found = []
     for s in scenarios(uncertain, bounds):
         by = factors(r, uncertain.spreads, s)
         known = [name for name in latencies() if f"{name}_max" in bounds]
         limits = {f"{name}_max": bounds[f"{name}_max"] / by[name] for name in known}
-        own = capacity_of({**bounds, **limits}, by["rate"] / s.traffic)[rows]
+        own = (rates({**bounds, **limits}) * by["rate"])[rows]
         for name in known:
             late = (r.mode != latencies()[name]) & above(getattr(r, name), limits[f"{name}_max"])
-            own = np.where(late[rows], 0, own)
-        found.append(Worst(s, best_within(family[rows], r.batch[rows], np.maximum(own, 0))))
+            own = np.where(late[rows], 0.0, own)
+        best = best_within(family[rows], r.batch[rows], np.maximum(own, 0.0))
+        found.append((s, np.minimum(best, predicted) / s.traffic))
     return tuple(found)
 
 

@@ -139,13 +139,9 @@ class DeploymentColumns:
         if self.robust is None or not any(map(part_of, bounds)):
             return ()
         if "families" not in self.asked:
-            self.asked["families"] = families(self.replicas, self.used)
-        family = self.asked["families"]
-
-        def capacity_of(limits: Mapping[str, Any], factor: Any) -> Any:
-            return planned(self.rates(limits) * factor)
-
-        return at_worst(self.replicas, self.robust, bounds, rows, family, capacity_of)
+            self.asked["families"] = families(self.replicas)
+        asked = (self.replicas, self.robust, bounds, rows, self.asked["families"])
+        return tuple(Worst(s, planned(rates)) for s, rates in at_worst(*asked, self.rates))
 
     @property
     def _room(self) -> Room:

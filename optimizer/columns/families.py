@@ -3,10 +3,10 @@
 A replica of a row may at any time run as any row of its family with a smaller batch: as many sequences as its
 traffic needs. Its rate where times are f times as long is therefore the best rate, divided by f, of those of
 these rows whose latencies keep the bounds divided by f: all times of a replica that is f times as slow, under
-traffic that is f times as thin, are f times as long, however its requests queue.
+traffic that is f times as thin, are f times as long, however its requests queue. It never counts for more than
+the row's own rate.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,11 @@ SETUP = ("mode", "chip", *DEGREES, *FORMATS, "chips", "expert_chip", "expert_chi
 PLACED = ("domains", "engine")
 
 
-def families(r: Replicas, used: Sequence[Any] = ()) -> Any:
+def families(r: Replicas) -> Any:
     """A number for each row, the same for rows that differ in batch and figures alone."""
     code = np.zeros(len(r), dtype=np.int64)
     columns = [getattr(r, name) for name in (*SETUP, *PLACED)]
-    for values in (*columns, r.second_tier_gib > 0, *used):
+    for values in (*columns, r.second_tier_gib > 0):
         distinct = {value: i for i, value in enumerate(dict.fromkeys(values.tolist()))}
         if len(distinct) > 1:
             own = np.fromiter((distinct[value] for value in values.tolist()), np.int64, len(r))

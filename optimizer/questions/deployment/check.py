@@ -8,7 +8,7 @@ the load of each replica is worked out from the traffic. What the cost model sai
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -16,12 +16,14 @@ from typing import Any
 from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.deployment import PricedBy
 from optimizer.columns.replicas import Replicas
+from optimizer.columns.scenarios import PREFIX, Uncertain
 from optimizer.columns.supply import Supply
 from optimizer.metrics import counted, having, latencies
 from optimizer.metrics import each as each_of
 from optimizer.metrics import totals as sums
 from optimizer.questions.deployment.check_loads import Loads, above, exact
 from optimizer.questions.deployment.check_prices import Prices
+from optimizer.questions.deployment.check_robust import Case, Surprises
 from optimizer.questions.deployment.check_rooms import Rooms
 
 
@@ -44,6 +46,10 @@ class DeploymentCheck:
     """Whether all replicas of a phase are set up alike."""
     priced_by: PricedBy | None = None
     """What the cost model priced the rows for; None where a table states their figures."""
+    uncertain: Uncertain | None = None
+    """What may go wrong; None where nothing may."""
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    """Under which the plan holds then: how far each part goes, and what latencies must keep."""
 
     @cached_property
     def rows(self) -> dict[int, dict[str, Any]]:
@@ -55,6 +61,20 @@ class DeploymentCheck:
         """The traffic that each pool gets."""
         asked = self.factors, self.demand, self.utilisation_max, self.given
         return Loads(self.rows, self.counts, *asked, spares=self.spares or 0)
+
+    @cached_property
+    def at_worst(self) -> tuple[tuple[Case, Loads], ...]:
+        """The traffic that each pool gets in each case of what may go wrong; none where nothing may."""
+        if self.uncertain is None or not any(name.startswith(PREFIX) for name in self.bounds):
+            return ()
+        fits = self._fits(self.bounds) if "memory_capacity" in self.bounds else lambda row: True
+        own = Surprises(self.uncertain, self.bounds, self.replicas, fits, self.percentile)
+        return tuple((case, own.loads(self.loads, case)) for case in own.cases())
+
+    @property
+    def breaks_when(self) -> tuple[str, ...]:
+        """The cases in which what is asked for is not served, in words."""
+        return tuple(case.words for case, loads in self.at_worst if not loads.carries)
 
     @cached_property
     def rooms(self) -> Rooms:
@@ -86,9 +106,12 @@ class DeploymentCheck:
     def totals(self) -> dict[str, float]:
         """Metrics of the plan; what lacks a price or a power is left out."""
         used = [(s, n) for s in self.supplies if (n := self.chips(s.name))]
-        found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(self.loads.held)}
+        held = min((loads.held for _, loads in self.at_worst), default=self.loads.held)
+        found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(held)}
+        if self.spares is not None or self.at_worst:
+            found["requests_per_s_whole"] = float(self.loads.served)
         if self.spares is not None:
-            found |= {"requests_per_s_whole": float(self.loads.served), "spares": self.loads.may_be_lost}
+            found["spares"] = self.loads.may_be_lost
         for name in sums():
             each = [(n, value) for s, n in used if (value := each_of(name, s)) is not None]
             if len(each) == len(used):
@@ -119,6 +142,7 @@ class DeploymentCheck:
         if not self.loads.carries:
             found += ["requests_per_s"] if self.demand is not None else []
             found += ["spares"] if self.spares else []
+        found += [f"robust ({words})" for words in self.breaks_when]
         if "memory_capacity" in bounds and not all(map(self._fits(bounds), self.rows.values())):
             found.append("memory_capacity")
         if not all(map(self._spills, self.rows.values())):

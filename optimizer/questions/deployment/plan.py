@@ -48,6 +48,8 @@ class ReplicaPlan:
             spares=spares_of(self.bounds) if "spares" in self.bounds else None,
             same=c.same,
             priced_by=c.priced_by,
+            uncertain=c.robust,
+            bounds=self.bounds,
         )
 
     def carrying(self, demand: float | None) -> Self:

@@ -83,7 +83,9 @@ class DeploymentProblem(Strict):
             return
         if self.performance_table is not None and BAND in (own.latency, own.rate):
             part = "latency" if own.latency == BAND else "rate"
-            raise ValueError(f"robust.{part}: {BAND} is of the cost model; of a performance_table give a factor")
+            raise ValueError(
+                f"robust.{part}: {BAND} is of the cost model; of a performance_table give a factor"
+            )
         absolute = any(hour.requests_per_s for hour in own.traffic or ())
         if absolute and self.workload.requests_per_s is None:
             raise ValueError("robust.traffic: requests_per_s needs workload.requests_per_s; give factors")
