@@ -21,6 +21,7 @@ from optimizer.report.parts import (
     headline,
     titled_lines,
 )
+from optimizer.report.robustness import robustness_part
 from optimizer.spec.answer import Witnesses
 from optimizer.spec.plan import Pool
 from optimizer.spec.split import DEGREES
@@ -36,6 +37,8 @@ def _sections(result: DeploymentAnswer, verbose: bool) -> Iterator[RenderableTyp
     if result.deployment:
         yield _pools(result, result.deployment.pools)
         yield _totals(result)
+        if result.robustness is not None:
+            yield from robustness_part(result.robustness, result.objective, verbose)
         yield _binding(result)
     if result.conflict:
         yield conflict_part(result.conflict)

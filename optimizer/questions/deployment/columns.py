@@ -71,7 +71,7 @@ def prepare(
         complete=UNPRICED not in dropped,
         priced_by=by,
         checkpoint=by.architecture.checkpoint if by else None,
-        robust=uncertain(problem),
+        robust=uncertain(problem, by.architecture if by else None, replicas, offered),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
+from optimizer.columns.scenarios import Uncertain, part_of
 from optimizer.errors import InputError
 from optimizer.metrics import counted, held_least, held_sums, latencies, listed, scale, unit
 from optimizer.questions.deployment.optimum import Packed, optimum
@@ -30,6 +31,9 @@ _WIDER: tuple[tuple[str, dict[str, Any]], ...] = (
     ("second_tier", {"second_tier": (False, True)}),
 )
 """Choices of a deployment that are tried when a problem leaves them out."""
+
+_FINE = 1e-3
+"""How closely it is found how far something may go wrong."""
 
 Bounds = Mapping[str, float]
 Prepare = Callable[[DeploymentProblem, None, Watch], DeploymentColumns]
@@ -139,9 +143,11 @@ class _Explanation:
             most = self._most_traffic({k: v for k, v in others.items() if k != "requests_per_s"})
             return outward(others["requests_per_s"] / most, 1) if most else None
         if name == "spares":
-            return self._most_spares(others)
+            return self._fewer(name, others)
         if name == "memory_capacity" or name.removesuffix("_max") in latencies():
             return self._nearest_of_rows(name, others)
+        if (part := part_of(name)) is not None:
+            return self._nearest_part(name, part, others)
         metric = name.removesuffix("_min")
         if metric in held_sums():
             return self._most(metric, others)
@@ -166,16 +172,34 @@ class _Explanation:
             return self.bounds[f"{quantity}_min"]
         return found.values[quantity] if found.counts else None
 
-    def _most_spares(self, others: dict[str, float]) -> float | None:
+    def _fewer(self, name: str, others: dict[str, float]) -> float | None:
         """The most replicas that a plan can do without, fewer than are asked for: by halving."""
-        low, high = -1, int(self.bounds["spares"])
+        low, high = -1, int(self.bounds[name])
         while high - low > 1:
             middle = (low + high) // 2
-            if self.feasible({**others, "spares": middle}):
+            if self.feasible({**others, name: middle}):
                 low = middle
             else:
                 high = middle
         return None if low < 0 else float(low)
+
+    def _nearest_part(self, name: str, part: str, others: dict[str, float]) -> float | None:
+        """How far something may go wrong and a plan still holds, less than is asked for: by halving."""
+        if part == "losses":
+            return self._fewer(name, others)
+        if self.feasible({**others, name: self.bounds[name]}):
+            return self.bounds[name]
+        own = self.columns.robust or Uncertain()
+        holds, breaks = own.nothing(part), self.bounds[name]
+        if not self.feasible({**others, name: holds}):
+            return None
+        while abs(breaks - holds) > _FINE * breaks:
+            middle = (holds + breaks) / 2
+            if self.feasible({**others, name: middle}):
+                holds = middle
+            else:
+                breaks = middle
+        return outward(holds, 1 if part == "rate" and part not in own.by_share else -1)
 
     def _least(self, quantity: str, others: dict[str, float]) -> float | None:
         wanted = others if "requests_per_s" in others else {**others, "requests_per_s": 1e-8}
@@ -245,6 +269,8 @@ def _value(replicas: Replicas, field: str, row: int) -> str:
 def _looser(name: str, now: float, needed: float) -> float:
     """The bound that is needed, or the present one if that already does."""
     floors = name in ("requests_per_s", "spares") or name.endswith("_min")
+    if part_of(name) is not None:
+        return needed
     return min(now, needed) if floors else max(now, needed)
 
 
@@ -256,6 +282,8 @@ def sentence(name: str, to: float) -> str:
         return f"{to:g} chips of {name.partition(':')[2]} would do"
     if name == "spares":
         return f"{to:g} spare{'s' * (to != 1)} would do"
+    if part_of(name) is not None:
+        return f"{name} {to:g} would do"
     if name == "memory_capacity":
         return f"{to:g} times the usable memory would do"
     if name.endswith("_min"):

@@ -58,6 +58,8 @@ def methods_of(problem: DeploymentProblem) -> tuple[Assumption, ...]:
         found.append(("percentile", "an M/M/1 queue in front of each replica", page))
     if spares := problem.constraints.spares:
         found.append(("spares", f"requests_per_s is what is served with {any_of(spares)} lost", page))
+    if problem.robust is not None:
+        found.append(("robust", "requests_per_s is what is served in the worst case of it", page))
     return tuple(Assumption(name=n, value=v, source=s) for n, v, s in found)
 
 

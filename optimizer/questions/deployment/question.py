@@ -6,6 +6,7 @@ from typing import Any
 from optimizer import catalog
 from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
 from optimizer.anatomy.pools_assumed import pools_assumed
+from optimizer.columns.scenarios import part_of
 from optimizer.errors import Unlimited
 from optimizer.metrics import counted, traffic
 from optimizer.questions.deployment.bounded import ANY_TRAFFIC
@@ -14,6 +15,7 @@ from optimizer.questions.deployment.explain import explain_deployment, relaxed, 
 from optimizer.questions.deployment.optimum import optimum
 from optimizer.questions.deployment.plan import stocked
 from optimizer.questions.deployment.proof import methods_of, next_better, proof_of
+from optimizer.questions.deployment.robustness import robustness_of
 from optimizer.questions.deployment.solved import objective_of, optimum_without, reached, solve
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Ask, Best
@@ -80,8 +82,8 @@ class DeploymentQuestion(DeploymentVocabulary):
         if found is None:
             return None
         check = self.plan_of(self.bounds, found.counts, stocked(self.columns, self.bounds)).check
-        lost = {*check.broken(self.bounds), "utilisation_max"}
-        lost |= set() if self.columns.percentile is None else {"ttft_ms_max"}  # both change rates
+        lost = {*check.broken(self.bounds), "utilisation_max", *filter(part_of, self.bounds)}
+        lost |= set() if self.columns.percentile is None else {"ttft_ms_max"}  # these change rates
         return frozenset(name for name in self.bounds if name in bounds or name not in lost)
 
     def witnesses(self, work: Work) -> tuple[str, ...]:
@@ -130,7 +132,8 @@ class DeploymentQuestion(DeploymentVocabulary):
         better = ""
         if best.status == "optimal" and self.problem.objectives[0][1] > 0:
             better = next_better(self, best.found.found)
-        return {"architecture": self.problem.architecture, "next_better": better}
+        robust = {"robustness": robustness_of(self, best)} if self.problem.robust else {}
+        return {"architecture": self.problem.architecture, "next_better": better} | robust
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.columns.scenarios import part_of
 from optimizer.metrics import held_least, latencies
 from optimizer.questions.deployment.bounded import ANY_TRAFFIC, Bounded
 from optimizer.questions.deployment.longest import longest
@@ -52,6 +53,8 @@ class DeploymentSearch(Bounded):
         if self.columns.priced_by is None or not plan.counts or not ANY_TRAFFIC < wanted <= self.traffic:
             return plan
         if tokens_counted((), self.bounds):  # fuller rows leave caches less room
+            return plan
+        if any(map(part_of, self.bounds)):  # what holds the most at the worst is what was asked for
             return plan
         return quickest(self.columns, self.bounds, plan, self._most_within) or plan
 
