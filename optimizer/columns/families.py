@@ -3,8 +3,8 @@
 A replica of a row may at any time run as any row of its family with a smaller batch: as many sequences as its
 traffic needs. Its rate where times are f times as long is therefore the best rate, divided by f, of those of
 these rows whose latencies keep the bounds divided by f: all times of a replica that is f times as slow, under
-traffic that is f times as thin, are f times as long, however its requests queue. It never counts for more than
-the row's own rate.
+traffic that is f times as thin, are f times as long, however its requests queue. It never counts for more
+than the row's own rate.
 """
 
 from typing import Any

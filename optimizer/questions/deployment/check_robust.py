@@ -82,7 +82,9 @@ class Surprises:
 
     def _case(self, parts: tuple[str, ...], traffic: Fraction, slow: Fraction) -> Case:
         level = {part: exact(self.bounds[PREFIX + part]) for part in parts}
-        bands = {part: level.pop(part) for part in ("latency", "rate") if part in self._banded(level)}
+        bands: dict[str, Fraction] = {
+            part: level.pop(part) for part in ("latency", "rate") if part in self._banded(level)
+        }
         said = {
             "latency": "latencies at the end of their band" if "latency" in bands else "",
             "rate": "rates at the end of their band" if "rate" in bands else "",
@@ -128,9 +130,9 @@ class Surprises:
 
     def _runs(self, index: int) -> list[dict[str, Any]]:
         """The rows that a replica of a row may run as: its own, and those with fewer sequences."""
-        return (
-            self._known[index] if index in self._known else self._known.setdefault(index, self._found(index))
-        )
+        if index not in self._known:
+            self._known[index] = self._found(index)
+        return self._known[index]
 
     @cached_property
     def _known(self) -> dict[int, list[dict[str, Any]]]:

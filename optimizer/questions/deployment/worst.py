@@ -43,7 +43,7 @@ def uncertain(
     replicas: Replicas,
     offered: tuple[Supply, ...],
 ) -> Uncertain | None:
-    """What the rules are of; None where nothing may go wrong. `model`: None where tables state the figures."""
+    """What the rules are of; None where nothing may go wrong. `model`: None where tables state figures."""
     own = problem.robust
     if own is None:
         return None
