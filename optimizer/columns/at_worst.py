@@ -71,6 +71,14 @@ def at_worst(
     return tuple(found)
 
 
+def slowed(r: Replicas, uncertain: Uncertain | None, name: str, bounds: Mapping[str, float]) -> Any:
+    """A latency of the rows that have it, as predicted and in each scenario under some bounds."""
+    own = r.take(r.mode != latencies()[name])
+    values, spreads = getattr(own, name), uncertain.spreads if uncertain else {}
+    worst = (values * factors(own, spreads, s)[name] for s in scenarios(uncertain, bounds))
+    return np.concatenate([values, *worst])
+
+
 def above(values: Any, limit: Any) -> Any:
     """Which values are above a limit by more than floats lose; none of no limit."""
     if limit is None:

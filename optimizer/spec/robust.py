@@ -19,13 +19,13 @@ def _number(value: Any, low: float, high: float) -> bool:
 def _times(value: Any) -> Any:
     if value == BAND or _number(value, 1, _MOST):
         return value
-    raise ValueError(f"{str(value)[:40]!r} is neither a factor from 1 to {_MOST:g} nor {BAND}")
+    raise ValueError(f"{repr(value)[:40]} is neither a factor from 1 to {_MOST:g} nor {BAND}")
 
 
 def _share(value: Any) -> Any:
     if value == BAND or _number(value, 1e-3, 1):
         return value
-    raise ValueError(f"{str(value)[:40]!r} is neither a factor from 0.001 to 1 nor {BAND}")
+    raise ValueError(f"{repr(value)[:40]} is neither a factor from 0.001 to 1 nor {BAND}")
 
 
 _Either = float | str
@@ -58,7 +58,7 @@ def _hours(value: Any) -> Any:
     if _number(value, 1, _MOST):
         return ({"factor": value},)
     raise ValueError(
-        f"{str(value)[:40]!r} is neither a factor from 1 to {_MOST:g} nor a list of factors, or of"
+        f"{repr(value)[:40]} is neither a factor from 1 to {_MOST:g} nor a list of factors, or of"
         " {requests_per_s or factor, latency}"
     )
 

@@ -67,8 +67,7 @@ class DeploymentCheck:
         """The traffic that each pool gets in each case of what may go wrong; none where nothing may."""
         if self.uncertain is None or not any(name.startswith(PREFIX) for name in self.bounds):
             return ()
-        fits = self._fits(self.bounds) if "memory_capacity" in self.bounds else lambda row: True
-        own = Surprises(self.uncertain, self.bounds, self.replicas, fits, self.percentile)
+        own = Surprises(self.uncertain, self.bounds, self.replicas, self.rooms.fits, self.percentile)
         return tuple((case, own.loads(self.loads, case)) for case in own.cases())
 
     @property
@@ -143,9 +142,11 @@ class DeploymentCheck:
             found += ["requests_per_s"] if self.demand is not None else []
             found += ["spares"] if self.spares else []
         found += [f"robust ({words})" for words in self.breaks_when]
-        if "memory_capacity" in bounds and not all(map(self._fits(bounds), self.rows.values())):
+        if "memory_capacity" in bounds and not all(
+            self.rooms.fits(row, bounds["memory_capacity"]) for row in self.rows.values()
+        ):
             found.append("memory_capacity")
-        if not all(map(self._spills, self.rows.values())):
+        if not all(map(self.rooms.spills, self.rows.values())):
             found.append("second_tier")
         limit = bounds.get("ttft_ms_max")
         loads = (self.loads, *self.loads.losses)
@@ -167,25 +168,6 @@ class DeploymentCheck:
         if s.count is not None and self.chips(s.name) > s.count:
             return False
         return s.node is None or self.nodes(s) is not None
-
-    def _fits(self, bounds: Mapping[str, float]) -> Any:
-        usable = {s.name: s.usable_gib or math.inf for s in self.supplies} | {"": math.inf}
-        sides = (("chip", "memory_gib"), ("expert_chip", "expert_memory_gib"))
-
-        def fits(row: Mapping[str, Any]) -> bool:
-            by = self.priced_by  # a table states all that is held
-            limit = bounds["memory_capacity"] * (by.engine_share(row["engine"]) if by else 1.0)
-            return not any(above(row[held], limit * usable[row[kind]]) for kind, held in sides)
-
-        return fits
-
-    def _spills(self, row: Mapping[str, Any]) -> bool:
-        """Whether the chip's second tier has room for what a row puts there."""
-        chip = next((s.chip for s in self.supplies if s.name == row["chip"]), None)
-        tier = chip.second_tier if chip else None
-        return not row["second_tier_gib"] or bool(
-            tier and row["second_tier_gib"] * 2**30 <= tier.capacity * (1 + 1e-9)
-        )
 
     def _unmatched(self) -> list[str]:
         """A pool without its counterpart, or caches that the decode pool cannot read."""

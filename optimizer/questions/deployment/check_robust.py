@@ -6,7 +6,7 @@ the bounds there. It shares no code with what plans.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -59,8 +59,8 @@ class Surprises:
     uncertain: Uncertain
     bounds: Mapping[str, float]
     replicas: Replicas
-    fits: Any
-    """Whether a row keeps the bound on memory."""
+    fits: Callable[[Mapping[str, Any], float], bool]
+    """Whether a row takes no more than a share of the memory."""
     percentile: float | None = None
     """At which requests of a queue keep the bound on TTFT."""
 
@@ -89,7 +89,7 @@ class Surprises:
             "latency": "latencies at the end of their band" if "latency" in bands else "",
             "rate": "rates at the end of their band" if "rate" in bands else "",
             "traffic": f"traffic x{float(traffic):.4g}"
-            + (f", latencies x{float(slow):.4g}" if slow > 1 else ""),
+            + (f" (times x{float(slow):.4g})" if slow > 1 else ""),
         }
         plain = {"latency": "latencies", "rate": "rates"}
         words = [
@@ -143,8 +143,9 @@ class Surprises:
         alike = (r.second_tier_gib > 0) == (own["second_tier_gib"] > 0)
         for name in COLUMNS.keys() - _VARY:
             alike &= getattr(r, name) == own[name]
+        share = self.bounds.get("memory_capacity", math.inf)
         smaller = np.flatnonzero(alike & (r.batch < own["batch"])).tolist()
-        return [own, *(row for row in map(r.row, smaller) if self.fits(row) and self._keeps(row, {}))]
+        return [own, *(row for row in map(r.row, smaller) if self.fits(row, share) and self._keeps(row, {}))]
 
     def _keeps(self, row: Mapping[str, Any], slow: Mapping[str, Fraction]) -> bool:
         """Whether a row's latencies, so many times as long, keep the bounds."""

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.columns.at_worst import slowed
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.scenarios import Uncertain, part_of
 from optimizer.errors import InputError
-from optimizer.metrics import counted, held_least, held_sums, latencies, listed, scale, unit
+from optimizer.metrics import held_least, held_sums, latencies, scale
+from optimizer.questions.deployment.nearest import fewer, nearest_part
 from optimizer.questions.deployment.optimum import Packed, optimum
 from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.deployment.words import looser, sentence, unit_of_rule
 from optimizer.search.conflict import Names, smallest_conflict
 from optimizer.search.most_tokens import most_reached
 from optimizer.search.rounding import outward
@@ -31,9 +34,6 @@ _WIDER: tuple[tuple[str, dict[str, Any]], ...] = (
     ("second_tier", {"second_tier": (False, True)}),
 )
 """Choices of a deployment that are tried when a problem leaves them out."""
-
-_FINE = 1e-3
-"""How closely it is found how far something may go wrong."""
 
 Bounds = Mapping[str, float]
 Prepare = Callable[[DeploymentProblem, None, Watch], DeploymentColumns]
@@ -113,8 +113,10 @@ class _Explanation:
         to = self._nearest(name, others)
         if to is not None and not self.feasible({**others, name: to}):
             to = None
-        words = "no change of it alone is enough" if to is None else sentence(name, to)
-        return Relaxation(constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=_unit(name))
+        words = "no change of it alone is enough" if to is None else sentence(name, to, self.columns.robust)
+        return Relaxation(
+            constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=unit_of_rule(name)
+        )
 
     def together(self, names: list[str]) -> tuple[list[str], list[Relaxation]]:
         """Several conflicts at once: a bound of each must give way, and these values do so together."""
@@ -127,11 +129,11 @@ class _Explanation:
         changes = []
         for name in lifted:
             to = self._nearest(name, kept)
-            to = self.bounds[name] if to is None else _looser(name, self.bounds[name], to)
+            to = self.bounds[name] if to is None else looser(name, self.bounds[name], to)
             kept[name] = to
-            words = sentence(name, to) + TOGETHER
+            words = sentence(name, to, self.columns.robust) + TOGETHER
             change = Relaxation(
-                constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=_unit(name)
+                constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=unit_of_rule(name)
             )
             changes += [change] if to != self.bounds[name] else []
         return [change.constraint for change in changes], changes
@@ -143,11 +145,12 @@ class _Explanation:
             most = self._most_traffic({k: v for k, v in others.items() if k != "requests_per_s"})
             return outward(others["requests_per_s"] / most, 1) if most else None
         if name == "spares":
-            return self._fewer(name, others)
+            return fewer(self.bounds[name], lambda lost: self.feasible({**others, name: lost}))
         if name == "memory_capacity" or name.removesuffix("_max") in latencies():
             return self._nearest_of_rows(name, others)
         if (part := part_of(name)) is not None:
-            return self._nearest_part(name, part, others)
+            own = self.columns.robust or Uncertain()
+            return nearest_part(own, part, self.bounds[name], lambda to: self.feasible({**others, name: to}))
         metric = name.removesuffix("_min")
         if metric in held_sums():
             return self._most(metric, others)
@@ -172,35 +175,6 @@ class _Explanation:
             return self.bounds[f"{quantity}_min"]
         return found.values[quantity] if found.counts else None
 
-    def _fewer(self, name: str, others: dict[str, float]) -> float | None:
-        """The most replicas that a plan can do without, fewer than are asked for: by halving."""
-        low, high = -1, int(self.bounds[name])
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.feasible({**others, name: middle}):
-                low = middle
-            else:
-                high = middle
-        return None if low < 0 else float(low)
-
-    def _nearest_part(self, name: str, part: str, others: dict[str, float]) -> float | None:
-        """How far something may go wrong and a plan still holds, less than is asked for: by halving."""
-        if part == "losses":
-            return self._fewer(name, others)
-        if self.feasible({**others, name: self.bounds[name]}):
-            return self.bounds[name]
-        own = self.columns.robust or Uncertain()
-        holds, breaks = own.nothing(part), self.bounds[name]
-        if not self.feasible({**others, name: holds}):
-            return None
-        while abs(breaks - holds) > _FINE * breaks:
-            middle = (holds + breaks) / 2
-            if self.feasible({**others, name: middle}):
-                holds = middle
-            else:
-                breaks = middle
-        return outward(holds, 1 if part == "rate" and part not in own.by_share else -1)
-
     def _least(self, quantity: str, others: dict[str, float]) -> float | None:
         wanted = others if "requests_per_s" in others else {**others, "requests_per_s": 1e-8}
         found = self._best(quantity, 1, wanted)
@@ -211,10 +185,13 @@ class _Explanation:
 
     def _nearest_of_rows(self, name: str, others: dict[str, float]) -> float | None:
         """The least value at which a row returns that makes a plan: by halving the sorted values."""
-        r = self.columns.replicas
         metric = name.removesuffix("_max")
         without = latencies().get(metric)
-        values = self.columns.memory_share() if without is None else getattr(r, metric)[r.mode != without]
+        values = (
+            self.columns.memory_share()
+            if without is None
+            else slowed(self.columns.replicas, self.columns.robust, metric, self.bounds)
+        )
         if self.feasible({**others, name: self.bounds[name]}):
             return self.bounds[name]
         steps = np.unique(values[values > self.bounds[name]])
@@ -264,35 +241,3 @@ def _value(replicas: Replicas, field: str, row: int) -> str:
     if field == "second_tier":
         return "true" if replicas.second_tier_gib[row] else "false"
     return str(getattr(replicas, field)[row])
-
-
-def _looser(name: str, now: float, needed: float) -> float:
-    """The bound that is needed, or the present one if that already does."""
-    floors = name in ("requests_per_s", "spares") or name.endswith("_min")
-    if part_of(name) is not None:
-        return needed
-    return min(now, needed) if floors else max(now, needed)
-
-
-def sentence(name: str, to: float) -> str:
-    """A relaxation in words."""
-    if name == "requests_per_s":
-        return f"{to:g} requests/s would do"
-    if name.startswith("inventory:"):
-        return f"{to:g} chips of {name.partition(':')[2]} would do"
-    if name == "spares":
-        return f"{to:g} spare{'s' * (to != 1)} would do"
-    if part_of(name) is not None:
-        return f"{name} {to:g} would do"
-    if name == "memory_capacity":
-        return f"{to:g} times the usable memory would do"
-    if name.endswith("_min"):
-        return f"{name.removesuffix('_min')} at least {to:,.0f} {_unit(name)} would do"
-    return f"{name.removesuffix('_max')} at most {to:g} {_unit(name)}".strip() + " would do"
-
-
-def _unit(name: str) -> str:
-    if name.startswith("inventory:"):
-        return "chips"
-    metric = name.removesuffix("_max").removesuffix("_min")
-    return unit(metric) if metric in (*latencies(), *counted(), *listed("held")) else ""

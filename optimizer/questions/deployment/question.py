@@ -18,6 +18,7 @@ from optimizer.questions.deployment.proof import methods_of, next_better, proof_
 from optimizer.questions.deployment.robustness import robustness_of
 from optimizer.questions.deployment.solved import objective_of, optimum_without, reached, solve
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
+from optimizer.questions.moves import Move
 from optimizer.questions.question import Ask, Best
 from optimizer.search.conflict import Names
 from optimizer.solver.cp_sat_twice import engine_version
@@ -48,6 +49,13 @@ class DeploymentQuestion(DeploymentVocabulary):
             demand = asked.values.get("requests_per_s", other.problem.demand)
             plan = own.carrying(demand).plan(self.problem.architecture)
         return Optimum(plan=plan, slices=0, solves=search.solves, enumerated=0)
+
+    def moves(self, rule: str, plan: Plan) -> Sequence[Move]:
+        """Values near a bound's own; of what may go wrong those that it can be."""
+        found, part, own = super().moves(rule, plan), part_of(rule), self.columns.robust
+        if part is None or own is None:
+            return found
+        return [move for move in found if own.may_be(part, move[1])]
 
     def bounds_under(self, asked: Ask) -> dict[str, float]:
         """Bounds of a re-solve: some left out, some with other values, some added."""

@@ -1,6 +1,6 @@
 """What a deployment problem says of itself: metrics, bounds, free choices; a plan priced again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
@@ -18,7 +18,6 @@ from optimizer.questions.deployment.optimum import Objectives, Packed, optimum
 from optimizer.questions.deployment.plan import ReplicaPlan, stocked
 from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.deployment.search import DeploymentSearch
-from optimizer.questions.moves import Move
 from optimizer.questions.question import Ask
 from optimizer.questions.replica_choices import left
 from optimizer.questions.replica_question import ReplicaQuestion
@@ -62,11 +61,6 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
     def setups(self) -> int:
         """Setups that there are to price."""
         return setups_of(self.problem, self.offered)
-
-    @cached_property
-    def known_without(self) -> dict[tuple[str, ...], float | None]:
-        """Optima without some rules, as far as they were asked for."""
-        return {}
 
     @cached_property
     def bounds(self) -> dict[str, float]:
@@ -117,16 +111,8 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
 
     def tighter(self, rule: str, old: Any, new: Any) -> bool:
         """Whether the new value of a bound only takes plans away, and changes no figure of those left."""
-        changing = rule in _CHANGES_FIGURES or part_of(rule) is not None
-        changing |= rule == "ttft_ms_max" and self.columns.percentile is not None
-        return not changing and super().tighter(rule, old, new)
-
-    def moves(self, rule: str, plan: Plan) -> Sequence[Move]:
-        """Values near a bound's own; of what may go wrong those that it can be."""
-        found, part, own = super().moves(rule, plan), part_of(rule), self.columns.robust
-        if part is None or own is None:
-            return found
-        return [move for move in found if own.may_be(part, move[1])]
+        changing = rule in _CHANGES_FIGURES or (rule == "ttft_ms_max" and self.columns.percentile is not None)
+        return not changing and not part_of(rule) and super().tighter(rule, old, new)
 
     def in_words(self, pool: Pool) -> str:
         """How many replicas there are of what."""
