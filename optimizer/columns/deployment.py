@@ -207,9 +207,10 @@ class DeploymentColumns:
         packed = [s.node and (nodes or f"inventory:{s.name}" in bounds) for s in self.supplies]
         lying = np.where(np.array(packed, dtype=bool)[self.chip_index(rows)], r.domains[rows], "1")
         held = [self.tokens(name)[rows] for name in counted]
-        worst = [scenario.capacity for scenario in own.worst]
-        first = np.sum(worst, axis=0, dtype=float) if len(worst) > 1 else [*worst, own.capacity][0]
-        best = undominated(r, self.used, rows, first, lying, [*held, *(worst if len(worst) > 1 else [])])
+        worst, first = [scenario.capacity for scenario in own.worst], own.capacity
+        if worst:  # of rows that are equals in all scenarios the one that serves the most as predicted
+            first = np.sum(worst, axis=0, dtype=float) + first / (1.0 + first.max(initial=0))
+        best = undominated(r, self.used, rows, first, lying, [*held, *worst])
         return own.at(np.searchsorted(rows, best))
 
 

@@ -90,6 +90,7 @@ class _Run:
         asked: list[tuple[float, float, int | None]] = [(d, t, None) for t in traffics for d in delays]
         asked += [(d, 1.0, pool) for pool in range(len(self.stations)) for d in delays]
         for done, (slow, traffic, pool) in enumerate(asked):
+            self.watch.check()
             self.watch.say(Progress("replays", done=done, left=len(asked) - done))
             yield self._cell(slow, traffic, pool)
 

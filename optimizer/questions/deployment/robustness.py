@@ -28,7 +28,7 @@ def robustness_of(asked: DeploymentVocabulary, best: Best) -> Robustness:
         for case, loads in check.at_worst
     ]
     prices, untried = _prices(asked, best)
-    ordered = sorted(cases, key=lambda row: row.requests_per_s)
+    ordered = sorted(cases, key=lambda row: (row.requests_per_s, -len(row.parts)))
     return Robustness(cases=tuple(ordered), prices=prices, untried=untried)
 
 
