@@ -76,6 +76,7 @@ class DeploymentColumns:
     factors: Mapping[str, float]
     """Share of the rate planned with, by mode."""
     percentile: float | None
+    """At which requests queue for what a table states; None else: rows of the cost model are of theirs."""
     dropped: Mapping[str, int]
     """Rows that no bound can bring back, by reason."""
     complete: bool = True

@@ -66,7 +66,7 @@ def prepare(
         demand=problem.demand,
         same=space.mix == "same",
         factors={"prefill": space.prefill_utilisation, "decode": space.decode_utilisation},
-        percentile=problem.workload.percentile,
+        percentile=problem.queued_at,
         dropped=dropped,
         complete=UNPRICED not in dropped,
         priced_by=by,

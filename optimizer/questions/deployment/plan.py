@@ -83,6 +83,7 @@ class ReplicaPlan:
             replicas=n,
             **split_of(row).mentioned(),
             batch=row["batch"],
+            **({"in_flight": row["in_flight"]} if row["in_flight"] else {}),
             **formats_of(row).published(self.columns.checkpoint).mentioned(),
             **({"engine": row["engine"]} if row["engine"] else {}),
             chips=chips[0][1],

@@ -65,7 +65,7 @@ class DeploymentProblem(Strict):
             raise ValueError("workload.requests_per_s: give the traffic that must be served")
         if self.architecture is None and self.performance_table is None:
             raise ValueError("give architecture (a model's name), or performance_table")
-        if self.workload.percentile is not None and self.constraints.ttft_ms_max is None:
+        if self.queued_at is not None and self.constraints.ttft_ms_max is None:
             raise ValueError("workload.percentile: needs constraints.ttft_ms_max, which it is about")
         for name in self.room_asked:
             if why := self.room_unknown():
@@ -95,6 +95,16 @@ class DeploymentProblem(Strict):
         """Requests per second that must be served."""
         rates = [r for r in (self.workload.requests_per_s, self.constraints.requests_per_s_min) if r]
         return max(rates) if rates else None
+
+    @property
+    def priced_at(self) -> float | None:
+        """The percentile that the cost model's figures are of; None for full replicas, and for tables."""
+        return self.workload.priced_at if self.performance_table is None else None
+
+    @property
+    def queued_at(self) -> float | None:
+        """The percentile of requests that queue for what tables state; None where nobody is said to."""
+        return None if self.performance_table is None else self.workload.queued_at
 
     @property
     def room_asked(self) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
             return "the traffic is fixed by workload.requests_per_s; requests_per_s is the capacity for it"
         if metric not in latencies():
             return self.problem.room_unknown() if metric in listed("held") else None
-        if metric == "ttft_ms" and self.problem.workload.percentile is not None:
+        if metric == "ttft_ms" and self.problem.queued_at is not None:
             return "with workload.percentile it depends on the load; perturb moves constraints.ttft_ms_max"
         if not self.tabled:
             return None  # the cost model states them all
