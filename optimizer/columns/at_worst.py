@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.columns.families import best_within
+from optimizer.columns.families import best_within, sequences
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.scenarios import Scenario, Spread, Uncertain, scenarios
 from optimizer.metrics import latencies
@@ -56,7 +56,7 @@ def at_worst(
 
     `rates`: planned with for all rows under bounds, of which a limit may be one for each row.
     """
-    predicted = rates(bounds)[rows]
+    predicted, running = rates(bounds)[rows], sequences(r)[rows]
     found = []
     for s in scenarios(uncertain, bounds):
         by = factors(r, uncertain.spreads, s)
@@ -66,7 +66,7 @@ def at_worst(
         for name in known:
             late = (r.mode != latencies()[name]) & above(getattr(r, name), limits[f"{name}_max"])
             own = np.where(late[rows], 0.0, own)
-        best = best_within(family[rows], r.batch[rows], np.maximum(own, 0.0))
+        best = best_within(family[rows], running, np.maximum(own, 0.0))
         found.append((s, np.minimum(best, predicted) / s.traffic))
     return tuple(found)
 

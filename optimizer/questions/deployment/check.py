@@ -23,7 +23,7 @@ from optimizer.metrics import each as each_of
 from optimizer.metrics import totals as sums
 from optimizer.questions.deployment.check_loads import Loads, above, exact
 from optimizer.questions.deployment.check_prices import Prices
-from optimizer.questions.deployment.check_robust import Case, Surprises
+from optimizer.questions.deployment.check_robust import Stood, Surprises
 from optimizer.questions.deployment.check_rooms import Rooms
 
 
@@ -63,17 +63,17 @@ class DeploymentCheck:
         return Loads(self.rows, self.counts, *asked, spares=self.spares or 0)
 
     @cached_property
-    def at_worst(self) -> tuple[tuple[Case, Loads], ...]:
-        """The traffic that each pool gets in each case of what may go wrong; none where nothing may."""
+    def at_worst(self) -> tuple[Stood, ...]:
+        """The plan in each case of what may go wrong; none where nothing may."""
         if self.uncertain is None or not any(name.startswith(PREFIX) for name in self.bounds):
             return ()
         own = Surprises(self.uncertain, self.bounds, self.replicas, self.rooms.fits, self.percentile)
-        return tuple((case, own.loads(self.loads, case)) for case in own.cases())
+        return own.stood(self.loads)
 
     @property
     def breaks_when(self) -> tuple[str, ...]:
         """The cases in which what is asked for is not served, in words."""
-        return tuple(case.words for case, loads in self.at_worst if not loads.carries)
+        return tuple(own.case.words for own in self.at_worst if not own.loads.carries)
 
     @cached_property
     def rooms(self) -> Rooms:
@@ -105,7 +105,7 @@ class DeploymentCheck:
     def totals(self) -> dict[str, float]:
         """Metrics of the plan; what lacks a price or a power is left out."""
         used = [(s, n) for s in self.supplies if (n := self.chips(s.name))]
-        held = min((loads.held for _, loads in self.at_worst), default=self.loads.held)
+        held = min((own.loads.held for own in self.at_worst), default=self.loads.held)
         found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(held)}
         if self.spares is not None or self.at_worst:
             found["requests_per_s_whole"] = float(self.loads.served)
@@ -156,7 +156,8 @@ class DeploymentCheck:
             found.append("mix")
         if self.priced_by is not None:
             prices = Prices(self.priced_by, self.supplies)
-            found += ["prices"] if any(map(prices.differs, self.rows.values())) else []
+            runs = {repr(row): row for own in self.at_worst for row in own.runs}
+            found += ["prices"] if any(map(prices.differs, (*self.rows.values(), *runs.values()))) else []
         return [*found, *self._unmatched()]
 
     def _one_setup(self) -> bool:

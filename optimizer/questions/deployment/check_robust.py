@@ -1,8 +1,8 @@
 """What a plan holds when something goes wrong, once more for its check: every case by itself, in fractions.
 
 Cases are all choices of at most so many parts, none left out for being milder than another. In each, every
-replica in use runs as the best row of its setup, with no more sequences than its own, whose latencies keep
-the bounds there. It shares no code with what plans.
+replica in use runs as the best row of its setup, its own or one with fewer sequences, whose latencies keep the
+bounds there. It shares no code with what plans.
 """
 
 import math
@@ -23,6 +23,7 @@ from optimizer.spec.robust import PARTS
 
 _VARY = {
     "batch",
+    "in_flight",
     "label",
     "requests_per_s",
     "ttft_ms",
@@ -110,23 +111,28 @@ class Surprises:
     def _banded(self, level: Mapping[str, Fraction]) -> set[str]:
         return set(self.uncertain.by_share) & set(level)
 
-    def loads(self, plain: Loads, case: Case) -> Loads:
-        """The same replicas in a case, each as it can run then, of the traffic asked for."""
-        rows = {i: {**row, "requests_per_s": self._rate(plain, i, case)} for i, row in plain.rows.items()}
-        return replace(plain, rows=rows, factors={}, utilisation_max=1.0, given=None, spares=case.lost)
+    def stood(self, plain: Loads) -> "tuple[Stood, ...]":
+        """The same replicas in every case, each as it can run then."""
+        return tuple(self._stood(plain, case) for case in self.cases())
 
-    def _rate(self, plain: Loads, index: int, case: Case) -> float:
-        """What a replica of a row serves in a case, of the traffic asked for."""
+    def _stood(self, plain: Loads, case: Case) -> "Stood":
+        runs = {i: self._run(plain, i, case) for i in plain.rows}
+        rows = {i: {**row, "requests_per_s": runs[i][0]} for i, row in plain.rows.items()}
+        own = replace(plain, rows=rows, factors={}, utilisation_max=1.0, given=None, spares=case.lost)
+        return Stood(case, own, tuple(row for _, row in runs.values() if row is not None))
+
+    def _run(self, plain: Loads, index: int, case: Case) -> tuple[float, Mapping[str, Any] | None]:
+        """What a replica of a row serves in a case, of the traffic asked for, and the row it runs as then."""
         own = plain.rows[index]
         share = exact(plain.factors.get(own["mode"], 1.0)) * exact(plain.utilisation_max)
         spread = self.uncertain.spreads.get((own["chip"], own["engine"]), _SAME)
         slow = {f"{n}_ms": case.slow * case.reach("latency", getattr(spread, n)) for n in ("ttft", "tpot")}
-        rate = min(case.rate * case.reach("rate", spread.rate), 1 / slow["tpot_ms"])
-        best = max(
-            (share * self._allowed(row, slow) * rate for row in self._runs(index) if self._keeps(row, slow)),
-            default=Fraction(0),
-        )
-        return float(min(best, plain.planned_rate(index)) / case.traffic)
+        factor = share * min(case.rate * case.reach("rate", spread.rate), 1 / slow["tpot_ms"])
+        kept = [
+            (factor * self._allowed(row, slow), row) for row in self._runs(index) if self._keeps(row, slow)
+        ]
+        best, row = max(kept, key=lambda found: found[0], default=(Fraction(0), None))
+        return float(min(best, plain.planned_rate(index)) / case.traffic), row
 
     def _runs(self, index: int) -> list[dict[str, Any]]:
         """The rows that a replica of a row may run as: its own, and those with fewer sequences."""
@@ -144,7 +150,13 @@ class Surprises:
         for name in COLUMNS.keys() - _VARY:
             alike &= getattr(r, name) == own[name]
         share = self.bounds.get("memory_capacity", math.inf)
-        smaller = np.flatnonzero(alike & (r.batch < own["batch"])).tolist()
+        alike &= (
+            r.batch == own["batch"]
+            if own["in_flight"] and own["mode"] == "prefill"
+            else r.batch <= own["batch"]
+        )
+        fewer = r.in_flight < own["in_flight"] if own["in_flight"] else r.batch < own["batch"]
+        smaller = np.flatnonzero(alike & fewer).tolist()
         return [own, *(row for row in map(r.row, smaller) if self.fits(row, share) and self._keeps(row, {}))]
 
     def _keeps(self, row: Mapping[str, Any], slow: Mapping[str, Fraction]) -> bool:
@@ -168,3 +180,14 @@ class Surprises:
             in_time = rho < 1 and rho * math.exp(-(1 - rho) * service * room_s) <= late
             low, high = (rho, high) if in_time else (low, rho)
         return min(stated, Fraction(low * service))
+
+
+@dataclass(frozen=True)
+class Stood:
+    """A plan in one case."""
+
+    case: Case
+    loads: Loads
+    """Of the traffic asked for."""
+    runs: tuple[Mapping[str, Any], ...]
+    """The rows that its replicas run as, of those that can."""

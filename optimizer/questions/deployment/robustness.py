@@ -20,12 +20,12 @@ def robustness_of(asked: DeploymentVocabulary, best: Best) -> Robustness:
     demand = asked.columns.demand
     cases = [
         WhenWrong(
-            case=case.words,
-            parts=case.parts,
-            requests_per_s=float(loads.held),
-            to_spare=None if demand is None else float(loads.held) / demand - 1,
+            case=own.case.words,
+            parts=own.case.parts,
+            requests_per_s=float(own.loads.held),
+            to_spare=None if demand is None else float(own.loads.held) / demand - 1,
         )
-        for case, loads in check.at_worst
+        for own in check.at_worst
     ]
     prices, untried = _prices(asked, best)
     ordered = sorted(cases, key=lambda row: (row.requests_per_s, -len(row.parts)))
