@@ -79,6 +79,19 @@ def slowed(r: Replicas, uncertain: Uncertain | None, name: str, bounds: Mapping[
     return np.concatenate([values, *worst])
 
 
+def needed(worst: tuple[Worst, ...]) -> tuple[Worst, ...]:
+    """The scenarios that no other implies: one in which no row is worth more, and as many are lost."""
+    found: list[Worst] = []
+    for own in worst:
+        if not any(_implies(other, own) for other in found):
+            found = [other for other in found if not _implies(own, other)] + [own]
+    return tuple(found)
+
+
+def _implies(a: Worst, b: Worst) -> bool:
+    return a.scenario.lost >= b.scenario.lost and bool((a.capacity <= b.capacity).all())
+
+
 def above(values: Any, limit: Any) -> Any:
     """Which values are above a limit by more than floats lose; none of no limit."""
     if limit is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.columns.at_worst import Worst, above, at_worst
+from optimizer.columns.at_worst import Worst, above, at_worst, needed
 from optimizer.columns.dominance import undominated
 from optimizer.columns.families import families
 from optimizer.columns.queueing import rate_at_percentile
@@ -190,7 +190,7 @@ class DeploymentColumns:
             dropped[name] += int((keep & mask).sum())
             keep &= ~mask
         rows = np.flatnonzero(keep)
-        found = Usable(rows, capacity[rows], {}, self.at_worst(bounds, rows))
+        found = Usable(rows, capacity[rows], {}, needed(self.at_worst(bounds, rows)))
         if found.worst:
             holds = np.max([own.capacity for own in found.worst], axis=0) > 0
             dropped["no rate left at the worst"] = int((~holds).sum())
@@ -198,7 +198,7 @@ class DeploymentColumns:
         if prune:
             n, found = len(found.rows), self._undominated(found, bounds, nodes, counted)
             dropped["dominated"] = n - len(found.rows)
-        return replace(found, dropped=+dropped)
+        return replace(found, dropped=+dropped, worst=needed(found.worst))
 
     def _undominated(
         self, own: Usable, bounds: Mapping[str, float], nodes: bool, counted: Sequence[str]

@@ -29,7 +29,7 @@ def robustness_part(found: Robustness, objective: Objective, verbose: bool = Fal
         yield Group(Text(title, style="bold"), table, *more)
     lines = [_price(row, objective) for row in found.prices]
     if found.untried:
-        lines.append(f"no time to leave out {', '.join(found.untried)}")
+        lines.append(f"not tried: without {', '.join(found.untried)}")
     if lines:
         yield titled_lines("The price of it", lines)
 

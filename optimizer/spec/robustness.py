@@ -32,4 +32,4 @@ class Robustness(Strict):
     cases: tuple[WhenWrong, ...] = ()
     prices: tuple[PriceOf, ...] = ()
     untried: tuple[str, ...] = ()
-    """Parts that there was no time to leave out."""
+    """Parts that were not left out: there was no time, or the optimum is not proven."""

@@ -112,7 +112,8 @@ class _Run:
 
     def _words(self, pool: int) -> str:
         own = self.scene.pools[pool]
-        return " ".join(word for word in (own.service, own.phase, own.chip, f"x{own.split.chips}") if word)
+        chip = own.chip.partition("-")[2] or own.chip
+        return " ".join(word for word in (own.service, own.phase, chip, f"x{own.split.chips}") if word)
 
     def _seen(self, factor: float, pool: int | None) -> Seen | None:
         """What requests see so many times as close together; None where nobody is left to serve them."""

@@ -1,8 +1,8 @@
 """What a plan holds when something goes wrong, once more for its check: every case by itself, in fractions.
 
 Cases are all choices of at most so many parts, none left out for being milder than another. In each, every
-replica in use runs as the best row of its setup, its own or one with fewer sequences, whose latencies keep the
-bounds there. It shares no code with what plans.
+replica in use runs as the best row of its setup, its own or one with fewer sequences, whose latencies keep
+the bounds there. It shares no code with what plans.
 """
 
 import math
@@ -87,8 +87,8 @@ class Surprises:
             part: level.pop(part) for part in ("latency", "rate") if part in self._banded(level)
         }
         said = {
-            "latency": "latencies at the end of their band" if "latency" in bands else "",
-            "rate": "rates at the end of their band" if "rate" in bands else "",
+            "latency": "latency band" if "latency" in bands else "",
+            "rate": "rate band" if "rate" in bands else "",
             "traffic": f"traffic x{float(traffic):.4g}"
             + (f" (times x{float(slow):.4g})" if slow > 1 else ""),
         }
