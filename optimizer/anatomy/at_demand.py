@@ -38,7 +38,7 @@ def at_demand(columns: DeploymentColumns, pool: Pool) -> Pool:
     frame = _frame(by, next(s for s in columns.supplies if s.name == pool.chip), pool)
     wanted = pool.utilisation * pool.requests_per_s / pool.replicas
     if pool.phase == "prefill":
-        return pool.changed(**_prefilling(columns, by, frame, wanted))
+        return pool.changed(**_prefilling(columns, by, frame, wanted, pool.replicas))
     lanes = pool.split.lanes
     each = up_to(pool.in_flight, lanes) if pool.in_flight else loads(lanes, pool.batch)
     return pool.changed(**_decoding(by, frame, pool.phase, each, wanted)) if len(each) else pool
@@ -74,8 +74,13 @@ def _decoding(by: PricedBy, frame: Frame, phase: str, each: Any, wanted: float) 
     return said
 
 
-def _prefilling(columns: DeploymentColumns, by: PricedBy, frame: Frame, wanted: float) -> dict[str, float]:
-    """What prompts see of a replica that prefills alone, until their caches are where they decode."""
+def _prefilling(
+    columns: DeploymentColumns, by: PricedBy, frame: Frame, wanted: float, replicas: int
+) -> dict[str, float]:
+    """What prompts see of replicas that prefill alone, until their caches are where they decode.
+
+    A prompt waits for the first of them that is free.
+    """
     crosses_s = cache_on_a_chip(frame, by.architecture) / slowest_network(columns.supplies)
     half = under_load("prefill", frame, by.architecture, np.array([frame.batch / 2]), None).served
     each = frame.batch * wanted / (2 * half.requests_per_s)
@@ -86,6 +91,8 @@ def _prefilling(columns: DeploymentColumns, by: PricedBy, frame: Frame, wanted: 
         return float(1e3 * by.space.prefill_ttft_factor * (served.ttft_s[0] + crosses_s))
 
     return {
-        f"ttft{name}_at_demand_ms": ms(under_load("prefill", frame, by.architecture, each, of).served)
+        f"ttft{name}_at_demand_ms": ms(
+            under_load("prefill", frame, by.architecture, each, of, replicas=replicas).served
+        )
         for name, of in _SHOWN.items()
     }

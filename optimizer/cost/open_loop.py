@@ -44,6 +44,8 @@ _TOGETHER = 8.0
 _FULL = 60.0
 """Prompts a step from which the queue behind full steps is nothing before they are full."""
 _ROUNDS = 6
+_LEAST_RISE = 0.01
+"""Of a rate with the number in flight, below which nothing is told apart."""
 
 
 @dataclass(frozen=True)
@@ -105,17 +107,32 @@ def open_decoding(frame: Frame, architecture: Architecture, least: Least = NONE)
 
 
 def decoding(frame: Frame, step_s: Callable[[Frame], Number]) -> OpenLoop:
-    """The same, of steps that someone else prices."""
-    own = _Steps.decoding(frame, step_s(frame), step_s(_fuller(frame)))
+    """The same, of steps that someone else prices.
+
+    A fuller replica is slower, and so stays full: with e the share by which its rate rises with the number in
+    flight, that number's variance is 1/e of Poisson's, and it lasts 1/e as long. An answer sees its mean over
+    a life: 2/3 of the variance where e is 1, all of it where it is 0.
+    """
+    flying, gained = frame.batch, frame.tokens_per_step
+    fuller = flying + np.sqrt(flying)
+    d, d_fuller = step_s(frame), step_s(replace(frame, batch=fuller))
+    rises = _rises(fuller / flying, d, d_fuller)
+    tpot = d / gained
+    seen = np.sqrt((1 - rises / 3) / np.maximum(_LEAST_RISE, rises))
     return OpenLoop(
-        requests_per_s=own.rate * frame.split.lanes,
+        requests_per_s=flying / tpot / frame.output_tokens,
         ttft_s=0.0,
         shortest_s=0.0,
         ttft_variance=0.0,
-        tpot_s=own.step / own.gained,
-        tpot_deviation=_tpot_deviation(own),
-        crowding=own.crowding,
+        tpot_s=tpot,
+        tpot_deviation=np.maximum(0.0, d_fuller - d) / gained * seen,
+        crowding=1 / np.maximum(_LEAST_RISE, rises),
     )
+
+
+def _rises(share: Number, step: Number, fuller: Number) -> Number:
+    """By how much a rate rises where `share` as many sequences are in flight: 1 is as much, 0 not at all."""
+    return np.clip((share * step / fuller - 1) / (share - 1), 0.0, 1.0)
 
 
 def _fuller(frame: Frame) -> Frame:
@@ -181,26 +198,6 @@ class _Steps:
             mixes=mixes,
         )
 
-    @classmethod
-    def decoding(cls, frame: Frame, d: Number, d_fuller: Number) -> "_Steps":
-        """Of sequences whose prompts were somewhere else."""
-        flying, answer = frame.batch / frame.split.lanes, frame.output_tokens / frame.tokens_per_step
-        return cls(
-            d=d,
-            d_fuller=d_fuller,
-            one=0.0,
-            first=0.0,
-            more=0.0,
-            room=1.0,
-            several=False,
-            steps_of_a_prompt=1.0,
-            answer=max(1.0, answer),
-            gained=frame.tokens_per_step,
-            flying=flying,
-            per_step=flying / answer,
-            mixes=True,
-        )
-
     @cached_property
     def together(self) -> Number:
         """m: prompts that share a step with any."""
@@ -236,12 +233,11 @@ class _Steps:
     def crowding(self) -> Number:
         """As many leave a second as come: the number's variance is l over what one more adds to l.
 
-        That is taken over one deviation; infinite where a fuller replica serves fewer.
+        That is taken over one deviation.
         """
         share = 1 + 1 / np.sqrt(self.flying)
         fuller = self.d_fuller + share * self.per_step * self.price
-        more = share * self.step / fuller - 1
-        return np.where(more > 0, (share - 1) / np.maximum(1e-9, more), np.inf)
+        return 1 / np.maximum(_LEAST_RISE, _rises(share, self.step, fuller))
 
     @cached_property
     def full(self) -> Number:

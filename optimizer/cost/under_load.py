@@ -9,7 +9,9 @@ Of the requests that may be late few may be so for want of a slot: they wait unt
 
 Replicas that prefill and decode, and those that decode alone, are `open_loop`'s. A prefill replica that is
 busy a share of its time has its prompts wait for it: one by one exactly (M/D/1 within a service, and the tail
-of it beyond), else as customers of as many servers (M/D/c, Allen and Cunneen), the step under way besides.
+beyond), else as customers of as many servers (M/D/c, Allen and Cunneen), the step under way besides. Steps
+follow each other as long as a prompt comes in each: x a turn in the mean, so that some rank is at work a share
+x e^x / (1 + x e^x) of the time.
 
 No answer is quicker where there is more traffic: what is said of a load is the most of the loads up to it
 (running maximum), for kernels that change with the batch make a step now and then a few percent quicker. So a
@@ -26,7 +28,7 @@ from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Frame
 from optimizer.cost.open_loop import decoding, open_decoding, open_loop
 from optimizer.cost.quantities import n_chunks
-from optimizer.cost.queueing import fixed_wait_quantile_s, wait_quantile_s, wait_s
+from optimizer.cost.queueing import erlang_c, fixed_wait_quantile_s, wait_quantile_s, wait_s
 from optimizer.cost.separation import Separated, step_s
 from optimizer.cost.serving import NONE, Least, Served, prefill
 from optimizer.spec.architecture import Architecture
@@ -58,14 +60,16 @@ def under_load(
     loads: Any,
     percentile: float | None,
     least: Least = NONE,
+    replicas: int = 1,
 ) -> UnderLoad:
     """A replica with `loads` sequences in flight in the mean: an array of them, ascending.
 
     Of prefill replicas `frame.batch` are those that it has when it is never idle. Latencies are means, or at
-    the percentile, in seconds; the cache of a prefill replica is not handed over yet.
+    the percentile, in seconds; the cache of a prefill replica is not handed over yet. Prompts may be shared
+    out among several `replicas` that prefill.
     """
     if mode == "prefill":
-        served = _prefill(frame, architecture, loads / frame.batch, percentile, least)
+        served = _prefill(frame, architecture, loads / frame.batch, percentile, least, replicas)
         return UnderLoad(served, np.broadcast_to(frame.batch, np.shape(loads)))
     form = open_loop if mode == "aggregated" else open_decoding
     own = form(replace(frame, batch=loads), architecture, least)
@@ -94,26 +98,41 @@ def _rising(served: Served) -> Served:
 
 
 def _prefill(
-    frame: Frame, architecture: Architecture, busy: Number, percentile: float | None, least: Least
+    frame: Frame,
+    architecture: Architecture,
+    busy: Number,
+    percentile: float | None,
+    least: Least,
+    replicas: int,
 ) -> Served:
     """A replica that prefills alone, `busy` a share of its time."""
     full = prefill(frame, architecture, least)
     together = frame.prefill_batch * frame.split.data_parallel
     turn_s = together / full.requests_per_s
-    waits_s = _wait_s(busy, turn_s, turn_s / n_chunks(frame), int(together), percentile)
+    servers = int(together) * replicas
+    share = None if percentile is None else percentile / 100
+    waits_s = _wait_s(busy, turn_s, servers, share)
+    if replicas > 1:  # it goes where the fewest wait, not where one is free first
+        meets = erlang_c(servers, busy)
+        later = meets / 2 if share is None else meets > 1 - share
+        waits_s = waits_s + later * (1 / 2 - 1 / replicas) * turn_s
+    if together > 1:  # its ranks begin a step together, whichever of them have prompts
+        chain = busy * together * np.exp(busy * together)
+        waits_s = waits_s + _step_under_way_s(chain / (1 + chain), turn_s / n_chunks(frame), share)
     return Served(full.ttft_s + waits_s + _front_s(frame), 0.0, busy * full.requests_per_s)
 
 
-def _wait_s(busy: Number, turn_s: Number, step_s: Number, servers: int, percentile: float | None) -> Number:
-    """Of prompts for one of several ranks, all of which begin a step of `step_s` together."""
-    if percentile is None:
-        under_way = busy * step_s / 2 if servers > 1 else 0.0
-        return under_way + wait_s(busy, turn_s, servers)
-    share = percentile / 100
+def _wait_s(busy: Number, turn_s: Number, servers: int, share: float | None) -> Number:
+    if share is None:
+        return wait_s(busy, turn_s, servers)
     if servers == 1:
         return fixed_wait_quantile_s(share, busy, turn_s)
-    under_way = step_s * np.maximum(0.0, 1 - (1 - share) / busy)
-    return under_way + wait_quantile_s(share, busy, turn_s, servers)
+    return wait_quantile_s(share, busy, turn_s, servers)
+
+
+def _step_under_way_s(busy: Number, step_s: Number, share: float | None) -> Number:
+    """What is left of a step that a share of prompts meet."""
+    return step_s * (busy / 2 if share is None else np.maximum(0.0, 1 - (1 - share) / busy))
 
 
 def _front_s(frame: Frame) -> float:

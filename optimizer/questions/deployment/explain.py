@@ -227,7 +227,8 @@ def wider(
             continue
         found = optimum(other, (("chips", 1),), bounds, watch=watch)
         if found.status == "unknown":
-            raise Stopped  # nobody knows whether it would do
+            watch.check()
+            continue  # nobody knows whether it would do
         if found.counts:
             to = ", ".join(sorted({_value(other.replicas, field, i) for i in found.counts}))
             words = f"{field} {to} would do"

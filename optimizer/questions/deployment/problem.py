@@ -66,7 +66,7 @@ class DeploymentProblem(Strict):
         if self.architecture is None and self.performance_table is None:
             raise ValueError("give architecture (a model's name), or performance_table")
         if self.queued_at is not None and self.constraints.ttft_ms_max is None:
-            raise ValueError("workload.percentile: needs constraints.ttft_ms_max, which it is about")
+            raise ValueError("workload.percentile: of a table it needs constraints.ttft_ms_max, to queue for")
         for name in self.room_asked:
             if why := self.room_unknown():
                 raise ValueError(f"{name}: {why}")
