@@ -30,9 +30,8 @@ from optimizer.evidence.validate import Scored, predict  # noqa: E402
 
 PAGE = HERE / "accuracy.md"
 POINTS = ROOT / "benchmarks" / "points"
-MADE_FROM = (
+PREDICTED_FROM = (
     "benchmarks/points/*.csv",
-    "docs/accuracy.py",
     "engines/*.yaml",
     "hardware/*/*.yaml",
     "models/*.yaml",
@@ -58,6 +57,8 @@ MADE_FROM = (
     "optimizer/evidence/*validate.py",
     "optimizer/evidence/protocols.py",
 )
+"""Data, constants and code that predictions of measured rows come from."""
+MADE_FROM = (*PREDICTED_FROM, "docs/accuracy.py", "benchmarks/tables/left_out.json")
 HEADS = ("points", "n", "median predicted/measured", "mean error", "median error", "within 25 %")
 GPUS = ("h100", "h200")
 VENDORS = ("trtllm", "fastertransformer", "splitwise", "nim")
@@ -140,9 +141,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def digest() -> str:
-    """A digest of the data, the constants and the code that the page rests on."""
-    found = sorted({path for pattern in MADE_FROM for path in ROOT.glob(pattern) if path != PAGE})
+def digest(made_from: Iterable[str] = MADE_FROM) -> str:
+    """A digest of the data, the constants and the code that the page, or another file, rests on."""
+    found = sorted({path for pattern in made_from for path in ROOT.glob(pattern) if path != PAGE})
     whole = hashlib.sha256()
     for path in (path for path in found if path.is_file()):
         whole.update(f"{path.relative_to(ROOT).as_posix()}\n".encode() + path.read_bytes())

@@ -22,17 +22,21 @@ class Worth:
     fitted: float
     rows: int
     seen: tuple[float, float]
-    left_out: tuple[float, float]
+    left_out: tuple[float, float] | None
+    """None where no other source and no other model tells the constant."""
+    folds: tuple[int, int]
+    """Sources and models left out whose rows are better without it, of how many."""
 
     @property
     def verdict(self) -> str:
         """What the rows say of it."""
-        helps, carries = self.seen[1] - self.seen[0], self.left_out[1] - self.left_out[0]
+        if self.left_out is None:
+            return "kept: one source and model tells it"
+        better, of = self.folds
+        carries = self.left_out[1] - self.left_out[0]
         if carries < -_TIE:
-            return "hurts left out"
-        if carries <= _TIE:
-            return "no rows tell" if abs(helps) <= _TIE else "left out as well without"
-        return "kept"
+            return "hurts left out" if 2 * better > of else "kept: hurts in few of those left out"
+        return "kept: as well without" if carries <= _TIE else "kept"
 
 
 def worths(surrogate: Surrogate, every: Places, all_folds: Sequence[Fold]) -> list[Worth]:
@@ -53,7 +57,7 @@ def worths(surrogate: Surrogate, every: Places, all_folds: Sequence[Fold]) -> li
                 value_of(p, every[p.name]),
                 int(own.sum()),
                 seen,
-                _left_out(surrogate, p.name, own, used, all_folds),
+                *_left_out(surrogate, p.name, own, used, all_folds),
             )
         )
     return found
@@ -61,8 +65,8 @@ def worths(surrogate: Surrogate, every: Places, all_folds: Sequence[Fold]) -> li
 
 def _left_out(
     surrogate: Surrogate, name: str, own: Array, used: Array, all_folds: Sequence[Fold]
-) -> tuple[float, float]:
-    """The same of rows left out, by source and by model, where other rows tell the constant."""
+) -> tuple[tuple[float, float] | None, tuple[int, int]]:
+    """The same of rows left out, by source and by model, where other rows tell the constant; and how often."""
     kept, dropped = [], []
     for fold in all_folds:
         held = fold.held & own
@@ -72,8 +76,13 @@ def _left_out(
         kept.append(surrogate.errors(fold.places)[held])
         dropped.append(surrogate.errors(without)[held])
     if not kept:
-        return float("nan"), float("nan")
-    return _mean(np.concatenate(kept)), _mean(np.concatenate(dropped))
+        return None, (0, 0)
+    differs = [_mean(b) - _mean(a) for a, b in zip(kept, dropped, strict=True)]
+    moved = [d for d in differs if abs(d) > _TIE / 2]
+    return (_mean(np.concatenate(kept)), _mean(np.concatenate(dropped))), (
+        sum(d < 0 for d in moved),
+        len(moved),
+    )
 
 
 def _mean(errors: Array) -> float:

@@ -24,7 +24,11 @@ NEUTRAL: dict[str, tuple[float, float, float]] = {
     "network_all_reduce_us": (0, 0, 5000),
 }
 """Figures of engines: the value at which it does nothing, and its limits."""
-CHIPS = {("amd-mi300x", "host_speed"), ("nvidia-a100-80-sxm", "host_speed"), ("amd-mi300x", "attention_decode")}
+CHIPS = {
+    ("amd-mi300x", "host_speed"),
+    ("nvidia-a100-80-sxm", "host_speed"),
+    ("amd-mi300x", "attention_decode"),
+}
 """Figures of chips that were set on rows of points, as their files say; without them, the fallback's."""
 _NODES = (0.0, 0.4, 1.0, 1.8, 3.5)
 _AS = re.compile(r"^as .*\(engines/([\w.-]+)\.yaml\)")
@@ -83,5 +87,7 @@ def chip_parameters() -> list[Parameter]:
             else (0.7, catalog.chips()[name].efficiency.attention_decode["bf16"].memory)
         )
         values = tuple(neutral + (shipped - neutral) * node for node in (0.0, 0.5, 1.0, 1.4))
-        found.append(Parameter(f"{name} {figure}", figure, (name,), (0.0, 0.5, 1.0, 1.4), values, of_chip=True))
+        found.append(
+            Parameter(f"{name} {figure}", figure, (name,), (0.0, 0.5, 1.0, 1.4), values, of_chip=True)
+        )
     return [p for p in found if p.values[0] != p.values[2]]

@@ -38,6 +38,10 @@ class Serving:
         """Whether a row is of an engine, or on a chip, with the constant."""
         return (row.chip if parameter.of_chip else row.engine) in parameter.owners
 
+    def as_shipped(self, base: dict[int, float]) -> dict[int, float]:
+        """Predictions with the constants that ship: those that the surrogate begins with."""
+        return base
+
     def predict(self, values: Values, which: Sequence[int]) -> dict[int, float]:
         """Predictions of some rows."""
         groups: dict[tuple[str, str, str], list[int]] = {}
@@ -83,7 +87,9 @@ class Steps:
             for share in self._shares(row):
                 values = tuple(min(1.0, PRIOR[share] * exp(place)) for place in _PLACES)
                 name = f"{_die(row.chip)} {share}"
-                found[name] = Parameter(name, share, (_die(row.chip),), _PLACES, values, start=0.0, of_chip=True)
+                found[name] = Parameter(
+                    name, share, (_die(row.chip),), _PLACES, values, start=0.0, of_chip=True
+                )
         self.parameters = [found[name] for name in sorted(found)]
 
     def _shares(self, row: Row) -> tuple[str, ...]:
@@ -93,6 +99,10 @@ class Steps:
     def meets(self, parameter: Parameter, row: Row) -> bool:
         """Whether a row is on the die, and of products in the format."""
         return _die(row.chip) in parameter.owners and parameter.figure in self._shares(row)
+
+    def as_shipped(self, base: dict[int, float]) -> dict[int, float]:
+        """Predictions with the shares that ship."""
+        return {i: predict_step(row.item).predicted for i, row in enumerate(self.rows)}
 
     def predict(self, values: Values, which: Sequence[int]) -> dict[int, float]:
         """Predictions of some rows."""

@@ -66,8 +66,7 @@ def _row(file: str, point: Point, cells: dict[str, str]) -> Row:
     if file == "serving":
         source = "aic-silicon" if cells["backend_version"] else "inferencemax"
     used = file in _LOADED or (
-        file == "inference"
-        and (source in _FITTED or (source in _SATURATED and point.regime == "saturation"))
+        file == "inference" and (source in _FITTED or (source in _SATURATED and point.regime == "saturation"))
     )
     engine = str(point.setup.engine)
     key = key_of(point.chip, catalog.engine(engine), point.model, point.metric, regime_of(point))

@@ -86,7 +86,11 @@ class Surrogate:
         for p in self.parameters:
             if p.name in told:
                 continue
-            others = [value_of(q, places[q.name]) for q in self.parameters if q.figure == p.figure and q.name in told]
+            others = [
+                value_of(q, places[q.name])
+                for q in self.parameters
+                if q.figure == p.figure and q.name in told
+            ]
             neutral = 0.0 if p.figure not in NEUTRAL or not others else place_of(p, median(others))
             places[p.name] = neutral
         return places

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class Error:
     """Whether rows were left that set its engine's constants."""
     chip_seen: bool = True
     """Whether any of them were on its chip."""
+    scheme: str = ""
+    """What was left out: its source, its model, its chip."""
 
     def tells(self, key: Key) -> bool:
         """Whether it is an error of the kind that a prediction of this group will have."""
@@ -96,6 +99,23 @@ def percentiles(errors: Sequence[Error]) -> tuple[float, float]:
     places = (np.cumsum(weights) - weights / 2) / weights.sum()
     low, high = np.exp(np.interp(ENDS, places, np.log([e.ratio for e in order])))
     return float(low), float(high)
+
+
+def covered(errors: Sequence[Error]) -> list[dict[str, Any]]:
+    """How many rows lie in bands that other sources made, by metric and regime: errors of sources left out."""
+    inside: dict[tuple[str, str], list[bool]] = defaultdict(list)
+    for source in sorted({e.source for e in errors}):
+        bands = ends_of([e for e in errors if e.source != source])
+        for error in errors:
+            if error.source == source and error.scheme == "source":
+                key = next((k for k in filter(error.tells, error.key.wider()) if k in bands), None)
+                if key is not None:
+                    own = bands[key].low <= error.ratio <= bands[key].high
+                    inside[error.key.metric, error.key.regime].append(own)
+    return [
+        {"metric": metric, "regime": regime, "rows": len(own), "inside": round(sum(own) / len(own), 3)}
+        for (metric, regime), own in sorted(inside.items())
+    ]
 
 
 def csv_of(found: Mapping[Key, Ends], head: str) -> str:
