@@ -2,10 +2,10 @@
 
     python benchmarks/left_out            some four minutes of CPU, two processes
 
-Each source, model and chip is left out in turn: the constants that rows set (engines, some chips; of training,
-each die's shares) are fitted again to the other rows, and the rows left out are predicted with them by the
-cost model. Written: bands/groups.csv, the bands that answers show; benchmarks/tables/left_out.json, which
-docs/accuracy.py prints. Kernels, links and the form of the model stay as they are: they were set on kernels.
+Each source, model and chip is left out in turn: the constants that rows set (engines, some chips; of
+training, each die's shares) are fitted again to the other rows, and the rows left out are predicted with
+them by the cost model. Written: bands/groups.csv, the bands that answers show, and what docs/accuracy.py
+prints, benchmarks/tables/left_out.json. Kernels, links and the form of the model stay as they are: they were set on kernels.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What each constant is worth: the others fitted without it, on the rows that depend on it, seen and left out."""
+"""What each constant is worth: the others fitted without it, on rows that depend on it, seen and left out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from surrogate import Places, Surrogate, value_of
 from optimizer.evidence.fitting import Array
 
 _FEWEST = 8
-_TIE = 0.002
+_TIE = 0.01
+"""Differences of mean log errors below this are noise: a point of a hundred."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def worths(surrogate: Surrogate, every: Places, all_folds: Sequence[Fold]) -> li
 def _left_out(
     surrogate: Surrogate, name: str, own: Array, used: Array, all_folds: Sequence[Fold]
 ) -> tuple[tuple[float, float] | None, tuple[int, int]]:
-    """The same of rows left out, by source and by model, where other rows tell the constant; and how often."""
+    """The same of rows left out, by source and by model, where others tell the constant; and how often."""
     kept, dropped = [], []
     for fold in all_folds:
         held = fold.held & own
@@ -78,7 +79,7 @@ def _left_out(
     if not kept:
         return None, (0, 0)
     differs = [_mean(b) - _mean(a) for a, b in zip(kept, dropped, strict=True)]
-    moved = [d for d in differs if abs(d) > _TIE / 2]
+    moved = [d for d in differs if abs(d) > _TIE / 10]
     return (_mean(np.concatenate(kept)), _mean(np.concatenate(dropped))), (
         sum(d < 0 for d in moved),
         len(moved),

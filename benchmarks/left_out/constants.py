@@ -1,4 +1,4 @@
-"""The constants that rows set: which there are, which share one value, and what each would be if there were none."""
+"""The constants that rows set: which there are, which share one value, and what each is where it is none."""
 
 import re
 from collections.abc import Iterable

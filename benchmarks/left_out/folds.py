@@ -1,4 +1,4 @@
-"""Each source, model or chip left out in turn: constants fitted to the other rows, its rows predicted with them."""
+"""Each source, model or chip left out in turn: constants fitted to the other rows, its rows predicted."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Fold:
 
 
 def folds(surrogate: Surrogate, every: Places) -> Iterator[Fold]:
-    """All folds; fits begin where that to all rows ended only in what it takes, not in what it finds."""
+    """All folds; `every`: places from all rows, for what is left out where it was in no fit."""
     rows = surrogate.world.rows
     used = np.array([row.used for row in rows])
     for scheme in SCHEMES:

@@ -82,7 +82,7 @@ class Surrogate:
         return self._untold(dict(found), {p.name for p in told} | set(fixed))
 
     def _untold(self, places: Places, told: Sequence[str] | set[str]) -> Places:
-        """Constants without rows: as those of the same figure have it in the median, else as if there were none."""
+        """Constants without rows: the median of others of the figure, else as if there were none."""
         for p in self.parameters:
             if p.name in told:
                 continue

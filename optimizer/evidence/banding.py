@@ -102,7 +102,7 @@ def percentiles(errors: Sequence[Error]) -> tuple[float, float]:
 
 
 def covered(errors: Sequence[Error]) -> list[dict[str, Any]]:
-    """How many rows lie in bands that other sources made, by metric and regime: errors of sources left out."""
+    """How many rows of each source lie in bands that the other sources made, by metric and regime."""
     inside: dict[tuple[str, str], list[bool]] = defaultdict(list)
     for source in sorted({e.source for e in errors}):
         bands = ends_of([e for e in errors if e.source != source])

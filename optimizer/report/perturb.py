@@ -46,6 +46,8 @@ def _sections(found: Perturbation, verbose: bool) -> Iterator[RenderableType]:
 
 
 _TITLES = {
+    "band": "The cost model at the far end of its bands, the plan re-optimised (alone: the same plan; in "
+    "brackets the rules that it would break)",
     "constraint": "Constraints moved and dropped, the rest re-optimised",
     "dimension": "Dimensions held at other values, the rest re-optimised (alone: nothing else changed; "
     "in brackets the rules that breaks)",
@@ -87,12 +89,12 @@ def _bars(found: Perturbation) -> Text:
 
 
 def _changes(found: Perturbation, own: list[Change], title: str, verbose: bool) -> Group:
-    kept = own[0].kind in ("dimension", "constant")
+    kept = own[0].kind != "constraint"
     table = new_table("changed", "optimum", "difference", "", "alone" if kept else "per unit")
-    whole = verbose or own[0].kind == "constant"  # every constant was asked for
+    whole = verbose or own[0].kind in ("constant", "band")  # every constant was asked for
     moved = own if whole else [c for c in own if c.difference]
     for change in moved:
-        table.add_row(f"{change.name} {change.move}"[:40], *_cells(found, change, kept))
+        table.add_row(f"{change.name} {change.move}"[:48], *_cells(found, change, kept))
     same = [] if whole else [c for c in own if c.difference == 0.0]
     none = [] if whole else [c for c in own if c.difference is None]
     rest = []
