@@ -68,18 +68,27 @@ def tries_of_bands(question: Question, aims: tuple[Aim, ...], base: Plan) -> lis
     bands = around(dict.fromkeys(METRICS, 1.0), question.groups(base))
     if not bands:
         return []
-    high, low = max(bands[name].high for name in LATENCIES), min(bands[name].low for name in RATES)
-    values = {}
-    for rule, value in question.rules().items():
+    factors = {}
+    for rule in question.rules():
         metric = rule.removesuffix("_max").removesuffix("_min")
         if metric in LATENCIES and rule.endswith("_max"):
-            values[rule] = value / high
+            factors[rule] = metric, bands[metric].high
         elif metric in RATES and not rule.endswith("_max"):
-            values[rule] = value / low
-    if not values:
+            factors[rule] = metric, bands[metric].low
+    if not factors:
         return []
-    ask = Ask(aims=aims, values=values, start=question.choices(base))
-    return [Try("band", "cost model", f"latencies x {high:.3g}, rates x {low:.3g}", None, None, ask)]
+    values = {rule: question.rules()[rule] / factor for rule, (_, factor) in factors.items()}
+    words = ", ".join(f"{metric} x {factor:.3g}" for metric, factor in factors.values())
+    return [
+        Try(
+            "band",
+            "cost model",
+            words,
+            None,
+            None,
+            Ask(aims=aims, values=values, start=question.choices(base)),
+        )
+    ]
 
 
 def change_of(question: Question, aim: Aim, base: Plan, item: Try, plan: Plan | None) -> Change:
