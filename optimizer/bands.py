@@ -6,14 +6,14 @@ kind of model x regime; where there were too few rows of it, that without the ch
 then without the kind, then all rows of the metric.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 from optimizer.blocks import n_experts
 from optimizer.catalog import data_folder
 from optimizer.spec.architecture import Architecture
-from optimizer.spec.band import Band
+from optimizer.spec.band import Around, Band
 from optimizer.spec.cells import read_cells
 from optimizer.spec.chip import Chip
 from optimizer.spec.engine import Engine
@@ -21,9 +21,13 @@ from optimizer.spec.engine import Engine
 Regime = Literal["load", "batch", "single", "training"]
 """Clients or saturation; all prompts, then all answers of a batch; one user; training steps."""
 REGIMES: tuple[Regime, ...] = get_args(Regime)
-LATENCIES = ("ttft_ms", "tpot_ms")
-RATES = ("requests_per_s", "tokens_per_s", "output_tokens_per_s", "output_tok_s_total", "total_tok_s")
-"""Metrics that are one: errors of a rate are those of any other of the same steps."""
+LATENCIES = {"ttft_ms": "ttft_ms", "tpot_ms": "tpot_ms", "tpot_steady_ms": "tpot_ms"}
+RATES = (
+    *("requests_per_s", "tokens_per_s", "output_tokens_per_s", "output_tokens_per_s_per_chip"),
+    *("output_tok_s_total", "total_tok_s", "train_tokens_per_s", "train_tokens_per_s_per_chip"),
+)
+METRICS = LATENCIES | dict.fromkeys(RATES, "rate")
+"""What has bands, and whose they are: errors of a rate are those of any other of the same steps."""
 FILE = "groups.csv"
 _WORDS = {
     "load": "under load",
@@ -64,13 +68,13 @@ def key_of(
     regime: Regime = "load",
 ) -> Key:
     """The narrowest group that a prediction is of. ValueError for a metric without bands."""
-    if metric not in (*LATENCIES, *RATES):
-        raise ValueError(f"metric {metric} has no band; {', '.join((*LATENCIES, *RATES))} have")
+    if metric not in METRICS:
+        raise ValueError(f"metric {metric} has no band; {', '.join(METRICS)} have")
     return Key(
-        metric if metric in LATENCIES else "rate",
+        METRICS[metric],
         regime,
         "" if architecture is None else kind_of(architecture),
-        "" if engine is None else family_of(engine),
+        "" if engine is None else family_of(engine.name),
         "" if chip is None else chip.name,
     )
 
@@ -80,9 +84,9 @@ def kind_of(architecture: Architecture) -> str:
     return "mixture" if any(n_experts(group.block.ffn) for group in architecture.layers) else "dense"
 
 
-def family_of(engine: Engine) -> str:
-    """An engine without its year and without what was calibrated of it."""
-    return engine.name.partition("-")[0]
+def family_of(engine: str) -> str:
+    """An engine's name without its year and without what was calibrated of it."""
+    return engine.partition("-")[0]
 
 
 def band_of(
@@ -96,9 +100,25 @@ def band_of(
 
     None is for what is not known: the band is then of rows of every kind. ValueError for other metrics.
     """
+    return band_at(key_of(chip, engine, architecture, metric, regime))
+
+
+def band_at(key: Key) -> Band:
+    """The band of a group, or of the narrowest wider one that has any."""
     known = groups()
-    key = key_of(chip, engine, architecture, metric, regime)
     return next(known[wider] for wider in key.wider() if wider in known)
+
+
+def around(metrics: Mapping[str, float], keys: Sequence[Key]) -> dict[str, Around]:
+    """What figures may turn out to be, of those that have bands; of several groups the widest ends."""
+    found = {}
+    for name, value in metrics.items() if keys else ():
+        if name in METRICS:
+            bands = [band_at(key._replace(metric=METRICS[name])) for key in keys]
+            widest = max(bands, key=lambda band: band.high / band.low)
+            low, high = value * min(b.low for b in bands), value * max(b.high for b in bands)
+            found[name] = Around(low=low, high=high, rows=widest.rows, group=widest.group)
+    return found
 
 
 @cache

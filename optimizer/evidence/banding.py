@@ -6,20 +6,30 @@ They are drawn towards those of the next wider group, in logarithms: a group of 
 of its own, for a source that nobody has seen may differ from those that were. A prediction lies in its
 own band. What a group stands for decides which errors it takes: one that names an engine, those where other
 rows had set the engine's constants; one that names a chip too, those where other rows were on that chip.
+
+Sources differ more than rows of a source do. So each source is left out of the bands in turn, too: bands of
+a metric and a regime, those that name an engine apart, are made wider, all by one factor of at most 2, until
+eight in ten rows of sources left out lie inside.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import exp, log
+from dataclasses import dataclass, replace
+from math import exp, inf, log
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimizer.bands import Key
 
 FEWEST = 8
 """Rows below which a group has no band of its own."""
 ENDS = (0.1, 0.9)
+_WIDEST = 2.0
+Alike = tuple[str, str, bool]
+"""Metric, regime and whether a group names an engine: bands of a kind, which are widened together."""
+_NONE: Mapping[Alike, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,8 @@ class Error:
     """Whether rows were left that set its engine's constants."""
     chip_seen: bool = True
     """Whether any of them were on its chip."""
+    scheme: str = ""
+    """What was left out: its source, its model, its chip."""
 
     def tells(self, key: Key) -> bool:
         """Whether it is an error of the kind that a prediction of this group will have."""
@@ -53,8 +65,11 @@ class Ends:
     sources: int
 
 
-def ends_of(errors: Iterable[Error]) -> dict[Key, Ends]:
-    """The band of every group of enough rows, and of all rows of each metric. ValueError if none."""
+def ends_of(errors: Iterable[Error], stretch: Mapping[Alike, float] = _NONE) -> dict[Key, Ends]:
+    """The band of every group of enough rows, and of all rows of each metric. ValueError if none.
+
+    `stretch`: by kind of group, a factor on the logarithms of the ends.
+    """
     members: dict[Key, list[Error]] = defaultdict(list)
     for error in errors:
         for key in filter(error.tells, error.key.wider()):
@@ -71,7 +86,12 @@ def ends_of(errors: Iterable[Error]) -> dict[Key, Ends]:
         if any(key[1:]):
             low, high = _drawn(own_ends=(low, high), wider=found, key=key, kept=sources / (sources + 1))
         found[key] = Ends(low, high, rows, sources)
-    return {key: Ends(min(e.low, 1.0), max(e.high, 1.0), e.rows, e.sources) for key, e in found.items()}
+    return {key: _around_one(ends, stretch.get(_alike(key), 1.0)) for key, ends in found.items()}
+
+
+def _around_one(ends: Ends, stretch: float) -> Ends:
+    """With the prediction inside, and wider."""
+    return replace(ends, low=min(ends.low, 1.0) ** stretch, high=max(ends.high, 1.0) ** stretch)
 
 
 def _drawn(
@@ -88,14 +108,85 @@ def _drawn(
 
 def percentiles(errors: Sequence[Error]) -> tuple[float, float]:
     """The ends of eight in ten, by weight."""
-    counts: dict[str, int] = defaultdict(int)
-    for error in errors:
-        counts[error.source] += 1
     order = sorted(errors, key=lambda e: e.ratio)
-    weights = np.array([counts[e.source] ** -0.5 for e in order])
+    weights = _weights(order)
     places = (np.cumsum(weights) - weights / 2) / weights.sum()
     low, high = np.exp(np.interp(ENDS, places, np.log([e.ratio for e in order])))
     return float(low), float(high)
+
+
+def _weights(errors: Sequence[Error]) -> NDArray[np.float64]:
+    """What each counts: 1 / sqrt of those of its source."""
+    counts = Counter(error.source for error in errors)
+    return np.array([counts[error.source] ** -0.5 for error in errors])
+
+
+@dataclass(frozen=True)
+class Reach:
+    """A row of a source left out, and the band that the others' rows give it."""
+
+    error: Error
+    group: Key
+    """Whose band it is."""
+    wider: float
+    """Factor on the logarithm of the band's end at which the row lies on it: 1 and less is inside."""
+
+
+def reaches(errors: Sequence[Error]) -> list[Reach]:
+    """Every row, its source left out of the constants and of the bands."""
+    found = []
+    for source in sorted({e.source for e in errors}):
+        bands = ends_of([e for e in errors if e.source != source])
+        for error in errors:
+            if error.source == source and error.scheme == "source":
+                group = next((k for k in filter(error.tells, error.key.wider()) if k in bands), None)
+                if group is not None:
+                    found.append(Reach(error, group, _reach(bands[group], error.ratio)))
+    return found
+
+
+def _reach(ends: Ends, ratio: float) -> float:
+    end = log(ends.high if ratio > 1 else ends.low)
+    return 0.0 if ratio == 1 else log(ratio) / end if end else inf
+
+
+def _alike(group: Key) -> Alike:
+    return group.metric, group.regime, bool(group.engine)
+
+
+def stretches(reached: Sequence[Reach]) -> dict[Alike, float]:
+    """How much wider bands are made so that eight in ten rows of sources left out lie inside."""
+    groups: dict[Alike, list[Reach]] = defaultdict(list)
+    for reach in reached:
+        groups[_alike(reach.group)].append(reach)
+    found = {}
+    for name, own in groups.items():
+        order = sorted(own, key=lambda reach: reach.wider)
+        places = np.cumsum(_weights([reach.error for reach in order]))
+        wanted = order[int(np.searchsorted(places, (ENDS[1] - ENDS[0]) * places[-1]))].wider
+        found[name] = round(min(max(wanted, 1.0), _WIDEST), 2)
+    return found
+
+
+def covered(
+    reached: Sequence[Reach], stretch: Mapping[Alike, float]
+) -> list[dict[str, str | int | float | bool]]:
+    """How many rows of sources left out lie inside: with the bands as they are, and as widened."""
+    found: dict[Alike, list[float]] = defaultdict(list)
+    for reach in reached:
+        found[_alike(reach.group)].append(reach.wider)
+    return [
+        {
+            "metric": name[0],
+            "regime": name[1],
+            "engine": name[2],
+            "rows": len(own),
+            "plain": round(sum(wider <= 1 for wider in own) / len(own), 3),
+            "wider": stretch[name],
+            "inside": round(sum(wider <= stretch[name] for wider in own) / len(own), 3),
+        }
+        for name, own in sorted(found.items())
+    ]
 
 
 def csv_of(found: Mapping[Key, Ends], head: str) -> str:

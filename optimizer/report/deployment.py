@@ -18,6 +18,8 @@ from optimizer.report.parts import (
     binding_part,
     blank_between,
     conflict_part,
+    ends,
+    grounds,
     headline,
     titled_lines,
 )
@@ -124,14 +126,16 @@ def _totals(result: DeploymentAnswer) -> Group:
     for name in ("ttft_ms", "tpot_ms"):
         if name in m:
             limit = bounds.get(f"{name}_max")
-            items.append(f"{name} {exact(m[name])}" + (f" of at most {exact(limit)} ms" if limit else " ms"))
+            said = f"{name} {exact(m[name])}{ends(result.bands, name)} ms"
+            items.append(said + (f" of at most {exact(limit)} ms" if limit else ""))
     items += _at_demand(result)
     if spare := _to_spare(result):
         items.append(f"to spare: {spare}")
     demand = result.problem.get("workload", {}).get("requests_per_s")
     wanted = f" for {demand:g} asked" if demand else ""
     whole = m.get("requests_per_s_whole", m["requests_per_s"])
-    items.append(f"{exact(whole)} requests/s of capacity{wanted}, {m['utilisation']:.1%} used")
+    rate = f"{exact(whole)}{ends(result.bands, 'requests_per_s')}"
+    items.append(f"{rate} requests/s of capacity{wanted}, {m['utilisation']:.1%} used")
     items += _when_lost(result)
     if "max_context_tokens" in m:
         room = f"caches hold {m['kv_cache_tokens']:,.0f} tokens" if "kv_cache_tokens" in m else ""
@@ -144,7 +148,9 @@ def _totals(result: DeploymentAnswer) -> Group:
         money.append(f"{short(m['power_w'] / 1e3)} kW")
     if "nodes" in m:
         money.append(f"{short(m['nodes'])} node{'s' if m['nodes'] != 1 else ''}")
-    return titled_lines("Totals", [*items, ", ".join(money)] if money else items)
+    items += [", ".join(money)] if money else []
+    shown = (result.bands[name] for name in ("ttft_ms", "tpot_ms", "requests_per_s") if name in result.bands)
+    return titled_lines("Totals", [*items, *grounds(shown)])
 
 
 def _at_demand(result: DeploymentAnswer) -> list[str]:

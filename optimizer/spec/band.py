@@ -13,6 +13,12 @@ class Band(Strict):
     group: str
     """Which rows, in words."""
 
-    def around(self, value: float) -> tuple[float, float]:
-        """The ends of a prediction, in its unit."""
-        return value * self.low, value * self.high
+
+class Around(Strict):
+    """What a figure of an answer may turn out to be: the ends of its band, in its unit."""
+
+    low: float
+    high: float
+    rows: int
+    group: str
+    """Which rows, in words."""
