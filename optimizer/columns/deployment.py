@@ -17,7 +17,7 @@ from optimizer.columns.queueing import rate_at_percentile
 from optimizer.columns.replica import engine_of
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.room import Room
-from optimizer.columns.scenarios import Uncertain, part_of
+from optimizer.columns.scenarios import Uncertain, held_as, part_of
 from optimizer.columns.supply import Supply
 from optimizer.cost.memory_room import filled_share
 from optimizer.errors import InputError
@@ -173,7 +173,7 @@ class DeploymentColumns:
         r = self.replicas
         share = self.memory_share()
         broken = {
-            f"{name}_max": (r.mode != without) & above(getattr(r, name), bounds.get(f"{name}_max"))
+            f"{name}_max": (r.mode != without) & above(getattr(r, name), _limit(name, bounds))
             for name, without in latencies().items()
         }
         broken |= {
@@ -218,3 +218,9 @@ class DeploymentColumns:
 def planned(rates: Any) -> Any:
     """Requests per second as whole numbers of 1e-8, rounded down."""
     return np.floor(rates * UNIT + _ROUNDING).astype(np.int64)
+
+
+def _limit(name: str, bounds: Mapping[str, float]) -> float | None:
+    """The bound on a latency as predicted; None if there is none."""
+    rules = (f"{name}_max", held_as(name, bounds))
+    return min((bounds[rule] for rule in rules if rule in bounds), default=None)

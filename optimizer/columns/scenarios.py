@@ -23,6 +23,14 @@ def part_of(rule: str) -> str | None:
     return rule.removeprefix(PREFIX) if rule.startswith(PREFIX) else None
 
 
+def held_as(metric: str, bounds: Mapping[str, float]) -> str:
+    """The bound by which a latency is held as far as an aim was reached: of full replicas, as predicted.
+
+    Where something may go wrong, the problem's own bound must hold then too, and this need not.
+    """
+    return f"{metric}_max" + " as predicted" * any(map(part_of, bounds))
+
+
 @dataclass(frozen=True)
 class Spread:
     """How far predictions of a chip on an engine may be off, as factors."""

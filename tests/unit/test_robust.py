@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_check_deployment import RED, ROW, checked
 
-from optimizer import InputError, read_problem, solve
+from optimizer import InputError, explain, read_problem, solve
 from optimizer.bands import band_of
 from optimizer.catalog import chip, engine, model
 from optimizer.columns.deployment import DeploymentColumns
@@ -18,7 +18,7 @@ from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.questions.deployment.columns import all_bounds, prepare
 from optimizer.questions.deployment.least import least_chips
 from optimizer.questions.deployment.nearest import fewer, nearest_part
-from optimizer.questions.question import question_of
+from optimizer.questions.question import Ask, question_of
 from optimizer.report.json import to_json
 
 TABLE = [
@@ -313,3 +313,42 @@ def test_hours_in_requests_need_the_traffic_they_stand_beside() -> None:
     hours = read_problem(PROBLEM | {"robust": {"traffic": [1.2, {"requests_per_s": 4.5, "latency": 1.1}]}})
     columns = prepare(hours)
     assert columns.robust is not None and columns.robust.hours == ((1.2, 1.0), (1.5, 1.1))
+
+
+def test_the_quickest_plan_is_quick_as_predicted_and_holds_within_the_bounds() -> None:
+    """A large replica takes 9 ms, and 11.7 at the worst, which the bound of 16 allows: 9 is the optimum."""
+    asked = read_problem(PROBLEM | {"robust": {"latency": 1.3}})
+    question = question_of(asked)
+    found = question.optimum(Ask(aims=(question.aim("tpot_ms"), question.aim("chips")))).plan
+    assert found is not None
+    assert (found.metrics["tpot_ms"], found.metrics["chips"]) == (9.0, 4.0)
+    held = question.optimum(Ask(aims=(question.aim("chips"),), bounds={"tpot_ms": 9.5})).plan
+    assert held is not None and held.metrics["chips"] == 4.0
+
+
+def test_a_plan_that_keeps_a_tighter_bound_as_predicted_may_break_at_the_worst() -> None:
+    """A bound of 12 ms leaves 9 x 1.3 and not 10 x 1.3."""
+    question = question_of(read_problem(PROBLEM | {"robust": {"latency": 1.3}}))
+    plan = question.best().plan
+    assert plan is not None and plan.metrics["tpot_ms"] == 15.0
+    assert not question.tighter("tpot_ms_max", 16.0, 15.5)
+    found = question.optimum(Ask(aims=question.own_aims(), values={"tpot_ms_max": 12.0})).plan
+    assert found is not None and found.metrics["chips"] == 4.0
+
+
+@pytest.mark.parametrize(
+    "robust",
+    [{"latency": 2.0}, {"latency": 1.5, "traffic": 3.5}, {"losses": 9}, {"traffic": 2.5, "losses": 5}],
+)
+def test_conflicts_are_minimal_and_all(robust: Any) -> None:
+    """Each conflict leaves no plan, and without any of its rules there is one, each asked by itself."""
+    problem = read_problem(PROBLEM | {"robust": robust})
+    question, found = question_of(problem), explain(problem)
+
+    def plan(*names: str) -> bool:
+        return question.kept_by_a_plan(frozenset(names)) is not None
+
+    assert found.status == "infeasible" and found.complete and found.conflicts
+    for conflict in found.conflicts:
+        assert not plan(*conflict)
+        assert all(plan(*(name for name in conflict if name != left)) for left in conflict)

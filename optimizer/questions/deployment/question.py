@@ -17,7 +17,7 @@ from optimizer.questions.deployment.plan import stocked
 from optimizer.questions.deployment.proof import methods_of, next_better, proof_of
 from optimizer.questions.deployment.robustness import robustness_of
 from optimizer.questions.deployment.solved import objective_of, optimum_without, reached, solve
-from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
+from optimizer.questions.deployment.vocabulary import OF_A_REPLICA, DeploymentVocabulary
 from optimizer.questions.moves import Move
 from optimizer.questions.question import Ask, Best
 from optimizer.search.conflict import Names
@@ -92,7 +92,9 @@ class DeploymentQuestion(DeploymentVocabulary):
         check = self.plan_of(self.bounds, found.counts, stocked(self.columns, self.bounds)).check
         lost = {*check.broken(self.bounds), "utilisation_max", *filter(part_of, self.bounds)}
         lost |= set() if self.columns.percentile is None else {"ttft_ms_max"}  # these change rates
-        return frozenset(name for name in self.bounds if name in bounds or name not in lost)
+        if check.breaks_when:  # nobody knows by which of the rules that decide it
+            lost |= {*OF_A_REPLICA, "requests_per_s", "spares"}
+        return frozenset(name for name in self.bounds if name in names or name not in lost)
 
     def witnesses(self, work: Work) -> tuple[str, ...]:
         """What confirmed the answers of a study."""

@@ -95,7 +95,7 @@ class DeploymentSearch(Bounded):
         low, high = 0, len(values) - 1
         while low < high:
             middle = (low + high) // 2
-            self.bounds = given | {f"{aim.metric}_max": float(values[middle])}
+            self.bounds = given | {self.held_as(aim.metric): float(values[middle])}
             trial = self.any_plan()
             if trial is None:
                 low = middle + 1

@@ -31,6 +31,8 @@ from optimizer.watch import UNWATCHED, Watch
 
 _CHANGES_FIGURES = ("requests_per_s", "utilisation_max", "spares")
 """Bounds that a plan's own figures depend on."""
+OF_A_REPLICA = ("ttft_ms_max", "tpot_ms_max", "memory_capacity")
+"""Bounds that say how replicas may run when something goes wrong."""
 
 
 class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
@@ -115,7 +117,8 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
     def tighter(self, rule: str, old: Any, new: Any) -> bool:
         """Whether the new value of a bound only takes plans away, and changes no figure of those left."""
         changing = rule in _CHANGES_FIGURES or (rule == "ttft_ms_max" and self.columns.percentile is not None)
-        return not changing and not part_of(rule) and super().tighter(rule, old, new)
+        changing |= self.columns.robust is not None and (rule in OF_A_REPLICA or part_of(rule) is not None)
+        return not changing and super().tighter(rule, old, new)
 
     def groups(self, plan: Plan) -> tuple[Key, ...]:
         """A group for each pool; none where a table states the rates."""
