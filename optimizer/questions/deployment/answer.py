@@ -8,3 +8,5 @@ class DeploymentAnswer(Answer):
 
     next_better: str = ""
     """Why the next better value of the objective is out of reach."""
+    percentile: float | None = None
+    """Of requests that come at random, which latencies are of; None for full replicas, and for a table's."""

@@ -109,7 +109,7 @@ class _Explanation:
         to = self._nearest(name, others)
         if to is not None and not self.feasible({**others, name: to}):
             to = None
-        words = "no change of it alone is enough" if to is None else sentence(name, to)
+        words = "no change of it alone is enough" if to is None else self._sentence(name, to)
         return Relaxation(constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=_unit(name))
 
     def together(self, names: list[str]) -> tuple[list[str], list[Relaxation]]:
@@ -125,12 +125,16 @@ class _Explanation:
             to = self._nearest(name, kept)
             to = self.bounds[name] if to is None else _looser(name, self.bounds[name], to)
             kept[name] = to
-            words = sentence(name, to) + TOGETHER
+            words = self._sentence(name, to) + TOGETHER
             change = Relaxation(
                 constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=_unit(name)
             )
             changes += [change] if to != self.bounds[name] else []
         return [change.constraint for change in changes], changes
+
+    def _sentence(self, name: str, to: float) -> str:
+        by = self.columns.priced_by
+        return sentence(name, to, by.traffic.priced_at if by else None)
 
     def _nearest(self, name: str, others: dict[str, float]) -> float | None:
         if name == "requests_per_s":
@@ -249,8 +253,8 @@ def _looser(name: str, now: float, needed: float) -> float:
     return min(now, needed) if floors else max(now, needed)
 
 
-def sentence(name: str, to: float) -> str:
-    """A relaxation in words."""
+def sentence(name: str, to: float, percentile: float | None = None) -> str:
+    """A relaxation in words; latencies are of a percentile of requests, or of full replicas."""
     if name == "requests_per_s":
         return f"{to:g} requests/s would do"
     if name.startswith("inventory:"):
@@ -261,7 +265,9 @@ def sentence(name: str, to: float) -> str:
         return f"{to:g} times the usable memory would do"
     if name.endswith("_min"):
         return f"{name.removesuffix('_min')} at least {to:,.0f} {_unit(name)} would do"
-    return f"{name.removesuffix('_max')} at most {to:g} {_unit(name)}".strip() + " would do"
+    metric = name.removesuffix("_max")
+    high = f" p{percentile:g}" if percentile is not None and metric in latencies() else ""
+    return f"{metric}{high} at most {to:g} {_unit(name)}".strip() + " would do"
 
 
 def _unit(name: str) -> str:

@@ -126,11 +126,15 @@ class DeploymentQuestion(DeploymentVocabulary):
         return "deployment.mode: no whole replica: a prefill and a decode row are needed"
 
     def adds(self, best: Best) -> dict[str, Any]:
-        """The model's name, and what the next better value would reach."""
+        """The model's name, what the next better value would reach, and of which requests latencies are."""
         better = ""
         if best.status == "optimal" and self.problem.objectives[0][1] > 0:
             better = next_better(self, best.found.found)
-        return {"architecture": self.problem.architecture, "next_better": better}
+        return {
+            "architecture": self.problem.architecture,
+            "next_better": better,
+            "percentile": self.problem.priced_at,
+        }
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""
