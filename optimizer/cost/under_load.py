@@ -10,8 +10,8 @@ Of the requests that may be late few may be so for want of a slot: they wait unt
 Replicas that prefill and decode, and those that decode alone, are `open_loop`'s. A prefill replica that is
 busy a share of its time has its prompts wait for it: one by one exactly (M/D/1 within a service, and the tail
 beyond), else as customers of as many servers (M/D/c, Allen and Cunneen), the step under way besides. Steps
-follow each other as long as a prompt comes in each: x a turn in the mean, so that some rank is at work a share
-x e^x / (1 + x e^x) of the time.
+follow each other as long as a prompt comes in each: x a turn in the mean, so that some rank is at work a
+share x e^x / (1 + x e^x) of the time.
 
 No answer is quicker where there is more traffic: what is said of a load is the most of the loads up to it
 (running maximum), for kernels that change with the batch make a step now and then a few percent quicker. So a

@@ -114,9 +114,9 @@ _NO_PERCENTILE = "none"
 
 
 def _percentile(value: Any) -> Any:
-    """A number, or none; YAML's null says none too."""
-    if value is None or value == _NO_PERCENTILE:
-        return _NO_PERCENTILE
+    """A number, or none."""
+    if value == _NO_PERCENTILE:
+        return value
     low, high = PERCENTILES
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ValueError(
@@ -128,7 +128,7 @@ def _percentile(value: Any) -> Any:
 
 Percentile = Annotated[
     float | Literal["none"],
-    BeforeValidator(_percentile, json_schema_input_type=float | Literal["none"] | None),
+    BeforeValidator(_percentile, json_schema_input_type=float | Literal["none"]),
 ]
 
 
@@ -146,6 +146,14 @@ class Traffic(Strict):
 
     Unsaid it is 95 where the cost model prices replicas, and none where a table states their figures.
     """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_none(cls, data: Any) -> Any:
+        """YAML's null for a percentile says none, not that nothing was said."""
+        if isinstance(data, dict) and "percentile" in data and data["percentile"] is None:
+            return data | {"percentile": _NO_PERCENTILE}
+        return data
 
     @property
     def priced_at(self) -> float | None:

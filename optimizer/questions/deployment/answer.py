@@ -13,6 +13,8 @@ class DeploymentAnswer(Answer):
 
     next_better: str = ""
     """Why the next better value of the objective is out of reach."""
+    percentile: float | None = None
+    """Of requests that come at random, which latencies are of; None for full replicas, and for a table's."""
     robustness: Robustness | None = None
     """What the plan stands, shown where the problem asks that something may go wrong."""
 

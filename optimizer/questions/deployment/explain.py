@@ -113,7 +113,7 @@ class _Explanation:
         to = self._nearest(name, others)
         if to is not None and not self.feasible({**others, name: to}):
             to = None
-        words = "no change of it alone is enough" if to is None else sentence(name, to, self.columns.robust)
+        words = "no change of it alone is enough" if to is None else self._sentence(name, to)
         return Relaxation(
             constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=unit_of_rule(name)
         )
@@ -131,12 +131,16 @@ class _Explanation:
             to = self._nearest(name, kept)
             to = self.bounds[name] if to is None else looser(name, self.bounds[name], to)
             kept[name] = to
-            words = sentence(name, to, self.columns.robust) + TOGETHER
+            words = self._sentence(name, to) + TOGETHER
             change = Relaxation(
                 constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=unit_of_rule(name)
             )
             changes += [change] if to != self.bounds[name] else []
         return [change.constraint for change in changes], changes
+
+    def _sentence(self, name: str, to: float) -> str:
+        by = self.columns.priced_by
+        return sentence(name, to, by.traffic.priced_at if by else None, self.columns.robust)
 
     def _nearest(self, name: str, others: dict[str, float]) -> float | None:
         if name == "requests_per_s":

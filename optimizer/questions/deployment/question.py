@@ -138,12 +138,16 @@ class DeploymentQuestion(DeploymentVocabulary):
         return "deployment.mode: no whole replica: a prefill and a decode row are needed"
 
     def adds(self, best: Best) -> dict[str, Any]:
-        """The model's name, and what the next better value would reach."""
+        """The model's name, what the next better value would reach, and of which requests latencies are."""
         better = ""
         if best.status == "optimal" and self.problem.objectives[0][1] > 0:
             better = next_better(self, best.found.found)
         robust = {"robustness": robustness_of(self, best)} if self.problem.robust else {}
-        return {"architecture": self.problem.architecture, "next_better": better} | robust
+        return {
+            "architecture": self.problem.architecture,
+            "next_better": better,
+            "percentile": self.problem.priced_at,
+        } | robust
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from optimizer import catalog
+from optimizer.anatomy.all_requests import of_all_requests
 from optimizer.columns.deployment import PricedBy
 from optimizer.columns.replica_costs import slowest_network
 from optimizer.columns.supply import Supply
@@ -22,7 +23,6 @@ from optimizer.spec.deployment import as_stored
 from optimizer.spec.plan import Pool
 
 _CLAIMED = ("ttft_ms", "tpot_ms", "requests_per_s")
-_AT_DEMAND = tuple(f"{name}{high}_at_demand_ms" for high in ("", "_p95") for name in ("ttft", "tpot"))
 
 
 def scene(problem: DeploymentProblem, pools: tuple[Pool, ...], metrics: Mapping[str, float]) -> Scene:
@@ -55,9 +55,7 @@ def scene(problem: DeploymentProblem, pools: tuple[Pool, ...], metrics: Mapping[
 
     bounds = {str(name): limits[name] for name in ("ttft_ms_max", "tpot_ms_max") if name in limits}
     claims = {name: metrics[name] for name in _CLAIMED if metrics.get(name)}
-    for name in _AT_DEMAND:
-        said = [value for pool in pools if (value := getattr(pool, name)) is not None]
-        claims |= {name: max(said)} if said else {}
+    claims |= {n: value for n, value in of_all_requests(pools).items() if "_p50_" not in n}
     size = Size(traffic.input_tokens, traffic.output_tokens, problem.demand or 1.0)
     return Scene(
         name=problem.name,

@@ -12,8 +12,8 @@ def looser(name: str, now: float, needed: float) -> float:
     return min(now, needed) if floors else max(now, needed)
 
 
-def sentence(name: str, to: float, robust: Uncertain | None = None) -> str:
-    """A relaxation in words."""
+def sentence(name: str, to: float, percentile: float | None = None, robust: Uncertain | None = None) -> str:
+    """A relaxation in words; latencies are of a percentile of requests, or of full replicas."""
     if name == "requests_per_s":
         return f"{to:g} requests/s would do"
     if name.startswith("inventory:"):
@@ -26,7 +26,9 @@ def sentence(name: str, to: float, robust: Uncertain | None = None) -> str:
         return f"{to:g} times the usable memory would do"
     if name.endswith("_min"):
         return f"{name.removesuffix('_min')} at least {to:,.0f} {unit_of_rule(name)} would do"
-    return f"{name.removesuffix('_max')} at most {to:g} {unit_of_rule(name)}".strip() + " would do"
+    metric = name.removesuffix("_max")
+    high = f" p{percentile:g}" if percentile is not None and metric in latencies() else ""
+    return f"{metric}{high} at most {to:g} {unit_of_rule(name)}".strip() + " would do"
 
 
 def _worse(part: str, to: float, robust: Uncertain) -> str:
