@@ -114,11 +114,17 @@ def around(metrics: Mapping[str, float], keys: Sequence[Key]) -> dict[str, Aroun
     found = {}
     for name, value in metrics.items() if keys else ():
         if name in METRICS:
-            bands = [band_at(key._replace(metric=METRICS[name])) for key in keys]
+            bands = [band_at(_of(key, name)) for key in keys]
             widest = max(bands, key=lambda band: band.high / band.low)
             low, high = value * min(b.low for b in bands), value * max(b.high for b in bands)
             found[name] = Around(low=low, high=high, rows=widest.rows, group=widest.group)
     return found
+
+
+def _of(key: Key, metric: str) -> Key:
+    """The same group for a metric; of training no engine is told apart."""
+    own = key._replace(metric=METRICS[metric])
+    return own._replace(regime="training", engine="") if metric.startswith("train_") else own
 
 
 @cache

@@ -15,7 +15,7 @@ eight in ten rows of sources left out lie inside.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import exp, inf, log
+from math import ceil, exp, log
 from types import MappingProxyType
 
 import numpy as np
@@ -68,7 +68,7 @@ class Ends:
 def ends_of(errors: Iterable[Error], stretch: Mapping[Alike, float] = _NONE) -> dict[Key, Ends]:
     """The band of every group of enough rows, and of all rows of each metric. ValueError if none.
 
-    `stretch`: by kind of group, a factor on the logarithms of the ends.
+    `stretch`: by kind of group, a factor by which ends lie further out.
     """
     members: dict[Key, list[Error]] = defaultdict(list)
     for error in errors:
@@ -91,7 +91,7 @@ def ends_of(errors: Iterable[Error], stretch: Mapping[Alike, float] = _NONE) -> 
 
 def _around_one(ends: Ends, stretch: float) -> Ends:
     """With the prediction inside, and wider."""
-    return replace(ends, low=min(ends.low, 1.0) ** stretch, high=max(ends.high, 1.0) ** stretch)
+    return replace(ends, low=min(ends.low, 1.0) / stretch, high=max(ends.high, 1.0) * stretch)
 
 
 def _drawn(
@@ -129,7 +129,7 @@ class Reach:
     group: Key
     """Whose band it is."""
     wider: float
-    """Factor on the logarithm of the band's end at which the row lies on it: 1 and less is inside."""
+    """Factor by which the band's end would have to lie further out to meet the row: 1 and less is inside."""
 
 
 def reaches(errors: Sequence[Error]) -> list[Reach]:
@@ -146,8 +146,7 @@ def reaches(errors: Sequence[Error]) -> list[Reach]:
 
 
 def _reach(ends: Ends, ratio: float) -> float:
-    end = log(ends.high if ratio > 1 else ends.low)
-    return 0.0 if ratio == 1 else log(ratio) / end if end else inf
+    return max(ratio / ends.high, ends.low / ratio)
 
 
 def _alike(group: Key) -> Alike:
@@ -164,7 +163,7 @@ def stretches(reached: Sequence[Reach]) -> dict[Alike, float]:
         order = sorted(own, key=lambda reach: reach.wider)
         places = np.cumsum(_weights([reach.error for reach in order]))
         wanted = order[int(np.searchsorted(places, (ENDS[1] - ENDS[0]) * places[-1]))].wider
-        found[name] = round(min(max(wanted, 1.0), _WIDEST), 2)
+        found[name] = ceil(100 * min(max(wanted, 1.0), _WIDEST)) / 100
     return found
 
 

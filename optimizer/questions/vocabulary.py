@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from optimizer.bands import Key
 from optimizer.errors import InputError, nearest
 from optimizer.questions.moves import Move, moves_of
 from optimizer.questions.vary import HARDWARE, number_at, scaled_problem
@@ -74,10 +73,6 @@ class Vocabulary(ABC):
         """What nobody measured of the chips of some plans, for the first screen of a study."""
         said = self.of_chips(plans, self.price_decides(aims)) if plans else ()
         return tuple(row for row in said if row.caveat)
-
-    def groups(self, plan: Plan) -> Sequence[Key]:
-        """The groups of measured rows that tell how far a plan's predictions may be off; none of tables."""
-        return ()
 
     def defining(self) -> frozenset[str]:
         """Rules without which a plan has no meaning and no cost."""

@@ -6,6 +6,7 @@ from typing import Any
 from optimizer import catalog
 from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
 from optimizer.anatomy.pools_assumed import pools_assumed
+from optimizer.bands import Key, family_of, kind_of
 from optimizer.columns.scenarios import part_of
 from optimizer.errors import Unlimited
 from optimizer.metrics import counted, traffic
@@ -23,6 +24,7 @@ from optimizer.questions.question import Ask, Best
 from optimizer.search.conflict import Names
 from optimizer.solver.cp_sat_twice import engine_version
 from optimizer.spec.answer import Assumption, Conflict, Objective, Proof, Relaxation
+from optimizer.spec.engine import engine_name
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, Optimum, Work
 from optimizer.watch import UNWATCHED, Stopped, Watch
@@ -162,6 +164,15 @@ class DeploymentQuestion(DeploymentVocabulary):
         problem = self.problem
         models = {} if self.tabled else {"": catalog.model(problem.architecture or "", problem.documents)}
         return chips_assumed(self.offered, pools_of(plans), models, money)
+
+    def groups(self, plan: Plan) -> tuple[Key, ...]:
+        """A group for each pool; none where a table states the rates."""
+        if self.tabled:
+            return ()
+        kind = kind_of(catalog.model(self.problem.architecture or "", self.problem.documents))
+        usual = engine_name(self.problem.deployment.engines[0])
+        named = ((pool.chip, family_of(pool.engine or usual)) for pool in plan.pools)
+        return tuple(Key("tpot_ms", "load", kind, engine, chip) for chip, engine in dict.fromkeys(named))
 
     def proof(self, best: Best) -> Proof:
         """What was priced, left out and asked."""

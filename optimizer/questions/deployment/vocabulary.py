@@ -5,8 +5,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 
-from optimizer import catalog
-from optimizer.bands import Key, family_of, kind_of
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.scenarios import part_of
@@ -24,7 +22,6 @@ from optimizer.questions.question import Ask
 from optimizer.questions.replica_choices import left
 from optimizer.questions.replica_question import ReplicaQuestion
 from optimizer.questions.vocabulary import Priced
-from optimizer.spec.engine import engine_name
 from optimizer.spec.plan import Plan, Pool
 from optimizer.spec.studies import Aim
 from optimizer.watch import UNWATCHED, Watch
@@ -116,18 +113,7 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
 
     def tighter(self, rule: str, old: Any, new: Any) -> bool:
         """Whether the new value of a bound only takes plans away, and changes no figure of those left."""
-        changing = rule in _CHANGES_FIGURES or (rule == "ttft_ms_max" and self.columns.percentile is not None)
-        changing |= self.columns.robust is not None and (rule in OF_A_REPLICA or part_of(rule) is not None)
-        return not changing and super().tighter(rule, old, new)
-
-    def groups(self, plan: Plan) -> tuple[Key, ...]:
-        """A group for each pool; none where a table states the rates."""
-        if self.tabled:
-            return ()
-        kind = kind_of(catalog.model(self.problem.architecture or "", self.problem.documents))
-        usual = engine_name(self.problem.deployment.engines[0])
-        named = ((pool.chip, family_of(pool.engine or usual)) for pool in plan.pools)
-        return tuple(Key("tpot_ms", "load", kind, engine, chip) for chip, engine in dict.fromkeys(named))
+        return not _changes_figures(self.columns, rule) and super().tighter(rule, old, new)
 
     def in_words(self, pool: Pool) -> str:
         """How many replicas there are of what."""
@@ -195,3 +181,10 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
     def search_within(self, bounds: Mapping[str, float], watch: Watch = UNWATCHED) -> DeploymentSearch:
         """A search among the configurations priced for plans within bounds."""
         return DeploymentSearch(self.columns, bounds, self.problem.workload.output_tokens, watch)
+
+
+def _changes_figures(columns: DeploymentColumns, rule: str) -> bool:
+    """Whether a plan's own figures depend on a bound."""
+    queued = rule == "ttft_ms_max" and columns.percentile is not None
+    worst = columns.robust is not None and (rule in OF_A_REPLICA or part_of(rule) is not None)
+    return rule in _CHANGES_FIGURES or queued or worst
