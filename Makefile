@@ -7,12 +7,13 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := .venv/run
 READY := .venv/ready
 
-.PHONY: help demo test check unit bench mutants docs wheel clean
+.PHONY: help demo test check unit bench mutants bands docs wheel clean
 help:
 	@echo "make demo   solve problems/dense-8b-b200.yaml and print the report"
 	@echo "make test   lint, types and the test suite"
 	@echo "make bench  the figures of the README, measured here (minutes)"
 	@echo "make mutants  how many small changes of the source the tests see (an hour; MUTANTS='blocks --sample 50')"
+	@echo "make bands  refit constants without each source, model and chip: what answers show as ends (minutes)"
 	@echo "make docs   regenerate the generated pages of docs/"
 	@echo "make wheel  build a wheel, install it into an empty environment, solve with it"
 
@@ -45,6 +46,9 @@ bench: $(READY)
 
 mutants: $(READY)
 	nice $(BIN)/python benchmarks/mutants $(MUTANTS)
+
+bands: $(READY)
+	$(BIN)/python benchmarks/left_out
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

@@ -21,6 +21,7 @@ ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
 
 from generate import markdown_table  # noqa: E402
+from left_out import left_out, stale  # noqa: E402
 
 from optimizer.blocks import n_experts  # noqa: E402
 from optimizer.evidence.points import Point, read_points  # noqa: E402
@@ -30,9 +31,8 @@ from optimizer.evidence.validate import Scored, predict  # noqa: E402
 
 PAGE = HERE / "accuracy.md"
 POINTS = ROOT / "benchmarks" / "points"
-MADE_FROM = (
+PREDICTED_FROM = (
     "benchmarks/points/*.csv",
-    "docs/accuracy.py",
     "engines/*.yaml",
     "hardware/*/*.yaml",
     "models/*.yaml",
@@ -58,6 +58,8 @@ MADE_FROM = (
     "optimizer/evidence/*validate.py",
     "optimizer/evidence/protocols.py",
 )
+"""Data, constants and code that predictions of measured rows come from."""
+MADE_FROM = (*PREDICTED_FROM, "docs/accuracy.py", "docs/left_out.py", "benchmarks/tables/left_out.json")
 HEADS = ("points", "n", "median predicted/measured", "mean error", "median error", "within 25 %")
 GPUS = ("h100", "h200")
 VENDORS = ("trtllm", "fastertransformer", "splitwise", "nim")
@@ -71,48 +73,13 @@ What the cost model predicts against what others measured and published, for eve
 averaged, or the median taken. `archsat validate FILE` repeats a table and `make docs` rewrites this page; a
 test fails while the page is older than the data, the constants or the code.
 
-**In sample, except where a line says held out.** The constants of the engines, and of some chips
-(`host_speed`, decode attention of MI300X), were fitted by hand on 2026-11-21 to rows of `inference.csv` and
-`serving.csv`; `archsat engines NAME` says to which. Constants of kernels and links were fitted to kernel
-measurements, not to these rows. Training has constants of its own: [training.md](training.md).
-
-## Goals
-"""
-
-HELD_OUT = """\
-## Held out
-
-`python benchmarks/serving_fit.py` (2026-11-21, run by hand): five constants of engines/trtllm.yaml
-(`host_us_per_sequence`, `host_us_per_expert_layer`, `expert_skew`, `data_parallel_balance`, `cache_share`)
-refitted without one model, which is then predicted; 387 saturated rows. Only the engine is held out:
-kernels, chips and the form of the model stay.
-
-| rows | n | median ratio | mean error | median | within 25 % | constants, in that order |
-|---|---|---|---|---|---|---|
-| all, as shipped | 387 | 1.01 | 13.7% | 8.9% | 88.4% | 3, 275, 1.4, 0.82, 0.72 |
-| all, refitted to all | 387 | 0.99 | 13.4% | 8.9% | 87.9% | 3, 288, 1.45, 0.83, 0.66 |
-| EleutherAI/gpt-j-6b | 23 | 0.94 | 38.7% | 8.8% | 87.0% | 4, 256, 1.45, 0.83, 0.66 |
-| Qwen/Qwen3-235B-A22B | 62 | 0.93 | 14.0% | 11.2% | 82.3% | 3, 352, 1.35, 0.79, 0.7 |
-| meta-llama/Llama-2-70b-hf | 48 | 1.12 | 18.1% | 12.6% | 70.8% | 2, 368, 1.35, 0.81, 0.7 |
-| meta-llama/Llama-3.1-405B | 46 | 1.02 | 8.3% | 7.4% | 97.8% | 3, 288, 1.45, 0.83, 0.66 |
-| meta-llama/Llama-3.1-8B | 44 | 0.92 | 8.5% | 8.6% | 100.0% | 6, 192, 1.5, 0.83, 0.66 |
-| Llama-4-Maverick-17B-128E | 51 | 0.93 | 18.0% | 14.3% | 74.5% | 3, 272, 1.35, 0.83, 0.64 |
-| meta-llama/Llama-4-Scout-17B-16E-Instruct | 53 | 1.06 | 10.7% | 8.1% | 94.3% | 4, 192, 1.3, 0.83, 0.66 |
-| mistralai/Mixtral-8x7B-v0.1 | 16 | 0.98 | 11.7% | 9.7% | 87.5% | 3, 288, 1.45, 0.83, 0.66 |
-| openai/gpt-oss-120b | 22 | 0.90 | 12.2% | 10.8% | 90.9% | 4, 352, 1.45, 0.83, 0.66 |
-| openai/gpt-oss-20b | 22 | 1.03 | 8.1% | 7.8% | 100.0% | 4, 256, 1.45, 0.83, 0.66 |
-| mixtures of experts, held out | 226 | 0.96 | 13.2% | 10.4% | 86.3% |  |
-| dense, held out | 161 | 0.99 | 15.6% | 8.6% | 88.8% |  |
-
-A search that starts from the middle of all bounds ends near the constants that ship. An earlier run of the
-same kind, on 170 rows of mixtures of experts (no RTX PRO 6000, no Mixtral) and before the last change of
-constants, had a mean of 14.0 % and 88 % within 25 %: Maverick 18.6 %, Scout 13.7 %, Qwen3-235B 13.2 %,
-gpt-oss-120b 11.2 %, gpt-oss-20b 10.5 %; with 60 dense rows a mean of 12.3 %.
-
-Also held out, because no fit used the rows: the 30 of Llama-3.1-70B in `trtllm_max_throughput_dense.csv`
-(they are not in `inference.csv`; [below](#trtllm_max_throughput_densecsv)), those fixed batches of `trtllm`
-and `nim` that the engines' files name, and `vultr`. The goals of dense throughput, fastertransformer and
-splitwise are met in sample. Mixtures of experts meet theirs in sample only: held out they are just outside.
+**Left out first; all tables after [Left out](#left-out) are in sample, except where a line says held out.**
+The constants of the engines, and of some chips (`host_speed`, decode attention of MI300X), were fitted by
+hand from 2026-11-21 on to rows of `inference.csv`, `serving.csv` and `served.csv`; `archsat engines NAME`
+says to which. Constants of kernels and links were fitted to kernel measurements, not to these rows. In no
+fit: the 30 rows of Llama-3.1-70B in `trtllm_max_throughput_dense.csv`, those fixed batches of `trtllm` and
+`nim` that the engines' files name, `vultr`, `tpu-recipes`. Training has constants of its own:
+[training.md](training.md).
 """
 
 
@@ -131,6 +98,9 @@ class Scores:
 def main(arguments: list[str]) -> int:
     """Write or check the page; return the exit code."""
     if "--check" in arguments:
+        if stale(digest(PREDICTED_FROM)):
+            print("bands/groups.csv is stale: run python benchmarks/left_out", file=sys.stderr)
+            return 1
         if digest() in PAGE.read_text(encoding="utf-8"):
             return 0
         print("docs/accuracy.md is stale: run python docs/accuracy.py", file=sys.stderr)
@@ -140,9 +110,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def digest() -> str:
-    """A digest of the data, the constants and the code that the page rests on."""
-    found = sorted({path for pattern in MADE_FROM for path in ROOT.glob(pattern) if path != PAGE})
+def digest(made_from: Iterable[str] = MADE_FROM) -> str:
+    """A digest of the data, the constants and the code that the page, or another file, rests on."""
+    found = sorted({path for pattern in made_from for path in ROOT.glob(pattern) if path != PAGE})
     whole = hashlib.sha256()
     for path in (path for path in found if path.is_file()):
         whole.update(f"{path.relative_to(ROOT).as_posix()}\n".encode() + path.read_bytes())
@@ -161,10 +131,11 @@ def page() -> str:
     parts = [
         note,
         INTRO,
+        *left_out(),
+        "## Goals, in sample\n",
         markdown_table(
             ("what", "rows", "n", "goal", "now", "met"), goals(inference, serving, dense, single, served)
         ),
-        HELD_OUT,
         *section(
             "inference.csv",
             "Throughput and latencies of fixed batches and of saturated and loaded servers.",

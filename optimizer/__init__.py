@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from optimizer.studies.perturb import perturb
     from optimizer.studies.simulate import Replaying, simulate
     from optimizer.studies.solve import solve
+    from optimizer.studies.stress import stress
     from optimizer.studies.sweep import sweep
 
 _WHERE = {
@@ -46,6 +47,7 @@ _WHERE = {
     "explain": ("optimizer.studies.explain", "explain"),
     "sweep": ("optimizer.studies.sweep", "sweep"),
     "simulate": ("optimizer.studies.simulate", "simulate"),
+    "stress": ("optimizer.studies.stress", "stress"),
     "Replaying": ("optimizer.studies.simulate", "Replaying"),
     "Options": ("optimizer.questions.options", "Options"),
     "Problem": ("optimizer.questions.architecture.problem", "Problem"),
@@ -78,6 +80,7 @@ __all__ = [
     "read_problem",
     "simulate",
     "solve",
+    "stress",
     "sweep",
 ]
 

@@ -119,29 +119,73 @@ def _served(
     counts: dict[int, int],
     bounds: Mapping[str, float],
 ) -> Fraction:
-    """With the spares lost that hurt most: every choice of replicas to lose is tried."""
-    lost = min(int(bounds.get("spares", 0)), sum(counts.values()))
+    """Of the traffic asked for, with everything wrong that may be at once, each way tried."""
+    share = _f(bounds.get("utilisation_max", 1.0))
+    each = {i: _f(rows[i]["requests_per_s"]) * _f(columns.factors.get(rows[i]["mode"], 1.0)) for i in counts}
+    found = []
+    for slow, rate, traffic, lost in _cases(columns, bounds):
+        worth = {
+            i: min(own, max(_as_slow(columns, rows, bounds, i, slow, rate), default=Fraction(0)))
+            * share
+            / traffic
+            for i, own in each.items()
+        }
+        found.append(_with_lost(rows, counts, worth, lost))
+    return min(found)
+
+
+def _cases(columns: DeploymentColumns, bounds: Mapping[str, float]) -> Iterator[tuple[Fraction, ...]]:
+    """Factors of times, rates and traffic, and replicas lost."""
+    own = columns.robust
+    parts = [part for part in ("latency", "rate", "traffic", "losses") if f"robust.{part}" in bounds]
+    for wrong in product((False, True), repeat=len(parts)):
+        if own is not None and own.at_once is not None and sum(wrong) > own.at_once:
+            continue
+        on = {part: _f(bounds[f"robust.{part}"]) for part, is_on in zip(parts, wrong, strict=True) if is_on}
+        hours = [(on.get("traffic", Fraction(1)), Fraction(1))]
+        if own is not None and "traffic" in own.by_share and "traffic" in on:
+            hours = [(_f(factor), _f(slow)) for factor, slow in own.hours]
+        for traffic, slow in hours:
+            lost = max(on.get("losses", Fraction(0)), _f(bounds.get("spares", 0)))
+            yield slow * on.get("latency", 1), on.get("rate", Fraction(1)), traffic, lost
+
+
+def _as_slow(
+    columns: DeploymentColumns,
+    rows: list[dict[str, Any]],
+    bounds: Mapping[str, float],
+    i: int,
+    slow: Fraction,
+    rate: Fraction,
+) -> Iterator[Fraction]:
+    """Rates of the rows that a replica can run as, its times so many times as long."""
+    figures = ("batch", "label", "requests_per_s", "ttft_ms", "tpot_ms", "memory_gib")
+    for j, row in enumerate(rows):
+        alike = all(row[name] == rows[i][name] for name in row if name not in figures)
+        fewer = i == j or (alike and row["batch"] < rows[i]["batch"])
+        late = {**row, **{name: float(_f(row[name]) * slow) for name in _LATENCY}}
+        if fewer and _keeps(late, columns, bounds):
+            share = min(rate, 1 / slow)
+            yield _f(row["requests_per_s"]) * _f(columns.factors.get(row["mode"], 1.0)) * share
+
+
+def _with_lost(
+    rows: list[dict[str, Any]], counts: dict[int, int], worth: dict[int, Fraction], most: Fraction
+) -> Fraction:
+    """With the replicas lost that hurt most: every choice of replicas to lose is tried."""
+    lost = min(int(most), sum(counts.values()))
     ways = product(*(range(min(n, lost) + 1) for n in counts.values()))
     return min(
-        _carried(
-            columns, rows, {i: n - gone for (i, n), gone in zip(counts.items(), way, strict=True)}, bounds
-        )
+        _carried(rows, {i: n - gone for (i, n), gone in zip(counts.items(), way, strict=True)}, worth)
         for way in ways
         if sum(way) == lost
     )
 
 
-def _carried(
-    columns: DeploymentColumns,
-    rows: list[dict[str, Any]],
-    counts: dict[int, int],
-    bounds: Mapping[str, float],
-) -> Fraction:
+def _carried(rows: list[dict[str, Any]], counts: dict[int, int], worth: dict[int, Fraction]) -> Fraction:
     pool = dict.fromkeys(("aggregated", "prefill", "decode"), Fraction(0))
-    share = _f(bounds.get("utilisation_max", 1.0))
     for i, n in counts.items():
-        mode = rows[i]["mode"]
-        pool[mode] += n * _f(rows[i]["requests_per_s"]) * _f(columns.factors.get(mode, 1.0)) * share
+        pool[rows[i]["mode"]] += n * worth[i]
     return pool["aggregated"] + min(pool["prefill"], pool["decode"])
 
 

@@ -27,6 +27,7 @@ PUBLIC = {
     "sweep",
     "simulate",
     "Replaying",
+    "stress",
     "Setup",
     "Options",
     "Problem",

@@ -135,7 +135,7 @@ print(json.dumps({
 def copy(tmp_path: Path) -> Path:
     """A checkout of its own: the package copied, the data linked."""
     shutil.copytree(PACKAGE, tmp_path / "optimizer", ignore=shutil.ignore_patterns("__pycache__", "data"))
-    for name in ("hardware", "models", "problems", "engines"):
+    for name in ("hardware", "models", "problems", "engines", "bands"):
         (tmp_path / name).symlink_to(PACKAGE.parent / name)
     return tmp_path
 

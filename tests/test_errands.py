@@ -18,7 +18,7 @@ import optimizer
 
 PACKAGE = Path(optimizer.__file__).parent
 ROOT = PACKAGE.parent
-DATA = ("hardware", "models", "problems", "engines")
+DATA = ("hardware", "models", "problems", "engines", "bands")
 
 
 @pytest.fixture

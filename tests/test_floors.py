@@ -34,6 +34,7 @@ ORDER = [
     "hugging_face",
     "catalog",
     "blocks",
+    "bands",
     "degrees",
     "cost",
     "objectives",

@@ -1,9 +1,8 @@
 """A pool at the traffic it carries: most are planned for more, and then fewer sequences are in flight.
 
-A pool's own figures are those of full replicas, which hold at any load. A replica that gets r requests/s at
-random has as many sequences in flight as it must run together to serve r: in a pool that takes whole requests
-the number at which `cost.open_loop` serves r, with its mean latencies and their 95th percentile; in one that
-decodes alone the least batch that serves r.
+A replica that gets r requests/s at random has as many sequences in flight as it must run together to serve r;
+its latencies are those of `cost.under_load` there, in the mean and at some percentiles. A prefill replica is
+busy the share of its time that r takes; its prompts' caches cross the network besides.
 """
 
 from dataclasses import replace
@@ -11,72 +10,89 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.deployment import DeploymentColumns, PricedBy
+from optimizer.columns.operating_points import loads, up_to
 from optimizer.columns.replica import Replica, common
-from optimizer.columns.replica_costs import SERVED
+from optimizer.columns.replica_costs import slowest_network
+from optimizer.columns.supply import Supply
+from optimizer.cost.disaggregation import cache_on_a_chip
 from optimizer.cost.frame import Frame
-from optimizer.cost.open_loop import open_loop
-from optimizer.spec.architecture import Architecture
+from optimizer.cost.serving import Served
+from optimizer.cost.under_load import under_load
 from optimizer.spec.plan import Pool
 
-_HIGH = 95.0
-_ROOM = 1.645
-_FEW = (0.01, 0.03, 0.1, 0.3)
-"""Sequences in flight on a lane in the mean, where most of the time there is none."""
+_SHOWN: dict[str, float | None] = {"": None, "_p50": 50.0, "_p95": 95.0, "_p99": 99.0}
+"""Part of a field's name to what it is of requests: the mean, and percentiles."""
+_SAME = 1e-9
 
 
 def at_demand(columns: DeploymentColumns, pool: Pool) -> Pool:
     """The pool with its sequences in flight and its latencies at its share of the demand.
 
-    As it was where nobody priced it by the cost model, where it is full, prefills, or has a part elsewhere.
+    As it was where nobody priced it by the cost model, where it is full, or has a part elsewhere.
     """
     by, demand = columns.priced_by, columns.demand
-    apart = pool.expert_chip or pool.second_tier_gib or pool.phase == "prefill"
+    apart = pool.expert_chip or pool.second_tier_gib
     if by is None or demand is None or apart or pool.utilisation >= 1:
         return pool
-    supply = next(s for s in columns.supplies if s.name == pool.chip)
+    frame = _frame(by, next(s for s in columns.supplies if s.name == pool.chip), pool)
+    wanted = pool.utilisation * pool.requests_per_s / pool.replicas
+    if pool.phase == "prefill":
+        return pool.changed(**_prefilling(columns, by, frame, wanted, pool.replicas))
     lanes = pool.split.lanes
-    whole = np.unique(np.geomspace(1, max(1, pool.batch // lanes), 48).astype(np.int64))
-    batches = lanes * (np.r_[_FEW, whole] if pool.phase == "aggregated" else whole)
+    each = up_to(pool.in_flight, lanes) if pool.in_flight else loads(lanes, pool.batch)
+    return pool.changed(**_decoding(by, frame, pool.phase, each, wanted)) if len(each) else pool
+
+
+def _frame(by: PricedBy, supply: Supply, pool: Pool) -> Frame:
+    together = pool.batch // pool.split.lanes if pool.phase == "prefill" else 1
     replica = Replica(supply, supply.known, pool.split, pool.formats)
-    frame = replica.frame(by.architecture, common(by.space, by.traffic, pool.engine), batch=batches)
+    setup = common(by.space, by.traffic, pool.engine)
+    frame = replica.frame(by.architecture, setup, batch=pool.batch, prefill_batch=together)
     lies = [way for way, blocks in replica.placements().items() if pool.domains in blocks]
     ranks, runs = lies[0] if lies else (0, 0)
-    frame = replace(frame, ranks_together=ranks, stage_runs=runs)
-    wanted = pool.utilisation * pool.requests_per_s / pool.replicas
-    found = (_whole_requests if pool.phase == "aggregated" else _decoding)(frame, by.architecture, wanted)
-    return pool.changed(**found) if found else pool
+    return replace(frame, ranks_together=ranks, stage_runs=runs)
 
 
-def _whole_requests(frame: Frame, architecture: Architecture, wanted: float) -> dict[str, float]:
-    """What requests see of a replica that prefills and decodes; nothing where it would be full now and then.
-
-    The number in flight is Poisson's: there must be room for one deviation and two thirds above the mean.
-    """
-    form = open_loop(frame, architecture)
-    rates = np.broadcast_to(form.requests_per_s, frame.batch.shape)
-    flying = float(np.interp(wanted, rates, frame.batch))
-    if wanted >= rates[-1] or flying + _ROOM * flying**0.5 > frame.batch[-1]:
+def _decoding(by: PricedBy, frame: Frame, phase: str, each: Any, wanted: float) -> dict[str, float]:
+    """What requests see of a replica that decodes; nothing where it would be full now and then."""
+    found = {name: under_load(phase, frame, by.architecture, each, of) for name, of in _SHOWN.items()}
+    served = {name: own.served for name, own in found.items()}
+    enough = found[""].slots <= frame.batch * (1 + _SAME)
+    rates = np.where(enough, served[""].requests_per_s, -np.inf)
+    if wanted > rates.max():
         return {}
-    mean, high = form.served(), form.served(_HIGH)
 
     def at(values: Any) -> float:
-        return 1e3 * float(np.interp(wanted, rates, np.broadcast_to(values, rates.shape)))
+        return float(np.interp(wanted, served[""].requests_per_s, values))
 
-    front_ms = frame.engine.request_ms
-    return {
-        "sequences_at_demand": max(1, round(flying)),
-        "ttft_at_demand_ms": front_ms + at(mean.ttft_s),
-        "tpot_at_demand_ms": at(mean.tpot_s),
-        "ttft_p95_at_demand_ms": front_ms + at(high.ttft_s),
-        "tpot_p95_at_demand_ms": at(high.tpot_s),
-    }
+    said: dict[str, float] = {"sequences_at_demand": max(1, round(at(each)))}
+    for name, own in served.items():
+        if phase == "aggregated":
+            said[f"ttft{name}_at_demand_ms"] = 1e3 * at(own.ttft_s)
+        said[f"tpot{name}_at_demand_ms"] = 1e3 * at(own.tpot_s)
+    return said
 
 
-def _decoding(frame: Frame, architecture: Architecture, wanted: float) -> dict[str, float]:
-    """What caches that arrive see of a replica that only decodes."""
-    served = SERVED["decode"](frame, architecture)
-    at = int(np.argmax(np.append(served.requests_per_s, np.inf) >= wanted))
-    if at >= len(frame.batch) - 1:
+def _prefilling(
+    columns: DeploymentColumns, by: PricedBy, frame: Frame, wanted: float, replicas: int
+) -> dict[str, float]:
+    """What prompts see of replicas that prefill alone, until their caches are where they decode.
+
+    A prompt waits for the first of them that is free.
+    """
+    crosses_s = cache_on_a_chip(frame, by.architecture) / slowest_network(columns.supplies)
+    half = under_load("prefill", frame, by.architecture, np.array([frame.batch / 2]), None).served
+    each = frame.batch * wanted / (2 * half.requests_per_s)
+    if each[0] >= frame.batch:
         return {}
-    return {"sequences_at_demand": int(frame.batch[at]), "tpot_at_demand_ms": 1e3 * float(served.tpot_s[at])}
+
+    def ms(served: Served) -> float:
+        return float(1e3 * by.space.prefill_ttft_factor * (served.ttft_s[0] + crosses_s))
+
+    return {
+        f"ttft{name}_at_demand_ms": ms(
+            under_load("prefill", frame, by.architecture, each, of, replicas=replicas).served
+        )
+        for name, of in _SHOWN.items()
+    }

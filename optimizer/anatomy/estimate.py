@@ -9,6 +9,7 @@ from optimizer.anatomy.models_assumed import model_assumed
 from optimizer.anatomy.operators import operator_rows
 from optimizer.anatomy.replica import deployment
 from optimizer.anatomy.shares_assumed import shares_assumed
+from optimizer.bands import Regime, around, key_of
 from optimizer.blocks import block
 from optimizer.columns.replica_costs import structural, takers
 from optimizer.columns.rules import Reference, Rules, default_values
@@ -50,6 +51,10 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         metrics = {name: metrics[name] for name in ("memory_gib", "n_params")}
     if not why:
         metrics = metrics | held(frame, architecture)
+    served = served_metrics(frame, architecture, setup.protocol) if runs and setup.users else {}
+    shown = metrics if runs else {}
+    regime: Regime = "single" if setup.batch == 1 and not setup.users else "load"
+    key = key_of(chip, frame.engine, architecture, "tpot_ms", regime)
     return Estimate(
         status="feasible" if runs else "infeasible",
         model=architecture.name,
@@ -57,7 +62,9 @@ def estimate(architecture: Architecture, chip: Chip, setup: Setup = Setup()) -> 
         why=why | {n: said for n in checked.broken if (said := takers(n, rules[n], architecture, frame))},
         deployment=deployment(frame),
         metrics=metrics | (energy(frame, metrics) if runs else {}),
-        served=served_metrics(frame, architecture, setup.protocol) if runs and setup.users else {},
+        served=served,
+        bands=around(shown, [key]),
+        served_bands=around(served, [key]),
         memory_gib={name: float(size) for name, size in memory_parts(frame, architecture).items()},
         hbm_usable_gib=chip.hbm_usable / memory.GIB,
         room_gib=room_gib(chip, frame.engine),

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.columns.at_worst import Worst, above, at_worst, needed
 from optimizer.columns.dominance import undominated
+from optimizer.columns.families import families
 from optimizer.columns.queueing import rate_at_percentile
 from optimizer.columns.replica import engine_of
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.room import Room
+from optimizer.columns.scenarios import Uncertain, held_as, part_of
 from optimizer.columns.supply import Supply
 from optimizer.cost.memory_room import filled_share
 from optimizer.errors import InputError
@@ -26,7 +29,6 @@ from optimizer.spec.deployment import ReplicaSpace, Traffic
 UNIT = scale("requests_per_s")
 """Rates are whole numbers of 1e-8 requests/s."""
 _ROUNDING = 1e-3
-_BOUND_NOISE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,13 @@ class Usable:
     """Planned rate of each, in 1e-8 requests/s."""
     dropped: Mapping[str, int]
     """Reason to number of rows; 'dominated' rows cannot be part of a better plan."""
+    worst: tuple[Worst, ...] = ()
+    """The scenarios that a plan must stand, of these rows; none where all is as predicted."""
+
+    def at(self, which: Any) -> "Usable":
+        """Some of the rows, as numbers among them."""
+        worst = tuple(replace(own, capacity=own.capacity[which]) for own in self.worst)
+        return replace(self, rows=self.rows[which], capacity=self.capacity[which], worst=worst)
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,7 @@ class DeploymentColumns:
     factors: Mapping[str, float]
     """Share of the rate planned with, by mode."""
     percentile: float | None
+    """At which requests queue for what a table states; None else: rows of the cost model are of theirs."""
     dropped: Mapping[str, int]
     """Rows that no bound can bring back, by reason."""
     complete: bool = True
@@ -77,6 +87,8 @@ class DeploymentColumns:
     """The model's own, under which rows in its format keep its weights as they are."""
     used: tuple[Any, ...] = ()
     """Rows, as masks, of each of which a plan has some replica."""
+    robust: Uncertain | None = None
+    """What may go wrong, and the plan must still hold."""
     asked: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What was asked of the rows' memory, kept: bounds on it are few."""
 
@@ -123,6 +135,15 @@ class DeploymentColumns:
             self.asked[name, tokens] = self._room.reaches(name, tokens)
         return self.asked[name, tokens]
 
+    def at_worst(self, bounds: Mapping[str, float], rows: Any) -> tuple[Worst, ...]:
+        """The scenarios under some bounds, with what some rows are worth in each."""
+        if self.robust is None or not any(map(part_of, bounds)):
+            return ()
+        if "families" not in self.asked:
+            self.asked["families"] = families(self.replicas)
+        asked = (self.replicas, self.robust, bounds, rows, self.asked["families"])
+        return tuple(Worst(s, planned(rates)) for s, rates in at_worst(*asked, self.rates))
+
     @property
     def _room(self) -> Room:
         if (by := self.priced_by) is None:
@@ -152,7 +173,7 @@ class DeploymentColumns:
         r = self.replicas
         share = self.memory_share()
         broken = {
-            f"{name}_max": (r.mode != without) & _above(getattr(r, name), bounds.get(f"{name}_max"))
+            f"{name}_max": (r.mode != without) & above(getattr(r, name), _limit(name, bounds))
             for name, without in latencies().items()
         }
         broken |= {
@@ -160,7 +181,7 @@ class DeploymentColumns:
             for name in held_least()
             if f"{name}_min" in bounds
         }
-        broken["memory_capacity"] = _above(share, bounds.get("memory_capacity"))
+        broken["memory_capacity"] = above(share, bounds.get("memory_capacity"))
         capacity = planned(self.rates(bounds))
         broken["no rate left at the percentile"] = capacity <= 0
         keep = np.ones(len(r), dtype=bool)
@@ -169,14 +190,29 @@ class DeploymentColumns:
             dropped[name] += int((keep & mask).sum())
             keep &= ~mask
         rows = np.flatnonzero(keep)
+        found = Usable(rows, capacity[rows], {}, needed(self.at_worst(bounds, rows)))
+        if found.worst:
+            holds = np.max([own.capacity for own in found.worst], axis=0) > 0
+            dropped["no rate left at the worst"] = int((~holds).sum())
+            found = found.at(np.flatnonzero(holds))
         if prune:
-            packed = [s.node and (nodes or f"inventory:{s.name}" in bounds) for s in self.supplies]
-            lying = np.where(np.array(packed, dtype=bool)[self.chip_index(rows)], r.domains[rows], "1")
-            held = [self.tokens(name)[rows] for name in counted]
-            best = undominated(r, self.used, rows, capacity[rows], lying, held)
-            dropped["dominated"] = len(rows) - len(best)
-            rows = best
-        return Usable(rows, capacity[rows], +dropped)
+            n, found = len(found.rows), self._undominated(found, bounds, nodes, counted)
+            dropped["dominated"] = n - len(found.rows)
+        return replace(found, dropped=+dropped, worst=needed(found.worst))
+
+    def _undominated(
+        self, own: Usable, bounds: Mapping[str, float], nodes: bool, counted: Sequence[str]
+    ) -> Usable:
+        """The rows that no other is as good as in all that counts, in every scenario."""
+        r, rows = self.replicas, own.rows
+        packed = [s.node and (nodes or f"inventory:{s.name}" in bounds) for s in self.supplies]
+        lying = np.where(np.array(packed, dtype=bool)[self.chip_index(rows)], r.domains[rows], "1")
+        held = [self.tokens(name)[rows] for name in counted]
+        worst, first = [scenario.capacity for scenario in own.worst], own.capacity
+        if worst:  # of rows that are equals in all scenarios the one that serves the most as predicted
+            first = np.sum(worst, axis=0, dtype=float) + first / (1.0 + first.max(initial=0))
+        best = undominated(r, self.used, rows, first, lying, [*held, *worst])
+        return own.at(np.searchsorted(rows, best))
 
 
 def planned(rates: Any) -> Any:
@@ -184,7 +220,7 @@ def planned(rates: Any) -> Any:
     return np.floor(rates * UNIT + _ROUNDING).astype(np.int64)
 
 
-def _above(values: Any, limit: float | None) -> Any:
-    if limit is None:
-        return np.zeros(len(values), dtype=bool)
-    return values > limit * (1 + _BOUND_NOISE)
+def _limit(name: str, bounds: Mapping[str, float]) -> float | None:
+    """The bound on a latency as predicted; None if there is none."""
+    rules = (f"{name}_max", held_as(name, bounds))
+    return min((bounds[rule] for rule in rules if rule in bounds), default=None)

@@ -8,8 +8,8 @@ network on offer before the first token counts.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from optimizer import catalog
+from optimizer.columns.operating_points import BATCHES, BUSY, loads, slots_of
 from optimizer.columns.overflowing import overflowing
 from optimizer.columns.replica import Replica, common
 from optimizer.columns.replicas import Replicas
@@ -26,7 +27,8 @@ from optimizer.cost import memory
 from optimizer.cost.disaggregation import cache_on_a_chip
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.cost.serving import aggregated, decode, most_scheduled, prefill
+from optimizer.cost.serving import NONE, Served, aggregated, decode, most_scheduled, prefill
+from optimizer.cost.under_load import under_load
 from optimizer.degrees import unsplittable
 from optimizer.errors import InputError
 from optimizer.plugins import plugins
@@ -40,13 +42,12 @@ from optimizer.spec.setup import Setup
 from optimizer.spec.split import Formats, Split
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
-BATCHES = tuple(sorted({*range(1, 65), *(round(64 * 2 ** (i / 16)) for i in range(1, 81))}))
-"""Sequences in flight that are tried where a problem names none: all to 64, then steps of 4 % to 2048."""
 _RULES = ("gqa_divisibility", "tensor_parallel_divisibility")
 _WEIGHT_ONLY = ("int8", "int4", "mxfp4")
 """Formats that engines de-quantise on the fly where a chip has no arithmetic for them."""
 UNPRICED = "no time to price them"
 """Why setups are left out that nobody looked at: no optimum is proven without them."""
+NO_SLOTS = "deployment.batch leaves no slot for requests that come at random"
 NETWORK = 50e9
 """Bytes per second and chip of a network nobody stated: 400 Gbit/s."""
 
@@ -87,17 +88,19 @@ def replica_columns(
                 for mode in _modes(space):
                     frame = _all_batches(architecture, replica, setup, mode, space)
                     frame = replace(frame, ranks_together=together[0], stage_runs=together[1])
-                    priced = _priced(architecture, frame, mode, network, share)
+                    priced = _priced(architecture, frame, mode, network, share, traffic.priced_at)
+                    dropped[NO_SLOTS] += traffic.priced_at is not None and not len(priced)
                     priced = priced.on(engine) if several else priced
                     tables += [priced.lying(domains) for domains in ways]
             except InputError as error:  # a figure this setup needs is not known: a network, a second tier
                 dropped[str(error)] += 1
+    tables = [table for table in tables if len(table)]
     if not tables and UNPRICED in dropped:
         raise Stopped
     if not tables:
         reasons = "; ".join(f"{why} ({n})" for why, n in dropped.most_common(4))
         raise InputError(f"deployment: no setup can run {architecture.name}: {reasons}")
-    return Replicas.together(tables), dropped
+    return Replicas.together(tables), +dropped
 
 
 def _modes(space: ReplicaSpace) -> Iterator[str]:
@@ -192,18 +195,84 @@ def keeps(name: str, value: Any, architecture: Architecture, frame: Frame) -> bo
     )
 
 
-def _priced(a: Architecture, frame: Frame, mode: str, network: float, share: float | None) -> Replicas:
-    """All batches of one setup in one mode, those that no chip could hold left to the memory rule.
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows of one setup in one mode, all in fast memory."""
+
+    frame: Frame
+    """Its `batch`: an array, the sequences that memory is held for."""
+    served: Served
+    in_flight: Any = 0.0
+    """In the mean, of each row; 0 where replicas are always full."""
+
+    @classmethod
+    def full(cls, a: Architecture, frame: Frame, mode: str) -> "_Rows":
+        """Replicas that are never idle."""
+        return cls(frame, SERVED[mode](frame, a))
+
+    @classmethod
+    def at(cls, a: Architecture, frame: Frame, mode: str, percentile: float) -> "_Rows":
+        """Loads under requests that come at random; the batches of the frame are the slots there may be."""
+        if mode == "prefill":
+            frame = _some_batches(frame, np.repeat(np.arange(len(frame.batch)), len(BUSY)))
+            each = frame.batch * np.tile(BUSY, len(frame.batch) // len(BUSY))
+            return cls(frame, _prefilling(a, frame, each, percentile), each)
+        if not len(frame.batch):
+            return cls(frame, Served(np.zeros(0), np.zeros(0), np.zeros(0)), np.zeros(0))
+        each = loads(frame.split.lanes, frame.batch[-1])
+        own = under_load(mode, frame, a, each, percentile)
+        slots = slots_of(own.slots, frame.batch)
+        return cls(replace(frame, batch=slots), own.served, each).some(slots > 0)
+
+    def some(self, kept: Any) -> "_Rows":
+        """Those of a mask or of indices."""
+
+        def of(values: Any) -> Any:
+            return values if np.ndim(values) == 0 else values[kept]
+
+        own = self.served
+        served = Served(of(own.ttft_s), of(own.tpot_s), of(own.requests_per_s))
+        return _Rows(_some_batches(self.frame, kept), served, of(self.in_flight))
+
+    def no_quicker_than(
+        self, a: Architecture, mode: str, percentile: float | None, least: Mapping[str, Any]
+    ) -> "_Rows":
+        """The same with steps that last as long as a slower memory streams."""
+        if percentile is None:
+            return replace(self, served=SERVED[mode](self.frame, a, least))
+        if mode == "prefill":
+            return replace(self, served=_prefilling(a, self.frame, self.in_flight, percentile, least))
+        return replace(self, served=under_load(mode, self.frame, a, self.in_flight, percentile, least).served)
+
+
+def _prefilling(
+    a: Architecture, frame: Frame, each: Any, percentile: float, least: Mapping[str, Any] = NONE
+) -> Served:
+    """Prefill replicas at so many prompts in flight: those with as many together are priced at once."""
+    ttft_s, rate = np.zeros(len(each)), np.zeros(len(each))
+    for together in np.unique(frame.prefill_batch).tolist():
+        own = frame.prefill_batch == together
+        one = replace(frame, batch=together * frame.split.lanes, prefill_batch=together)
+        slow = {name: values[own] for name, values in least.items()}
+        found = under_load("prefill", one, a, each[own], percentile, slow).served
+        ttft_s[own], rate[own] = found.ttft_s, found.requests_per_s
+    return Served(ttft_s, 0.0, rate)
+
+
+def _priced(
+    a: Architecture, frame: Frame, mode: str, network: float, share: float | None, percentile: float | None
+) -> Replicas:
+    """All batches or loads of one setup in one mode, those that no chip could hold left to the memory rule.
 
     With a `share`, what is over that share of the fast memory goes to the chip's second tier.
     """
-    least, slow = dict[str, Any](), 0.0
-    held = QUANTITIES["memory_bytes"].total(frame, a) / memory.GIB
+    rows = _Rows.full(a, frame, mode) if percentile is None else _Rows.at(a, frame, mode, percentile)
+    held, slow = QUANTITIES["memory_bytes"].total(rows.frame, a) / memory.GIB, 0.0
     if share is not None:
-        tiers = overflowing(frame, a, share)
-        frame, least = _some_batches(frame, tiers.kept), dict(tiers.least)
+        tiers = overflowing(rows.frame, a, share)
+        rows = rows.some(tiers.kept).no_quicker_than(a, mode, percentile, tiers.least)
         held, slow = tiers.memory_gib, tiers.second_tier_gib
-    served = SERVED[mode](frame, a, least)
+    served, frame = rows.served, rows.frame
     ttft = served.ttft_s
     if mode == "prefill":
         ttft = ttft + cache_on_a_chip(frame, a) / network
@@ -213,6 +282,7 @@ def _priced(a: Architecture, frame: Frame, mode: str, network: float, share: flo
         chip=frame.chip.name,
         **vars(frame.split),
         batch=frame.batch,
+        in_flight=rows.in_flight,
         **frame.formats.chosen(),
         chips=frame.n_chips,
         requests_per_s=served.requests_per_s,

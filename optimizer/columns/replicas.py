@@ -44,6 +44,7 @@ COLUMNS: dict[str, Column] = {
     "second_tier_gib": Column(np.float64, 0.0),
     "domains": Column(str),
     "engine": Column(str, ""),
+    "in_flight": Column(np.float64, 0.0),
 }
 _ELSE = {name: column.default for name, column in COLUMNS.items() if column.default is not None}
 
@@ -56,7 +57,8 @@ class Replicas:
     them that its figures suppose in one scale-up domain each, as `cost.placement` writes them ('4+2').
     A replica whose experts lie apart has `expert_chips` of the kind `expert_chip` besides, which may be the
     same kind, and each of which stands alone. `second_tier_gib` waits in slower memory. `engine` is
-    named where a problem lets several be chosen.
+    named where a problem lets several be chosen. `in_flight` are the sequences on the replica in the mean,
+    where its figures are a percentile of requests that come at random; 0 where it is always full.
     """
 
     if TYPE_CHECKING:

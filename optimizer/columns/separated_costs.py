@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from optimizer.blocks import n_experts
+from optimizer.columns.operating_points import BATCHES, loads, slots_of
 from optimizer.columns.replica import Replica, common
-from optimizer.columns.replica_costs import BATCHES, UNPRICED, unrunnable, without_arithmetic
+from optimizer.columns.replica_costs import UNPRICED, unrunnable, without_arithmetic
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import chips_of_a_rank, written
 from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, other_degrees, step_s
+from optimizer.cost.under_load import apart_under_load
 from optimizer.errors import InputError
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.chip import Chip
@@ -53,7 +55,7 @@ def separated_columns(
         raise InputError("deployment.second_tier: mode separated uses fast memory alone; allow false")
     dropped: Counter[str] = Counter()
     tables: list[Replicas] = []
-    setup = common(space, traffic)
+    setup, percentile = common(space, traffic), traffic.priced_at
     for number, replica in enumerate(_attention_sides(supplies, space)):
         if watch.over:
             dropped[UNPRICED] += n_sides(supplies, space) - number
@@ -69,7 +71,7 @@ def separated_columns(
             chip = supply.known
             why = _no_home(chip, ranks, replica.formats.weight_dtype, experts)
             try:
-                tables += [] if why else _priced(architecture, replica, setup, chip, ranks, space)
+                tables += [] if why else _priced(architecture, replica, setup, chip, ranks, space, percentile)
             except InputError as error:  # no network is known between the sides
                 why = str(error)
             dropped[why] += bool(why)
@@ -104,7 +106,13 @@ def _no_home(chip: Chip, ranks: int, weight_dtype: str, experts: set[int]) -> st
 
 
 def _priced(
-    a: Architecture, replica: Replica, setup: Setup, chip: Chip, ranks: int, space: ReplicaSpace
+    a: Architecture,
+    replica: Replica,
+    setup: Setup,
+    chip: Chip,
+    ranks: int,
+    space: ReplicaSpace,
+    percentile: float | None,
 ) -> list[Replicas]:
     """All batches of one pair of sides that are whole sequences in every microbatch of every rank."""
     found = []
@@ -112,25 +120,36 @@ def _priced(
         lanes = m * replica.split.lanes
         batch = np.array(space.batch or [lanes * b for b in BATCHES])
         batch = batch[batch % lanes == 0]
-        if len(batch):
-            frame = replica.frame(a, setup, batch=batch)
-            both = Separated(frame, chip, n_expert_chips=ranks, expert_parallel=ranks, microbatches=m)
-            found.append(_table(a, both, _lying(replica)))
+        if not len(batch):
+            continue
+        frame = replica.frame(a, setup, batch=batch)
+        both = Separated(frame, chip, n_expert_chips=ranks, expert_parallel=ranks, microbatches=m)
+        found.append(_table(a, both, _lying(replica), percentile))
     return found
 
 
-def _table(a: Architecture, both: Separated, domains: str) -> Replicas:
-    frame = both.frame
-    tpot = step_s(both, a) / frame.tokens_per_step
+def _table(a: Architecture, both: Separated, domains: str, percentile: float | None) -> Replicas:
+    frame, load = both.frame, 0.0
+    if percentile is None:
+        tpot = step_s(both, a) / frame.tokens_per_step
+        rate = frame.batch / tpot / frame.output_tokens
+    else:
+        each = loads(both.microbatches * frame.split.lanes, frame.batch[-1])
+        own = apart_under_load(both, a, each, percentile)
+        slots = slots_of(own.slots, frame.batch)
+        load, tpot, rate = (v[slots > 0] for v in (each, own.served.tpot_s, own.served.requests_per_s))
+        both = replace(both, frame=replace(frame, batch=slots[slots > 0]))
+        frame = both.frame
     return Replicas.filled(
         len(frame.batch),
         mode="decode",
         chip=frame.chip.name,
         **vars(replace(frame.split, expert_parallel=both.expert_parallel)),
         batch=frame.batch,
+        in_flight=load,
         **frame.formats.chosen(),
         chips=frame.n_chips,
-        requests_per_s=frame.batch / tpot / frame.output_tokens,
+        requests_per_s=rate,
         ttft_ms=0.0,
         tpot_ms=1e3 * tpot,
         memory_gib=attention_chip_gib(both, a),

@@ -23,6 +23,8 @@ from optimizer.errors import InputError
 from optimizer.spec.split import DEGREES
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from optimizer.simulation.scene import Scene
     from optimizer.spec.answer import Answer
     from optimizer.studies.simulate import Replaying
@@ -54,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits.add_argument("--tpot-ms", type=positive, metavar="MS", help="between tokens, mean of a request")
     limits.add_argument(
         "--percentile", type=_percentile, metavar="P", help="find the rate up to which it does"
+    )
+    limits.add_argument(
+        "--stress", action="store_true", help="the share that does when steps, traffic or a replica fail it"
     )
     parser.add_argument(
         "--chart", "--plot", dest="chart", metavar="FILE", help="a picture: .html, .png, .svg or .pdf"
@@ -98,7 +103,6 @@ def run(arguments: argparse.Namespace) -> int:
     _refuse(arguments)
     check_out(arguments.out)
     check_plot(arguments.chart, "--chart")
-    from optimizer.studies.simulate import simulate
     from optimizer.watch import Stopped, Watch
 
     watch = Watch.within(arguments.time_limit, interrupts(), tell if watched() else None)
@@ -107,25 +111,45 @@ def run(arguments: argparse.Namespace) -> int:
         scene = _scene(arguments, watch)
         if isinstance(scene, int):
             return scene
-        found = simulate(scene, how, watch)
+        said = (_stress if arguments.stress else _replay)(arguments, scene, how, watch)
     except Stopped:
         clear_progress()
         print("archsat: stopped before all requests were served", file=sys.stderr)
         return 4
     clear_progress()
+    if isinstance(said, str):
+        write(arguments, said)
+    else:
+        show(arguments, said)
+    return 0
+
+
+def _replay(
+    arguments: argparse.Namespace, scene: "Scene", how: "Replaying", watch: "Watch"
+) -> "RenderableType":
+    """One replay, as JSON or as a report; its picture is drawn."""
+    from optimizer.report.json import to_json
+    from optimizer.report.simulate import report
+    from optimizer.studies.simulate import simulate
+
+    found = simulate(scene, how, watch)
     if arguments.chart:
         from optimizer.report.pictures import over_time
 
         over_time.draw(found, arguments.chart)
-    if arguments.json:
-        from optimizer.report.json import to_json
+    return to_json(found) if arguments.json else report(found)
 
-        write(arguments, to_json(found))
-    else:
-        from optimizer.report.simulate import report
 
-        show(arguments, report(found))
-    return 0
+def _stress(
+    arguments: argparse.Namespace, scene: "Scene", how: "Replaying", watch: "Watch"
+) -> "RenderableType":
+    """Replays of the plan when things go wrong, as JSON or as a report."""
+    from optimizer.report.json import to_json
+    from optimizer.report.stress import report
+    from optimizer.studies.stress import stress
+
+    found = stress(scene, how, watch=watch)
+    return to_json(found) if arguments.json else report(found)
 
 
 def _refuse(arguments: argparse.Namespace) -> None:
@@ -141,6 +165,8 @@ def _refuse(arguments: argparse.Namespace) -> None:
         if arguments.chip is None:
             raise InputError("--model: needs --chip, what it runs on")
     needs(arguments, NEEDS)
+    if arguments.stress:
+        refuse(arguments, ("percentile", "chart"), "with --stress, which replays many times")
     process = (arguments.arrivals or "").partition(":")[0]
     if process != "clients":
         refuse(arguments, ("ramp", "think"), "but with --arrivals clients:N")

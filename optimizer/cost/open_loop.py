@@ -26,6 +26,7 @@ answers are made in busy times, for their own prompt came then: a first step's e
 No constant is fitted; benchmarks/closed_form.py holds the form to the replay.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import NormalDist
@@ -43,6 +44,8 @@ _TOGETHER = 8.0
 _FULL = 60.0
 """Prompts a step from which the queue behind full steps is nothing before they are full."""
 _ROUNDS = 6
+_LEAST_RISE = 0.01
+"""Of a rate with the number in flight, below which nothing is told apart."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +59,19 @@ class OpenLoop:
     ttft_variance: Number
     tpot_s: Number
     tpot_deviation: Number
+    crowding: Number = 1.0
+    """Variance of the number in flight over its mean: 1 is Poisson's; more where full replicas are slow."""
 
     def served(self, percentile: float | None = None) -> Served:
         """Means, or what a percentile of requests does not exceed (95)."""
         if percentile is None:
             return Served(self.ttft_s, self.tpot_s, self.requests_per_s)
         z = NormalDist().inv_cdf(percentile / 100)
-        waiting = _gamma(self.ttft_s - self.shortest_s, self.ttft_variance, z)
+        waiting = gamma_quantile(self.ttft_s - self.shortest_s, self.ttft_variance, z)
         return Served(self.shortest_s + waiting, self.tpot_s + z * self.tpot_deviation, self.requests_per_s)
 
 
-def _gamma(mean: Number, variance: Number, z: float) -> Number:
+def gamma_quantile(mean: Number, variance: Number, z: float) -> Number:
     """Quantile of a gamma distribution (Wilson and Hilferty, 1931), z that of the normal one."""
     mean = np.maximum(mean, 0.0)
     spread = variance / np.maximum(9 * mean * mean, 1e-300)
@@ -85,10 +90,55 @@ def open_loop(frame: Frame, architecture: Architecture, least: Least = NONE) -> 
         requests_per_s=own.rate * frame.split.lanes,
         ttft_s=np.where(possible, ttft, np.inf),
         shortest_s=shortest,
-        ttft_variance=np.where(possible, variance, 0.0),
+        ttft_variance=np.where(possible, np.maximum(variance, 0.0), 0.0),
         tpot_s=_tpot_s(own),
         tpot_deviation=_tpot_deviation(own),
+        crowding=own.crowding,
     )
+
+
+def open_decoding(frame: Frame, architecture: Architecture, least: Least = NONE) -> OpenLoop:
+    """A replica that decodes alone, from caches that come at random: no prompts in its steps."""
+
+    def step_s(at: Frame) -> Number:
+        return np.maximum(QUANTITIES["decode_s"].total(at, architecture), least.get("decode_s", 0.0))
+
+    return decoding(frame, step_s)
+
+
+def decoding(frame: Frame, step_s: Callable[[Frame], Number]) -> OpenLoop:
+    """The same, of steps that someone else prices.
+
+    A fuller replica is slower, and so stays full: with e the share by which its rate rises with the number in
+    flight, that number's variance is 1/e of Poisson's, and it lasts 1/e as long. An answer sees its mean over
+    a life: 2/3 of the variance where e is 1, all of it where it is 0.
+    """
+    flying, gained = frame.batch, frame.tokens_per_step
+    fuller = flying + np.sqrt(flying)
+    d, d_fuller = step_s(frame), step_s(replace(frame, batch=fuller))
+    rises = _rises(fuller / flying, d, d_fuller)
+    tpot = d / gained
+    seen = np.sqrt((1 - rises / 3) / np.maximum(_LEAST_RISE, rises))
+    return OpenLoop(
+        requests_per_s=flying / tpot / frame.output_tokens,
+        ttft_s=0.0,
+        shortest_s=0.0,
+        ttft_variance=0.0,
+        tpot_s=tpot,
+        tpot_deviation=np.maximum(0.0, d_fuller - d) / gained * seen,
+        crowding=1 / np.maximum(_LEAST_RISE, rises),
+    )
+
+
+def _rises(share: Number, step: Number, fuller: Number) -> Number:
+    """By how much a rate rises where `share` as many sequences are in flight: 1 is as much, 0 not at all."""
+    return np.clip((share * step / fuller - 1) / (share - 1), 0.0, 1.0)
+
+
+def _fuller(frame: Frame) -> Frame:
+    """One deviation more of the sequences on each lane."""
+    flying = frame.batch / frame.split.lanes
+    return replace(frame, batch=frame.split.lanes * (flying + np.sqrt(flying)))
 
 
 @dataclass(frozen=True)
@@ -125,9 +175,7 @@ class _Steps:
         mixes = frame.engine.prompts == "beside"
         k = float(n_chunks(replace(frame, prefill_batch=1)))
         d, one = _seconds(frame, architecture, least, mixes, 1.0)
-        lanes = frame.split.lanes
-        flying = frame.batch / lanes
-        fuller = replace(frame, batch=lanes * (flying + np.sqrt(flying)))
+        flying = frame.batch / frame.split.lanes
         together = min(room, _TOGETHER)
         alone = one - (k * d if mixes else 0.0)
         more = alone
@@ -136,7 +184,7 @@ class _Steps:
         answer = frame.output_tokens / frame.tokens_per_step
         return cls(
             d=d,
-            d_fuller=QUANTITIES["decode_s"].total(fuller, architecture),
+            d_fuller=QUANTITIES["decode_s"].total(_fuller(frame), architecture),
             one=one,
             first=alone - more,
             more=np.maximum(0.0, more),
@@ -180,6 +228,16 @@ class _Steps:
     def rate(self) -> Number:
         """l."""
         return self.per_step / self.step
+
+    @cached_property
+    def crowding(self) -> Number:
+        """As many leave a second as come: the number's variance is l over what one more adds to l.
+
+        That is taken over one deviation.
+        """
+        share = 1 + 1 / np.sqrt(self.flying)
+        fuller = self.d_fuller + share * self.per_step * self.price
+        return 1 / np.maximum(_LEAST_RISE, _rises(share, self.step, fuller))
 
     @cached_property
     def full(self) -> Number:

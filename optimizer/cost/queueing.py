@@ -22,6 +22,7 @@ import numpy as np
 from optimizer.blocks.operators import Number
 
 _HALVINGS = 60
+_NEWTON = 40
 
 
 def erlang_c(servers: int, utilisation: Number) -> Number:
@@ -55,6 +56,22 @@ def _wait_of_those_who_wait(
     idle = 1.0 - np.asarray(utilisation, float)
     spread = service_s * (1.0 + variation) / (2.0 * servers)
     return np.where(idle > 0, spread / np.where(idle > 0, idle, 1.0), np.inf)
+
+
+def fixed_wait_quantile_s(quantile: float, utilisation: Number, service_s: Number) -> Number:
+    """The same of one server that all take as long of (M/D/1); utilisation above 0 and below 1.
+
+    Exact up to one service: P(wait <= t) = (1 - rho) exp(rho t / S). Beyond, its exponential tail:
+    P(wait > t) ~ (1 - rho) / (rho e^y - 1) exp(-y t / S), where rho (e^y - 1) = y.
+    """
+    rho = np.asarray(utilisation, float)
+    within = np.log(np.maximum(1.0, quantile / (1 - rho))) / rho
+    decay = 2 * (1 - rho) / rho  # above the root, from where Newton's steps fall
+    for _ in range(_NEWTON):
+        decay = decay - (rho * np.expm1(decay) - decay) / (rho * np.exp(decay) - 1)
+    share = (1 - rho) / (rho * np.exp(decay) - 1)
+    beyond = np.log(share / (1 - quantile)) / decay
+    return np.where(within <= 1, within, np.maximum(1.0, beyond)) * service_s
 
 
 def in_system(rate: Number, seconds: Number) -> Number:

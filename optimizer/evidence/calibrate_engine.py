@@ -36,7 +36,7 @@ _BOUNDS: dict[str, tuple[str, float, float, float, tuple[bool, bool]]] = {
 """Unit, limits, the scale of a step, and whether the limits are values of their own."""
 FIGURES = tuple(_BOUNDS)
 _CLIENTS = ("request_ms",)
-_MEMORY = ("cache_share",)
+_MEMORY = ("cache_share", "cache_fill")
 
 
 def engine_constants(engine: Engine, names: tuple[str, ...] = ()) -> list[Constant]:

@@ -81,7 +81,7 @@ def fit(constants: list[Constant], residuals: Residuals, starts: int = 1) -> Fit
     while free := [c for c in constants if c.name not in left]:
         values |= {c.name: c.old for c in constants if c.name in left}
         values = min(
-            (_descend(free, start, residuals) for start in _starts(free, values, starts)),
+            (descend(free, start, residuals) for start in _starts(free, values, starts)),
             key=lambda found: loss(residuals(found)),
         )
         given_up = _least_telling(free, values, residuals)
@@ -119,7 +119,7 @@ def _starts(free: list[Constant], values: Values, count: int) -> list[Values]:
     return found
 
 
-def _descend(free: list[Constant], start: Values, residuals: Residuals) -> Values:
+def descend(free: list[Constant], start: Values, residuals: Residuals) -> Values:
     """Damped Gauss-Newton steps until none helps."""
     places = np.array([c.place(start[c.name]) for c in free])
     damping = 1e-3

@@ -38,11 +38,15 @@ _SHARES = (".memory_capacity", "utilisation_max")
 """Not more than all: of the services of a fleet, where a deployment may ask what more memory would do."""
 
 
+_REPLICAS = ("spares", "robust.losses")
+"""Rules that count replicas."""
+
+
 def moves_of_a_bound(rule: str, value: float, node: int | None = None) -> list[Move]:
     """Looser and tighter values of a bound on replicas: a chip or node more, or some per cent.
 
     `node`: chips wired together.
     """
-    if rule == "spares" or is_whole(rule.removesuffix("_max")) or rule.startswith("inventory:"):
+    if rule in _REPLICAS or is_whole(rule.removesuffix("_max")) or rule.startswith("inventory:"):
         return whole_moves(value, tuple(sorted({1, node or 1})))
     return [move for move in moves_of(value) if not rule.endswith(_SHARES) or move[1] <= 1]

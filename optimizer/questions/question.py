@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
+from optimizer.bands import Key
 from optimizer.errors import InputError
 from optimizer.questions.kinds import kind_of_problem
 from optimizer.questions.vocabulary import Vocabulary
@@ -165,6 +166,10 @@ class Question(Vocabulary):
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""
+        return ()
+
+    def groups(self, plan: Plan) -> Sequence[Key]:
+        """The groups of measured rows that tell how far a plan's predictions may be off; none of tables."""
         return ()
 
     @abstractmethod

@@ -56,6 +56,8 @@ class ReplicaQuestion(Question, Generic[C]):
         super().__init__(problem, watch, settings)
         self.solves = 0
         """Questions put to the engines, for the answer to the problem as it stands."""
+        self.known_without: dict[tuple[str, ...], float | None] = {}
+        """Optima of that problem without some rules, as far as they were asked for."""
 
     # Setups, priced once.
 

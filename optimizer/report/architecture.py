@@ -13,6 +13,7 @@ from optimizer.report.fitting import new_table
 from optimizer.report.numbers import count, percent, signed, value_of
 from optimizer.report.parts import (
     assumptions_part,
+    bands_part,
     binding_part,
     blank_between,
     conflict_part,
@@ -79,7 +80,7 @@ def _comparison(result: ArchitectureAnswer) -> Group:
             cells += _against(key, value, against)
         bold = "bold" if key == result.objective.name else None
         table.add_row(key, *cells, "" if key == "n_params" else unit, style=bold)
-    return Group(Text(title, style="bold"), table)
+    return Group(Text(title, style="bold"), table, *bands_part(result.bands, metrics))
 
 
 def _against(key: str, value: Any, other: Any) -> list[str]:

@@ -11,6 +11,7 @@ from rich.text import Text
 from optimizer.anatomy.losses import any_of, left
 from optimizer.questions.deployment.answer import DeploymentAnswer
 from optimizer.questions.fleet.answer import FleetWitnesses
+from optimizer.report.at_demand import at_demand, known_at_demand
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, short
 from optimizer.report.parts import (
@@ -18,9 +19,12 @@ from optimizer.report.parts import (
     binding_part,
     blank_between,
     conflict_part,
+    ends,
+    grounds,
     headline,
     titled_lines,
 )
+from optimizer.report.robustness import robustness_part
 from optimizer.spec.answer import Witnesses
 from optimizer.spec.plan import Pool
 from optimizer.spec.split import DEGREES
@@ -36,6 +40,10 @@ def _sections(result: DeploymentAnswer, verbose: bool) -> Iterator[RenderableTyp
     if result.deployment:
         yield _pools(result, result.deployment.pools)
         yield _totals(result)
+        if rows := [pool for pool in result.deployment.pools if known_at_demand(pool)]:
+            yield at_demand(rows)
+        if result.robustness is not None:
+            yield from robustness_part(result.robustness, result.objective, verbose)
         yield _binding(result)
     if result.conflict:
         yield conflict_part(result.conflict)
@@ -47,7 +55,9 @@ def _sections(result: DeploymentAnswer, verbose: bool) -> Iterator[RenderableTyp
 
 
 def _pools(result: DeploymentAnswer, pools: tuple[Pool, ...]) -> Group:
-    table = new_table("pool", "of", "n", "split", "batch", "formats", "GiB", "TTFT", "TPOT", "used")
+    high = "" if result.percentile is None else f"\np{result.percentile:g}"
+    columns = ("pool", "of", "n", "split", "batch", "formats", "GiB", f"TTFT{high}", f"TPOT{high}", "used")
+    table = new_table(*columns)
     for pool in pools:
         memory = "-" if pool.memory_gib is None else f"{pool.memory_gib:.0f}"
         if pool.memory_gib is not None and pool.hbm_usable_gib is not None:
@@ -57,7 +67,7 @@ def _pools(result: DeploymentAnswer, pools: tuple[Pool, ...]) -> Group:
             _short_name(pool.chip),
             str(pool.replicas),
             split(pool),
-            str(pool.batch),
+            f"{pool.in_flight:.3g}/{pool.batch}" if pool.in_flight else str(pool.batch),
             formats(pool),
             memory,
             *(("-" if value is None else short(value)) for value in (pool.ttft_ms, pool.tpot_ms)),
@@ -121,14 +131,16 @@ def _totals(result: DeploymentAnswer) -> Group:
     for name in ("ttft_ms", "tpot_ms"):
         if name in m:
             limit = bounds.get(f"{name}_max")
-            items.append(f"{name} {exact(m[name])}" + (f" of at most {exact(limit)} ms" if limit else " ms"))
-    items += _at_demand(result)
+            high = "" if result.percentile is None else f" p{result.percentile:g}"
+            said = f"{name}{high} {exact(m[name])}{ends(result.bands, name)} ms"
+            items.append(said + (f" of at most {exact(limit)} ms" if limit else ""))
     if spare := _to_spare(result):
         items.append(f"to spare: {spare}")
     demand = result.problem.get("workload", {}).get("requests_per_s")
     wanted = f" for {demand:g} asked" if demand else ""
     whole = m.get("requests_per_s_whole", m["requests_per_s"])
-    items.append(f"{exact(whole)} requests/s of capacity{wanted}, {m['utilisation']:.1%} used")
+    rate = f"{exact(whole)}{ends(result.bands, 'requests_per_s')}"
+    items.append(f"{rate} requests/s of capacity{wanted}, {m['utilisation']:.1%} used")
     items += _when_lost(result)
     if "max_context_tokens" in m:
         room = f"caches hold {m['kv_cache_tokens']:,.0f} tokens" if "kv_cache_tokens" in m else ""
@@ -141,25 +153,9 @@ def _totals(result: DeploymentAnswer) -> Group:
         money.append(f"{short(m['power_w'] / 1e3)} kW")
     if "nodes" in m:
         money.append(f"{short(m['nodes'])} node{'s' if m['nodes'] != 1 else ''}")
-    return titled_lines("Totals", [*items, ", ".join(money)] if money else items)
-
-
-def _at_demand(result: DeploymentAnswer) -> list[str]:
-    """What users see at the traffic asked for, where replicas are planned for more."""
-    found = []
-    for pool in result.deployment.pools if result.deployment else ():
-        if pool.sequences_at_demand is not None:
-            times = {
-                "ttft_ms": (pool.ttft_at_demand_ms, pool.ttft_p95_at_demand_ms),
-                "tpot_ms": (pool.tpot_at_demand_ms, pool.tpot_p95_at_demand_ms),
-            }
-            said = ", ".join(
-                f"{name} {short(mean)} ms" + (f" (p95 {short(high)})" if high is not None else "")
-                for name, (mean, high) in times.items()
-                if mean is not None
-            )
-            found.append(f"at the traffic asked for about {pool.sequences_at_demand} sequences each: {said}")
-    return found if len(found) < 4 else []
+    items += [", ".join(money)] if money else []
+    shown = (result.bands[name] for name in ("ttft_ms", "tpot_ms", "requests_per_s") if name in result.bands)
+    return titled_lines("Totals", [*items, *grounds(shown)])
 
 
 def _when_lost(result: DeploymentAnswer) -> list[str]:

@@ -6,7 +6,16 @@ from rich.text import Text
 from optimizer.metrics import unit
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import short, value_of
-from optimizer.report.parts import assumptions_part, blank_between, cautions, operators_part, stored
+from optimizer.report.parts import (
+    assumptions_part,
+    blank_between,
+    cautions,
+    ends,
+    grounds,
+    operators_part,
+    stored,
+)
+from optimizer.spec.band import Around
 from optimizer.spec.estimate import Estimate
 
 _SERVED = {
@@ -44,20 +53,31 @@ def report(estimate: Estimate, verbose: bool = False) -> Group:
 
 
 def _metrics(estimate: Estimate) -> Group:
-    table = new_table("", "value", "unit")
+    table = new_table("", "value", "ends", "unit")
     for name, value in sorted(estimate.metrics.items()):
         own = "J" if name == "joules_per_output_token" else unit(name)
-        table.add_row(name, value_of(name, value), "" if name == "n_params" else own)
-    return Group(Text("Metrics", style="bold"), table)
+        table.add_row(
+            name, value_of(name, value), _ends(estimate.bands, name), "" if name == "n_params" else own
+        )
+    return Group(Text("Metrics", style="bold"), table, *_grounds(estimate.bands))
 
 
 def _served(estimate: Estimate) -> list[RenderableType]:
     if not estimate.served:
         return []
-    table = new_table("", "value", "unit")
+    table = new_table("", "value", "ends", "unit")
     for name, value in estimate.served.items():
-        table.add_row(name, value_of(name, value), _SERVED.get(name, ""))
-    return [Group(Text("Seen by clients, each sending its next request when answered", style="bold"), table)]
+        table.add_row(name, value_of(name, value), _ends(estimate.served_bands, name), _SERVED.get(name, ""))
+    title = Text("Seen by clients, each sending its next request when answered", style="bold")
+    return [Group(title, table, *([] if estimate.bands else _grounds(estimate.served_bands)))]
+
+
+def _ends(bands: dict[str, Around], name: str) -> str:
+    return ends(bands, name).removeprefix(", ")
+
+
+def _grounds(bands: dict[str, Around]) -> list[Text]:
+    return [Text(line, style="dim") for line in grounds(bands.values())]
 
 
 def _memory(estimate: Estimate) -> Group:

@@ -9,13 +9,14 @@ from optimizer.report.at_hand import at_hand
 from optimizer.report.chart import scatter
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import short, signed, value_of
-from optimizer.report.parts import blank_between, cautions, conflict_part, titled_lines
+from optimizer.report.parts import blank_between, cautions, conflict_part, ends, grounds, titled_lines
 from optimizer.report.plans import MORE, STAGES, TELLING, names_of
 from optimizer.report.replicas import POOLS
 from optimizer.spec.studies import Aim, Frontier, Placed
 
 SHOWN = 40
 WIDTH = 80
+_ENDS, _GROUNDS = "ends of\n", 4
 _STYLE = {"complete": "bold green", "partial": "bold yellow", "infeasible": "bold red", "unknown": "bold red"}
 _SAYS = {
     "complete": "no plan of the lattice is missing",
@@ -75,6 +76,9 @@ def _points(found: Frontier, verbose: bool) -> Group:
     for aim in found.objectives:
         cells = [value_of(aim.metric, plan.metrics[aim.metric]) for _, plan in chosen]
         columns[broken(aim.metric)] = cells
+        if any(aim.metric in bands for bands in found.bands):
+            sides = [ends(found.bands[number - 1], aim.metric).removeprefix(", ") for number, _ in chosen]
+            columns[_ENDS + broken(aim.metric)] = sides
     where = [names_of(plan) for plan in found.points]
     for name in where[0]:
         if len({row[name] for row in where}) > 1:
@@ -88,7 +92,8 @@ def _points(found: Frontier, verbose: bool) -> Group:
     title = "Points"
     if len(chosen) < len(rows):
         title += f": {len(chosen)} of {len(rows)}, evenly (-v and --json give all)"
-    return Group(Text(title, style="bold"), table)
+    stood = grounds(band for bands in found.bands for band in bands.values())
+    return Group(Text(title, style="bold"), table, *(Text(line, style="dim") for line in stood[:_GROUNDS]))
 
 
 def broken(name: str) -> str:
@@ -104,6 +109,7 @@ def broken(name: str) -> str:
 def fitting(columns: dict[str, list[str]]) -> None:
     """Leave out columns, the least telling first, until a table fits; numbers are never cut."""
     for name in (
+        *[name for name in columns if name.startswith(_ENDS)],
         *("mode", "cache", "weights", "params"),
         *reversed(MORE),
         *("batch", "TP"),

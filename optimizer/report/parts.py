@@ -1,6 +1,6 @@
 """Parts that several reports share."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,6 +11,7 @@ from optimizer.questions.architecture.answer import ArchitectureAnswer, FrameWit
 from optimizer.report.fitting import new_table
 from optimizer.report.numbers import exact, percent, short, signed, value_of
 from optimizer.spec.answer import TOGETHER, Assumption, Binding, Conflict, Objective, Witnesses
+from optimizer.spec.band import Around
 from optimizer.spec.estimate import OperatorRow
 from optimizer.spec.plan import Pool
 
@@ -50,6 +51,28 @@ def headline(result: Any, better: str = "point of the lattice", unmodelled: Sequ
     deployed = getattr(result, "deployment", None)
     text.append(stored(deployed.pools if deployed else getattr(result, "stages", ())))
     return text.append_text(cautions(result.assumptions)) if result.objective.value is not None else text
+
+
+def ends(bands: Mapping[str, Around], name: str) -> str:
+    """What a figure may turn out to be, after it; '' where it has no band."""
+    if name not in bands:
+        return ""
+    low, high = (value_of(name, float(f"{end:.3g}")) for end in (bands[name].low, bands[name].high))
+    return f", {low}-{high}"
+
+
+def bands_part(bands: Mapping[str, Around], metrics: Mapping[str, float]) -> list[Text]:
+    """Figures with their ends, and what these stand on, below a table of metrics."""
+    said = "; ".join(f"{name} {value_of(name, metrics[name])}{ends(bands, name)}" for name in sorted(bands))
+    return [Text(line, style="dim") for line in ([said] if said else []) + grounds(bands.values())]
+
+
+def grounds(bands: Iterable[Around]) -> list[str]:
+    """Which rows the ends of figures stand on, a line for each group."""
+    return [
+        f"ends: eight in ten of {rows} rows left out, {group}"
+        for rows, group in dict.fromkeys((band.rows, band.group) for band in bands)
+    ]
 
 
 def cautions(assumptions: tuple[Assumption, ...]) -> Text:

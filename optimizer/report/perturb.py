@@ -46,6 +46,8 @@ def _sections(found: Perturbation, verbose: bool) -> Iterator[RenderableType]:
 
 
 _TITLES = {
+    "band": "The cost model at the far end of its bands, the plan re-optimised (alone: the same plan; in "
+    "brackets the rules that it would break)",
     "constraint": "Constraints moved and dropped, the rest re-optimised",
     "dimension": "Dimensions held at other values, the rest re-optimised (alone: nothing else changed; "
     "in brackets the rules that breaks)",
@@ -62,10 +64,21 @@ def _headline(found: Perturbation) -> Text:
         aim = found.objective
         text.append(f"  {aim.metric} {value_of(aim.metric, found.value)} {aim.unit}", style="bold")
         text.append(f", and {len(found.changes)} changes, each a proven optimum")
+        for change in found.changes:
+            text.append(_at_the_end(change) if change.kind == "band" else "")
     if found.status == "unknown":
         text.append("  stopped before the first optimum was proven", style="bold")
         text.append(f"; {found.stopped}" if found.stopped else "")
     return text.append_text(cautions(found.assumptions))
+
+
+def _at_the_end(change: Change) -> str:
+    """Whether the plan is the same where the cost model is as wrong as it was on rows left out."""
+    if change.objective is None:
+        says = "there is no plan"
+    else:
+        says = "the plan is another" if change.plan else "the plan is the same"
+    return f"\nat the far end of the cost model's bands ({change.move}) {says}"
 
 
 def _bearings(found: Perturbation) -> Group:
@@ -87,12 +100,13 @@ def _bars(found: Perturbation) -> Text:
 
 
 def _changes(found: Perturbation, own: list[Change], title: str, verbose: bool) -> Group:
-    kept = own[0].kind in ("dimension", "constant")
+    kept = own[0].kind != "constraint"
     table = new_table("changed", "optimum", "difference", "", "alone" if kept else "per unit")
-    whole = verbose or own[0].kind == "constant"  # every constant was asked for
+    whole = verbose or own[0].kind in ("constant", "band")  # every constant was asked for
     moved = own if whole else [c for c in own if c.difference]
     for change in moved:
-        table.add_row(f"{change.name} {change.move}"[:40], *_cells(found, change, kept))
+        named = change.name if change.kind == "band" else f"{change.name} {change.move}"
+        table.add_row(named[:40], *_cells(found, change, kept))
     same = [] if whole else [c for c in own if c.difference == 0.0]
     none = [] if whole else [c for c in own if c.difference is None]
     rest = []

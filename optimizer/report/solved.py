@@ -13,6 +13,8 @@ from optimizer.report.parts import (
     binding_part,
     blank_between,
     conflict_part,
+    ends,
+    grounds,
     headline,
     titled_lines,
 )
@@ -38,7 +40,10 @@ def _sections(result: Answer, verbose: bool) -> Iterator[RenderableType]:
         if decided:
             yield titled_lines("Plan", [f"{name} {value}" for name, value in decided.items()])
         metrics = result.plan.metrics
-        yield titled_lines("Metrics", [f"{name} {value_of(name, value)}" for name, value in metrics.items()])
+        lines = [
+            f"{name} {value_of(name, value)}{ends(result.bands, name)}" for name, value in metrics.items()
+        ]
+        yield titled_lines("Metrics", lines + grounds(result.bands.values()))
         yield binding_part(result, "no rule: the choices themselves do")
     if result.conflict:
         yield conflict_part(result.conflict)

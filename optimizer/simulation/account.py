@@ -1,5 +1,6 @@
 """A replay in the words of its answer: times, bounds kept, claims met, and what each pool was used for."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from optimizer.spec.plan import Pool
 from optimizer.spec.replay import Claim, Measured, OverTime, PoolUse, Times, Within
 
 _BOUNDS = {"ttft_ms_max": "ttft_s", "tpot_ms_max": "tpot_s"}
+_PERCENTILE = re.compile(r"_p(\d+)_")
 _MOMENTS = 400
 _POINTS = 2000
 MS = 1e3
@@ -56,7 +58,7 @@ def holds(limits: Mapping[str, float], of: Mapping[str, Any], percentile: float)
 def claims(said: Mapping[str, float], of: Mapping[str, Any], percentile: float | None) -> tuple[Claim, ...]:
     """Latencies that a plan claims beside those of a replay.
 
-    A name says a percentile itself, or TTFT of full replicas is claimed at the plan's; all else are means.
+    A name says a percentile itself, or latencies of replicas at their rates are of the plan's; else means.
     """
     found = []
     for name, claimed in said.items():
@@ -65,7 +67,9 @@ def claims(said: Mapping[str, float], of: Mapping[str, Any], percentile: float |
         own = own[~np.isnan(own)]
         if not len(own) or not claimed:
             continue
-        at_one = 95.0 if "_p95_" in name else percentile if first and "at_demand" not in name else None
+        said_of = _PERCENTILE.search(name)
+        at_one = None if "at_demand" in name else percentile
+        at_one = float(said_of[1]) if said_of else at_one
         value = np.mean(own) if at_one is None else np.percentile(own, at_one)
         at = "mean" if at_one is None else f"p{at_one:g}"
         found.append(claim(name, "ms", claimed, MS * float(value), at))

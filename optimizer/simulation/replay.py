@@ -1,14 +1,17 @@
 """Requests through pools of replicas, event by event: who waits how long for what.
 
 Arrivals, and ends of events on replicas, are taken in order of time; at one instant ends come first. A
-request goes to the replica with the fewest requests for its rate, of those that serve its kind; from a
-prefill replica it goes on to one that decodes, after its cache has crossed the network, and its first token
-is seen then.
+request is drawn for one of the pools that take it, by their rates, and goes to the replica of it that has the
+fewest; of pools that take some kinds of requests alone to the one with the fewest for its rate. From a
+prefill replica it goes on to one that decodes, after its cache has crossed the network; its first token is
+seen then.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import accumulate
 from math import inf
 from typing import Any
 
@@ -125,9 +128,11 @@ class _Run:
         self.stations = [station for station in stations for _ in range(station.replicas)]
         self.replicas = [Replica(station.server) for station in self.stations]
         self.doors, self.decoders = self._by_kind(decode=False), self._by_kind(decode=True)
+        self.drawn = np.random.default_rng(n).random((2, n)).tolist()
         for groups in (self.doors, self.decoders):
-            for kind, group in groups.items():
-                for server in {id(self.replicas[i].server): self.replicas[i].server for i in group}.values():
+            for kind, pools in groups.items():
+                servers = [self.replicas[i].server for pool in pools for i in pool]
+                for server in {id(server): server for server in servers}.values():
                     _require_room(requests, kind, server)
         self.arrival, self.admitted, self.first, self.finish = ([float("nan")] * n for _ in range(4))
         self.answered_by, self.cache = [-1] * n, [0.0] * n
@@ -138,13 +143,18 @@ class _Run:
         self.inside, self.area, self.last = 0, 0.0, 0.0
         self.held, self.room = 0, sum(r.server.blocks * r.server.block_tokens for r in self.replicas)
 
-    def _by_kind(self, decode: bool) -> dict[int, list[int]]:
-        """Replicas that a kind of request may go to: those where it comes in, or those that only decode."""
+    def _by_kind(self, decode: bool) -> dict[int, list[list[int]]]:
+        """Pools that a kind of request may go to: those where it comes in, or those that only decode."""
         own = [i for i, station in enumerate(self.stations) if (station.server.role == "decode") == decode]
-        return {
-            kind: [i for i in own if (serves := self.stations[i].serves) is None or kind in serves]
-            for kind in set(self.kinds)
-        }
+        found: dict[int, list[list[int]]] = {}
+        for kind in set(self.kinds):
+            pools: dict[int, list[int]] = {}
+            for i in own:
+                station = self.stations[i]
+                if station.serves is None or kind in station.serves:
+                    pools.setdefault(id(station) if station.serves is None else 0, []).append(i)
+            found[kind] = list(pools.values())
+        return found
 
     def all(self, watch: Watch) -> None:
         events, replicas = self.events, self.replicas
@@ -164,31 +174,36 @@ class _Run:
                 self._arrives(time, which)
             elif kind == _QUEUED:
                 own = Sequence(which, self.inputs[which], self.outputs[which], self.prefixes[which])
-                self._send(own, self.doors[self.kinds[which]], time)
+                self._send(own, self.doors[self.kinds[which]], time, decode=False)
                 self.cache[which] = self.held / self.room
             elif kind == _LEAVES:
                 self._leaves(time, which)
             else:
                 own = Sequence(which, self.inputs[which], self.outputs[which] - 1, self.inputs[which])
-                self._send(own, self.decoders[self.kinds[which]], time)
+                self._send(own, self.decoders[self.kinds[which]], time, decode=True)
 
     def _arrives(self, time: float, number: int) -> None:
         self.inside += 1
         self.arrival[number] = time
-        at = self._least_loaded(self.doors[self.kinds[number]])
+        at = self._least_loaded(self.doors[self.kinds[number]], number, decode=False)
         idle_s = self.stations[at].front_s
         mean_s = front_s(idle_s, self.replicas[at].batch.server_busy) if idle_s else 0.0
         heappush(self.events, (time + mean_s * 2 * ((number + 0.5) * _GOLDEN % 1.0), _QUEUED, number))
 
-    def _least_loaded(self, among: list[int]) -> int:
-        """The replica with the fewest requests for its rate."""
+    def _least_loaded(self, pools: list[list[int]], number: int, decode: bool) -> int:
+        """The replica with the fewest requests for its rate, of the pool that a request is drawn for."""
+        among = pools[0]
+        if len(pools) > 1:
+            rates = [sum(self.stations[i].requests_per_s for i in own) for own in pools]
+            shares = list(accumulate(rates))
+            among = pools[bisect_right(shares, self.drawn[decode][number] * shares[-1])]
         if len(among) == 1:
             return among[0]
         return min(among, key=lambda i: (self.replicas[i].in_system + 1) / self.stations[i].requests_per_s)
 
-    def _send(self, sequence: Sequence, among: list[int], time: float) -> None:
+    def _send(self, sequence: Sequence, pools: list[list[int]], time: float, decode: bool) -> None:
         """To the replica that is loaded least."""
-        at = self._least_loaded(among)
+        at = self._least_loaded(pools, sequence.number, decode)
         replica = self.replicas[at]
         before, held = replica.ends, replica.held
         replica.receive(sequence, time)

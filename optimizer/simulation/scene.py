@@ -38,7 +38,7 @@ class Scene:
     rate: float | None = None
     """Requests a second that it was asked for."""
     percentile: float | None = None
-    """At which the plan claims its limit of TTFT."""
+    """Of requests, which its claims are of; None for means of full replicas."""
     prefix_tokens: int = 0
     at_clients: Callable[[Protocol], dict[str, float]] | None = None
     """What is claimed of clients in a closed loop, where that is known."""

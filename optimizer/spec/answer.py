@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer
 
+from optimizer.spec.band import Around
 from optimizer.spec.base import Said, Strict
 from optimizer.spec.plan import Deployment, Dimensions, Plan
 from optimizer.spec.shown import Solved
@@ -127,6 +128,8 @@ class Answer(Solved):
     architecture: Dimensions | str | None = None
     deployment: Deployment | None = None
     metrics: dict[str, float] = {}
+    bands: dict[str, Around] = {}
+    """What metrics may turn out to be, from the errors of measured rows; absent where none are predicted."""
     binding: tuple[Binding, ...] = ()
     binding_untried: tuple[str, ...] = ()
     """Rules that there was no time to drop."""
@@ -145,6 +148,7 @@ class Answer(Solved):
     def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """What was found first, then what the kind adds, then what it rests on."""
         shown: dict[str, Any] = handler(self)
+        shown = {name: value for name, value in shown.items() if value or name != "bands"}
         first, last = [n for n in shown if n not in _LAST], [n for n in shown if n in _LAST]
         return {name: shown[name] for name in [*first, *last]}
 

@@ -107,6 +107,31 @@ def as_stored(space: S, checkpoint: Checkpoint | None) -> S:
     return space.changed(**unsaid) if unsaid else space
 
 
+USUAL_PERCENTILE = 95.0
+PERCENTILES = (50.0, 99.9)
+"""The least and the most that can be asked for."""
+_NO_PERCENTILE = "none"
+
+
+def _percentile(value: Any) -> Any:
+    """A number, or none."""
+    if value == _NO_PERCENTILE:
+        return value
+    low, high = PERCENTILES
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(
+            f"{str(value)[:40]} is no percentile of requests; give a number from {low:g} to {high:g}, "
+            f"such as {USUAL_PERCENTILE:g}, or {_NO_PERCENTILE} for replicas that are always full"
+        )
+    return float(value)
+
+
+Percentile = Annotated[
+    float | Literal["none"],
+    BeforeValidator(_percentile, json_schema_input_type=float | Literal["none"]),
+]
+
+
 class Traffic(Strict):
     """Requests that arrive, all of one size."""
 
@@ -116,8 +141,29 @@ class Traffic(Strict):
     """Tokens of the prompt that are in the cache already."""
     requests_per_s: RequestsPerS | None = None
     """The rate to serve; left out only when the rate is what is maximised."""
-    percentile: Annotated[float, Field(gt=0, lt=100)] | None = None
-    """Hold ttft_ms_max at this percentile of requests, by an M/M/1 queue in front of each replica."""
+    percentile: Percentile | None = None
+    """Of requests that come at random, which latencies and their bounds are of; 'none' for full replicas.
+
+    Unsaid it is 95 where the cost model prices replicas, and none where a table states their figures.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_none(cls, data: Any) -> Any:
+        """YAML's null for a percentile says none, not that nothing was said."""
+        if isinstance(data, dict) and "percentile" in data and data["percentile"] is None:
+            return data | {"percentile": _NO_PERCENTILE}
+        return data
+
+    @property
+    def priced_at(self) -> float | None:
+        """The percentile that the cost model prices replicas at; None for full replicas."""
+        return USUAL_PERCENTILE if self.percentile is None else self.queued_at
+
+    @property
+    def queued_at(self) -> float | None:
+        """The percentile at which requests queue for what a table states; None for full replicas."""
+        return self.percentile if isinstance(self.percentile, float) else None
 
 
 class Requests(Strict):

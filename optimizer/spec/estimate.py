@@ -3,6 +3,7 @@
 from typing import Literal
 
 from optimizer.spec.answer import Assumption
+from optimizer.spec.band import Around
 from optimizer.spec.base import Strict
 from optimizer.spec.plan import Deployment
 
@@ -59,6 +60,10 @@ class Estimate(Strict):
     metrics: dict[str, float]
     served: dict[str, float] = {}
     """What clients in a closed loop see, if their number was given."""
+    bands: dict[str, Around] = {}
+    """What metrics may turn out to be, from the errors of measured rows."""
+    served_bands: dict[str, Around] = {}
+    """The same of what clients see."""
     memory_gib: dict[str, float]
     hbm_usable_gib: float
     room_gib: float

@@ -98,6 +98,11 @@ class Pool(Said, HasSplit, HasFormats):
     chip: str
     replicas: int = 1
     batch: int = 1
+    in_flight: float = 0.0
+    """Sequences on each replica in the mean, where its figures are a percentile of requests at random times.
+
+    Slots for `batch` of them are then enough. 0 where its figures are those of a replica that is always full.
+    """
     engine: str = ""
     """Where the problem lets several be chosen."""
     checkpoint: str = ""
@@ -129,8 +134,12 @@ class Pool(Said, HasSplit, HasFormats):
     ttft_at_demand_ms: float | None = None
     tpot_at_demand_ms: float | None = None
     """Means, of requests that come at random."""
+    ttft_p50_at_demand_ms: float | None = None
+    tpot_p50_at_demand_ms: float | None = None
     ttft_p95_at_demand_ms: float | None = None
     tpot_p95_at_demand_ms: float | None = None
+    ttft_p99_at_demand_ms: float | None = None
+    tpot_p99_at_demand_ms: float | None = None
     memory_gib: float | None = None
     hbm_usable_gib: float | None = None
     expert_memory_gib: float | None = None

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from optimizer.spec.answer import Assumption, Conflict, Relaxation
+from optimizer.spec.band import Around
 from optimizer.spec.base import Strict
 from optimizer.spec.plan import Plan
 from optimizer.spec.shown import Shown, decided_by, plan_row
@@ -92,6 +93,8 @@ class Frontier(Shown):
     objectives: tuple[Aim, ...]
     """The first is exact; plans closer than one step in a later one are counted as one."""
     points: tuple[Plan, ...]
+    bands: tuple[dict[str, Around], ...] = ()
+    """What metrics of each point may turn out to be, from the errors of measured rows."""
     gaps: tuple[Gap, ...]
     placed: tuple[Placed, ...]
     conflict: Conflict | None
@@ -114,14 +117,19 @@ class Frontier(Shown):
         return f"{self.problem.get('name', '')}: {self.status}, {len(self.points)} points of {names}"
 
     def table(self) -> list[dict[str, Any]]:
-        """One row a point."""
-        return [plan_row(plan) for plan in self.points]
+        """One row a point; after its figures the ends of its objectives, where these have a band."""
+        bands = self.bands or ({},) * len(self.points)
+        return [plan_row(plan) | self._ends(own) for plan, own in zip(self.points, bands, strict=True)]
+
+    def _ends(self, bands: dict[str, Around]) -> dict[str, Any]:
+        own = {aim.metric: bands[aim.metric] for aim in self.objectives if aim.metric in bands}
+        return {f"{name}_{end}": getattr(band, end) for name, band in own.items() for end in ("low", "high")}
 
 
 class Change(Strict):
     """One thing changed, and what the proven optimum becomes."""
 
-    kind: Literal["constraint", "dimension", "constant"]
+    kind: Literal["constraint", "dimension", "constant", "band"]
     name: str
     move: str
     """In words: '+1 %', 'dropped', '= 68'."""

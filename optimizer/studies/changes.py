@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isinf
 from typing import Any
 
+from optimizer.bands import LATENCIES, METRICS, RATES, around
 from optimizer.questions.question import Ask, Question
 from optimizer.search.binding import UNLIMITED, gain_of
 from optimizer.spec.plan import Plan
@@ -59,6 +60,37 @@ def tries_of_constants(
     return [Try("constant", v.path, v.words, 1.0, v.factor, ask) for v, ask in zip(vary, asks, strict=True)]
 
 
+def tries_of_bands(question: Question, aims: tuple[Aim, ...], base: Plan) -> list[Try]:
+    """The cost model at the far end of the plan's bands; nothing where no bound of the problem would feel it.
+
+    Latencies times a factor break the bounds that a bound divided by it would; rates likewise.
+    """
+    bands = around(dict.fromkeys(METRICS, 1.0), question.groups(base))
+    if not bands:
+        return []
+    factors = {}
+    for rule in question.rules():
+        metric = rule.removesuffix("_max").removesuffix("_min")
+        if metric in LATENCIES and rule.endswith("_max"):
+            factors[rule] = metric, bands[metric].high
+        elif metric in RATES and not rule.endswith("_max"):
+            factors[rule] = metric, bands[metric].low
+    if not factors:
+        return []
+    values = {rule: question.rules()[rule] / factor for rule, (_, factor) in factors.items()}
+    words = ", ".join(f"{metric} x {factor:.3g}" for metric, factor in factors.values())
+    return [
+        Try(
+            "band",
+            "cost model",
+            words,
+            None,
+            None,
+            Ask(aims=aims, values=values, start=question.choices(base)),
+        )
+    ]
+
+
 def change_of(question: Question, aim: Aim, base: Plan, item: Try, plan: Plan | None) -> Change:
     """What the optimum of a change is, beside the old plan; a dimension or constant also changed alone."""
     first = aim.metric
@@ -67,7 +99,7 @@ def change_of(question: Question, aim: Aim, base: Plan, item: Try, plan: Plan | 
     alone: tuple[dict[str, float] | None, tuple[str, ...]] = None, ()
     if item.kind != "constraint":
         changed = {item.name: item.new} if item.kind == "dimension" else {}
-        again = question.priced(base, changed, item.ask.scaled)
+        again = question.priced(base, changed, item.ask.scaled, item.ask.values)
         alone = None if again.metrics is None else _less(again.metrics, base.metrics), again.broken
     return Change(
         kind=item.kind,

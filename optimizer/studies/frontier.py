@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from optimizer.bands import around
 from optimizer.errors import InputError
 from optimizer.questions.options import Options
 from optimizer.questions.question import Ask
@@ -125,6 +126,7 @@ class _Walk:
             status=status,
             objectives=self.aims,
             points=found,
+            bands=tuple(around(plan.metrics, question.groups(plan)) for plan in found),
             gaps=() if status != "partial" else tuple(self._gap(box) for box in self.open),
             placed=place_models(question, self.aims, found, models, status == "complete"),
             conflict=conflict,

@@ -21,6 +21,7 @@ from optimizer.studies.changes import (
     bearings_of,
     change_of,
     effect,
+    tries_of_bands,
     tries_of_constants,
     tries_of_rules,
 )
@@ -75,7 +76,8 @@ class _Perturb:
             if base is not None:
                 constants = tries_of_constants(self.question, self.aims, base, self.vary)
                 self.resolves.say("constraints", left=len(constants), more=True)
-                self._solved(base, tries_of_rules(self.question, self.aims, base))
+                tries = tries_of_rules(self.question, self.aims, base)
+                self._solved(base, tries + tries_of_bands(self.question, self.aims, base))
                 self.resolves.say("constants", more=True)
                 self._solved(base, constants)
                 self.resolves.say("dimensions", more=True)

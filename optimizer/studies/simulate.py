@@ -81,17 +81,25 @@ def simulate(
     InternalMismatch where times and numbers disagree; raises Stopped where the watch ends too early.
     """
     start = time.monotonic()
-    scene = what if isinstance(what, Scene) else _planned(what)
-    if how.limits:
-        scene = replace(
-            scene, kinds=tuple(replace(k, limits={**k.limits, **how.limits}) for k in scene.kinds)
-        )
+    scene = scene_for(what, how)
     if how.percentile is not None and not any(kind.limits for kind in scene.kinds):
         raise InputError("percentile: of which bound? Give ttft_ms_max, tpot_ms_max or both")
-    text = how.arrivals or _asked_for(scene)
-    come = arriving(text, _asked(scene, how))
+    text, come = coming(scene, how)
     run = _Run(scene, how, come, scene.stations(come.requests), watch)
     return run.answer(text, start)
+
+
+def scene_for(what: Scene | Answer | BaseModel, how: Replaying) -> Scene:
+    """What is replayed, with the bounds that are asked for; InputError for what has no plan."""
+    scene = what if isinstance(what, Scene) else _planned(what)
+    kinds = (replace(k, limits={**k.limits, **how.limits}) for k in scene.kinds)
+    return replace(scene, kinds=tuple(kinds)) if how.limits else scene
+
+
+def coming(scene: Scene, how: Replaying) -> tuple[str, Arriving]:
+    """How requests come, as asked for or at the rate of the plan, and these requests. InputError."""
+    text = how.arrivals or _asked_for(scene)
+    return text, arriving(text, _asked(scene, how))
 
 
 def _planned(what: Answer | BaseModel) -> Scene:

@@ -4,6 +4,7 @@ import time
 
 from pydantic import BaseModel
 
+from optimizer.bands import around
 from optimizer.questions.options import Options
 from optimizer.questions.question import Best, Question, question_of
 from optimizer.search.binding import WhatBinds, what_binds
@@ -35,6 +36,7 @@ def solve(problem: BaseModel, options: Options = Options()) -> Answer:
         stopped=question.unprepared(),
         objective=question.objective(best),
         metrics=plan.metrics if plan else {},
+        bands=around(plan.metrics, question.groups(plan)) if plan else {},
         binding=question.binding(found, binds.rules),
         binding_untried=binds.untried,
         conflict=conflict,

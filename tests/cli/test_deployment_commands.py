@@ -166,10 +166,13 @@ def test_an_infeasible_frontier_says_why(run: Any) -> None:
 
 
 def test_a_percentile_is_no_objective_but_moves(run: Any) -> None:
-    late = SMALL["workload"] | {"percentile": 99}
-    code, _, err = run("frontier", "--objectives", "chips,ttft_ms", workload=late)
+    """Of a table, which states what replicas do without a queue."""
+    Path("table.csv").write_text(TABLE)
+    hardware = [{"chip": "red", "max_count": 40, "usd_per_chip_hour": 1}]
+    late = TABLED | {"workload": SMALL["workload"] | {"percentile": 99}, "hardware": hardware}
+    code, _, err = run("frontier", "--objectives", "chips,ttft_ms", **late)
     assert code == 2 and "depends on the load" in err
-    code, out, _ = run("perturb", "--json", workload=late, minimize="usd_per_hour")
+    code, out, _ = run("perturb", "--json", **late | {"minimize": "usd_per_hour"})
     assert code == 0
     moved = [c for c in json.loads(out)["changes"] if c["name"] == "ttft_ms_max" and c["move"] == "+5 %"]
     assert moved[0]["difference"] <= 0

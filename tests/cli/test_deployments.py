@@ -157,10 +157,13 @@ def test_a_bound_on_a_replica_is_relaxed_to_the_nearest_that_does(run: Any, name
         ({"deployment": {"mode": "split"}}, 2, "deployment.mode"),
         ({"constraints": {"ttft_max": 3}}, 2, "Did you mean ttft_ms_max"),
         (
-            {"workload": SMALL["workload"] | {"percentile": 99}, "constraints": {}},
+            {"workload": SMALL["workload"] | {"percentile": 99}, "constraints": {}, "performance_table": "t"},
             2,
             "needs constraints.ttft",
         ),
+        ({"workload": SMALL["workload"] | {"percentile": 150}}, 2, "150 is no percentile of requests; give"),
+        ({"workload": SMALL["workload"] | {"percentile": "p95"}}, 2, "or none for replicas that are always"),
+        ({"deployment": {"batch": 1}}, 2, "deployment.batch leaves no slot for requests that come at random"),
         ({"performance_table": "none.csv"}, 2, "none.csv: no such file"),
     ],
 )

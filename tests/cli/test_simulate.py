@@ -244,3 +244,23 @@ def test_a_replay_that_is_stopped_has_no_answer(run) -> None:
     code, out, err = run(*SETUP, "--arrivals", "poisson:5", "--time-limit", "0.000001")
     assert (code, out) == (4, "")
     assert "stopped before all requests were served" in err
+
+
+def test_a_plan_is_put_under_stress(run, problem: str) -> None:
+    code, out, err = run("simulate", problem, "--stress", "--requests", "100")
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    for said in ("Share of requests within all bounds", "traffic x1.5", "lost", "x1.3", "replays"):
+        assert said in out
+    found = json.loads(run("simulate", problem, "--stress", "--requests", "100", "--json")[1])
+    cells = {(cell["delays"], cell["traffic"], cell["lost"]): cell["share"] for cell in found["cells"]}
+    assert cells[1.0, 1.0, ""] >= cells[1.5, 1.0, ""] >= cells[1.5, 1.5, ""]
+    assert (
+        found["delays"] == [1.0, 1.1, 1.2, 1.3, 1.4, 1.5] and found["limits"]["requests"]["tpot_ms_max"] == 60
+    )
+
+
+@pytest.mark.parametrize("options", [("--percentile", "95"), ("--chart", "a.png")])
+def test_stress_goes_with_no_other_question(run, problem: str, options: tuple[str, str]) -> None:
+    code, _, err = run("simulate", problem, "--stress", *options)
+    assert code == 2 and "does nothing with --stress" in err

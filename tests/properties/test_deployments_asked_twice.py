@@ -52,7 +52,12 @@ def asked(seed: int) -> dict[str, Any]:
             "kv_dtype": drawn.some(d, ["bf16", "fp8"], 2),
             "engine": d.of(["ideal", "trtllm", drawn.written(drawn.engine(d))]),
         },
-        "workload": {"input_tokens": d.of([1, 700]), "output_tokens": 100, "requests_per_s": 1.0},
+        "workload": {
+            "input_tokens": d.of([1, 700]),
+            "output_tokens": 100,
+            "requests_per_s": 1.0,
+            "percentile": "none",
+        },
         "minimize": d.of(["chips", "usd_per_hour", "power_w", "nodes"]),
     }
 

@@ -40,7 +40,7 @@ from optimizer.spec.deployment import ReplicaSpace, Traffic
 from optimizer.spec.split import Formats, Split
 
 MODEL = catalog.model("Qwen/Qwen3-30B-A3B")
-TRAFFIC = Traffic(input_tokens=1500, output_tokens=100)
+TRAFFIC = Traffic(input_tokens=1500, output_tokens=100, percentile="none")
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MOST_GROUPS = 6
 

@@ -43,7 +43,11 @@ def problems(draw: Any) -> dict[str, Any]:
             "kv_dtype": draw(st.sampled_from([["bf16"], ["bf16", "fp8"]])) if not mixed else "bf16",
             "engine": draw(st.sampled_from(["trtllm", "vllm"])),
         },
-        "workload": {"input_tokens": draw(st.sampled_from([500, 9000])), "output_tokens": 200},
+        "workload": {
+            "input_tokens": draw(st.sampled_from([500, 9000])),
+            "output_tokens": 200,
+            "percentile": "none",
+        },
     }
 
 
@@ -109,7 +113,7 @@ def test_the_longest_request_is_no_longer_than_the_cache() -> None:
     """Where every layer keeps every token, whatever the blocks: of one replica, and of many."""
     fields: dict[str, Any] = {
         "name": "one", "architecture": "llama-3.1-8b", "hardware": [{"chip": "h100", "max_count": 1}],
-        "workload": {"input_tokens": 9000, "output_tokens": 100},
+        "workload": {"input_tokens": 9000, "output_tokens": 100, "percentile": "none"},
     }  # fmt: skip
     for engine, batch in (("vllm", 1), ("trtllm", 64), ("vllm-2026", 16)):
         deployment = {"tensor_parallel": 1, "batch": batch, "engine": engine, "kv_dtype": "fp8"}
@@ -125,7 +129,7 @@ def test_a_chip_more_never_leaves_less_room(metric: str) -> None:
         fields: dict[str, Any] = {
             "name": "more", "architecture": "llama-3.1-8b", "hardware": hardware,
             "deployment": {"tensor_parallel": [1, 2], "batch": [8]},
-            "workload": {"input_tokens": 1000, "output_tokens": 100},
+            "workload": {"input_tokens": 1000, "output_tokens": 100, "percentile": "none"},
         }  # fmt: skip
         values.append(solve(DeploymentProblem(**fields, maximize=metric)).objective.value)
     assert values[0] < values[1] <= values[2]
@@ -134,7 +138,7 @@ def test_a_chip_more_never_leaves_less_room(metric: str) -> None:
 FEW: dict[str, Any] = {
     "name": "few", "architecture": "llama-3.1-8b", "hardware": [{"chip": "h100", "max_count": 4}],
     "deployment": {"tensor_parallel": [1, 2], "batch": [8]},
-    "workload": {"input_tokens": 1000, "output_tokens": 100, "requests_per_s": 1},
+    "workload": {"input_tokens": 1000, "output_tokens": 100, "requests_per_s": 1, "percentile": "none"},
 }  # fmt: skip
 
 

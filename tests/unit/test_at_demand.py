@@ -50,4 +50,4 @@ def test_the_report_says_it(capsys: pytest.CaptureFixture[str]) -> None:
     from optimizer.report.deployment import report
 
     Console(width=200).print(report(answer(0.5)))
-    assert "at the traffic asked for about" in capsys.readouterr().out
+    assert "At the traffic asked for" in capsys.readouterr().out

@@ -272,7 +272,7 @@ def test_caches_that_cannot_be_read() -> None:
 
 # Figures of rows that the cost model priced.
 
-TRAFFIC = Traffic(input_tokens=100, output_tokens=20, prefix_tokens=10, requests_per_s=1.0)
+TRAFFIC = Traffic(input_tokens=100, output_tokens=20, prefix_tokens=10, requests_per_s=1.0, percentile="none")
 MXFP4 = {"method": "mxfp4", "experts": {"dtype": "mxfp4", "bits": 4, "group": 32, "scale_bits": 8}}
 MOE = Architecture.model_validate(
     {

@@ -71,11 +71,14 @@ ASKED: dict[str, dict[str, Any]] = {
         "constraints": {"memory_capacity": 0.9},
     },
 }
+PERCENTILES = {"dense": 95, "experts": 90, "shared sequences": "none", "two tiers": 99}
+"""Full replicas of the others: tests/unit/test_check_deployment_branches.py."""
 
 
 @pytest.fixture(scope="module", params=ASKED)
 def columns(request: pytest.FixtureRequest) -> DeploymentColumns:
-    traffic = {"input_tokens": 3000, "output_tokens": 200, "prefix_tokens": 500, "requests_per_s": 1}
+    traffic: dict[str, Any] = {"input_tokens": 3000, "output_tokens": 200, "prefix_tokens": 500}
+    traffic |= {"requests_per_s": 1, "percentile": PERCENTILES[request.param]}
     problem = {"name": "priced", "workload": traffic, "minimize": "chips"} | ASKED[request.param]
     return prepare(DeploymentProblem.model_validate(problem))
 
@@ -120,6 +123,8 @@ def test_other_words_are_other_prices(columns: DeploymentColumns) -> None:
     for row in drawn(columns)[::5]:
         lanes = row["data_parallel"] * row["pipeline_parallel"] * row["microbatches"]
         assert prices.differs(row | {"batch": row["batch"] + lanes})
+        assert prices.differs(row | {"in_flight": row["in_flight"] * 1.001 or 1.0})
+        assert prices.differs(row | {"in_flight": 0.0 if row["in_flight"] else 1.0})
         assert prices.differs(row | {"weight_dtype": "fp8" if row["weight_dtype"] == "bf16" else "bf16"})
         assert prices.differs(row | {"domains": f"{row['chips'] + 1}"}) or row["expert_chips"]
         assert prices.differs(row | {"context_parallel": row["context_parallel"] + 1})
@@ -132,7 +137,9 @@ def test_a_replica_larger_than_a_domain_has_no_price_inside_one() -> None:
     supply = Supply("sample", None, 1.0, 1.0, 4, None, samples.chip(scaleout_bandwidth="50 GB/s"))
     problem = {"name": "priced", "architecture": "meta-llama/Llama-3.1-8B", "hardware": "nvidia-h100-sxm"}
     problem |= {"deployment": {"tensor_parallel": 2, "pipeline_parallel": 3, "batch": 12}}
-    problem |= {"workload": {"input_tokens": 100, "output_tokens": 100, "requests_per_s": 1}}
+    problem |= {
+        "workload": {"input_tokens": 100, "output_tokens": 100, "requests_per_s": 1, "percentile": "none"}
+    }
     columns = prepare(DeploymentProblem.model_validate(problem | {"minimize": "chips"}), (supply,))
     rows = [columns.replicas.row(i) for i in range(len(columns.replicas))]
     assert [row["domains"] for row in rows] == ["4+2", "3x2"]
@@ -149,7 +156,9 @@ def test_a_replica_larger_than_a_domain_has_no_price_inside_one() -> None:
 def test_a_plan_on_prices_of_its_own_is_refused() -> None:
     problem = {"name": "priced", "hardware": "nvidia-h100-sxm", "minimize": "chips"}
     problem |= {"architecture": "meta-llama/Llama-3.1-8B"}
-    problem |= {"workload": {"input_tokens": 100, "output_tokens": 100, "requests_per_s": 1}}
+    problem |= {
+        "workload": {"input_tokens": 100, "output_tokens": 100, "requests_per_s": 1, "percentile": "none"}
+    }
     columns = prepare(DeploymentProblem.model_validate(problem))
     check = DeploymentCheck(columns.replicas, columns.supplies, {3: 1}, {}, None, priced_by=columns.priced_by)
     assert check.broken({}) == []

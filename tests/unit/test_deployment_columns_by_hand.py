@@ -45,7 +45,7 @@ THREE = (
     "tensor_parallel 3 breaks tensor_parallel_divisibility; "
     "engines with unequal shares that run it: exllamav3, llama.cpp"
 )
-TRAFFIC = Traffic(input_tokens=100, output_tokens=20, prefix_tokens=10, requests_per_s=1.0)
+TRAFFIC = Traffic(input_tokens=100, output_tokens=20, prefix_tokens=10, requests_per_s=1.0, percentile="none")
 DENSE = Architecture(
     name="dense",
     d_model=64,
@@ -283,7 +283,7 @@ def test_an_aggregated_row() -> None:
         "memory_gib": pytest.approx(QUANTITIES["memory_bytes"].total(frame, DENSE) / GIB),
         "label": "cost model",
         "expert_chip": "", "expert_chips": 0, "expert_memory_gib": 0.0, "microbatches": 1,
-        "second_tier_gib": 0.0, "domains": "6", "context_parallel": 1, "engine": "",
+        "second_tier_gib": 0.0, "domains": "6", "context_parallel": 1, "engine": "", "in_flight": 0.0,
     }  # fmt: skip
 
 
@@ -496,7 +496,7 @@ def test_tables_of_rows() -> None:
     assert (len(table), table.all_chips.tolist()) == (2, [2, 6])
     assert table.row(0) == ROW | {"domains": "2x1"} | {
         "expert_chip": "", "expert_chips": 0, "expert_memory_gib": 0.0, "microbatches": 1,
-        "second_tier_gib": 0.0, "context_parallel": 1, "engine": "",
+        "second_tier_gib": 0.0, "context_parallel": 1, "engine": "", "in_flight": 0.0,
     }  # fmt: skip
     assert table.take([1]).row(0)["batch"] == 3
     twice = Replicas.together([table, table.take(np.array([False, True]))])

@@ -95,7 +95,7 @@ def _by_hand(space: Any, pads: Any, metric: str) -> Any:
 def test_the_ranks_a_deployment_may_have() -> None:
     """Of 1 to 8, those that the engine runs; the answer says what it rounded up, and its checker agrees."""
     space = ReplicaSpace(tensor_parallel=tuple(range(1, 9)), engine="llama.cpp", batch=(8,))
-    traffic = Traffic(input_tokens=1000, output_tokens=200, requests_per_s=1.0)
+    traffic = Traffic(input_tokens=1000, output_tokens=200, requests_per_s=1.0, percentile="none")
     offer = supplies([Offer(chip="nvidia-h100-sxm")])
     table, dropped = replica_columns(QWEN, offer, space, traffic)
     assert sorted({int(t) for t in table.tensor_parallel}) == list(range(1, 9))

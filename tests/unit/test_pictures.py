@@ -109,6 +109,24 @@ def test_a_frontier_of_deployments_has_a_look_for_each_mix_of_chips_and_a_curve_
     assert [line.x for line in service if not line.marker] == [(25.0, 40.0), (50.0,)]
 
 
+def test_points_have_bars_to_the_ends_of_their_bands(found: Frontier) -> None:
+    """On the axes that have bands, in both back ends and in the table; a metric without bands has no bars."""
+    assert [axis.limits for axis in (frontier.picture(found).panels[0].x,)] != [None]
+    bars = [(s.x, s.x_ends, s.y_ends) for s in series(frontier.picture(found)) if s.x_ends]
+    assert sum(len(x) for x, *_ in bars) == len(found.points)
+    for x, ends, across in bars:
+        assert all(low <= at <= high for at, (low, high) in zip(x, ends, strict=True))
+        assert across == ()  # the loss has none
+    drawn = page.traces(frontier.picture(found))
+    error = next(trace["error_x"] for trace in drawn if "error_x" in trace)
+    assert all(below >= 0 for below in error["array"] + error["arrayminus"])
+    assert still.still(frontier.picture(found), "svg") != still.still(
+        frontier.picture(found.model_copy(update={"bands": ()})), "svg"
+    )
+    row = found.table()[0]
+    assert row["tpot_ms_low"] < row["tpot_ms"] < row["tpot_ms_high"] and "loss_low" not in row
+
+
 def test_pools_of_one_kind_of_chip_are_named_once() -> None:
     apart = deployed((8, 20.0, [pool("nvidia-h100-sxm", "prefill"), pool("nvidia-h100-sxm", "decode")]))
     assert frontier.pools_of(apart.points[0]) == "H100 SXM, prefill and decode apart"

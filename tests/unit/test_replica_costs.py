@@ -12,7 +12,7 @@ from optimizer.cost.quantities import step_of, step_s
 from optimizer.errors import InputError
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
 
-TRAFFIC = Traffic(input_tokens=2000, output_tokens=400, requests_per_s=1)
+TRAFFIC = Traffic(input_tokens=2000, output_tokens=400, requests_per_s=1, percentile="none")
 
 
 def columns(model: str, chip: str, **space: object):

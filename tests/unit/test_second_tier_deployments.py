@@ -15,7 +15,7 @@ from optimizer.questions.deployment.check import DeploymentCheck
 from optimizer.spec.deployment import Offer, ReplicaSpace, Traffic
 
 LLAMA, GH200 = "meta-llama/Llama-3.3-70B-Instruct", "nvidia-gh200-96"
-TRAFFIC = Traffic(input_tokens=2000, output_tokens=400)
+TRAFFIC = Traffic(input_tokens=2000, output_tokens=400, percentile="none")
 
 
 def table(chip: str = GH200, share: float = 1.0, **space: Any) -> Replicas:

@@ -44,7 +44,7 @@ PLAN = DeploymentCheck(TABLE, (RED, BLUE), {0: 1, 1: 2}, {}, demand=3.0)
 COLUMNS = DeploymentColumns(TABLE, (RED, BLUE), 3.0, False, {}, None, {})
 BOUNDS = {"inventory:red": 16.0, "inventory:blue": 6.0, "requests_per_s": 3.0, "memory_capacity": 1.0}
 V3, H200, B200 = "deepseek-ai/DeepSeek-V3", "nvidia-h200-sxm", "nvidia-b200-sxm"
-TRAFFIC = Traffic(input_tokens=4000, output_tokens=1000)
+TRAFFIC = Traffic(input_tokens=4000, output_tokens=1000, percentile="none")
 
 
 def test_totals_by_hand() -> None:

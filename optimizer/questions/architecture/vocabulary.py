@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from optimizer.anatomy.check import check
+from optimizer.bands import Key, family_of
 from optimizer.blocks import block
 from optimizer.columns.rules import baseline_frame, lattice_only, split_bound
 from optimizer.cost.frame import Slice
@@ -18,6 +19,7 @@ from optimizer.questions.moves import Move
 from optimizer.questions.vary import HARDWARE, number_at
 from optimizer.questions.vocabulary import Priced
 from optimizer.spec.architecture import Architecture
+from optimizer.spec.engine import engine_name
 from optimizer.spec.plan import Plan
 from optimizer.spec.split import FORMATS
 from optimizer.spec.studies import Aim
@@ -68,6 +70,15 @@ class ArchitectureVocabulary(PricedPlans):
     def own_aims(self) -> tuple[Aim, ...]:
         """The problem's objectives."""
         return tuple(self.aim(name, sense) for name, sense in self.problem.objectives)
+
+    def groups(self, plan: Plan) -> tuple[Key, ...]:
+        """The group of its chip, its engine and the kind of its layers."""
+        kind = "mixture" if plan.designed and plan.dimensions.shape.get("n_experts") else "dense"
+        family = family_of(engine_name(self.problem.deployment.engine))
+        return tuple(
+            Key("tpot_ms", "load" if pool.batch > 1 else "single", kind, family, pool.chip)
+            for pool in plan.pools
+        )
 
     def rules(self) -> Mapping[str, Any]:
         """Rules in force."""

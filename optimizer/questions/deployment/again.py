@@ -34,4 +34,6 @@ def _row_of(replicas: Replicas, pool: Pool, changed: Mapping[str, Any]) -> int |
     wanted |= {} if changed else {column: getattr(pool, name) for name, column in _AS_IT_IS.items()}
     same = np.all([getattr(replicas, name) == value for name, value in wanted.items()], axis=0)
     rows = np.flatnonzero(same)
-    return int(rows[0]) if len(rows) else None
+    if not len(rows):
+        return None
+    return int(rows[np.argmin(np.abs(replicas.in_flight[rows] - pool.in_flight))])

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.scenarios import held_as
 from optimizer.errors import InternalMismatch
-from optimizer.metrics import listed
+from optimizer.metrics import latencies, listed
 from optimizer.questions.deployment.optimum import Packed, optimum
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
@@ -42,7 +43,12 @@ class Bounded:
         if metric == "requests_per_s" or metric.endswith("_min"):
             self.bounds[metric] = max(limit, self.bounds.get(metric, limit))
         else:
-            self.bounds[f"{metric}_max"] = min(limit, self.bounds.get(f"{metric}_max", limit))
+            name = self.held_as(metric)
+            self.bounds[name] = min(limit, self.bounds.get(name, limit))
+
+    def held_as(self, metric: str) -> str:
+        """The bound by which a metric that is to be small is held."""
+        return held_as(metric, self.bounds) if metric in latencies() else f"{metric}_max"
 
     def least(self, name: str, sense: int, confirm: bool = True) -> Packed:
         """One question to the solver; confirmed, its answer is proven. Raises Stopped."""

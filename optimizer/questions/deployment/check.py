@@ -8,7 +8,7 @@ the load of each replica is worked out from the traffic. What the cost model sai
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -16,12 +16,14 @@ from typing import Any
 from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.deployment import PricedBy
 from optimizer.columns.replicas import Replicas
+from optimizer.columns.scenarios import PREFIX, Uncertain
 from optimizer.columns.supply import Supply
 from optimizer.metrics import counted, having, latencies
 from optimizer.metrics import each as each_of
 from optimizer.metrics import totals as sums
 from optimizer.questions.deployment.check_loads import Loads, above, exact
 from optimizer.questions.deployment.check_prices import Prices
+from optimizer.questions.deployment.check_robust import Stood, Surprises
 from optimizer.questions.deployment.check_rooms import Rooms
 
 
@@ -44,6 +46,10 @@ class DeploymentCheck:
     """Whether all replicas of a phase are set up alike."""
     priced_by: PricedBy | None = None
     """What the cost model priced the rows for; None where a table states their figures."""
+    uncertain: Uncertain | None = None
+    """What may go wrong; None where nothing may."""
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    """Under which the plan holds then: how far each part goes, and what latencies must keep."""
 
     @cached_property
     def rows(self) -> dict[int, dict[str, Any]]:
@@ -55,6 +61,19 @@ class DeploymentCheck:
         """The traffic that each pool gets."""
         asked = self.factors, self.demand, self.utilisation_max, self.given
         return Loads(self.rows, self.counts, *asked, spares=self.spares or 0)
+
+    @cached_property
+    def at_worst(self) -> tuple[Stood, ...]:
+        """The plan in each case of what may go wrong; none where nothing may."""
+        if self.uncertain is None or not any(name.startswith(PREFIX) for name in self.bounds):
+            return ()
+        own = Surprises(self.uncertain, self.bounds, self.replicas, self.rooms.fits, self.percentile)
+        return own.stood(self.loads)
+
+    @property
+    def breaks_when(self) -> tuple[str, ...]:
+        """The cases in which what is asked for is not served, in words."""
+        return tuple(own.case.words for own in self.at_worst if not own.loads.carries)
 
     @cached_property
     def rooms(self) -> Rooms:
@@ -86,9 +105,12 @@ class DeploymentCheck:
     def totals(self) -> dict[str, float]:
         """Metrics of the plan; what lacks a price or a power is left out."""
         used = [(s, n) for s in self.supplies if (n := self.chips(s.name))]
-        found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(self.loads.held)}
+        held = min((own.loads.held for own in self.at_worst), default=self.loads.held)
+        found: dict[str, float] = {"chips": self.chips(), "requests_per_s": float(held)}
+        if self.spares is not None or self.at_worst:
+            found["requests_per_s_whole"] = float(self.loads.served)
         if self.spares is not None:
-            found |= {"requests_per_s_whole": float(self.loads.served), "spares": self.loads.may_be_lost}
+            found["spares"] = self.loads.may_be_lost
         for name in sums():
             each = [(n, value) for s, n in used if (value := each_of(name, s)) is not None]
             if len(each) == len(used):
@@ -119,9 +141,12 @@ class DeploymentCheck:
         if not self.loads.carries:
             found += ["requests_per_s"] if self.demand is not None else []
             found += ["spares"] if self.spares else []
-        if "memory_capacity" in bounds and not all(map(self._fits(bounds), self.rows.values())):
+        found += [f"robust ({words})" for words in self.breaks_when]
+        if "memory_capacity" in bounds and not all(
+            self.rooms.fits(row, bounds["memory_capacity"]) for row in self.rows.values()
+        ):
             found.append("memory_capacity")
-        if not all(map(self._spills, self.rows.values())):
+        if not all(map(self.rooms.spills, self.rows.values())):
             found.append("second_tier")
         limit = bounds.get("ttft_ms_max")
         loads = (self.loads, *self.loads.losses)
@@ -131,7 +156,8 @@ class DeploymentCheck:
             found.append("mix")
         if self.priced_by is not None:
             prices = Prices(self.priced_by, self.supplies)
-            found += ["prices"] if any(map(prices.differs, self.rows.values())) else []
+            runs = {repr(row): row for own in self.at_worst for row in own.runs}
+            found += ["prices"] if any(map(prices.differs, (*self.rows.values(), *runs.values()))) else []
         return [*found, *self._unmatched()]
 
     def _one_setup(self) -> bool:
@@ -143,25 +169,6 @@ class DeploymentCheck:
         if s.count is not None and self.chips(s.name) > s.count:
             return False
         return s.node is None or self.nodes(s) is not None
-
-    def _fits(self, bounds: Mapping[str, float]) -> Any:
-        usable = {s.name: s.usable_gib or math.inf for s in self.supplies} | {"": math.inf}
-        sides = (("chip", "memory_gib"), ("expert_chip", "expert_memory_gib"))
-
-        def fits(row: Mapping[str, Any]) -> bool:
-            by = self.priced_by  # a table states all that is held
-            limit = bounds["memory_capacity"] * (by.engine_share(row["engine"]) if by else 1.0)
-            return not any(above(row[held], limit * usable[row[kind]]) for kind, held in sides)
-
-        return fits
-
-    def _spills(self, row: Mapping[str, Any]) -> bool:
-        """Whether the chip's second tier has room for what a row puts there."""
-        chip = next((s.chip for s in self.supplies if s.name == row["chip"]), None)
-        tier = chip.second_tier if chip else None
-        return not row["second_tier_gib"] or bool(
-            tier and row["second_tier_gib"] * 2**30 <= tier.capacity * (1 + 1e-9)
-        )
 
     def _unmatched(self) -> list[str]:
         """A pool without its counterpart, or caches that the decode pool cannot read."""

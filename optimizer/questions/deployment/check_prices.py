@@ -1,15 +1,19 @@
 """A replica's figures a second time, for the checkers: from what its row says, and the cost model alone.
 
-The row's split, formats, batch and domains are taken at their word; rate, latencies and memory are not. A row
-that says less of how its chips lie than prices need is right if some placement in its blocks has its figures.
+The row's split, formats, batch, load and domains are taken at their word; rate, latencies and memory are not,
+nor that the batch has slots enough for the load. A row that says less of how its chips lie than prices need
+is right if some placement in its blocks has its figures.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from optimizer.anatomy.placement import blocks_of
 from optimizer.columns.deployment import PricedBy
+from optimizer.columns.operating_points import up_to
 from optimizer.columns.replica import common
 from optimizer.columns.replica_costs import NETWORK
 from optimizer.columns.supply import Supply
@@ -20,6 +24,7 @@ from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.overflow import in_fast_memory, placement, streamed_s
 from optimizer.cost.quantities import QUANTITIES
 from optimizer.cost.separation import Separated, attention_chip_gib, expert_chip_gib, other_degrees, step_s
+from optimizer.cost.under_load import apart_under_load, under_load
 from optimizer.errors import InputError
 from optimizer.metrics import having, held
 from optimizer.spec.chip import Chip
@@ -46,7 +51,7 @@ class Prices:
 
     def differs(self, row: Mapping[str, Any]) -> bool:
         """Whether the cost model, asked again, gives a row other figures than it has."""
-        frames = list(self.frames(row))
+        frames = list(self.frames(row)) if self._loaded(row) else []
         return not any(_equal(row, self._figures(row, frame)) for frame in frames)
 
     def held(self, row: Mapping[str, Any]) -> dict[str, float]:
@@ -101,8 +106,9 @@ class Prices:
                 return {}
             slow, least = placed.slow_bytes / memory.GIB, dict(streamed_s(frame, tier, parts, placed))
             held = sum(in_fast_memory(frame, parts, placed).values())
-        how = {"aggregated": serving.aggregated, "prefill": serving.prefill, "decode": serving.decode}
-        served = how[row["mode"]](frame, a, least)
+        served, slots = self._served(row, frame, least)
+        if row["batch"] < slots * (1 - _SAME):
+            return {}
         ttft = served.ttft_s
         if row["mode"] == "prefill":
             ttft = (ttft + cache_on_a_chip(frame, a) / self._network()) * self.by.space.prefill_ttft_factor
@@ -115,15 +121,43 @@ class Prices:
             "second_tier_gib": slow,
         }
 
+    def _served(
+        self, row: Mapping[str, Any], frame: Frame, least: Mapping[str, Any]
+    ) -> tuple[serving.Served, float]:
+        """Full, or at the load that the row names; and the slots that it must have."""
+        a, percentile = self.by.architecture, self.by.traffic.priced_at
+        if percentile is None:
+            how = {"aggregated": serving.aggregated, "prefill": serving.prefill, "decode": serving.decode}
+            return how[row["mode"]](frame, a, least), 0.0
+        each = np.array([row["in_flight"]])
+        if row["mode"] != "prefill" and not least:
+            each = up_to(row["in_flight"], frame.split.lanes)
+        own = under_load(row["mode"], frame, a, each, percentile, least or serving.NONE)
+        fast = under_load(row["mode"], frame, a, each, percentile) if least else own
+        return _last(own.served), float(fast.slots[-1])
+
+    def _loaded(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row names a load that a replica can have: none of full ones."""
+        percentile, load = self.by.traffic.priced_at, row["in_flight"]
+        return bool(load == 0 if percentile is None else 0 < load < row["batch"])
+
     def _apart(self, row: Mapping[str, Any], frame: Frame) -> dict[str, float]:
         a, chip, n = self.by.architecture, self._chip(row["expert_chip"]), row["expert_chips"]
         if chip is None or other_degrees(frame.split):
             return {}
         both = Separated(frame, chip, n, row["expert_parallel"], row["microbatches"])
         tpot = step_s(both, a) / frame.tokens_per_step
+        rate = frame.batch / tpot / frame.output_tokens
+        if (percentile := self.by.traffic.priced_at) is not None:
+            each = up_to(row["in_flight"], frame.split.lanes * row["microbatches"])
+            own = apart_under_load(both, a, each, percentile)
+            if row["batch"] < own.slots[-1] * (1 - _SAME):
+                return {}
+            served = _last(own.served)
+            tpot, rate = served.tpot_s, served.requests_per_s
         return {
             "chips": frame.n_chips,
-            "requests_per_s": frame.batch / tpot / frame.output_tokens,
+            "requests_per_s": rate,
             "tpot_ms": 1e3 * tpot,
             "memory_gib": attention_chip_gib(both, a),
             "expert_memory_gib": expert_chip_gib(both, a),
@@ -132,6 +166,12 @@ class Prices:
     def _network(self) -> float:
         """Bytes a second of the slowest network on offer."""
         return min((s.chip and s.chip.scaleout_bandwidth) or NETWORK for s in self.supplies)
+
+
+def _last(served: serving.Served) -> serving.Served:
+    """Of loads that ascend the last."""
+    own = (served.ttft_s, served.tpot_s, served.requests_per_s)
+    return serving.Served(*(np.ravel(values)[-1] for values in own))
 
 
 def _equal(row: Mapping[str, Any], figures: Mapping[str, float]) -> bool:

@@ -1,5 +1,6 @@
 """What the replicas of a plan have room for, asked again for the checkers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import Any
 from optimizer.columns.deployment import PricedBy
 from optimizer.columns.supply import Supply
 from optimizer.metrics import having
+from optimizer.questions.deployment.check_loads import above
 from optimizer.questions.deployment.check_prices import Prices
 
 
@@ -28,6 +30,21 @@ class Rooms:
             return {i: {} for i in self.counts}
         prices = Prices(self.by, self.supplies)
         return {i: prices.held(row) for i, row in self.rows.items()}
+
+    def fits(self, row: Mapping[str, Any], share: float) -> bool:
+        """Whether a row takes no more than a share of what its engine fills of each chip."""
+        usable = {s.name: s.usable_gib or math.inf for s in self.supplies} | {"": math.inf}
+        limit = share * (self.by.engine_share(row["engine"]) if self.by else 1.0)  # a table states all
+        sides = (("chip", "memory_gib"), ("expert_chip", "expert_memory_gib"))
+        return not any(above(row[held], limit * usable[row[kind]]) for kind, held in sides)
+
+    def spills(self, row: Mapping[str, Any]) -> bool:
+        """Whether the chip's second tier has room for what a row puts there."""
+        chip = next((s.chip for s in self.supplies if s.name == row["chip"]), None)
+        tier = chip.second_tier if chip else None
+        return not row["second_tier_gib"] or bool(
+            tier and row["second_tier_gib"] * 2**30 <= tier.capacity * (1 + 1e-9)
+        )
 
     def totals(self) -> dict[str, float]:
         """Of the plan: as the metric says, the sum or the least of its replicas'."""

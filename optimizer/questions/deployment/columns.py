@@ -14,6 +14,7 @@ from optimizer.columns.separated_costs import n_sides, separated_columns
 from optimizer.columns.supply import Supply, supplies
 from optimizer.errors import InputError
 from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.deployment.worst import levels, uncertain
 from optimizer.spec.deployment import as_stored
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
@@ -65,11 +66,12 @@ def prepare(
         demand=problem.demand,
         same=space.mix == "same",
         factors={"prefill": space.prefill_utilisation, "decode": space.decode_utilisation},
-        percentile=problem.workload.percentile,
+        percentile=problem.queued_at,
         dropped=dropped,
         complete=UNPRICED not in dropped,
         priced_by=by,
         checkpoint=by.architecture.checkpoint if by else None,
+        robust=uncertain(problem, by.architecture if by else None, replicas, offered),
     )
 
 
@@ -153,4 +155,4 @@ def all_bounds(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> dict[
     ordered |= {f"inventory:{s.name}": float(s.count) for s in offered if s.count is not None}
     if problem.demand is not None:
         ordered["requests_per_s"] = problem.demand
-    return ordered | bounds
+    return ordered | bounds | levels(problem)

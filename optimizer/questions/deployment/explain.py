@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.columns.at_worst import slowed
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
+from optimizer.columns.scenarios import Uncertain, part_of
 from optimizer.errors import InputError
-from optimizer.metrics import counted, held_least, held_sums, latencies, listed, scale, unit
+from optimizer.metrics import held_least, held_sums, latencies, scale
+from optimizer.questions.deployment.nearest import fewer, nearest_part
 from optimizer.questions.deployment.optimum import Packed, optimum
 from optimizer.questions.deployment.problem import DeploymentProblem
+from optimizer.questions.deployment.words import looser, sentence, unit_of_rule
 from optimizer.search.conflict import Names, smallest_conflict
 from optimizer.search.most_tokens import most_reached
 from optimizer.search.rounding import outward
@@ -109,8 +113,10 @@ class _Explanation:
         to = self._nearest(name, others)
         if to is not None and not self.feasible({**others, name: to}):
             to = None
-        words = "no change of it alone is enough" if to is None else sentence(name, to)
-        return Relaxation(constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=_unit(name))
+        words = "no change of it alone is enough" if to is None else self._sentence(name, to)
+        return Relaxation(
+            constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=unit_of_rule(name)
+        )
 
     def together(self, names: list[str]) -> tuple[list[str], list[Relaxation]]:
         """Several conflicts at once: a bound of each must give way, and these values do so together."""
@@ -123,14 +129,18 @@ class _Explanation:
         changes = []
         for name in lifted:
             to = self._nearest(name, kept)
-            to = self.bounds[name] if to is None else _looser(name, self.bounds[name], to)
+            to = self.bounds[name] if to is None else looser(name, self.bounds[name], to)
             kept[name] = to
-            words = sentence(name, to) + TOGETHER
+            words = self._sentence(name, to) + TOGETHER
             change = Relaxation(
-                constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=_unit(name)
+                constraint=name, sentence=words, from_=self.bounds[name], to=to, unit=unit_of_rule(name)
             )
             changes += [change] if to != self.bounds[name] else []
         return [change.constraint for change in changes], changes
+
+    def _sentence(self, name: str, to: float) -> str:
+        by = self.columns.priced_by
+        return sentence(name, to, by.traffic.priced_at if by else None, self.columns.robust)
 
     def _nearest(self, name: str, others: dict[str, float]) -> float | None:
         if name == "requests_per_s":
@@ -139,9 +149,12 @@ class _Explanation:
             most = self._most_traffic({k: v for k, v in others.items() if k != "requests_per_s"})
             return outward(others["requests_per_s"] / most, 1) if most else None
         if name == "spares":
-            return self._most_spares(others)
+            return fewer(self.bounds[name], lambda lost: self.feasible({**others, name: lost}))
         if name == "memory_capacity" or name.removesuffix("_max") in latencies():
             return self._nearest_of_rows(name, others)
+        if (part := part_of(name)) is not None:
+            own = self.columns.robust or Uncertain()
+            return nearest_part(own, part, self.bounds[name], lambda to: self.feasible({**others, name: to}))
         metric = name.removesuffix("_min")
         if metric in held_sums():
             return self._most(metric, others)
@@ -166,17 +179,6 @@ class _Explanation:
             return self.bounds[f"{quantity}_min"]
         return found.values[quantity] if found.counts else None
 
-    def _most_spares(self, others: dict[str, float]) -> float | None:
-        """The most replicas that a plan can do without, fewer than are asked for: by halving."""
-        low, high = -1, int(self.bounds["spares"])
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.feasible({**others, "spares": middle}):
-                low = middle
-            else:
-                high = middle
-        return None if low < 0 else float(low)
-
     def _least(self, quantity: str, others: dict[str, float]) -> float | None:
         wanted = others if "requests_per_s" in others else {**others, "requests_per_s": 1e-8}
         found = self._best(quantity, 1, wanted)
@@ -187,10 +189,13 @@ class _Explanation:
 
     def _nearest_of_rows(self, name: str, others: dict[str, float]) -> float | None:
         """The least value at which a row returns that makes a plan: by halving the sorted values."""
-        r = self.columns.replicas
         metric = name.removesuffix("_max")
         without = latencies().get(metric)
-        values = self.columns.memory_share() if without is None else getattr(r, metric)[r.mode != without]
+        values = (
+            self.columns.memory_share()
+            if without is None
+            else slowed(self.columns.replicas, self.columns.robust, metric, self.bounds)
+        )
         if self.feasible({**others, name: self.bounds[name]}):
             return self.bounds[name]
         steps = np.unique(values[values > self.bounds[name]])
@@ -226,7 +231,8 @@ def wider(
             continue
         found = optimum(other, (("chips", 1),), bounds, watch=watch)
         if found.status == "unknown":
-            raise Stopped  # nobody knows whether it would do
+            watch.check()
+            continue  # nobody knows whether it would do
         if found.counts:
             to = ", ".join(sorted({_value(other.replicas, field, i) for i in found.counts}))
             words = f"{field} {to} would do"
@@ -240,31 +246,3 @@ def _value(replicas: Replicas, field: str, row: int) -> str:
     if field == "second_tier":
         return "true" if replicas.second_tier_gib[row] else "false"
     return str(getattr(replicas, field)[row])
-
-
-def _looser(name: str, now: float, needed: float) -> float:
-    """The bound that is needed, or the present one if that already does."""
-    floors = name in ("requests_per_s", "spares") or name.endswith("_min")
-    return min(now, needed) if floors else max(now, needed)
-
-
-def sentence(name: str, to: float) -> str:
-    """A relaxation in words."""
-    if name == "requests_per_s":
-        return f"{to:g} requests/s would do"
-    if name.startswith("inventory:"):
-        return f"{to:g} chips of {name.partition(':')[2]} would do"
-    if name == "spares":
-        return f"{to:g} spare{'s' * (to != 1)} would do"
-    if name == "memory_capacity":
-        return f"{to:g} times the usable memory would do"
-    if name.endswith("_min"):
-        return f"{name.removesuffix('_min')} at least {to:,.0f} {_unit(name)} would do"
-    return f"{name.removesuffix('_max')} at most {to:g} {_unit(name)}".strip() + " would do"
-
-
-def _unit(name: str) -> str:
-    if name.startswith("inventory:"):
-        return "chips"
-    metric = name.removesuffix("_max").removesuffix("_min")
-    return unit(metric) if metric in (*latencies(), *counted(), *listed("held")) else ""

@@ -40,7 +40,7 @@ def highest(*bounds: float | None) -> float | None:
 
 
 def least_chips(problem: DeploymentProblem, offered: Sequence[Supply]) -> int:
-    """Chips that no plan is below: of its smallest replica, or of two; once more for each spare."""
+    """Chips that no plan is below: of its smallest replica, or of two; once more for each that is lost."""
     space = problem.deployment
     one = int(Split(**{name: min(values) for name, values in vars(space.split).items()}).chips)
     usable = [s.usable_gib for s in offered if s.usable_gib is not None]
@@ -48,7 +48,8 @@ def least_chips(problem: DeploymentProblem, offered: Sequence[Supply]) -> int:
         share = max(filled_share(engine_of(space, engine_name(own))) for own in space.engines)
         room = max(usable) * share * problem.constraints.memory_capacity
         one = max(one, math.ceil(weights_gib(problem, offered[0]) / room - _NOISE))
-    return (one if "aggregated" in space.mode else 2 * one) * (1 + (problem.constraints.spares or 0))
+    lost = max(problem.constraints.spares or 0, (problem.robust and problem.robust.losses) or 0)
+    return (one if "aggregated" in space.mode else 2 * one) * (1 + lost)
 
 
 _NOISE = 1e-9

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
 from optimizer.metrics import scale
+from optimizer.questions.deployment.flow import Case
 from optimizer.questions.deployment.knapsack import Knapsack
 from optimizer.questions.deployment.levels import held
-from optimizer.questions.deployment.programme import DeploymentProgramme, spares_of, tokens_counted
+from optimizer.questions.deployment.programme import DeploymentProgramme, cases_of, tokens_counted
 from optimizer.questions.replica_programme import AGGREGATED, SIDES
 from optimizer.search.programme import Proved
 from optimizer.solver.cp_sat_twice import SolveSettings
@@ -91,7 +92,7 @@ def _in_turn(
         counts=counts,
         values=_worth(goals, plan.values if plan else ()),
         bounds=limits,
-        served=served(programme.columns, usable, counts, spares_of(programme.limits)) / UNIT,
+        served=served(programme.columns, usable, counts, cases_of(usable, programme.limits)) / UNIT,
         solves=sum(p.solves for p in proofs),
         columns=len(usable.rows),
         dropped=usable.dropped,
@@ -129,22 +130,30 @@ def witness(p: DeploymentProgramme, name: str, sense: int) -> Witness | None:
     kinds = len(p.supplies), len(p.formats)
     if p.columns.same or p.columns.used or p.tokens or nodes or max(kinds) > 1:
         return None
-    if p.spares and AGGREGATED in p.mode and len(set(p.mode)) > 1:
-        return None  # whole requests are lost on both sides at once
-    knapsack = Knapsack(p.mode, p.chips, p.capacity, p.spares)
+    [case] = p.cases[:1]
+    if len(p.cases) > 1 or (case.lost and AGGREGATED in p.mode and len(set(p.mode)) > 1):
+        return (
+            None  # of several scenarios the worst is each plan's own; whole requests are lost on both sides
+        )
+    knapsack = Knapsack(p.mode, p.chips, case.capacity, case.lost)
     if name == "requests_per_s":
         return lambda best: knapsack.serves_no_more(p.stock[0], sense * best)
     each = p.cost(name)[p.n[0]] // p.chips[0]
     return lambda best: knapsack.costs_no_less(each, p.demand, best)
 
 
-def served(columns: DeploymentColumns, usable: Usable, counts: Mapping[int, int], spares: int = 0) -> int:
-    """Requests per second that replicas serve together, in 1e-8, with any `spares` of them lost.
+def served(
+    columns: DeploymentColumns, usable: Usable, counts: Mapping[int, int], cases: Sequence[Case] = ()
+) -> int:
+    """Requests per second that replicas serve together, in 1e-8, in the worst of some scenarios.
 
-    The thinner pool of a pair, and the rest.
+    The thinner pool of a pair, and the rest. Without a scenario all is as predicted.
     """
-    capacity = dict(zip(usable.rows.tolist(), usable.capacity.tolist(), strict=True))
     sides = [
         [row for row in counts if str(columns.replicas.mode[row]) in (AGGREGATED, side)] for side in SIDES
     ]
-    return min(held([capacity[r] for r in own], [counts[r] for r in own], spares) for own in sides)
+    found = []
+    for case in cases or cases_of(usable, {}):
+        capacity = dict(zip(usable.rows.tolist(), case.capacity, strict=True))
+        found += [held([capacity[r] for r in own], [counts[r] for r in own], case.lost) for own in sides]
+    return min(found)

@@ -48,6 +48,8 @@ class ReplicaPlan:
             spares=spares_of(self.bounds) if "spares" in self.bounds else None,
             same=c.same,
             priced_by=c.priced_by,
+            uncertain=c.robust,
+            bounds=self.bounds,
         )
 
     def carrying(self, demand: float | None) -> Self:
@@ -81,6 +83,7 @@ class ReplicaPlan:
             replicas=n,
             **split_of(row).mentioned(),
             batch=row["batch"],
+            **({"in_flight": row["in_flight"]} if row["in_flight"] else {}),
             **formats_of(row).published(self.columns.checkpoint).mentioned(),
             **({"engine": row["engine"]} if row["engine"] else {}),
             chips=chips[0][1],

@@ -9,6 +9,7 @@ from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Count0, Offers, ReplicaSpace, Requests, Share, Traffic, bounds_on
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import choices
+from optimizer.spec.robust import BAND, Robust
 from optimizer.spec.values import RequestsPerS
 
 MINIMIZE, MAXIMIZE = counted(), (*traffic(), *listed("held"))
@@ -51,6 +52,8 @@ class DeploymentProblem(Strict):
     minimize: choices(Minimized) | None = None  # type: ignore[valid-type]
     maximize: Maximized | None = None
     constraints: Bounds = Bounds()
+    robust: Robust | None = None
+    """What may turn out worse than predicted or asked for, and the plan still holds."""
 
     @model_validator(mode="after")
     def _askable(self) -> "DeploymentProblem":
@@ -62,21 +65,46 @@ class DeploymentProblem(Strict):
             raise ValueError("workload.requests_per_s: give the traffic that must be served")
         if self.architecture is None and self.performance_table is None:
             raise ValueError("give architecture (a model's name), or performance_table")
-        if self.workload.percentile is not None and self.constraints.ttft_ms_max is None:
-            raise ValueError("workload.percentile: needs constraints.ttft_ms_max, which it is about")
+        if self.queued_at is not None and self.constraints.ttft_ms_max is None:
+            raise ValueError("workload.percentile: of a table it needs constraints.ttft_ms_max, to queue for")
         for name in self.room_asked:
             if why := self.room_unknown():
                 raise ValueError(f"{name}: {why}")
+        self._require_known_worst()
         named = [offer.chip for offer in self.hardware]
         if len(set(named)) < len(named):
             raise ValueError("hardware: the same chip is listed twice; give it one max_count")
         return self
+
+    def _require_known_worst(self) -> None:
+        """ValueError where what may go wrong is said in what the problem does not have."""
+        own = self.robust
+        if own is None:
+            return
+        if self.performance_table is not None and BAND in (own.latency, own.rate):
+            part = "latency" if own.latency == BAND else "rate"
+            raise ValueError(
+                f"robust.{part}: {BAND} is of the cost model; of a performance_table give a factor"
+            )
+        absolute = any(hour.requests_per_s for hour in own.traffic or ())
+        if absolute and self.workload.requests_per_s is None:
+            raise ValueError("robust.traffic: requests_per_s needs workload.requests_per_s; give factors")
 
     @property
     def demand(self) -> float | None:
         """Requests per second that must be served."""
         rates = [r for r in (self.workload.requests_per_s, self.constraints.requests_per_s_min) if r]
         return max(rates) if rates else None
+
+    @property
+    def priced_at(self) -> float | None:
+        """The percentile that the cost model's figures are of; None for full replicas, and for tables."""
+        return self.workload.priced_at if self.performance_table is None else None
+
+    @property
+    def queued_at(self) -> float | None:
+        """The percentile of requests that queue for what tables state; None where nobody is said to."""
+        return None if self.performance_table is None else self.workload.queued_at
 
     @property
     def room_asked(self) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
     minimise  sum n_k cost_k      (or maximise T)
     T = min(A + P, A + D) >= demand        A, P, D: sums of capacity_k n_k over aggregated, prefill, decode
+    in each scenario that the plan must stand, with its replicas lost (questions/deployment/flow.py)
     sum n_k tokens_k >= what caches must hold, or as much as can be
-    each of both with any `spares` replicas lost (questions/deployment/levels.py)
     chips of each kind <= what there is, packed into nodes (search/packing.py)
 
 Rates are whole numbers of 1e-8 requests/s, money of 1e-6 USD, power of milliwatts: no rounding decides.
@@ -11,15 +11,15 @@ Rates are whole numbers of 1e-8 requests/s, money of 1e-6 USD, power of milliwat
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from optimizer.columns.deployment import DeploymentColumns, Usable
 from optimizer.columns.totals import MOST, asked, each_of, limit_of
 from optimizer.errors import InputError, Unlimited
 from optimizer.metrics import held_sums, totals
-from optimizer.questions.deployment.levels import Levels
-from optimizer.questions.replica_programme import AGGREGATED, PHASES, SIDES, ReplicaProgramme
+from optimizer.questions.deployment.flow import Case
+from optimizer.questions.replica_programme import AGGREGATED, ReplicaProgramme
 from optimizer.search.packing import Part, added, pack_nodes
 
 Objectives = Sequence[tuple[str, int]]
@@ -46,16 +46,19 @@ class DeploymentProgramme(ReplicaProgramme):
         self.mode: list[str] = replicas.mode[rows].tolist()
         self.chips: list[int] = replicas.all_chips[rows].tolist()
         self.sides = self._sides()
-        self.capacity: list[int] = self.usable.capacity.tolist()
+        self.cases = cases_of(self.usable, self.limits)
         names = tokens_counted(self.wanted, self.limits)
         self.tokens: dict[str, list[int]] = {n: self.columns.tokens(n)[rows].tolist() for n in names}
         self.demand = self._demand()
         self.stock = self._stock()
         tops = [self._most(k) for k in range(len(rows))]
-        self.spares = min(spares_of(self.limits), sum(tops))
-        for each in (self.capacity, *self.tokens.values()):
+        self.cases = [replace(case, lost=min(case.lost, sum(tops))) for case in self.cases]
+        for each, lost in [
+            *((c.capacity, c.lost) for c in self.cases),
+            *((t, 0) for t in self.tokens.values()),
+        ]:
             most = sum(c * top for c, top in zip(each, tops, strict=True))
-            if max(most, self.spares * max(each)) > MOST:
+            if max(most, lost * max(each)) > MOST:
                 raise InputError("requests_per_s: too much traffic, or too many chips, to plan exactly")
         self.n = [self.m.variable(0, top) for top in tops]
         self.parts = [Part(self.n[k], *side) for k, sides in enumerate(self.sides) for side in sides]
@@ -108,7 +111,7 @@ class DeploymentProgramme(ReplicaProgramme):
         tops = [stock // n for kind, n in need.items() if (stock := self.stock[kind]) is not None]
         free = {"requests_per_s", *self.tokens} & {*self.wanted}
         if self.demand is not None and not free:
-            tops.append(max(self._enough(k)) + spares_of(self.limits))
+            tops.append(max(self._enough(k)))
         if not tops:
             most = " and ".join(sorted(free & {*self.tokens})) or "traffic"
             raise Unlimited(
@@ -118,43 +121,29 @@ class DeploymentProgramme(ReplicaProgramme):
         return min(tops)
 
     def _enough(self, k: int) -> Iterator[int]:
-        """Replicas of a row that alone carry the traffic, and that alone hold the tokens if they hold any."""
+        """Replicas of a row that alone carry the traffic, and that alone hold the tokens if they hold any.
+
+        Those that may be lost are added: more than that are of no use.
+        """
         if self.demand is not None:
-            yield -(-self.demand // self.capacity[k])
+            yield from (case.enough(self.demand, k) for case in self.cases)
         for name, each in self.tokens.items():
             if each[k]:
-                yield -(-self._least_tokens(name) // each[k])
+                yield -(-self._least_tokens(name) // each[k]) + max(case.lost for case in self.cases)
 
     def _least_tokens(self, name: str) -> int:
         return math.ceil(self.limits.get(f"{name}_min", 0))
 
     def _flow(self) -> None:
-        """Aggregated replicas serve whole requests; the others as many as the thinner of the two pools."""
-        pool = {mode: self._pool(mode) for mode in PHASES}
-        self.sums = [pool[AGGREGATED] | pool[mode] for mode in SIDES]
-        if self.spares:
-            self._flow_with_spares()
-            return
+        """What is asked for is served in every scenario, or the most that is."""
+        of = self.m, self.n, self.mode
+        sides = [side for case in self.cases for side in case.sides(*of)]
         if self.demand is not None:
-            for terms in self.sums:
-                self.m.row(terms, low=self.demand)
-        if "requests_per_s" in self.wanted:
-            most = min(sum(c * self.m.highs[i] for i, c in terms.items()) for terms in self.sums)
-            self.total = self.m.least_of([(terms, 0) for terms in self.sums], 0, most)
-
-    def _flow_with_spares(self) -> None:
-        """The same with any few replicas lost, of whichever pools: each side by itself."""
-        sums = self.sums[:1] if self.sums[0] == self.sums[1] else self.sums
-        levels = [Levels.of(self.m, terms, self.spares) for terms in sums]
-        if self.demand is not None:
-            for side in levels:
+            for side in sides:
                 side.reach(self.demand)
         if "requests_per_s" in self.wanted:
-            most = min(sum(c * self.m.highs[i] for i, c in terms.items()) for terms in sums)
-            self.total = self.m.least_of([(side.held, 0) for side in levels], 0, most)
-
-    def _pool(self, mode: str) -> dict[int, int]:
-        return {i: c for i, c, own in zip(self.n, self.capacity, self.mode, strict=True) if own == mode}
+            most = min(case.most(*of) for case in self.cases)
+            self.total = self.m.least_of([(side.held, 0) for side in sides], 0, most)
 
     def goal(self, name: str) -> dict[int, int]:
         """A quantity as a linear row."""
@@ -174,6 +163,12 @@ class DeploymentProgramme(ReplicaProgramme):
         """Replicas by row of the table."""
         rows = self.usable.rows.tolist()
         return {rows[k]: values[i] for k, i in enumerate(self.n) if values[i]}
+
+
+def cases_of(usable: Usable, limits: Mapping[str, float]) -> list[Case]:
+    """The scenarios that a plan must stand, the one of no surprises but spares lost where there are none."""
+    worst = [Case(own.capacity.tolist(), own.scenario.lost) for own in usable.worst]
+    return worst or [Case(usable.capacity.tolist(), spares_of(limits))]
 
 
 def tokens_counted(wanted: Sequence[str], limits: Mapping[str, float]) -> tuple[str, ...]:

@@ -52,12 +52,16 @@ def methods_of(problem: DeploymentProblem) -> tuple[Assumption, ...]:
         if True in space.second_tier:
             how = "streams overlap with computing, at the share of the chip file; all experts streamed"
             found.append(("second tier", how, page))
-    if problem.workload.percentile is None:
-        found.append(("latency bounds", "for a request that does not wait", page))
-    else:
+    if (percentile := problem.priced_at) is not None:
+        found.append(("latencies", f"p{percentile:g} of requests that come at random", page))
+    elif problem.queued_at is not None:
         found.append(("percentile", "an M/M/1 queue in front of each replica", page))
+    else:
+        found.append(("latency bounds", "for a request that does not wait", page))
     if spares := problem.constraints.spares:
         found.append(("spares", f"requests_per_s is what is served with {any_of(spares)} lost", page))
+    if problem.robust is not None:
+        found.append(("robust", "requests_per_s is what is served in the worst case of it", page))
     return tuple(Assumption(name=n, value=v, source=s) for n, v, s in found)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 from optimizer import catalog
 from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
 from optimizer.anatomy.pools_assumed import pools_assumed
+from optimizer.bands import Key, family_of, kind_of
+from optimizer.columns.scenarios import part_of
 from optimizer.errors import Unlimited
 from optimizer.metrics import counted, traffic
 from optimizer.questions.deployment.bounded import ANY_TRAFFIC
@@ -14,12 +16,15 @@ from optimizer.questions.deployment.explain import explain_deployment, relaxed, 
 from optimizer.questions.deployment.optimum import optimum
 from optimizer.questions.deployment.plan import stocked
 from optimizer.questions.deployment.proof import methods_of, next_better, proof_of
+from optimizer.questions.deployment.robustness import robustness_of
 from optimizer.questions.deployment.solved import objective_of, optimum_without, reached, solve
-from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
+from optimizer.questions.deployment.vocabulary import OF_A_REPLICA, DeploymentVocabulary
+from optimizer.questions.moves import Move
 from optimizer.questions.question import Ask, Best
 from optimizer.search.conflict import Names
 from optimizer.solver.cp_sat_twice import engine_version
 from optimizer.spec.answer import Assumption, Conflict, Objective, Proof, Relaxation
+from optimizer.spec.engine import engine_name
 from optimizer.spec.plan import Plan
 from optimizer.spec.studies import Aim, Optimum, Work
 from optimizer.watch import UNWATCHED, Stopped, Watch
@@ -46,6 +51,13 @@ class DeploymentQuestion(DeploymentVocabulary):
             demand = asked.values.get("requests_per_s", other.problem.demand)
             plan = own.carrying(demand).plan(self.problem.architecture)
         return Optimum(plan=plan, slices=0, solves=search.solves, enumerated=0)
+
+    def moves(self, rule: str, plan: Plan) -> Sequence[Move]:
+        """Values near a bound's own; of what may go wrong those that it can be."""
+        found, part, own = super().moves(rule, plan), part_of(rule), self.columns.robust
+        if part is None or own is None:
+            return found
+        return [move for move in found if own.may_be(part, move[1])]
 
     def bounds_under(self, asked: Ask) -> dict[str, float]:
         """Bounds of a re-solve: some left out, some with other values, some added."""
@@ -80,9 +92,11 @@ class DeploymentQuestion(DeploymentVocabulary):
         if found is None:
             return None
         check = self.plan_of(self.bounds, found.counts, stocked(self.columns, self.bounds)).check
-        lost = {*check.broken(self.bounds), "utilisation_max"}
-        lost |= set() if self.columns.percentile is None else {"ttft_ms_max"}  # both change rates
-        return frozenset(name for name in self.bounds if name in bounds or name not in lost)
+        lost = {*check.broken(self.bounds), "utilisation_max", *filter(part_of, self.bounds)}
+        lost |= set() if self.columns.percentile is None else {"ttft_ms_max"}  # these change rates
+        if check.breaks_when:  # nobody knows by which of the rules that decide it
+            lost |= {*OF_A_REPLICA, "requests_per_s", "spares"}
+        return frozenset(name for name in self.bounds if name in names or name not in lost)
 
     def witnesses(self, work: Work) -> tuple[str, ...]:
         """What confirmed the answers of a study."""
@@ -126,11 +140,16 @@ class DeploymentQuestion(DeploymentVocabulary):
         return "deployment.mode: no whole replica: a prefill and a decode row are needed"
 
     def adds(self, best: Best) -> dict[str, Any]:
-        """The model's name, and what the next better value would reach."""
+        """The model's name, what the next better value would reach, and of which requests latencies are."""
         better = ""
         if best.status == "optimal" and self.problem.objectives[0][1] > 0:
             better = next_better(self, best.found.found)
-        return {"architecture": self.problem.architecture, "next_better": better}
+        robust = {"robustness": robustness_of(self, best)} if self.problem.robust else {}
+        return {
+            "architecture": self.problem.architecture,
+            "next_better": better,
+            "percentile": self.problem.priced_at,
+        } | robust
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""
@@ -145,6 +164,15 @@ class DeploymentQuestion(DeploymentVocabulary):
         problem = self.problem
         models = {} if self.tabled else {"": catalog.model(problem.architecture or "", problem.documents)}
         return chips_assumed(self.offered, pools_of(plans), models, money)
+
+    def groups(self, plan: Plan) -> tuple[Key, ...]:
+        """A group for each pool; none where a table states the rates."""
+        if self.tabled:
+            return ()
+        kind = kind_of(catalog.model(self.problem.architecture or "", self.problem.documents))
+        usual = engine_name(self.problem.deployment.engines[0])
+        named = ((pool.chip, family_of(pool.engine or usual)) for pool in plan.pools)
+        return tuple(Key("tpot_ms", "load", kind, engine, chip) for chip, engine in dict.fromkeys(named))
 
     def proof(self, best: Best) -> Proof:
         """What was priced, left out and asked."""

@@ -7,22 +7,21 @@ value is sought by halving, to a hundredth of itself. Each replica then runs its
 sequences in flight are only allowed, and change nothing at this traffic.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from optimizer.columns.deployment import UNIT, DeploymentColumns, Usable
+from optimizer.columns.families import PLACED, SETUP
 from optimizer.columns.totals import asked
+from optimizer.questions.deployment.flow import Case
 from optimizer.questions.deployment.optimum import Packed, served
-from optimizer.questions.deployment.programme import spares_of
-from optimizer.spec.split import DEGREES, FORMATS
+from optimizer.questions.deployment.programme import cases_of
 
 NEAR = 1.01
 """Latencies within a hundredth are the same."""
-_FAMILY = ("mode", "chip", *DEGREES, *FORMATS, "chips", "expert_chip", "expert_chips", "microbatches")
-_PLACED = ("domains", "engine")
 
 Probe = Callable[[float], Packed]
 """The plan that serves the most among rows with at most so many ms per output token."""
@@ -53,7 +52,7 @@ def quickest(
         else:
             low = trying
         trying = float(np.sqrt(low * high))
-    return None if found is None else _full(columns, usable, found, spares_of(bounds))
+    return None if found is None else _full(columns, usable, found, cases_of(usable, bounds))
 
 
 def _least(columns: DeploymentColumns, usable: Usable) -> float:
@@ -87,20 +86,20 @@ def _alike(columns: DeploymentColumns, usable: Usable, plan: Packed, demand: int
     return worst
 
 
-def _full(columns: DeploymentColumns, usable: Usable, plan: Packed, spares: int) -> Packed:
+def _full(columns: DeploymentColumns, usable: Usable, plan: Packed, cases: Sequence[Case]) -> Packed:
     """The same replicas, each with room for as many sequences as its setup has within the bounds."""
     counts: dict[int, int] = {}
     for row, n in plan.counts.items():
         fullest = _fullest(columns, usable, row)
         counts[fullest] = counts.get(fullest, 0) + n
-    most = served(columns, usable, counts, spares) / UNIT
+    most = served(columns, usable, counts, cases) / UNIT
     return replace(plan, counts=counts, served=most, values={"requests_per_s": most}, bounds={})
 
 
 def _fullest(columns: DeploymentColumns, usable: Usable, row: int) -> int:
     """Of the rows that differ from one in their batch alone the one that serves the most."""
     r, rows = columns.replicas, usable.rows
-    alike = np.all([_same(getattr(r, name), rows, row) for name in (*_FAMILY, *_PLACED)], axis=0)
+    alike = np.all([_same(getattr(r, name), rows, row) for name in (*SETUP, *PLACED)], axis=0)
     alike &= (r.second_tier_gib[rows] > 0) == (r.second_tier_gib[row] > 0)
     for mask in columns.used:
         alike &= _same(mask, rows, row)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.columns.scenarios import part_of
 from optimizer.metrics import held_least, latencies
 from optimizer.questions.deployment.bounded import ANY_TRAFFIC, Bounded
 from optimizer.questions.deployment.longest import longest
@@ -53,6 +54,8 @@ class DeploymentSearch(Bounded):
             return plan
         if tokens_counted((), self.bounds):  # fuller rows leave caches less room
             return plan
+        if any(map(part_of, self.bounds)):  # what holds the most at the worst is what was asked for
+            return plan
         return quickest(self.columns, self.bounds, plan, self._most_within) or plan
 
     def _most_within(self, tpot_ms: float) -> Packed:
@@ -92,7 +95,7 @@ class DeploymentSearch(Bounded):
         low, high = 0, len(values) - 1
         while low < high:
             middle = (low + high) // 2
-            self.bounds = given | {f"{aim.metric}_max": float(values[middle])}
+            self.bounds = given | {self.held_as(aim.metric): float(values[middle])}
             trial = self.any_plan()
             if trial is None:
                 low = middle + 1

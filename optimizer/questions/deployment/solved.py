@@ -83,18 +83,23 @@ def objective_of(asked: DeploymentVocabulary, best: Best) -> Objective:
     return Objective.of(name, unit(name), sense, best.value, best.bound)
 
 
-def optimum_without(asked: DeploymentVocabulary, rule: str) -> float | None:
-    """The optimum without a bound, in the unit that `solve` shows. Raises Stopped."""
+def optimum_without(asked: DeploymentVocabulary, *rules: str) -> float | None:
+    """The optimum without some bounds, in the unit that `solve` shows. Raises Stopped."""
+    if rules in asked.known_without:
+        return asked.known_without[rules]
     name, sense = asked.problem.objectives[0]
     bounds = {"requests_per_s": ANY_TRAFFIC} | asked.bounds
-    bounds.pop(rule)
+    for rule in rules:
+        bounds.pop(rule)
     try:
         again = asked.asked(((name, sense),), bounds)
     except Unlimited:
         return -sense * UNLIMITED
     if again.status not in ("optimal", "infeasible"):
         raise Stopped  # not proven: no gain is better than a guess
-    return _as_shown(asked, again.values.get(name))
+    found = _as_shown(asked, again.values.get(name))
+    asked.known_without[rules] = found
+    return found
 
 
 def reached(asked: DeploymentVocabulary, rule: str, solved: Solved) -> tuple[float, float, str | None]:

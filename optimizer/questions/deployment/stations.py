@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from optimizer import catalog
+from optimizer.anatomy.all_requests import of_all_requests
 from optimizer.columns.deployment import PricedBy
-from optimizer.columns.queueing import rate_at_percentile
 from optimizer.columns.replica_costs import slowest_network
 from optimizer.columns.supply import Supply
 from optimizer.cost.frame import Frame
@@ -23,7 +23,6 @@ from optimizer.spec.deployment import as_stored
 from optimizer.spec.plan import Pool
 
 _CLAIMED = ("ttft_ms", "tpot_ms", "requests_per_s")
-_AT_DEMAND = tuple(f"{name}{high}_at_demand_ms" for high in ("", "_p95") for name in ("ttft", "tpot"))
 
 
 def scene(problem: DeploymentProblem, pools: tuple[Pool, ...], metrics: Mapping[str, float]) -> Scene:
@@ -48,7 +47,7 @@ def scene(problem: DeploymentProblem, pools: tuple[Pool, ...], metrics: Mapping[
                 requests,
                 pool.replicas,
                 pool.phase,
-                _given(pool, problem),
+                pool.requests_per_s / pool.replicas or 1.0,
                 network if pool.phase == "prefill" else 0.0,
             )
             for pool, frame in zip(pools, frames, strict=True)
@@ -56,11 +55,7 @@ def scene(problem: DeploymentProblem, pools: tuple[Pool, ...], metrics: Mapping[
 
     bounds = {str(name): limits[name] for name in ("ttft_ms_max", "tpot_ms_max") if name in limits}
     claims = {name: metrics[name] for name in _CLAIMED if metrics.get(name)}
-    if traffic.percentile is not None and bounds:
-        claims["ttft_ms"] = bounds["ttft_ms_max"]
-    for name in _AT_DEMAND:
-        said = [value for pool in pools if (value := getattr(pool, name)) is not None]
-        claims |= {name: max(said)} if said else {}
+    claims |= {n: value for n, value in of_all_requests(pools).items() if "_p50_" not in n}
     size = Size(traffic.input_tokens, traffic.output_tokens, problem.demand or 1.0)
     return Scene(
         name=problem.name,
@@ -70,19 +65,10 @@ def scene(problem: DeploymentProblem, pools: tuple[Pool, ...], metrics: Mapping[
         stations=stations,
         claims=claims,
         rate=problem.demand,
-        percentile=traffic.percentile,
+        percentile=problem.priced_at,
         prefix_tokens=traffic.prefix_tokens,
         problem=problem.model_dump(mode="json", exclude_unset=True),
     )
-
-
-def _given(pool: Pool, problem: DeploymentProblem) -> float:
-    """Requests a second that a replica of a pool is planned to get, which traffic is spread by."""
-    rate = pool.requests_per_s / pool.replicas or 1.0
-    limit, percentile = problem.constraints.ttft_ms_max, problem.workload.percentile
-    if percentile is None or limit is None or pool.ttft_ms is None:
-        return rate
-    return float(rate_at_percentile(rate, pool.ttft_ms, limit, percentile)) or rate
 
 
 def frame_of_pool(pool: Pool, batch: int, by: PricedBy, offered: tuple[Supply, ...]) -> Frame:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replicas import Replicas
+from optimizer.columns.scenarios import part_of
 from optimizer.columns.supply import Supply
 from optimizer.metrics import counted, held_least, latencies, listed, traffic
 from optimizer.questions.deployment.again import rows_of
@@ -27,6 +28,8 @@ from optimizer.watch import UNWATCHED, Watch
 
 _CHANGES_FIGURES = ("requests_per_s", "utilisation_max", "spares")
 """Bounds that a plan's own figures depend on."""
+OF_A_REPLICA = ("ttft_ms_max", "tpot_ms_max", "memory_capacity")
+"""Bounds that say how replicas may run when something goes wrong."""
 
 
 class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
@@ -85,7 +88,7 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
             return "the traffic is fixed by workload.requests_per_s; requests_per_s is the capacity for it"
         if metric not in latencies():
             return self.problem.room_unknown() if metric in listed("held") else None
-        if metric == "ttft_ms" and self.problem.workload.percentile is not None:
+        if metric == "ttft_ms" and self.problem.queued_at is not None:
             return "with workload.percentile it depends on the load; perturb moves constraints.ttft_ms_max"
         if not self.tabled:
             return None  # the cost model states them all
@@ -110,8 +113,7 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
 
     def tighter(self, rule: str, old: Any, new: Any) -> bool:
         """Whether the new value of a bound only takes plans away, and changes no figure of those left."""
-        changing = rule in _CHANGES_FIGURES or (rule == "ttft_ms_max" and self.columns.percentile is not None)
-        return not changing and super().tighter(rule, old, new)
+        return not _changes_figures(self.columns, rule) and super().tighter(rule, old, new)
 
     def in_words(self, pool: Pool) -> str:
         """How many replicas there are of what."""
@@ -179,3 +181,10 @@ class DeploymentVocabulary(ReplicaQuestion[DeploymentColumns]):
     def search_within(self, bounds: Mapping[str, float], watch: Watch = UNWATCHED) -> DeploymentSearch:
         """A search among the configurations priced for plans within bounds."""
         return DeploymentSearch(self.columns, bounds, self.problem.workload.output_tokens, watch)
+
+
+def _changes_figures(columns: DeploymentColumns, rule: str) -> bool:
+    """Whether a plan's own figures depend on a bound."""
+    queued = rule == "ttft_ms_max" and columns.percentile is not None
+    worst = columns.robust is not None and (rule in OF_A_REPLICA or part_of(rule) is not None)
+    return rule in _CHANGES_FIGURES or queued or worst

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from optimizer.errors import InputError
 from optimizer.metrics import scale
-from optimizer.questions.deployment.explain import sentence
+from optimizer.questions.deployment.words import sentence
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import items_of
 from optimizer.questions.fleet.edits import SERVICE

@@ -140,6 +140,6 @@ def _single(problem: FleetProblem, service: Service, bucket: Bucket) -> Deployme
         hardware=problem.hardware,
         documents=problem.documents,
         deployment=space,
-        workload=Traffic(**bucket.model_dump(exclude={"rows"})),
+        workload=Traffic(**bucket.model_dump(exclude={"rows"}), percentile="none"),
         minimize=("chips",),
     )

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
+from optimizer.bands import Key, kind_of
 from optimizer.cost.memory import GIB
 from optimizer.errors import InputError, nearest
 from optimizer.metrics import step_of
@@ -42,6 +43,10 @@ class TrainingVocabulary(PricedSettings):
     def usual(self) -> tuple[str, ...]:
         """The objective against the chips, or the step against them."""
         return (self.name, "chips") if self.name != "chips" else (self.name, "step_s")
+
+    def groups(self, plan: Plan) -> tuple[Key, ...]:
+        """The group of its chip and the kind of its model."""
+        return (Key("rate", "training", kind_of(self.model), chip=self.chip.name),)
 
     def rules(self) -> dict[str, float]:
         """Memory in GiB, the chips there are, and the bounds, by name."""

@@ -64,12 +64,15 @@ def _trade(found: Frontier) -> Panel:
     first, second, *third = found.objectives
     where = [(_at(first, plan.metrics), _at(second, plan.metrics)) for plan in found.points]
     beside = [(_at(first, row.metrics), _at(second, row.metrics)) for row in found.placed]
-    x = Axis(_label(first), _limits([x for x, _ in where + beside], ()))
-    y = Axis(_label(second), _limits([y for _, y in where + beside], _edges(second, found.gaps)))
+    every = range(len(found.points))
+    wide = [[end for pair in _ends(found, aim, every) for end in pair] for aim in (first, second)]
+    x = Axis(_label(first), _limits([x for x, _ in where + beside], wide[0]))
+    y = Axis(_label(second), _limits([y for _, y in where + beside], [*wide[1], *_edges(second, found.gaps)]))
     line = [] if third or not where else [_line(where, SOFT, "steps")]
     colours = [_at(third[0], plan.metrics) for plan in found.points] if third else []
     shades = _shades(second, found.gaps, y)
-    marks: tuple[Mark, ...] = (*shades, *line, *_by_chip(found, where, colours), *_placed(found, beside))
+    points = _by_chip(found, where, colours, (first, second))
+    marks: tuple[Mark, ...] = (*shades, *line, *points, *_placed(found, beside))
     return Panel(x, y, marks, "Objectives" if _serves(found) else "")
 
 
@@ -125,8 +128,13 @@ def _served(plan: Plan) -> tuple[float, float] | None:
     return (1e3 / m["tpot_ms"], each) if m.get("tpot_ms") and each else None
 
 
-def _by_chip(found: Frontier, where: Sequence[tuple[float, float]], colours: Sequence[float]) -> list[Series]:
-    """A series for each mix of chips, in the same look everywhere."""
+def _by_chip(
+    found: Frontier,
+    where: Sequence[tuple[float, float]],
+    colours: Sequence[float],
+    aims: Sequence[Aim] = (),
+) -> list[Series]:
+    """A series for each mix of chips, in the same look everywhere; bars where `aims` are axes with bands."""
     labels = [pools_of(plan) for plan in found.points]
     marks, look = [], _looks(found)
     for label, (colour, marker) in look.items():
@@ -138,11 +146,21 @@ def _by_chip(found: Frontier, where: Sequence[tuple[float, float]], colours: Seq
             marker,
             hover=tuple(_hover(found, i) for i in rows),
             values=tuple(colours[i] for i in rows) if colours else (),
+            x_ends=_ends(found, aims[0], rows) if aims else (),
+            y_ends=_ends(found, aims[1], rows) if aims else (),
             size=9,
             listed=not colours or len(look) > 1,
         )
         marks.append(series)
     return marks
+
+
+def _ends(found: Frontier, aim: Aim, rows: Sequence[int]) -> tuple[tuple[float, float], ...]:
+    """What points may turn out to be in a metric, as its axis shows it; nothing where one has no band."""
+    bands = [found.bands[row].get(aim.metric) for row in rows] if found.bands else [None]
+    factor = scaled(aim.metric, aim.unit)[0]
+    known = tuple((band.low * factor, band.high * factor) for band in bands if band is not None)
+    return known if len(known) == len(bands) else ()
 
 
 def _looks(found: Frontier) -> dict[str, tuple[str, str]]:

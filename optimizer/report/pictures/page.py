@@ -207,7 +207,22 @@ def _series(mark: Series) -> dict[str, Any]:
             "shape": "hv" if mark.line == "steps" else "linear",
         },
         "showlegend": mark.listed,
+        **{f"error_{axis}": _bars(mark, axis) for axis in "xy" if getattr(mark, f"{axis}_ends")},
         **_hover(mark.hover),
+    }
+
+
+def _bars(mark: Series, axis: str) -> dict[str, Any]:
+    """Bars across points, from what lies below them to what lies above."""
+    pairs = list(zip(getattr(mark, axis), getattr(mark, f"{axis}_ends"), strict=True))
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - value for value, (_, high) in pairs],
+        "arrayminus": [value - low for value, (low, _) in pairs],
+        "color": SHADE,
+        "thickness": 1,
+        "width": 0,
     }
 
 

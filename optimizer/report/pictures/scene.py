@@ -37,6 +37,9 @@ class Series:
     """Lines of text for each point."""
     values: tuple[float, ...] = ()
     """Colours of the points on the picture's scale, in place of `colour`."""
+    x_ends: tuple[tuple[float, float], ...] = ()
+    """Where each point may turn out to be, drawn as bars across it; () for no bars."""
+    y_ends: tuple[tuple[float, float], ...] = ()
     size: float = 8.0
     edge: bool = False
     """Whether points have a dark edge, where they would be lost on their ground."""

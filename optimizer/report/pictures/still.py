@@ -150,6 +150,10 @@ def _mark(axes: "Axes", mark: Mark, scale: Scale | None) -> None:
 
 def _series(axes: "Axes", mark: Series, scale: Scale | None) -> None:
     look: dict[str, Any] = {"zorder": 3, "label": safe(mark.label) if mark.listed else "_"}
+    if mark.x_ends:
+        axes.hlines(mark.y, *zip(*mark.x_ends, strict=True), color=SHADE, linewidth=1, zorder=2)
+    if mark.y_ends:
+        axes.vlines(mark.x, *zip(*mark.y_ends, strict=True), color=SHADE, linewidth=1, zorder=2)
     if mark.values:
         look |= _coloured(scale)
         look |= {"s": (mark.size * _POINT) ** 2, "c": mark.values, "marker": _MARKERS[mark.marker]}

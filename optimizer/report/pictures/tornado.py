@@ -12,6 +12,7 @@ _KINDS = {
     "constraint": ("A rule moved or dropped", COLOURS[0]),
     "dimension": ("A choice held at another value", COLOURS[1]),
     "constant": ("A constant changed", COLOURS[2]),
+    "band": ("The cost model at the end of its bands", COLOURS[3]),
 }
 
 
