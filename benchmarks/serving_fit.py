@@ -2,8 +2,8 @@
 
 python benchmarks/serving_fit.py          each model's rows predicted with constants refitted without them
 
-The rows are the saturated throughputs of benchmarks/points/inference.csv with the engine `trtllm`. Five
-constants of engines/trtllm.yaml are refitted from the middle of their bounds; all else (chips, kernels,
+The rows are the saturated throughputs of benchmarks/points/inference.csv with the engine `trtllm`, or its
+profile of 2024. Five constants of engines/trtllm.yaml are refitted from the middle of their bounds; all else (chips, kernels,
 form of the model) stays as shipped: what is held out is the engine. Pattern search on the mean absolute
 error; minutes.
 """
@@ -27,6 +27,7 @@ from optimizer.cost.serving import largest_batch  # noqa: E402
 from optimizer.evidence.points import Point, read_points  # noqa: E402
 from optimizer.spec.engine import Engine  # noqa: E402
 
+PROFILES = ("trtllm", "trtllm-2024")
 POINTS = ROOT / "benchmarks" / "points" / "inference.csv"
 STEPS = {
     "host_us_per_sequence": (0.0, 60.0, 4.0),
@@ -61,7 +62,7 @@ class Row:
 
 def rows() -> list[Row]:
     """The rows that the cost model can predict."""
-    found = [p for p in read_points(POINTS) if isinstance(p, Point) and p.setup.engine == "trtllm"]
+    found = [p for p in read_points(POINTS) if isinstance(p, Point) and p.setup.engine in PROFILES]
     saturated = [p for p in found if p.regime == "saturation"]
     return [
         Row(p, frame_of(p.model, p.chip, p.setup), {})
@@ -72,8 +73,8 @@ def rows() -> list[Row]:
 
 def errors(points: Iterable[Row], constants: Constants) -> np.ndarray:
     """Relative errors of the rows with these constants."""
-    engine = catalog.engine("trtllm").model_copy(update=constants)
-    return np.array([row.error(engine) for row in points])
+    engines = {name: catalog.engine(name).model_copy(update=constants) for name in PROFILES}
+    return np.array([row.error(engines[str(row.point.setup.engine)]) for row in points])
 
 
 def fitted(points: list[Row], start: Constants) -> Constants:
