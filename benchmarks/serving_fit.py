@@ -3,9 +3,9 @@
 python benchmarks/serving_fit.py          each model's rows predicted with constants refitted without them
 
 The rows are the saturated throughputs of benchmarks/points/inference.csv with the engine `trtllm`, or its
-profile of 2024. Five constants of engines/trtllm.yaml are refitted from the middle of their bounds; all else (chips, kernels,
-form of the model) stays as shipped: what is held out is the engine. Pattern search on the mean absolute
-error; minutes.
+profile of 2024. Five constants that both have are refitted from the middle of their bounds; all else (chips,
+kernels, form of the model) stays as shipped: what is held out is the engine. Pattern search on the mean
+absolute error; minutes.
 """
 
 import sys
