@@ -173,6 +173,7 @@ def engine(d: Draw) -> dict[str, Any]:
         "network_all_reduce_us": _sometimes(d, d.real(0, 300), 0.0),
         "all_reduce": _sometimes(d, d.real(0.05, 2), 1.0),
         "attention_decode": _sometimes(d, d.real(0.1, 2), 1.0),
+        "heads_share_up_to": _sometimes(d, {"AMD": d.of([16, 512])}, {}),
         "sources": {"default": "made up"},
     }
 

@@ -19,10 +19,19 @@ reaches 0.46-0.67 (deepseek-ai/open-infra-index @56d86855)."""
 
 def decode_cost(op: DecodeAttention, chip: Chip, kv_dtype: KvDtype, engine: Engine) -> Cost:
     """Each query reads the keys and values of its sequence."""
-    keys = 2.0 * op.n_kv_heads * op.d_head * op.context * BYTES[kv_dtype]
+    keys = 2.0 * _readers(op, chip, engine) * op.d_head * op.context * BYTES[kv_dtype]
     moved = op.batch * (keys + 4.0 * op.queries * op.n_heads * op.d_head)
     flops = 4.0 * op.batch * op.queries * op.n_heads * op.d_head * op.context
     return _streamed(flops, moved, chip, kv_dtype, engine)
+
+
+def _readers(op: DecodeAttention, chip: Chip, engine: Engine) -> Number:
+    """Heads that read keys and values of their own: groups of query heads, or every query head."""
+    limit = engine.heads_share_up_to.get(chip.vendor)
+    if limit is None:
+        return op.n_kv_heads
+    many = np.greater(op.batch * op.n_heads, limit * chip.devices)
+    return np.where(many, op.n_heads, op.n_kv_heads)
 
 
 def latent_cost(op: LatentAttention, chip: Chip, kv_dtype: KvDtype, engine: Engine) -> Cost:

@@ -126,7 +126,7 @@ def _gathered(operation: str, size: Number, group: Group, chip: Chip) -> Time:
 
 def _all_reduce_inside(size: Number, n: int, chip: Chip, speed: float) -> Time:
     if n == 1:
-        return _nothing(size)
+        return _nothing(size) if chip.devices == 1 else _between_devices(size, chip, speed)
     if chip.scaleup.topology.startswith("torus"):
         return _on_a_torus("all_reduce", size, n, chip, speed)
     fit = all_reduce_fit(chip, n)
@@ -135,6 +135,12 @@ def _all_reduce_inside(size: Number, n: int, chip: Chip, speed: float) -> Time:
     if fit.large is not None:
         shots.append((fit.large, ring))
     return _fastest(shots, _width(n, chip), speed)
+
+
+def _between_devices(size: Number, chip: Chip, speed: float) -> Time:
+    """An all-reduce of the devices of one chip, whose links are taken to be as fast as all that leave it."""
+    shot, moved = all_reduce_fit(chip, chip.devices).two_shot, 2 * (chip.devices - 1) / chip.devices * size
+    return _fastest([(shot, moved)], chip.scaleup.bandwidth, speed)
 
 
 def _on_a_torus(operation: str, size: Number, n: int, chip: Chip, speed: float) -> Time:

@@ -105,9 +105,7 @@ def step_of(frame: Frame, phase: str) -> Step:
     as keep the batch full. A chunk of a long prompt is the mean of its chunks, so
     that all of them together are exact.
     """
-    lanes = frame.split.lanes
-    tokens = frame.computed_tokens
-    chunked = phase in CHUNKED
+    lanes, tokens, chunked = frame.split.lanes, frame.computed_tokens, phase in CHUNKED
     chunk = tokens / n_chunks(frame) if chunked else tokens
     return Step(
         d_model=frame.d_model,
@@ -139,10 +137,13 @@ def shared_operators(frame: Frame, phase: str) -> list[Operator]:
 
 
 def _outside(frame: Frame, step: Step) -> list[Operator]:
-    engine = frame.engine
-    host_s = engine.host_ms * 1e-3 + engine.host_us_per_sequence * 1e-6 * step.batch
-    host_s = host_s * (1 - engine.host_hidden) if step.decodes else host_s
-    return [*embedding.operators(step, frame.vocab_size), Host("host", host_s), *_stages(frame, step)]
+    return [*_ends(frame, step), *_stages(frame, step)]
+
+
+def _ends(frame: Frame, step: Step) -> list[Operator]:
+    host_s = frame.engine.host_ms * 1e-3 + frame.engine.host_us_per_sequence * 1e-6 * step.batch
+    host_s *= 1 - frame.engine.host_hidden if step.decodes else 1
+    return [*embedding.operators(step, frame.vocab_size), Host("host", host_s)]
 
 
 def _stages(frame: Frame, step: Step) -> list[Operator]:
@@ -165,18 +166,20 @@ def step_s(frame: Frame, architecture: Architecture, step: Step) -> float:
 
 
 def round_s(frame: Frame, architecture: Architecture, step: Step) -> Number:
-    """Seconds of a step of any make-up in which all lanes are at work, drafts and uneven ranks included.
-
-    An array where the step is one. Of a pipeline each stage has then worked on the step of every lane.
-    """
+    """Seconds until each stage has had a step of any make-up of every lane, drafts and uneven ranks too."""
     launched = launch_s(frame)
     layers = sum(
         group.count * _of_step(frame, step, partial(operators, part), launched)
         for group in architecture.layers
         for part in (group.block.mixer, group.block.ffn)
     )
-    outside = _of_step(frame, step, lambda step: _outside(frame, step))
-    return layers * _round_share(frame, architecture.n_layers) + outside
+    return layers * _round_share(frame, architecture.n_layers) + _round_outside(frame, step)
+
+
+def _round_outside(frame: Frame, step: Step) -> Number:
+    """Outside the layers: the last stage, which sets the pace, has host and logits of every lane."""
+    ends, sent = (_of_step(frame, step, partial(made, frame)) for made in (_ends, _stages))
+    return frame.split.pipeline_parallel * ends + sent
 
 
 def _round_share(frame: Frame, n_layers: Any) -> Any:
@@ -253,7 +256,9 @@ def _step(phase: str) -> Quantity:
         )
 
     def outside(frame: Frame) -> Number:
-        return _seconds(frame, phase, lambda step: _outside(frame, step))
+        if phase in CHUNKED:
+            return _seconds(frame, phase, partial(_outside, frame))
+        return _round_outside(frame, step_of(frame, phase))
 
     def mixer(frame: Frame, part: Any, norms: Norms) -> Number:
         return layer(frame, part)  # its operators read and write what norms do

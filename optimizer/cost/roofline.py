@@ -172,5 +172,6 @@ class Roofline:
         group = self._group(n, most_together(n, 1, self.chip.scaleup.domain))
         total, alone = all_reduce_s(op.bytes, group, self.chip, self.engine.all_reduce)
         beyond = self.engine.network_all_reduce_us if group.domains > 1 else 0.0
-        latency = alone + ((self.engine.all_reduce_us + beyond) * 1e-6 if n > 1 else 0.0)
+        alike = n * self.chip.devices > 1
+        latency = alone + ((self.engine.all_reduce_us + beyond) * 1e-6 if alike else 0.0)
         return Cost(0.0, 0.0, 2 * (n - 1) / n * op.bytes, 0.0, 0.0, total - alone, latency)

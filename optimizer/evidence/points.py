@@ -130,7 +130,7 @@ def _inference(line: int, row: dict[str, str]) -> Point:
         row=line,
         source=row.get("source_key") or "unnamed",
         model=model,
-        chip=chip_of(row["chip"]),
+        chip=_joined(chip_of(row["chip"]), setup.tensor_parallel),
         setup=setup,
         regime=regime,
         metric=row["metric"],
@@ -199,6 +199,13 @@ def _split(row: dict[str, str], model: Architecture, regime: str) -> dict[str, i
     if regime == "saturation" and experts and tp > 1 and not spread:
         return split | {"tensor_parallel": 1, "data_parallel": tp, "expert_parallel": tp}
     return split
+
+
+def _joined(chip: Chip, ranks: int) -> Chip:
+    """A chip that is alone in its server, where a row has a group: joined by its links (GH200 NVL32)."""
+    if chip.scaleup.topology != "switch" or chip.scaleup.domain > 1 or ranks == 1:
+        return chip
+    return chip.changed(scaleup=chip.scaleup.changed(domain=ranks))
 
 
 def _format(text: str) -> str:

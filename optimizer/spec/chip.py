@@ -140,6 +140,8 @@ class Chip(Strict):
     """Of `hbm_usable`, what the driver keeps: torch's total_memory is the rest. None: nothing known."""
     hbm_bandwidth: BytesPerSecond
     n_cores: Annotated[int, Field(ge=1, le=10**7)]
+    devices: Annotated[int, Field(ge=1, le=64, exclude_if=lambda value: value == 1)] = 1
+    """Devices that software sees in it: a rank is spread over them, and they exchange what ranks would."""
     scaleup: ScaleUp
     scaleout_bandwidth: BytesPerSecond | None = None
     second_tier: SecondTier | None = None

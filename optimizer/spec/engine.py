@@ -94,6 +94,11 @@ class Engine(Strict):
     """Bandwidth of its all-reduce over that of the fastest kernels."""
     attention_decode: Annotated[float, Field(ge=1e-3, le=2)] = 1.0
     """Decode attention's share of the chip's measured bandwidth with this engine's kernels."""
+    heads_share_up_to: dict[str, Annotated[int, Field(ge=1, le=10**6)]] = Field(
+        default={}, exclude_if=lambda value: not value
+    )
+    """By maker of the chip, where its kernels for it are such: sequences times query heads of a device up to
+    which the query heads of a group share what decode attention reads. With more, each reads for itself."""
     pads: Units = Field(default={}, exclude_if=lambda value: not value)
     """What it rounds up where ranks do not divide it, or shares unequally, each with the unit of a share; it
     refuses such ranks for all else."""

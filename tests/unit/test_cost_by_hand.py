@@ -120,6 +120,34 @@ def test_decode_attention() -> None:
     assert costs(unmeasured)[4] == pytest.approx(3 * (1000 + 320) / (HBM * 0.54))
 
 
+def test_query_heads_read_for_themselves_where_there_are_many() -> None:
+    """Of an engine on one maker's chips: up to 24 heads x sequences the 2 groups read, then the 8 heads."""
+    own = IDEAL.model_copy(update={"heads_share_up_to": {"AMD": 24}})
+    for batch, devices, readers in ((3, 1, 2), (4, 1, 8), (6, 2, 2), (7, 2, 8)):
+        op = o.DecodeAttention("", batch=batch, context=50, n_heads=8, n_kv_heads=2, d_head=5)
+        moved = batch * (2 * readers * 5 * 50 * 2 + 2 * 2 * 8 * 5)
+        part = chip(vendor="AMD", devices=devices)
+        assert costs(rates(engine=own, part=part).cost(op))[1] == pytest.approx(moved)
+    other = batch * (2 * 2 * 5 * 50 * 2 + 2 * 2 * 8 * 5)
+    assert costs(rates(engine=own).cost(op))[1] == pytest.approx(other)  # of another maker
+
+
+def test_devices_of_one_chip_exchange_what_ranks_would() -> None:
+    """An all-reduce of two devices passes every byte once over the links of the chip; of one, nothing."""
+    op, link = o.AllReduce("", 3e6), rates().chip.scaleup.bandwidth
+    two = chip(
+        devices=2,
+        efficiency=EFFICIENCY | {"all_reduce": {2: {"one_shot": shot(1, 0.1), "two_shot": shot(9, 0.5)}}},
+    )
+    alone = costs(rates(1).cost(op))
+    paired = rates(1, part=two, engine=IDEAL).cost(op)
+    assert (alone[5], alone[6]) == (0, 0)
+    assert float(paired.link_s) == pytest.approx(3e6 / (0.5 * link))
+    assert float(paired.overhead_s) == pytest.approx(9 * US)
+    asked = IDEAL.model_copy(update={"all_reduce_us": 2.5})
+    assert float(rates(1, part=two, engine=asked).cost(op).overhead_s) == pytest.approx(11.5 * US)
+
+
 def test_latent_attention() -> None:
     """Each head multiplies its query with latent and rotary key, and its weights with the latent."""
     op = o.LatentAttention("", batch=3, context=50, n_heads=8, d_latent=6, d_rope=3, queries=2)

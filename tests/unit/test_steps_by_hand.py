@@ -145,7 +145,7 @@ def seconds(at: Frame, part: Any, phase: str, least: float = 0.0, **step: Any) -
     "fields", [{}, PLAIN, {"draft_tokens": 0}, {"pipeline_parallel": 1}, {"data_parallel": 1}]
 )
 def test_seconds_of_a_model(launch: float, fields: dict[str, Any]) -> None:
-    """A round of two stages takes twice the longest, which has 3 of 5 layers."""
+    """A round of two stages takes twice the longest, which has 3 of 5 layers, and twice host and logits."""
     at = frame(**fields)
     at = replace(at, engine=at.engine.model_copy(update={"launch_us_per_layer": launch}))
     least, drafts = launch / 2 * 1e-6 / 1.25, at.draft_tokens
@@ -166,14 +166,16 @@ def test_seconds_of_a_model(launch: float, fields: dict[str, Any]) -> None:
                 own += drafts * 0.1 * seconds(at, part, phase, queries=1, prompts=0.0)
             layers += count * own / balance
         base = float(roofline(at).seconds(shared_operators(at, phase)))
+        turns, plain = at.split.pipeline_parallel, replace(step_of(at, phase), queries=1, prompts=0.0)
         if phase in ("prefill", "joined"):
             base *= passes(at)
-        elif drafts:
-            plain = replace(step_of(at, phase), queries=1, prompts=0.0)
-            own = [*embedding.operators(plain, 1000), Host("host", 2e-3 + 5e-6 * plain.batch)]
-            if at.split.pipeline_parallel == 2:
-                own.append(StageTransfer("stage hand-over", plain.rows * 2 * 32, 1))
-            base += drafts * 0.1 * float(roofline(at).seconds(own))
+        else:
+            for share, step in ((turns - 1, step_of(at, phase)), (turns * drafts * 0.1, plain)):
+                own = [*embedding.operators(step, 1000), Host("host", 2e-3 + 5e-6 * step.batch)]
+                base += share * float(roofline(at).seconds(own))
+            if turns == 2:
+                sent = StageTransfer("stage hand-over", plain.rows * 2 * 32, 1)
+                base += drafts * 0.1 * float(roofline(at).seconds([sent]))
         found = quantity.total(at, MODEL)
         assert isinstance(found, float)
         assert found == pytest.approx(base / balance + layers * stages, rel=1e-12), phase

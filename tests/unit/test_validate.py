@@ -84,3 +84,13 @@ def test_a_fixed_batch_needs_memory_and_no_schedule(tmp_path, batch, scored):
     validation = validate_points(path)
     assert validation.scored == scored
     assert validation.unscored == ({} if scored else {"the setup breaks memory_capacity": 1})
+
+
+def test_a_chip_alone_in_its_server_is_joined_where_a_row_has_a_group(tmp_path):
+    """GH200: one in a server, but a group of four in a row is joined by NVLink, as in an NVL4."""
+    row = "llama-3.1-8b,gh200,{},bf16,8,128,128,output_tok_s_total,1000,fixed_batch\n"
+    head = "model,chip,tp,weight_dtype,batch_or_concurrency,isl,osl,metric,value,point_type\n"
+    path = tmp_path / "points.csv"
+    path.write_text(head + row.format(1) + row.format(4))
+    domains = [point.chip.scaleup.domain for point in read_points(path)]
+    assert domains == [1, 4]

@@ -79,8 +79,8 @@ class PipelineCheck:
         """Seconds of each stage's layers in the steady state."""
         return self._layers_s(QUANTITIES["mixed_s"])
 
-    def _fixed_s(self, phase: str, times: float) -> float:
-        """Host, look-up, logits and hand-overs, once."""
+    def _fixed_s(self, phase: str, times: float, sends: float) -> float:
+        """Host, look-up and logits so many times, and hand-overs."""
         first, last = self.frames[0], self.frames[-1]
         step, engine = step_of(first, phase), first.engine
         lookup = embedding.operators(step, first.vocab_size)[:1]
@@ -95,19 +95,20 @@ class PipelineCheck:
             ends = [x] if like else [x, y]
             sent += max(float(_sent_s(size / f.split.tensor_parallel, f.chip, inside, like)) for f in ends)
         ends_s = float(roofline(first).seconds(lookup)) + float(roofline(last).seconds(logits))
-        return times * (host + ends_s + sent)
+        return times * (host + ends_s) + sends * sent
 
     @cached_property
     def round_s(self) -> float:
         """Seconds between two tokens of a sequence: a turn of every stage, as long as the slowest."""
-        return self._fixed_s("mixed", 1.0) + len(self.stages) * max(self.stage_s)
+        turns = len(self.stages)
+        return self._fixed_s("mixed", turns, 1.0) + turns * max(self.stage_s)
 
     @cached_property
     def ttft_s(self) -> float:
         """Seconds to the first token: half a round of waiting, and the prompt's own chunks."""
         chunks, p = float(n_chunks(self.frames[0])), len(self.stages)
-        own = p * max(self._layers_s(JOINED))
-        return self.round_s / 2 + self._fixed_s("joined", (chunks + p - 1) / p) + own
+        own, passes = p * max(self._layers_s(JOINED)), (chunks + p - 1) / p
+        return self.round_s / 2 + self._fixed_s("joined", passes, passes) + own
 
     def memory(self, s: int) -> float:
         """Bytes on each chip of a stage."""

@@ -1,8 +1,8 @@
 """What a layer of each kind costs on each stage of a pipeline of unlike chips: time, memory, fixed parts.
 
 Prices are those of `cost.quantities`, which price pipelines of like chips: a token takes a round of as many
-turns as there are stages, each as long as the slowest stage's layers, and once what is outside the layers:
-the host, the look-up on the first stage's chips, the logits on the last's, the hand-overs between stages.
+turns as there are stages, each as long as the slowest stage's layers and what a turn has outside them (the
+host, the look-up on the first stage's chips, the logits on the last's), and the hand-overs once.
 """
 
 from collections.abc import Sequence
@@ -197,7 +197,8 @@ def _fixed(parts: Sequence[_Part], setups: Sequence[Replica], phase: str) -> flo
 
 def _outside(frame: Frame, phase: str, kinds: Any, but: bool = False) -> float:
     found = [op for op in shared_operators(frame, phase) if isinstance(op, kinds) is not but]
-    return _times(frame, phase) * float(roofline(frame).seconds(found))
+    turns = 1 if phase in CHUNKED else frame.split.pipeline_parallel
+    return turns * _times(frame, phase) * float(roofline(frame).seconds(found))
 
 
 def _times(frame: Frame, phase: str) -> float:
