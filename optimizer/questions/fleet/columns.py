@@ -6,8 +6,8 @@ Griggs et al., arXiv 2404.14527): one replica is full at 1.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from optimizer.columns.deployment import DeploymentColumns, planned
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import lies_within
+from optimizer.questions.fleet.quality import Models, Quality
 from optimizer.spec.checkpoint import Checkpoint
 from optimizer.spec.split import DEGREES, FORMATS
 
@@ -37,6 +38,8 @@ class Item:
     """Requests per second of one replica, bucket by setup; 0 where a bucket's bounds cannot be kept."""
     rows: Any
     """The row of the bucket's table behind each rate."""
+    model: int = 0
+    """Which of the service's models they run."""
 
     @cached_property
     def capacity(self) -> Any:
@@ -63,16 +66,40 @@ class FleetColumns:
     dropped: dict[str, int]
     complete: bool = True
     """Whether every setup has a price; what is proven of some is not proven of all."""
-    tables: tuple[tuple[Replicas, ...], ...] = ()
-    """The priced replicas of every bucket of every service, which the rows of items are of."""
-    rates: tuple[tuple[Any, ...], ...] = ()
+    tables: tuple[tuple[tuple[Replicas, ...], ...], ...] = ()
+    """The priced replicas of every service, model and bucket, which the rows of items are of."""
+    rates: tuple[tuple[tuple[Any, ...], ...], ...] = ()
     """Requests per second planned with for each row of those tables."""
-    checkpoints: tuple[Checkpoint | None, ...] = ()
+    checkpoints: tuple[tuple[Checkpoint | None, ...], ...] = ()
     """Of the models of the services."""
-    shares: tuple[Any, ...] = ()
+    shares: tuple[tuple[tuple[Any, ...], ...], ...] = ()
     """What each row of those tables takes of the memory there for it on its fullest chip."""
     used: tuple[frozenset[tuple[int, int]], ...] = ()
     """Items and setups of each of which a plan has some replica."""
+    qualities: tuple[Quality | None, ...] = ()
+    """Of the models of each service; None where it has but one, given by itself."""
+
+    def quality(self, service: int) -> Quality | None:
+        """Of a service's models; None where it has but one, given by itself."""
+        return self.qualities[service] if self.qualities else None
+
+    def as_good(self, item: Item, model: int) -> bool:
+        """Whether an item's replicas may stand for those of a model: its own, or none worse that pair not."""
+        quality = self.quality(item.service)
+        better = quality is not None and quality.each[item.model] >= quality.each[model]
+        return item.model == model or (better and item.phase == "aggregated")
+
+    def good_enough(self, item: Item) -> bool:
+        """Whether an item's model may answer all of its service's traffic alone."""
+        quality = self.quality(item.service)
+        return quality is None or quality.least is None or quality.each[item.model] >= quality.least
+
+    def models(self, service: int, keys: Iterable[tuple[int, int]]) -> Models | None:
+        """Which models some setups of a service run; None where it has but one."""
+        if (quality := self.quality(service)) is None:
+            return None
+        of = {key: self.items[key[0]].model for key in keys}
+        return Models(of, len(quality.each), quality.gains(self.demands[service]))
 
 
 def items_of(
@@ -80,8 +107,9 @@ def items_of(
     buckets: Sequence[DeploymentColumns],
     bounds: Mapping[str, float],
     apart: Sequence[str] = (),
+    model: int = 0,
 ) -> tuple[list[Item], Counter[str]]:
-    """The phases of one service from the priced replicas of each of its buckets.
+    """The phases of one model of a service from the priced replicas of each of its buckets.
 
     Setups that others cover are left out, unless they differ in a column of `apart`.
     """
@@ -95,7 +123,7 @@ def items_of(
     for phase in ("aggregated", "prefill", "decode"):
         keys = sorted({key for found in best for key in found if key[0] == phase})
         if keys:
-            items.append(_item(service, phase, keys, best, buckets))
+            items.append(replace(_item(service, phase, keys, best, buckets), model=model))
     return [_undominated(item, apart) for item in items], dropped
 
 
@@ -136,7 +164,7 @@ def _undominated(item: Item, apart: Sequence[str]) -> Item:
         if not any(_covers(item, i, j, apart) for i in kept):
             kept.append(j)
     rows = np.sort(np.array(kept, dtype=np.int64))
-    return Item(item.service, item.phase, r.take(rows), item.rates[:, rows], item.rows[:, rows])
+    return replace(item, setups=r.take(rows), rates=item.rates[:, rows], rows=item.rows[:, rows])
 
 
 def _covers(item: Item, i: int, j: int, apart: Sequence[str]) -> bool:

@@ -35,8 +35,9 @@ def kept_by_a_fleet(asked: FleetVocabulary, names: Names, watch: Watch) -> Names
 def require_whole(asked: FleetVocabulary, name: str) -> None:
     """InputError if a service cannot run on any number of chips, whatever its requests must keep."""
     service = asked.columns.names.index(name)
-    items, _ = items_of(service, asked.fleet.buckets[service], {})
-    columns = replace(asked.columns, items=tuple(items))
+    own = enumerate(asked.fleet.buckets[service])
+    items = [item for model, buckets in own for item in items_of(service, buckets, {}, (), model)[0]]
+    columns = replace(asked.columns, items=tuple(items), qualities=())
     found = plan_fleet(columns, ("chips", 1), {}, frozenset({service}), asked.settings, asked.watch)
     if found.proved.status == "infeasible":
         raise InputError(

@@ -15,9 +15,10 @@ from fractions import Fraction
 from typing import Self
 
 from optimizer.columns.totals import asked
+from optimizer.questions.fleet.carrying import Key, Shares, Triple
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.reasons import Reasons
-from optimizer.questions.fleet.shares import Key, Shares, Triple, worked_out
+from optimizer.questions.fleet.shares import worked_out
 from optimizer.questions.replica_programme import AGGREGATED, PHASES, SIDES, ReplicaProgramme
 from optimizer.search.packing import Part, pack_nodes
 from optimizer.watch import Watch
@@ -84,7 +85,10 @@ class FleetProgramme(ReplicaProgramme):
         own = {key: v for key, (v, _) in self.at.items() if self.columns.items[key[0]].service == service}
         phases = {v: self.columns.items[j].phase for (j, _), v in own.items()}
         caches = {v: str(self.columns.items[j].setups.kv_dtype[k]) for (j, k), v in own.items()}
-        self.one_cache_format([(v, caches[v]) for v, phase in phases.items() if phase != AGGREGATED])
+        models = {v: self.columns.items[j].model for (j, _), v in own.items()}
+        for model in sorted(set(models.values())):
+            paired = [v for v, phase in phases.items() if phase != AGGREGATED and models[v] == model]
+            self.one_cache_format([(v, caches[v]) for v in paired])
         if self.columns.same[service] and not self._beforehand(service):
             self.one_setup_a_phase(phases)
 
@@ -108,13 +112,21 @@ class FleetProgramme(ReplicaProgramme):
     def _choices(self, mine: list[tuple[int, Item]]) -> None:
         """A yes or no for each setup that serves all buckets, with its replicas: one yes a phase."""
         by_phase: dict[str, dict[int, int]] = {phase: {} for phase in PHASES}
+        of_model: dict[int, dict[int, int]] = {}
         for j, item in mine:
-            for k in range(len(item.setups)):
-                if item.capacity[:, k].all():
-                    times = math.ceil(item.busy(k, self.demand[item.service]))
-                    by_phase[item.phase][self._setup(j, k, item, 1, times)] = 1
+            if self.columns.good_enough(item):
+                for k in range(len(item.setups)):
+                    if item.capacity[:, k].all():
+                        times = math.ceil(item.busy(k, self.demand[item.service]))
+                        v = self._setup(j, k, item, 1, times)
+                        by_phase[item.phase][v] = 1
+                        if item.phase != AGGREGATED:
+                            of_model.setdefault(item.model, {})[v] = 1 if item.phase == SIDES[0] else -1
         for side in SIDES:
             self.m.row(by_phase[AGGREGATED] | by_phase[side], low=1, high=1)
+        if len({item.model for _, item in mine}) > 1:
+            for pairs in of_model.values():
+                self.m.row(pairs, low=0, high=0)
 
     def _limits(self) -> None:
         self.keep_limits()
@@ -140,7 +152,8 @@ class FleetProgramme(ReplicaProgramme):
             demand = self.demand[service]
             rates = {(j, k): self.columns.items[j].capacity[:, k].tolist() for j, k in mine}
             phases = {(j, k): self.columns.items[j].phase for j, k in mine}
-            got = worked_out(demand, rates, phases, mine, service not in self.served, watch)
+            models = self.columns.models(service, mine)
+            got = worked_out(demand, rates, phases, mine, service not in self.served, watch, models)
             claim, noise = Fraction(sum(demand)), _NEAR
             if service in self.served:
                 claim, noise = Fraction(values[self.served[service]]), Fraction(1 + sum(mine.values()))

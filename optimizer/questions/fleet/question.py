@@ -115,9 +115,10 @@ class FleetQuestion(FleetVocabulary):
             return ()
         plans = (best.plan,) if best.plan else ()
         pools, chips = pools_of(plans), self.of_chips(plans, self.price_decides())
-        for service, buckets in zip(self.problem.services, self.fleet.buckets, strict=True):
-            own = [pool for pool in pools if pool.service == service.name]
-            chips = (*pools_assumed(buckets[0], own), *chips)
+        for service, priced in zip(self.problem.services, self.fleet.buckets, strict=True):
+            for model, buckets in zip(service.answered_by, priced, strict=True):
+                own = [pool for pool in pools if pool.runs == service.runs(model)]
+                chips = (*pools_assumed(buckets[0], own), *chips)
         if self.problem.slices is None:
             return chips
         how = "traffic is split freely, not in equal parts; leave it out"
@@ -126,9 +127,10 @@ class FleetQuestion(FleetVocabulary):
     def of_chips(self, plans: Sequence[Plan], money: bool) -> tuple[Assumption, ...]:
         """Efficiencies and prices of the chips on offer, and what of those in plans nobody measured."""
         models = {
-            service.name: catalog.model(service.architecture, self.problem.documents)
+            service.runs(model): catalog.model(model.architecture, self.problem.documents)
             for service in self.problem.services
-            if service.architecture is not None
+            for model in service.answered_by
+            if model.architecture is not None
         }
         return chips_assumed(self.offered, pools_of(plans), models, money)
 

@@ -7,8 +7,9 @@ from fractions import Fraction
 
 from optimizer.columns.totals import MOST
 from optimizer.errors import InputError
+from optimizer.questions.fleet.carrying import Key
 from optimizer.questions.fleet.columns import Item
-from optimizer.questions.fleet.shares import Key, Worth
+from optimizer.questions.fleet.worth import Worth
 from optimizer.search.programme import Programme
 
 _SCALES = tuple(Fraction(10) ** n for n in (0, 1, 2, 3, 4, 6, 8, 10, 12, -2, -4, -6))
@@ -47,7 +48,7 @@ class Reasons:
         for key in self.at:
             item = self.items[key[0]]
             if item.service == service:
-                each[key] = worth.replica(item.phase, item.capacity[:, key[1]].tolist())
+                each[key] = worth.replica(item.phase, item.capacity[:, key[1]].tolist(), item.model)
         rest = worth.unserved(demand)
         if service in self.served:
             sums = self.m.least[self.served[service]]

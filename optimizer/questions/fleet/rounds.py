@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from optimizer.questions.deployment.optimum import UNPROVEN
+from optimizer.questions.fleet.carrying import Key, Shares
 from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.programme import FleetProgramme
-from optimizer.questions.fleet.shares import Key, Shares
 from optimizer.search.programme import Proved
 from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.solver.proving import prove

@@ -22,12 +22,13 @@ from optimizer.columns.totals import asked, each_of
 from optimizer.cost.placement import lies_within
 from optimizer.errors import InternalMismatch
 from optimizer.questions.fleet.answer import FleetWitnesses
+from optimizer.questions.fleet.carrying import Key, Shares, Triple
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import SETUP, Item
 from optimizer.questions.fleet.pricing import PricedFleet
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.rounds import FleetPlan
-from optimizer.questions.fleet.shares import Key, Shares, Triple, worked_out
+from optimizer.questions.fleet.shares import worked_out
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 FEW = 4_000
@@ -38,6 +39,7 @@ CHANGED = 48
 """Changes of the answer whose traffic is worked out, drawn by seed."""
 
 Replicas = Mapping[Key, int]
+Setup = tuple[object, ...]
 
 
 def look_again(
@@ -84,20 +86,28 @@ class _Look:
     def setups(self) -> None:
         """Every setup left out is covered by one that was kept, and each of those has its best rates."""
         for service, own in enumerate(self.problem.services):
-            kept = [item for item in self.columns.items if item.service == service]
-            rates = _best_rates(self.priced.buckets[service], own.constraints.given())
-            known = {_key(item, k) for item in kept for k in range(len(item.setups))}
-            out = sorted(key for key in rates if key not in known)
-            self.left_out += len(out)
-            out = out if len(out) <= FEW else self.draw.sample(out, FEW)
-            for key in (*out, *sorted(known)):
-                self.watch.check()
-                if not any(_covers(item, rates[key], key) for item in kept):
-                    raise InternalMismatch(
-                        f"{own.name}: a setup was left out that none of those kept covers, "
-                        f"{' '.join(map(str, key))}; no answer is given"
-                    )
-                self.covered += key not in known
+            for model, buckets in enumerate(self.priced.buckets[service]):
+                self._setups_of(service, model, _best_rates(buckets, own.constraints.given()))
+
+    def _setups_of(self, service: int, model: int, rates: Mapping[Setup, list[int]]) -> None:
+        kept = [item for item in self.columns.items if item.service == service]
+        mine = [item for item in kept if item.model == model]
+        known = {_key(item, k) for item in mine for k in range(len(item.setups))}
+        out = sorted(key for key in rates if key not in known)
+        self.left_out += len(out)
+        out = out if len(out) <= FEW else self.draw.sample(out, FEW)
+        for key in (*out, *sorted(known)):
+            self.watch.check()
+            if not any(_covers(item, rates[key], key) for item in self._may_cover(kept, model)):
+                raise InternalMismatch(
+                    f"{self.problem.services[service].name}: a setup was left out that none of those kept "
+                    f"covers, {' '.join(map(str, key))}; no answer is given"
+                )
+            self.covered += key not in known
+
+    def _may_cover(self, kept: Sequence[Item], model: int) -> list[Item]:
+        """Items of a model, and of those whose answers are as good where no pair hands over."""
+        return [item for item in kept if self.columns.as_good(item, model)]
 
     def plans_of_one_setup(self) -> None:
         """Each service on one setup a phase: beside the rest of the answer, or all of them so."""
@@ -121,13 +131,13 @@ class _Look:
         """As many replicas as one setup takes for all of a service, or one of prefill and one of decode."""
         by_phase: dict[str, dict[Key, int]] = {"aggregated": {}, "prefill": {}, "decode": {}}
         for key, rates in self._rates(service).items():
-            if all(rates):
-                item = self.columns.items[key[0]]
+            item = self.columns.items[key[0]]
+            if all(rates) and self.columns.good_enough(item):
                 by_phase[item.phase][key] = math.ceil(item.busy(key[1], self.demand[service]))
         for key, n in by_phase["aggregated"].items():
             yield {key: n}
         for (p, n), (d, m) in product(by_phase["prefill"].items(), by_phase["decode"].items()):
-            if self._cache(p) == self._cache(d):
+            if self._hands_over(p) == self._hands_over(d):
                 yield {p: n, d: m}
 
     def changes(self) -> None:
@@ -140,7 +150,8 @@ class _Look:
             mine = {key: n for key, n in replicas.items() if n and self._service(key) == service}
             phases = {key: self.columns.items[key[0]].phase for key in mine}
             rates = {key: self._rates(service)[key] for key in mine}
-            got = worked_out(self.demand[service], rates, phases, mine, self.sense > 0, self.watch)
+            models = self.columns.models(service, mine)
+            got = worked_out(self.demand[service], rates, phases, mine, self.sense > 0, self.watch, models)
             if self.sense > 0 and got.served < sum(self.demand[service]):
                 self.plans += 1
                 continue
@@ -201,8 +212,10 @@ class _Look:
     def _service(self, key: Sequence[int]) -> int:
         return self.columns.items[key[0]].service
 
-    def _cache(self, key: Key) -> str:
-        return str(self.columns.items[key[0]].setups.kv_dtype[key[1]])
+    def _hands_over(self, key: Key) -> tuple[int, str]:
+        """What a pair must have in common."""
+        item = self.columns.items[key[0]]
+        return item.model, str(item.setups.kv_dtype[key[1]])
 
     def _rates(self, service: int) -> dict[Key, list[int]]:
         return {
@@ -211,9 +224,6 @@ class _Look:
             if item.service == service
             for k in range(len(item.setups))
         }
-
-
-Setup = tuple[object, ...]
 
 
 def _best_rates(buckets: Sequence[DeploymentColumns], bounds: Mapping[str, float]) -> dict[Setup, list[int]]:
