@@ -21,12 +21,14 @@ from optimizer.columns.supply import Supply
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.quality import Quality
-from optimizer.questions.fleet.rounds import plan_fleet
 from optimizer.questions.fleet.shares import carried, carried_in_floats
+from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.solver.mathopt import linear
 from optimizer.watch import UNWATCHED
 
-SETTINGS = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 QUALITIES = st.sampled_from([0.5, 0.6, 0.75, 0.8, 0.9, 1 / 3])
 Limits = dict[str, float]
 
@@ -45,7 +47,9 @@ def fleets(draw: Any, sizes: int = 1) -> tuple[FleetColumns, Limits]:
         same.append(draw(st.booleans()) and draw(st.booleans()))
         each = draw(st.lists(QUALITIES, min_size=1, max_size=3 if n_services == 1 else 2))
         low = min(each) if draw(st.booleans()) else 0.4
-        qualities.append(Quality.of(each, draw(st.sampled_from([None, low, max(each), (low + max(each)) / 2]))))
+        qualities.append(
+            Quality.of(each, draw(st.sampled_from([None, low, max(each), (low + max(each)) / 2])))
+        )
         for model in range(len(each)):
             for phase in draw(st.sampled_from([("aggregated",), ("aggregated",), ("prefill", "decode")])):
                 rates = np.array([[draw(RATES)] for _ in range(sizes)])
@@ -100,7 +104,11 @@ def cheapest(columns: FleetColumns, limits: Limits) -> Fraction | None:
     for service in range(len(columns.names)):
         found = counts_of(columns, limits, service)
         ways.append(
-            [took for used, took in found if allowed(columns, service, used) and best_first(columns, service, used)]
+            [
+                took
+                for used, took in found
+                if allowed(columns, service, used) and best_first(columns, service, used)
+            ]
         )
     best: Fraction | None = None
     for choice in product(*ways):

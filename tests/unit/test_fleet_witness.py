@@ -98,8 +98,10 @@ def test_rows_that_ask_for_22_percent_too_much_are_refused(
     mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Replicas are said to carry less than they do, so that the fewest chips are too many."""
-    right, honest = solve(problem(mode)).objective.value, Worth.replica
-    monkeypatch.setattr(Worth, "replica", lambda self, *asked: honest(self, *asked) / Fraction(122, 100))
+    right, honest = solve(problem(mode)).objective.value, Worth.replicas
+    monkeypatch.setattr(
+        Worth, "replicas", lambda self, *asked: [x / Fraction(122, 100) for x in honest(self, *asked)]
+    )
     with pytest.raises(InternalMismatch, match="but a plan is; no answer is given"):
         solve(problem(mode))
     if mode == "aggregated":  # the answer that would have been given

@@ -54,7 +54,7 @@ class Again:
     def late(
         self, rules: Mapping[str, Any], buckets: Sequence[Sequence[Sequence[DeploymentColumns]]]
     ) -> tuple[str, ...]:
-        """Bounds on the requests of services that a pool does not keep. `buckets`: priced, by service, model."""
+        """Bounds on requests that a pool does not keep. `buckets`: priced, by service and model."""
         columns = self.check.columns
         found: dict[str, None] = {}
         for j, item in enumerate(columns.items):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from optimizer.questions.fleet.quality import Models
-from optimizer.questions.fleet.worth import Worth, split_by_phase
+from optimizer.questions.fleet.worth import Worth, by_models, split_by_phase
 
 SIDES = ("prefill", "decode")
 _MARGIN = 1e-9
@@ -57,6 +57,7 @@ class Carrying:
 
     @property
     def objective(self) -> list[int]:
+        """What is carried, in the variables: `busy`, then `pairs`."""
         busy = [self.rates[key][b] * (self.phases[key] == "aggregated") for key, b in self.busy]
         return busy + [1] * len(self.pairs)
 
@@ -91,14 +92,14 @@ class Carrying:
         """The worth of each bucket, answered by each model; `gain` is that of quality."""
         if self.models is None:
             return split_by_phase(whole, balances)
-        pairs, found = self.pairs, []
-        sides = [dict(zip(pairs, balances[at:], strict=False)) for at in (0, len(pairs))]
-        for m in range(self.models.n):
-            own = self.models.gains[m] if self.models.gains else [Fraction(0)] * len(whole)
-            worth = [max(Fraction(0), u + gain * g) for u, g in zip(whole, own, strict=True)]
-            mine = [side.get((m, b), Fraction(0)) for side in sides for b in range(len(whole))]
-            found.append(split_by_phase(worth, mine))
-        return Worth(tuple(whole), (Fraction(0),) * len(whole), tuple(found))
+        pairs, buckets = self.pairs, range(len(whole))
+        prefill, decode = (dict(zip(pairs, balances[at:], strict=False)) for at in (0, len(pairs)))
+        nothing = Fraction(0)
+        sides = [
+            ([prefill.get((m, b), nothing) for b in buckets], [decode.get((m, b), nothing) for b in buckets])
+            for m in range(self.models.n)
+        ]
+        return by_models(whole, sides, self.models.gains, gain)
 
     def good_enough(self, shares: Mapping[Triple, Fraction], of_each: Sequence[Fraction]) -> bool:
         """Whether the mean quality of all traffic is kept, split as these shares are."""

@@ -46,6 +46,11 @@ class Item:
         """Rates planned with, in 1e-8 requests/s."""
         return planned(self.rates)
 
+    def some(self, rows: Any) -> "Item":
+        """Some of the setups."""
+        at = None if self.rows is None else self.rows[:, rows]
+        return replace(self, setups=self.setups.take(rows), rates=self.rates[:, rows], rows=at)
+
     def busy(self, k: int, demand: Sequence[int]) -> Fraction:
         """How many replicas of a setup all traffic that it can serve keeps busy; in 1e-8 requests/s."""
         pairs = zip(demand, self.capacity[:, k].tolist(), strict=True)
@@ -164,7 +169,7 @@ def _undominated(item: Item, apart: Sequence[str]) -> Item:
         if not any(_covers(item, i, j, apart) for i in kept):
             kept.append(j)
     rows = np.sort(np.array(kept, dtype=np.int64))
-    return replace(item, setups=r.take(rows), rates=item.rates[:, rows], rows=item.rows[:, rows])
+    return item.some(rows)
 
 
 def _covers(item: Item, i: int, j: int, apart: Sequence[str]) -> bool:
@@ -177,3 +182,35 @@ def _covers(item: Item, i: int, j: int, apart: Sequence[str]) -> bool:
         and (item.rates[:, i] >= item.rates[:, j]).all()
         and all(getattr(r, name)[i] == getattr(r, name)[j] for name in apart)
     )
+
+
+def best_of_models(items: list[Item], quality: Quality | None, apart: Sequence[str]) -> list[Item]:
+    """Without the aggregated setups that one of another model, whose answers are as good, covers."""
+    mine = [item for item in items if item.phase == "aggregated"]
+    if quality is None or len(mine) < 2:
+        return items
+    r = Replicas.together([item.setups for item in mine])
+    rates = np.concatenate([item.rates for item in mine], axis=1)
+    good = np.array([quality.each[item.model] for item in mine for _ in range(len(item.setups))])
+    covers = (r.chip[:, None] == r.chip) & (r.chips[:, None] <= r.chips) & (good[:, None] >= good)
+    covers &= (rates[:, :, None] >= rates[:, None, :]).all(axis=0) & _within(r.domains)
+    for name in apart:
+        covers &= getattr(r, name)[:, None] == getattr(r, name)
+    first = np.arange(len(r))[:, None] < np.arange(len(r))
+    keep = ~(covers & (~covers.T | first)).any(axis=0)
+    found, at = [], 0
+    for item in items:
+        if item.phase == "aggregated":
+            rows = np.flatnonzero(keep[at : at + len(item.setups)])
+            at += len(item.setups)
+            found += [item.some(rows)] if len(rows) else []
+        else:
+            found.append(item)
+    return found
+
+
+def _within(domains: Any) -> Any:
+    """Whether the blocks of each setup find room in those of each other."""
+    texts, own = np.unique(domains, return_inverse=True)
+    known = np.array([[lies_within(a, b) for b in texts.tolist()] for a in texts.tolist()])
+    return known[own[:, None], own]

@@ -8,8 +8,8 @@ from optimizer.questions.deployment.explain import sentence
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import items_of
 from optimizer.questions.fleet.edits import SERVICE
-from optimizer.questions.fleet.rounds import plan_fleet
 from optimizer.questions.fleet.vocabulary import FleetVocabulary, Goal
+from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.questions.question import Ask
 from optimizer.search.conflict import Names
 from optimizer.search.rounding import outward

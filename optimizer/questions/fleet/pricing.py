@@ -12,7 +12,7 @@ from optimizer.errors import InputError
 from optimizer.questions.deployment.columns import offered_by, prepare, setups_of
 from optimizer.questions.deployment.least import least_total
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.fleet.columns import FleetColumns, Item, items_of
+from optimizer.questions.fleet.columns import FleetColumns, Item, best_of_models, items_of
 from optimizer.questions.fleet.problem import Bucket, Choice, FleetProblem, Service
 from optimizer.questions.fleet.quality import Quality
 from optimizer.questions.replica_choices import left, required
@@ -84,16 +84,18 @@ def fleet_columns(
 
     `limits`: of the requests of each service, where they are not the problem's own.
     """
-    own = limits or [service.constraints.given() for service in problem.services]
+    limits = limits or [service.constraints.given() for service in problem.services]
     items: list[Item] = []
     dropped: Counter[str] = Counter()
-    for j, (bounds, priced) in enumerate(zip(own, buckets, strict=True)):
+    for j, (bounds, priced) in enumerate(zip(limits, buckets, strict=True)):
+        own: list[Item] = []
         for m, of_model in enumerate(priced):
             found, lost = items_of(j, of_model, bounds, apart, m)
-            items += found
+            own += found
             dropped += lost
             for columns in of_model:
                 dropped[UNPRICED] += columns.dropped.get(UNPRICED, 0)
+        items += best_of_models(own, quality_of(problem.services[j], bounds), apart)
     return FleetColumns(
         supplies=chips,
         names=tuple(service.name for service in problem.services),
@@ -106,7 +108,7 @@ def fleet_columns(
         rates=_each(buckets, lambda columns: columns.rates({})),
         checkpoints=tuple(tuple(of_model[0].checkpoint for of_model in row) for row in buckets),
         shares=_each(buckets, DeploymentColumns.memory_share),
-        qualities=tuple(map(quality_of, problem.services, own)),
+        qualities=tuple(map(quality_of, problem.services, limits)),
     )
 
 

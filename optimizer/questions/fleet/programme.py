@@ -9,7 +9,7 @@ Reasons are added as they are met (questions/fleet/rounds.py). Where one setup a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Self
@@ -19,6 +19,7 @@ from optimizer.questions.fleet.carrying import Key, Shares, Triple
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.reasons import Reasons
 from optimizer.questions.fleet.shares import worked_out
+from optimizer.questions.fleet.worth import Worth
 from optimizer.questions.replica_programme import AGGREGATED, PHASES, SIDES, ReplicaProgramme
 from optimizer.search.packing import Part, pack_nodes
 from optimizer.watch import Watch
@@ -37,6 +38,7 @@ class FleetProgramme(ReplicaProgramme):
     columns: FleetColumns = field(kw_only=True)
     goal: tuple[str, int] = field(kw_only=True)
     services: frozenset[int] = field(kw_only=True)
+    known: Mapping[int, Sequence[Worth]] = field(kw_only=True, default_factory=dict)
     at: dict[Key, tuple[int, int]] = field(default_factory=dict)
     """The variable of each setup, and the replicas one unit of it stands for."""
     served: dict[int, int] = field(default_factory=dict)
@@ -49,9 +51,13 @@ class FleetProgramme(ReplicaProgramme):
         goal: tuple[str, int],
         limits: Mapping[str, float],
         services: frozenset[int],
+        known: Mapping[int, Sequence[Worth]] = {},
     ) -> Self:
-        """The programme of some services; InputError for traffic that cannot be planned exactly."""
-        return cls(columns.supplies, limits, columns=columns, goal=goal, services=services)
+        """The programme of some services; InputError for traffic that cannot be planned exactly.
+
+        `known`: reasons to begin with, of services with several models.
+        """
+        return cls(columns.supplies, limits, columns=columns, goal=goal, services=services, known=known)
 
     def __post_init__(self) -> None:
         self.demand = [[asked(rate) for rate in rates] for rates in self.columns.demands]
@@ -81,7 +87,7 @@ class FleetProgramme(ReplicaProgramme):
             for j, item in mine:
                 for k in range(len(item.setups)):
                     self._setup(j, k, item, self._most(item, k), 1)
-            self.reasons.start(service)
+            self.reasons.start(service, self.known.get(service, ()))
         own = {key: v for key, (v, _) in self.at.items() if self.columns.items[key[0]].service == service}
         phases = {v: self.columns.items[j].phase for (j, _), v in own.items()}
         caches = {v: str(self.columns.items[j].setups.kv_dtype[k]) for (j, k), v in own.items()}
@@ -132,6 +138,12 @@ class FleetProgramme(ReplicaProgramme):
         self.keep_limits()
         if (least := self.limits.get(LEAST)) is not None:
             self.m.row(dict.fromkeys(self.served.values(), 1), low=asked(least))
+
+    def cost_at_least(self, bounds: Mapping[int, int]) -> None:
+        """Rows: no replicas of a service cost less than so much of what is minimised."""
+        for service, low in bounds.items():
+            mine = {v for (j, _), (v, _) in self.at.items() if self.columns.items[j].service == service}
+            self.m.row({v: c for v, c in self.m.objective.items() if v in mine}, low=low)
 
     def _objective(self) -> None:
         name, sense = self.goal

@@ -15,9 +15,9 @@ from optimizer.questions.fleet.explain import kept_by_a_fleet, relaxed, require_
 from optimizer.questions.fleet.plan import plan_of
 from optimizer.questions.fleet.programme import LEAST
 from optimizer.questions.fleet.proof import proof_of
-from optimizer.questions.fleet.rounds import plan_fleet
 from optimizer.questions.fleet.solved import optimum_without, reached, solve
 from optimizer.questions.fleet.vocabulary import FleetVocabulary
+from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.questions.question import Ask, Best
 from optimizer.search.conflict import Names
 from optimizer.search.steps import held_at

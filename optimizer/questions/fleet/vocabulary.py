@@ -19,7 +19,8 @@ from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.edits import SERVICE, bounds_under, columns_under
 from optimizer.questions.fleet.pricing import PricedFleet, price, setups_of_fleet
 from optimizer.questions.fleet.problem import FleetProblem
-from optimizer.questions.fleet.rounds import FleetPlan, of_some, plan_fleet
+from optimizer.questions.fleet.rounds import FleetPlan, of_some
+from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.questions.question import Ask
 from optimizer.questions.replica_question import ReplicaQuestion
 from optimizer.questions.vocabulary import Priced
