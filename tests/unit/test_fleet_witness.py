@@ -21,6 +21,7 @@ from optimizer.questions.fleet.answer import FleetAnswer
 from optimizer.questions.fleet.columns import Item
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.shares import Worth
+from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.questions.options import Options
 from optimizer.report.fleet import report
 from optimizer.search.programme import Programme, Proved
@@ -148,7 +149,7 @@ def test_no_plan_where_there_is_one_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_less_traffic_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The most traffic of 12 chips, said to be that of 6."""
-    few, real = solve(most(6)), solver.plan_fleet
+    few, real = solve(most(6)), plan_fleet
     assert few.objective.value < solve(most(12)).objective.value
 
     def on_six(found: Any, goal: Any, bounds: Mapping[str, float], *more: Any) -> Any:

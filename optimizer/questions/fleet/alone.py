@@ -7,7 +7,7 @@ serve for all.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from optimizer.questions.fleet.worth import Worth
 from optimizer.search.duals import reduced
 from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.solver.mathopt import row_duals
-from optimizer.watch import Watch
+from optimizer.watch import UNWATCHED, Watch
 
 _CORE = 16
 """Setups that a first plan is made of."""
@@ -38,50 +38,67 @@ class Alone:
     reasons: tuple[Worth, ...]
 
 
-def plan_alone(
-    columns: FleetColumns, goal: tuple[str, int], service: int, settings: SolveSettings, watch: Watch
-) -> Alone:
-    """The optimum of one service with all the chips it wants, or what is known when the watch is over."""
-    known = start(columns, goal, service, watch)
-    just = frozenset({service})
-    whole = FleetProgramme.of(columns, goal, {}, just, {service: known})
-    weights = row_duals(whole.m, watch) if known else None
+@dataclass(frozen=True)
+class Asking:
+    """How a service is planned: for the least of what, and with how much care."""
+
+    goal: tuple[str, int]
+    settings: SolveSettings = SolveSettings()
+    watch: Watch = UNWATCHED
+    dearer: Mapping[str, int] = field(default_factory=dict)
+    """What a chip of a kind costs beside what the goal says."""
+
+    def programme(self, columns: FleetColumns, service: int, known: Sequence[Worth]) -> FleetProgramme:
+        """The programme of one service alone."""
+        just = frozenset({service})
+        return FleetProgramme.of(columns, self.goal, {}, just, {service: known}, self.dearer)
+
+    def rounds(self, programme: FleetProgramme, first: bool, confirm: bool = True) -> FleetPlan:
+        """The optimum of a programme."""
+        return Rounds(programme, self.settings, self.watch, first=first, confirm=confirm).run()
+
+
+def plan_alone(columns: FleetColumns, service: int, asking: Asking, known: Sequence[Worth] = ()) -> Alone:
+    """The optimum of one service with all the chips it wants, or what is known when the watch is over.
+
+    `known`: reasons met before.
+    """
+    known = (*known, *start(columns, service, asking))
+    whole = asking.programme(columns, service, known)
+    weights = row_duals(whole.m, asking.watch) if known else None
     if weights is None or len(whole.at) <= _CORE:
-        return _planned(whole, service, settings, watch, known)
+        return _planned(whole, service, asking, known)
     bound, more = reduced(whole.m, weights)
     extra = {key: more.get(v, 0) for key, (v, _) in whole.at.items()}
     core = sorted(extra, key=lambda key: (extra[key], key))[:_CORE]
-    some, back = some_of(columns, core)
-    first = FleetProgramme.of(some, goal, {}, just, {service: known})
-    tried = Rounds(first, replace(settings, tolerance=_ROUGH), watch, confirm=False).run()
+    first = asking.programme(some_of(columns, core)[0], service, known)
+    rough = replace(asking, settings=replace(asking.settings, tolerance=_ROUGH))
+    tried = rough.rounds(first, first=False, confirm=False).proved
     known = (*known, *first.reasons.met.get(service, ()))
-    if (cost := tried.proved.objective) is None:
-        again = FleetProgramme.of(columns, goal, {}, just, {service: known})
-        return _planned(again, service, settings, watch, known)
-    rest, back = some_of(columns, [key for key in extra if bound + extra[key] <= cost])
-    programme = FleetProgramme.of(rest, goal, {}, just, {service: known})
-    found = _planned(programme, service, settings, watch, known)
+    if tried.objective is None:
+        return _planned(asking.programme(columns, service, known), service, asking, known)
+    rest, back = some_of(columns, [key for key in extra if bound + extra[key] <= tried.objective])
+    found = _planned(asking.programme(rest, service, known), service, asking, known)
     plan = found.plan
-    solves = replace(plan.proved, solves=plan.proved.solves + tried.proved.solves)
+    proved = replace(plan.proved, solves=plan.proved.solves + tried.solves)
     replicas = {back[key]: n for key, n in plan.replicas.items()}
     shares = {(*back[j, k], b): x for (j, k, b), x in plan.shares.items()}
-    return Alone(FleetPlan(solves, replicas, shares), found.reasons)
+    return Alone(FleetPlan(proved, replicas, shares), found.reasons)
 
 
-def start(columns: FleetColumns, goal: tuple[str, int], service: int, watch: Watch) -> tuple[Worth, ...]:
-    """The reason to begin with; none where a service has one model, or traffic is what is asked for."""
+def start(columns: FleetColumns, service: int, asking: Asking) -> tuple[Worth, ...]:
+    """The reason to begin with; none where a service has one model, or one setup a phase."""
     if columns.same[service]:
         return ()
-    counted = goal[0] if goal[0] in totals() else "chips"
-    cost = {s.name: each_of(s, counted) for s in columns.supplies}
-    found = in_money(columns, service, [asked(x) for x in columns.demands[service]], cost, watch)
+    counted = asking.goal[0] if asking.goal[0] in totals() else "chips"
+    cost = {s.name: each_of(s, counted) + asking.dearer.get(s.name, 0) for s in columns.supplies}
+    demand = [asked(x) for x in columns.demands[service]]
+    found = in_money(columns, service, demand, cost, asking.watch)
     return () if found is None else (found,)
 
 
-def _planned(
-    programme: FleetProgramme, service: int, settings: SolveSettings, watch: Watch, known: Sequence[Worth]
-) -> Alone:
-    plan = Rounds(programme, settings, watch, first=not known).run()
+def _planned(programme: FleetProgramme, service: int, asking: Asking, known: Sequence[Worth]) -> Alone:
+    plan = asking.rounds(programme, first=not known)
     return Alone(plan, (*known, *programme.reasons.met.get(service, ())))
 
 

@@ -39,6 +39,7 @@ class FleetProgramme(ReplicaProgramme):
     goal: tuple[str, int] = field(kw_only=True)
     services: frozenset[int] = field(kw_only=True)
     known: Mapping[int, Sequence[Worth]] = field(kw_only=True, default_factory=dict)
+    dearer: Mapping[str, int] = field(kw_only=True, default_factory=dict)
     at: dict[Key, tuple[int, int]] = field(default_factory=dict)
     """The variable of each setup, and the replicas one unit of it stands for."""
     served: dict[int, int] = field(default_factory=dict)
@@ -52,12 +53,21 @@ class FleetProgramme(ReplicaProgramme):
         limits: Mapping[str, float],
         services: frozenset[int],
         known: Mapping[int, Sequence[Worth]] = {},
+        dearer: Mapping[str, int] = {},
     ) -> Self:
         """The programme of some services; InputError for traffic that cannot be planned exactly.
 
-        `known`: reasons to begin with, of services with several models.
+        `known`: reasons to begin with, of services with several models. `dearer`: what a chip of a kind costs
+        beside what the goal says.
         """
-        return cls(columns.supplies, limits, columns=columns, goal=goal, services=services, known=known)
+        return cls(
+            *(columns.supplies, limits),
+            columns=columns,
+            goal=goal,
+            services=services,
+            known=known,
+            dearer=dearer,
+        )
 
     def __post_init__(self) -> None:
         self.demand = [[asked(rate) for rate in rates] for rates in self.columns.demands]
@@ -149,6 +159,9 @@ class FleetProgramme(ReplicaProgramme):
         name, sense = self.goal
         row = dict.fromkeys(self.served.values(), 1) if name == "requests_per_s" else self.cost(name)
         self.m.objective = {v: sense * c for v, c in row.items()}
+        for part in self.parts if self.dearer else ():
+            more = part.chips * self.dearer.get(self.supplies[part.kind].name, 0)
+            self.m.objective[part.variable] = self.m.objective.get(part.variable, 0) + more
 
     def replicas(self, values: tuple[int, ...]) -> dict[Key, int]:
         """Replicas of a solution."""

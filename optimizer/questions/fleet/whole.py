@@ -8,11 +8,12 @@ much in the programme of all, and the reasons that were met are its first rows.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from optimizer.questions.fleet.alone import Alone, plan_alone
+from optimizer.questions.fleet.alone import Alone, Asking, plan_alone
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.programme import FleetProgramme
 from optimizer.questions.fleet.rounds import FleetPlan, Rounds
+from optimizer.questions.fleet.shared import Shared
 from optimizer.search.programme import Proved
 from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.watch import UNWATCHED, Watch
@@ -52,18 +53,14 @@ def _each_first(
     alone: dict[int, Alone] = {}
     for number, service in enumerate(services):
         part = watch.part(1 / (len(services) - number))
-        alone[service] = plan_alone(columns, goal, service, settings, part)
+        alone[service] = plan_alone(columns, service, Asking(goal, settings, part))
     whole = _together([own.plan for own in alone.values()])
     kept = FleetCheck(columns, whole.replicas, whole.shares).broken(bounds, everything=False) == []
     if whole.proved.status == "infeasible" or (whole.replicas and kept):
         return whole
-    known = {service: own.reasons for service, own in alone.items()}
-    programme = FleetProgramme.of(columns, goal, bounds, frozenset(services), known)
-    least = {service: own.plan.proved.bound for service, own in alone.items()}
-    programme.cost_at_least({service: bound for service, bound in least.items() if bound is not None})
-    found = Rounds(programme, settings, watch).run()
-    solves = found.proved.solves + whole.proved.solves
-    return replace(found, proved=replace(found.proved, solves=solves))
+    if whole.proved.status != "optimal":
+        return FleetPlan(replace(whole.proved, status="unknown", objective=None), {}, {})
+    return Shared(columns, bounds, Asking(goal, settings, watch), alone).run()
 
 
 def _together(plans: Sequence[FleetPlan]) -> FleetPlan:
