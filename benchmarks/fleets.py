@@ -1,13 +1,13 @@
 """Fleets of the kind of arXiv 2604.07472: services x models x chips x splits, with a quality to keep.
 
-    python benchmarks/fleets.py [SERVICES MODELS CHIPS [FIRST [SEEDS]]] [--limit S] [--gap SHARE]
+    python benchmarks/fleets.py [SERVICES MODELS CHIPS [FIRST [SEEDS]]] [--limit S] [--gap SHARE] [--scarce]
 
 Without sizes, 10 x 6 x 6 and 50 x 20 x 10, three seeds each. Drawn by seed: the lengths of each service's
 requests (log-normal about those of Azure's conversations and code of 2023), counted on a grid that services
 share as in Melange; its traffic, log-normal; the quality of each model for it, which rises with the model's
 size on the whole; the quality it asks for, and the time per token. Chips are the cheapest of the catalogue by
-what their memory reads for a dollar, a few of each for every service; money is bounded. The least dollars an
-hour are asked for.
+what their memory reads for a dollar, with `--scarce` a few of each for every service; money is bounded. The
+least dollars an hour are asked for.
 A line a problem: what was proven, in how many seconds, of which so many were pricing.
 """
 
@@ -93,14 +93,17 @@ def service(draw: random.Random, number: int, models: tuple[str, ...]) -> dict[s
     }
 
 
-def problem(services: int, models: int, n_chips: int, seed: int) -> dict[str, Any]:
-    """A fleet, as a file would say it."""
+def problem(services: int, models: int, n_chips: int, seed: int, scarce: bool = False) -> dict[str, Any]:
+    """A fleet, as a file would say it; `scarce`: with few chips of each kind for every service."""
     draw = random.Random(seed)
     step = (len(MODELS) - 1) / max(1, models - 1)
     some = tuple(dict.fromkeys(MODELS[round(step * m)] for m in range(models)))
     return {
         "name": f"{services} x {models} x {n_chips}, seed {seed}",
-        "hardware": [{"chip": c, "max_count": draw.randint(1, 4) * services} for c in chips(n_chips)],
+        "hardware": [
+            {"chip": c} | ({"max_count": draw.randint(1, 4) * services} if scarce else {})
+            for c in chips(n_chips)
+        ],
         "deployment": {"tensor_parallel": [1, 2, 4, 8], "weight_dtype": "fp8"},
         "services": [service(draw, n, some) for n in range(1, services + 1)],
         "minimize": "usd_per_hour",
@@ -115,7 +118,7 @@ def run(document: dict[str, Any], limit_s: float, gap: float) -> str:
     from optimizer.solver.cp_sat_twice import SolveSettings
     from optimizer.watch import Watch
 
-    start = time.monotonic()
+    start, own = time.monotonic(), time.process_time()
     question = FleetQuestion(read(document), Watch.within(limit_s), SolveSettings(tolerance=gap))
     setups = sum(len(item.setups) for item in question.columns.items)
     priced = time.monotonic() - start
@@ -127,7 +130,7 @@ def run(document: dict[str, Any], limit_s: float, gap: float) -> str:
     value = "none" if shown.value is None else f"{shown.value:.2f}"
     return (
         f"{document['name']}: {best.status} {value} USD/h, gap {far}, {took:.1f} s, {priced:.1f} of them "
-        f"pricing; {setups} setups, {question.solves} solves, {len(set(mean))} models used"
+        f"pricing, {time.process_time() - own:.1f} s of processor; {setups} setups, {question.solves} solves, {len(set(mean))} models used"
     )
 
 
@@ -137,11 +140,12 @@ def main() -> None:
     parser.add_argument("sizes", nargs="*", type=int)
     parser.add_argument("--limit", type=float, default=30.0)
     parser.add_argument("--gap", type=float, default=0.001)
+    parser.add_argument("--scarce", action="store_true")
     given = parser.parse_args()
     *_, first, seeds = (0, 3) if len(given.sizes) < 4 else (*given.sizes[3:], 1)[:2]
     for sizes in (tuple(given.sizes[:3]),) if given.sizes else SIZES:
         for seed in range(first, first + seeds):
-            print(run(problem(*sizes, seed), given.limit, given.gap), flush=True)
+            print(run(problem(*sizes, seed, given.scarce), given.limit, given.gap), flush=True)
 
 
 if __name__ == "__main__":

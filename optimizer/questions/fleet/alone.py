@@ -36,6 +36,8 @@ class Alone:
 
     plan: FleetPlan
     reasons: tuple[Worth, ...]
+    least: Mapping[Key, int] = field(default_factory=dict)
+    """What a plan with a replica of a setup costs at least; of a setup that is not here nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,21 @@ class Asking:
         return FleetProgramme.of(columns, self.goal, {}, just, {service: known}, self.dearer)
 
     def rounds(self, programme: FleetProgramme, first: bool, confirm: bool = True) -> FleetPlan:
-        """The optimum of a programme."""
-        return Rounds(programme, self.settings, self.watch, first=first, confirm=confirm).run()
+        """The optimum of a programme; a plan near it where nothing need be proven."""
+        exact = replace(self.settings, tolerance=0.0 if confirm else _ROUGH)
+        return Rounds(programme, exact, self.watch, first=first, confirm=confirm).run()
 
 
-def plan_alone(columns: FleetColumns, service: int, asking: Asking, known: Sequence[Worth] = ()) -> Alone:
+def plan_alone(
+    columns: FleetColumns,
+    service: int,
+    asking: Asking,
+    known: Sequence[Worth] = (),
+    cost: int | None = None,
+) -> Alone:
     """The optimum of one service with all the chips it wants, or what is known when the watch is over.
 
-    `known`: reasons met before.
+    `known`: reasons met before. `cost`: what some plan costs, if one is known.
     """
     known = (*known, *start(columns, service, asking))
     whole = asking.programme(columns, service, known)
@@ -69,21 +78,19 @@ def plan_alone(columns: FleetColumns, service: int, asking: Asking, known: Seque
     if weights is None or len(whole.at) <= _CORE:
         return _planned(whole, service, asking, known)
     bound, more = reduced(whole.m, weights)
-    extra = {key: more.get(v, 0) for key, (v, _) in whole.at.items()}
-    core = sorted(extra, key=lambda key: (extra[key], key))[:_CORE]
-    first = asking.programme(some_of(columns, core)[0], service, known)
-    rough = replace(asking, settings=replace(asking.settings, tolerance=_ROUGH))
-    tried = rough.rounds(first, first=False, confirm=False).proved
-    known = (*known, *first.reasons.met.get(service, ()))
-    if tried.objective is None:
+    least = {key: bound + more.get(v, 0) for key, (v, _) in whole.at.items()}
+    solves = 0
+    if cost is None:
+        core = sorted(least, key=lambda key: (least[key], key))[:_CORE]
+        first = asking.programme(some_of(columns, core)[0], service, known)
+        tried = asking.rounds(first, first=False, confirm=False).proved
+        known = (*known, *first.reasons.met.get(service, ()))
+        cost, solves = tried.objective, tried.solves
+    if cost is None:
         return _planned(asking.programme(columns, service, known), service, asking, known)
-    rest, back = some_of(columns, [key for key in extra if bound + extra[key] <= tried.objective])
+    rest, back = some_of(columns, [key for key in least if least[key] <= cost])
     found = _planned(asking.programme(rest, service, known), service, asking, known)
-    plan = found.plan
-    proved = replace(plan.proved, solves=plan.proved.solves + tried.solves)
-    replicas = {back[key]: n for key, n in plan.replicas.items()}
-    shares = {(*back[j, k], b): x for (j, k, b), x in plan.shares.items()}
-    return Alone(FleetPlan(proved, replicas, shares), found.reasons)
+    return Alone(as_of(found.plan, back, solves), found.reasons, least)
 
 
 def start(columns: FleetColumns, service: int, asking: Asking) -> tuple[Worth, ...]:
@@ -104,9 +111,18 @@ def _planned(programme: FleetProgramme, service: int, asking: Asking, known: Seq
 
 def some_of(columns: FleetColumns, keys: Sequence[Key]) -> tuple[FleetColumns, Mapping[Key, Key]]:
     """The columns of some setups, and which each of them was."""
-    items, back = [], dict[Key, Key]()
+    items, back, by_item = [], dict[Key, Key](), dict[int, list[int]]()
+    for j, k in sorted(keys):
+        by_item.setdefault(j, []).append(k)
     for j, item in enumerate(columns.items):
-        rows = sorted(k for own, k in keys if own == j)
+        rows = by_item.get(j, [])
         back |= {(j, new): (j, k) for new, k in enumerate(rows)}
         items.append(item.some(np.array(rows, dtype=np.int64)))
     return replace(columns, items=tuple(items)), back
+
+
+def as_of(plan: FleetPlan, back: Mapping[Key, Key], solves: int) -> FleetPlan:
+    """A plan of some setups as one of all, after so many other solves."""
+    proved = replace(plan.proved, solves=plan.proved.solves + solves)
+    replicas = {back[key]: n for key, n in plan.replicas.items()}
+    return FleetPlan(proved, replicas, {(*back[j, k], b): x for (j, k, b), x in plan.shares.items()})

@@ -133,15 +133,26 @@ def items_of(
 
 
 def _best_rows(columns: DeploymentColumns, rows: Any) -> dict[tuple[Any, ...], tuple[float, int]]:
-    """For each setup its highest rate, and the row that has it."""
-    r = columns.replicas
+    """For each setup its highest rate, and the row that has it: the last of those as good."""
+    keys, of = setups_of_rows(columns)
     rates = columns.rates({})[rows]
-    order = np.argsort(rates, kind="stable")
-    keys = zip(*(getattr(r, name)[rows][order].tolist() for name in SETUP), strict=True)
-    return {
-        key: (rate, row)
-        for key, rate, row in zip(keys, rates[order].tolist(), rows[order].tolist(), strict=True)
-    }
+    order = np.lexsort((rates, of[rows]))
+    last = np.flatnonzero(np.diff(of[rows][order], append=-1))
+    best = order[last]
+    which = of[rows][best].tolist()
+    found = zip(which, rates[best].tolist(), rows[best].tolist(), strict=True)
+    return {keys[setup]: (rate, row) for setup, rate, row in found}
+
+
+def setups_of_rows(columns: DeploymentColumns) -> tuple[list[tuple[Any, ...]], Any]:
+    """The setups of a table, and which of them each row is; kept, for services may share a table."""
+    if "setups" not in columns.asked:
+        r = columns.replicas
+        numbered: dict[tuple[Any, ...], int] = {}
+        rows = zip(*(np.asarray(getattr(r, name)).tolist() for name in SETUP), strict=True)
+        of = np.array([numbered.setdefault(key, len(numbered)) for key in rows], dtype=np.int64)
+        columns.asked["setups"] = list(numbered), of
+    return columns.asked["setups"]  # type: ignore[no-any-return]
 
 
 def _item(
@@ -191,7 +202,8 @@ def best_of_models(items: list[Item], quality: Quality | None, apart: Sequence[s
         return items
     r = Replicas.together([item.setups for item in mine])
     rates = np.concatenate([item.rates for item in mine], axis=1)
-    good = np.array([quality.each[item.model] for item in mine for _ in range(len(item.setups))])
+    ranks = {own: rank for rank, own in enumerate(sorted(quality.each))}
+    good = np.array([ranks[quality.each[item.model]] for item in mine for _ in range(len(item.setups))])
     covers = (r.chip[:, None] == r.chip) & (r.chips[:, None] <= r.chips) & (good[:, None] >= good)
     covers &= (rates[:, :, None] >= rates[:, None, :]).all(axis=0) & _within(r.domains)
     for name in apart:

@@ -162,10 +162,15 @@ def least_of_fleet(problem: FleetProblem) -> float | None:
     name, sense = problem.goal
     if sense < 0:
         return sum(bucket.requests_per_s for service in problem.services for bucket in service.traffic)
-    total = 0.0
+    total, known = 0.0, dict[str, float]()
     for service in problem.services:
-        singles = [_single(problem, service, model, service.traffic[0]) for model in service.answered_by]
-        total += min(least_total(single, offered_by(single), name) or 0.0 for single in singles)
+        found = []
+        for model in service.answered_by:
+            if (key := _key(problem, service, model, service.traffic[0])) not in known:
+                single = _single(problem, service, model, service.traffic[0])
+                known[key] = least_total(single, offered_by(single), name) or 0.0
+            found.append(known[key])
+        total += min(found)
     return total
 
 

@@ -149,11 +149,9 @@ class FleetProgramme(ReplicaProgramme):
         if (least := self.limits.get(LEAST)) is not None:
             self.m.row(dict.fromkeys(self.served.values(), 1), low=asked(least))
 
-    def cost_at_least(self, bounds: Mapping[int, int]) -> None:
-        """Rows: no replicas of a service cost less than so much of what is minimised."""
-        for service, low in bounds.items():
-            mine = {v for (j, _), (v, _) in self.at.items() if self.columns.items[j].service == service}
-            self.m.row({v: c for v, c in self.m.objective.items() if v in mine}, low=low)
+    def cost_between(self, low: int, high: int | None) -> None:
+        """A row: nothing costs less than so much of what is minimised, and more is of no use."""
+        self.m.row(self.m.objective, low=low, high=high)
 
     def _objective(self) -> None:
         name, sense = self.goal

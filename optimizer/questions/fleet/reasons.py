@@ -74,7 +74,7 @@ class Reasons:
 
     def _each(self, service: int, worth: Worth) -> dict[Key, Fraction]:
         """What one replica of each setup adds at most."""
-        items = {j: item for j, item in enumerate(self.items) if item.service == service}
+        items = {j: self.items[j] for j in {key[0] for key in self.at} if self.items[j].service == service}
         most = {j: worth.replicas(item.phase, item.capacity, item.model) for j, item in items.items()}
         return {(j, k): most[j][k] for j, k in self.at if j in items}
 

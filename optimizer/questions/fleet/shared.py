@@ -8,12 +8,13 @@ Prices are the duals of the best mixture of the plans met so far (Dantzig and Wo
 of one of them for each service is a fleet. What lies between is left to the programme of all services at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from optimizer.columns.totals import each_of, limit_of
 from optimizer.metrics import totals
-from optimizer.questions.fleet.alone import Alone, Asking, plan_alone
+from optimizer.questions.fleet.alone import Alone, Asking, as_of, plan_alone, some_of
+from optimizer.questions.fleet.carrying import Key
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.programme import FleetProgramme
@@ -36,6 +37,10 @@ class _Way:
     takes: tuple[int, ...]
     plan: FleetPlan
 
+    def at(self, prices: Sequence[int]) -> int:
+        """What it costs at prices of what it takes."""
+        return self.cost + sum(p * n for p, n in zip(prices, self.takes, strict=True))
+
 
 @dataclass
 class Shared:
@@ -49,6 +54,8 @@ class Shared:
     best: FleetPlan | None = None
     solves: int = 0
     ways: dict[int, list[_Way]] = field(default_factory=dict)
+    dear: dict[Key, int] = field(default_factory=dict)
+    """What a fleet with a replica of a setup costs at least."""
 
     def run(self) -> FleetPlan:
         """The optimum, or what is known when the watch is over."""
@@ -73,16 +80,20 @@ class Shared:
             s.name: sum(p * each.get(s.name, 0) for p, (each, _) in zip(prices, self.short, strict=True))
             for s in self.columns.supplies
         }
-        bound, new = -sum(p * limit for p, (_, limit) in zip(prices, self.short, strict=True)), False
+        spare = sum(p * limit for p, (_, limit) in zip(prices, self.short, strict=True))
+        bound, new, dear = -spare, False, dict[Key, int]()
         for number, (service, own) in enumerate(self.alone.items()):
             watch = self.asking.watch.part(1 / (len(self.alone) - number))
             asking = replace(self.asking, watch=watch, dearer=dearer)
-            found = plan_alone(self.columns, service, asking, own.reasons)
+            cost = min(way.at(prices) for way in self.ways[service])
+            found = plan_alone(self.columns, service, asking, own.reasons, cost)
             if found.plan.proved.bound is None or found.plan.proved.status != "optimal":
                 return False
             bound += found.plan.proved.bound
+            dear |= {key: least - found.plan.proved.bound for key, least in found.least.items()}
             new |= self._met(service, found)
-        self.floor = max(self.floor, bound)
+        if bound > self.floor or not self.dear:
+            self.floor, self.dear = max(self.floor, bound), {key: bound + more for key, more in dear.items()}
         return new
 
     def _met(self, service: int, found: Alone) -> bool:
@@ -101,13 +112,15 @@ class Shared:
     def _prices(self) -> list[int] | None:
         """The duals of what is short, in the best mixture of the ways met; chips beyond that are dear."""
         at = [(service, way) for service, ways in self.ways.items() for way in ways]
-        dear = _DEAR * max(way.cost / max(1, *way.takes) for _, way in at)
         rows = [{i: -1.0 for i, (own, _) in enumerate(at) if own == service} for service in self.ways]
         limits = [-1.0] * len(rows)
         for r, (_, limit) in enumerate(self.short):
             rows.append({i: float(way.takes[r]) for i, (_, way) in enumerate(at)} | {len(at) + r: -1.0})
             limits.append(float(limit))
-        over = [-float(dear)] * len(self.short)
+        over = []
+        for r in range(len(self.short)):
+            each = (way.cost / way.takes[r] for _, way in at if way.takes[r])
+            over.append(-_DEAR * max(each, default=1.0))
         found = linear([*(-float(way.cost) for _, way in at), *over], rows, limits, self.asking.watch)
         self.solves += 1
         return None if found is None else [max(0, round(y)) for y in found[1][len(self.ways) :]]
@@ -145,14 +158,24 @@ class Shared:
         return replace(best, proved=Proved("optimal", (), cost, self.floor, self.solves, said))
 
     def _all_at_once(self) -> FleetPlan:
-        """The programme of all services, which begins with every reason met."""
+        """The programme of all services, of what no known fleet rules out, with every reason met."""
         known = {service: own.reasons for service, own in self.alone.items()}
-        services = frozenset(self.alone)
-        programme = FleetProgramme.of(self.columns, self.asking.goal, self.bounds, services, known)
+        cost = self.best.proved.objective if self.best else None
+        keys = [(j, k) for j, item in enumerate(self.columns.items) for k in range(len(item.setups))]
+        left = [key for key in keys if cost is None or self.dear.get(key, cost) <= cost]
+        columns, back = some_of(self.columns, left)
+        goal, services = self.asking.goal, frozenset(self.alone)
+        programme = FleetProgramme.of(columns, goal, self.bounds, services, known)
+        programme.cost_between(self.floor, cost)
         rounds = Rounds(programme, self.asking.settings, self.asking.watch, first=self.best is None)
-        rounds.bound, rounds.best = self.floor, self.best
-        found = rounds.run()
-        return replace(found, proved=replace(found.proved, solves=found.proved.solves + self.solves))
+        found = as_of(rounds.run(), back, self.solves)
+        low = max(self.floor, found.proved.bound or 0)
+        if found.proved.status == "unknown" and self.best is not None:
+            best = self.best.proved
+            return replace(self.best, proved=replace(best, bound=low, solves=found.proved.solves))
+        return (
+            found if found.proved.bound is None else replace(found, proved=replace(found.proved, bound=low))
+        )
 
 
 def _short(columns: FleetColumns, bounds: Mapping[str, float]) -> list[tuple[dict[str, int], int]]:
