@@ -11,7 +11,13 @@ from optimizer.metrics import scale, unit
 from optimizer.questions.deployment.bounded import ANY_TRAFFIC
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.edits import SERVICE, bounds_under, hold
-from optimizer.questions.fleet.explain import kept_by_a_fleet, relaxed, require_whole, without_service
+from optimizer.questions.fleet.explain import (
+    kept_by_a_fleet,
+    lower_quality,
+    relaxed,
+    require_whole,
+    without_service,
+)
 from optimizer.questions.fleet.plan import plan_of
 from optimizer.questions.fleet.programme import LEAST
 from optimizer.questions.fleet.proof import proof_of
@@ -103,11 +109,18 @@ class FleetQuestion(FleetVocabulary):
         """The nearest change of one bound, all others kept; of a service, the fleet without it."""
         if rule.startswith(SERVICE):
             return without_service(self, rule, watch)
+        if rule.endswith(".quality_min"):
+            return lower_quality(self, rule, watch)
         return super().relaxation(rule, watch) if "." in rule else relaxed(self, rule, watch)
 
     def adds(self, best: Best) -> dict[str, Any]:
         """Chips in use by kind."""
-        return {"chips": {} if best.found is None else best.found.check.chips()}
+        if best.found is None:
+            return {"chips": {}}
+        check = best.found.check
+        means = {name: check.quality(service) for service, name in enumerate(check.columns.names)}
+        quality = {name: float(mean) for name, mean in means.items() if mean is not None}
+        return {"chips": check.chips(), "quality": quality}
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""

@@ -1,11 +1,11 @@
 """Services that want more of some chips than there are: chips get prices beside their own until they suffice.
 
-At prices p >= 0 of what is short it is true of all fleets (Lagrange), each minimum proven, that
+At prices p >= 0 of what is short it is true of all fleets, each minimum proven (Lagrange), that
 
     cost  >=  sum over services of min (cost + p used)  -  p there is
 
-Prices are the duals of the best mixture of the plans met so far (Dantzig and Wolfe 1960), and the best choice
-of one of them for each service is a fleet. What lies between is left to the programme of all services at once.
+Prices are the duals of the best mixture of the plans met so far (Dantzig and Wolfe 1960), and the best
+choice of one of them for each service is a fleet. What lies between is left to the programme of all at once.
 """
 
 from collections.abc import Mapping, Sequence

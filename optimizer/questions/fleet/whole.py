@@ -18,6 +18,9 @@ from optimizer.search.programme import Proved
 from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.watch import UNWATCHED, Watch
 
+_EASY = 4
+"""How many times its share of the time a service may take: most take less."""
+
 
 def plan_fleet(
     columns: FleetColumns,
@@ -52,13 +55,13 @@ def _each_first(
 ) -> FleetPlan:
     alone: dict[int, Alone] = {}
     for number, service in enumerate(services):
-        part = watch.part(1 / (len(services) - number))
+        part = watch.part(min(1.0, _EASY / (len(services) - number)))
         alone[service] = plan_alone(columns, service, Asking(goal, settings, part))
     whole = _together([own.plan for own in alone.values()])
     kept = FleetCheck(columns, whole.replicas, whole.shares).broken(bounds, everything=False) == []
     if whole.proved.status == "infeasible" or (whole.replicas and kept):
         return whole
-    if whole.proved.status != "optimal":
+    if whole.proved.status != "optimal":  # the bounds of all are left, and no fleet within the limits
         return FleetPlan(replace(whole.proved, status="unknown", objective=None), {}, {})
     return Shared(columns, bounds, Asking(goal, settings, watch), alone).run()
 
