@@ -129,9 +129,9 @@ def run(document: dict[str, Any], limit_s: float, gap: float) -> str:
     far = "none" if shown.gap is None else f"{100 * shown.gap:.3f} %"
     value = "none" if shown.value is None else f"{shown.value:.2f}"
     return (
-        f"{document['name']}: {best.status} {value} USD/h, gap {far}, {took:.1f} s, {priced:.1f} of them "
-        f"pricing, {time.process_time() - own:.1f} s of processor; {setups} setups, {question.solves} solves, "
-        f"{len(set(mean))} models used"
+        f"{document['name']}: {best.status} {value} USD/h, gap {far}, {took:.1f} s, "
+        f"{priced:.1f} of them pricing, {time.process_time() - own:.1f} s of processor; "
+        f"{setups} setups, {question.solves} solves, {len(set(mean))} models used"
     )
 
 

@@ -9,6 +9,7 @@ from optimizer.questions.deployment.explain import sentence
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import items_of
 from optimizer.questions.fleet.edits import SERVICE
+from optimizer.questions.fleet.pricing import quality_of
 from optimizer.questions.fleet.vocabulary import FleetVocabulary, Goal
 from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.questions.question import Ask
@@ -41,7 +42,8 @@ def require_whole(asked: FleetVocabulary, name: str) -> None:
     service = asked.columns.names.index(name)
     own = enumerate(asked.fleet.buckets[service])
     items = [item for model, buckets in own for item in items_of(service, buckets, {}, (), model)[0]]
-    columns = replace(asked.columns, items=tuple(items), qualities=())
+    free = tuple(quality_of(one, {}) for one in asked.problem.services)
+    columns = replace(asked.columns, items=tuple(items), qualities=free)
     found = plan_fleet(columns, ("chips", 1), {}, frozenset({service}), asked.settings, asked.watch)
     if found.proved.status == "infeasible":
         raise InputError(
