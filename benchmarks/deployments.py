@@ -29,7 +29,8 @@ from optimizer.questions.deployment.explain import explain_deployment  # noqa: E
 from optimizer.questions.deployment.optimum import Packed, optimum  # noqa: E402
 from optimizer.questions.deployment.problem import DeploymentProblem  # noqa: E402
 from optimizer.questions.fleet.columns import FleetColumns, Item  # noqa: E402
-from optimizer.questions.fleet.rounds import FleetPlan, plan_fleet  # noqa: E402
+from optimizer.questions.fleet.rounds import FleetPlan  # noqa: E402
+from optimizer.questions.fleet.whole import plan_fleet  # noqa: E402
 from optimizer.questions.pipeline.programme import Cut, slowest_stage  # noqa: E402
 from optimizer.watch import Watch  # noqa: E402
 

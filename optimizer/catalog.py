@@ -80,7 +80,13 @@ def problem_files() -> dict[str, Path]:
 def _by_name(folder: str, model: type[M], name: str) -> M | None:
     """The item of this full name, reading no other file."""
     file = f"{name.strip().replace('/', '--')}.yaml"
-    return validate(model, _data(folder, file), file) if file in _files(folder) else None
+    return _item(folder, model, file) if file in _files(folder) else None
+
+
+@cache
+def _item(folder: str, model: type[M], file: str) -> M:
+    """What a file of the catalogue holds; only names that it has come here."""
+    return validate(model, _data(folder, file), file)
 
 
 @cache

@@ -21,10 +21,13 @@ FIELDS = {
     "baseline": "models",
     "train_model": "models",
     "services.architecture": "models",
+    "services.models.architecture": "models",
     "deployment.engine": "engines",
     "services.deployment.engine": "engines",
+    "services.models.deployment.engine": "engines",
     "performance_table": "tables",
     "services.performance_table": "tables",
+    "services.models.performance_table": "tables",
 }
 """Dotted fields, which go into lists as well, and what they name."""
 

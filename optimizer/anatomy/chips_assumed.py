@@ -23,9 +23,9 @@ def chips_assumed(
 ) -> tuple[Assumption, ...]:
     """Efficiency and price of every chip on offer, where the problem does not say; caveats of those in pools.
 
-    `models`: by service the models whose rates are predicted; where tables state all rates no efficiency is
-    involved. `price_decides`: whether an objective or a bound is in money. `weight_dtype`: of pools that do
-    not say theirs, as stages of a pipeline. What a model's own file leaves out is said first.
+    `models`: by what pools run the models whose rates are predicted; where tables state all rates no
+    efficiency is involved. `price_decides`: whether an objective or a bound is in money. `weight_dtype`: of
+    pools that do not say theirs, as stages of a pipeline. What a model's own file leaves out is said first.
     """
     pools, found = tuple(pools), dict[str, Assumption]()
     used = {name for pool in pools for name in (pool.chip, pool.expert_chip)}
@@ -64,7 +64,7 @@ def _of_pool(
     supply: Supply, pool: Pool, models: Mapping[str, Architecture], weight_dtype: str
 ) -> tuple[Assumption, ...]:
     """What the kernels of one pool on this chip rest on."""
-    model = models.get(pool.service)
+    model = models.get(pool.runs)
     if supply.chip is None or model is None or supply.name not in (pool.chip, pool.expert_chip):
         return ()
     ranks, dtype = pool.split.tensor_parallel, pool.formats.weight_dtype or weight_dtype

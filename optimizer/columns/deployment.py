@@ -116,6 +116,11 @@ class DeploymentColumns:
 
     def memory_share(self) -> Any:
         """What each row takes on its fullest chip, of the memory there for it; 0 where that is unknown."""
+        if "share" not in self.asked:
+            self.asked["share"] = self._memory_share()
+        return self.asked["share"]
+
+    def _memory_share(self) -> Any:
         r = self.replicas
         engines, which = np.unique(r.engine, return_inverse=True)
         rooms = [self.room_gib(s, str(engine)) for engine in engines for s in self.supplies]

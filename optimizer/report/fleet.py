@@ -41,11 +41,14 @@ def _sections(result: FleetAnswer, verbose: bool) -> Iterator[RenderableType]:
 
 
 def _pools(result: FleetAnswer, pools: tuple[Pool, ...], verbose: bool) -> Group:
-    table = new_table("service", "phase", "of", "n", "split", "formats", "req/s", "used")
+    several = any(pool.model for pool in pools)
+    first = ["service", *["model"] * several]
+    table = new_table(*first, "phase", "of", "n", "split", "formats", "req/s", "used")
     shown = pools if verbose else pools[:_SHOWN]
     for pool in shown:
         table.add_row(
             pool.service,
+            *[pool.model.rpartition("/")[2]] * several,
             pool.phase,
             pool.chip.partition("-")[2] or pool.chip,
             str(pool.replicas),
@@ -65,4 +68,6 @@ def _totals(result: FleetAnswer) -> Group:
     items = [f"{exact(m['requests_per_s'])} of {exact(m['requests_per_s_asked'])} requests/s served"]
     money = [f"{short(m['usd_per_hour'])} USD/h"] if "usd_per_hour" in m else []
     money += [f"{short(m['power_w'] / 1e3)} kW"] if "power_w" in m else []
-    return titled_lines("Totals", [*items, ", ".join([f"{short(m['chips'])} chips", *money])])
+    means = ", ".join(f"{exact(mean)} {name}" for name, mean in result.quality.items())
+    good = [f"mean quality {means}"] if means else []
+    return titled_lines("Totals", [*items, ", ".join([f"{short(m['chips'])} chips", *money]), *good])

@@ -19,6 +19,14 @@ _UNIT = 2**60
 
 def dual_bound(m: Programme, weights: Sequence[float]) -> int:
     """No solution has an objective below this. ValueError for another number of weights than rows."""
+    return reduced(m, weights)[0]
+
+
+def reduced(m: Programme, weights: Sequence[float]) -> tuple[int, dict[int, int]]:
+    """That bound, and by how much more a solution costs for each unit of a variable that is at its low.
+
+    Of variables whose cost is reduced to more than nothing only: each is rounded down.
+    """
     costs = {i: c * _UNIT for i, c in m.objective.items()}
     total = 0
     for row, weight in zip(m.rows, weights, strict=True):
@@ -30,4 +38,5 @@ def dual_bound(m: Programme, weights: Sequence[float]) -> int:
         for i, c in row.terms.items():
             costs[i] = costs.get(i, 0) - y * c
     total += sum(r * (m.lows[i] if r > 0 else m.highs[i]) for i, r in costs.items())
-    return -(-total // _UNIT)  # the objective is whole
+    more = {i: r // _UNIT for i, r in costs.items() if r > 0}
+    return -(-total // _UNIT), more  # the objective is whole

@@ -92,6 +92,8 @@ class Pool(Said, HasSplit, HasFormats):
     """
 
     service: str = ""
+    model: str = ""
+    """Where a service of a fleet has several to choose from."""
     group: int = 0
     """Of a stage: the group of chips it belongs to, from 1."""
     phase: Literal["aggregated", "prefill", "decode"] = "aggregated"
@@ -153,6 +155,11 @@ class Pool(Said, HasSplit, HasFormats):
     source: str = ""
     parts: tuple[Part, ...] = ()
     """Of a fleet: what it serves of each size of request."""
+
+    @property
+    def runs(self) -> str:
+        """Its service, and which of the service's models where there are several."""
+        return f"{self.service}/{self.model}" if self.model else self.service
 
 
 class Deployment(Strict):

@@ -23,8 +23,9 @@ from optimizer.columns.supply import Supply
 from optimizer.questions.deployment.optimum import optimum
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns, Item, items_of
-from optimizer.questions.fleet.rounds import FleetPlan, plan_fleet
+from optimizer.questions.fleet.rounds import FleetPlan
 from optimizer.questions.fleet.shares import carried, carried_in_floats
+from optimizer.questions.fleet.whole import plan_fleet
 
 SETTINGS = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 SETUP = {

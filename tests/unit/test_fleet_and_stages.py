@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.questions.fleet.columns import FleetColumns, Item
-from optimizer.questions.fleet.rounds import plan_fleet
+from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.questions.pipeline.programme import Cut, _nothing_faster, slowest_stage
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

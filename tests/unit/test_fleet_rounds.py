@@ -11,8 +11,10 @@ import pytest
 from test_fleet_rows import columns, item
 
 from optimizer.questions.fleet import rounds as fleet_module
+from optimizer.questions.fleet import whole
 from optimizer.questions.fleet.programme import FleetProgramme
-from optimizer.questions.fleet.rounds import FleetPlan, Rounds, _together, plan_fleet
+from optimizer.questions.fleet.rounds import FleetPlan, Rounds
+from optimizer.questions.fleet.whole import _together, plan_fleet
 from optimizer.search.programme import Proved
 from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.watch import Progress, Stopped, Watch
@@ -74,7 +76,7 @@ def test_services_that_share_nothing_are_planned_apart(
             seen.append((set(self.services), self.limits))
             super().__post_init__()
 
-    monkeypatch.setattr(fleet_module, "FleetProgramme", Seen)
+    monkeypatch.setattr(whole, "FleetProgramme", Seen)
     of = columns([(1.0,)] * 3, [item(j, "aggregated", [("red", 1, "bf16")], [[1.0]]) for j in range(3)])
     found = plan_fleet(of, ("chips", 1), bounds, services)
     assert seen == [(own, bounds) for own in planned]

@@ -20,8 +20,8 @@ from optimizer.questions.fleet import shares as shares_module
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.programme import FleetProgramme
 from optimizer.questions.fleet.reasons import _tuned
-from optimizer.questions.fleet.rounds import plan_fleet
 from optimizer.questions.fleet.shares import Worth
+from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.search.packing import Part
 from optimizer.watch import UNWATCHED
 

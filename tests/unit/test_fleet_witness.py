@@ -21,6 +21,7 @@ from optimizer.questions.fleet.answer import FleetAnswer
 from optimizer.questions.fleet.columns import Item
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.shares import Worth
+from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.questions.options import Options
 from optimizer.report.fleet import report
 from optimizer.search.programme import Programme, Proved
@@ -98,8 +99,10 @@ def test_rows_that_ask_for_22_percent_too_much_are_refused(
     mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Replicas are said to carry less than they do, so that the fewest chips are too many."""
-    right, honest = solve(problem(mode)).objective.value, Worth.replica
-    monkeypatch.setattr(Worth, "replica", lambda self, *asked: honest(self, *asked) / Fraction(122, 100))
+    right, honest = solve(problem(mode)).objective.value, Worth.replicas
+    monkeypatch.setattr(
+        Worth, "replicas", lambda self, *asked: [x / Fraction(122, 100) for x in honest(self, *asked)]
+    )
     with pytest.raises(InternalMismatch, match="but a plan is; no answer is given"):
         solve(problem(mode))
     if mode == "aggregated":  # the answer that would have been given
@@ -146,7 +149,7 @@ def test_no_plan_where_there_is_one_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_less_traffic_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The most traffic of 12 chips, said to be that of 6."""
-    few, real = solve(most(6)), solver.plan_fleet
+    few, real = solve(most(6)), plan_fleet
     assert few.objective.value < solve(most(12)).objective.value
 
     def on_six(found: Any, goal: Any, bounds: Mapping[str, float], *more: Any) -> Any:

@@ -12,7 +12,9 @@ from random import Random
 import pytest
 
 from optimizer.questions.fleet import shares
-from optimizer.questions.fleet.shares import Worth, _Programme, _reason, carried, carried_in_floats
+from optimizer.questions.fleet.carrying import Carrying
+from optimizer.questions.fleet.shares import carried, carried_in_floats
+from optimizer.questions.fleet.worth import Worth, split_by_phase
 
 A, P, D = (0, 0), (1, 0), (2, 0)
 PHASES = {A: "aggregated", P: "prefill", D: "decode"}
@@ -91,7 +93,7 @@ def test_a_setup_without_replicas_lacks_like_one_that_is_not_there() -> None:
 def test_the_worth_of_a_pair_is_split_as_its_phases_limit_it() -> None:
     whole = [F(1, 2), F(0), F(1), F(1, 5), F(1, 3)]
     balances = [F(3, 4), F(0), F(1), F(0), F(2), F(1, 4), F(0), F(2), F(0), F(2)]
-    worth = _reason(whole, balances)
+    worth = split_by_phase(whole, balances)
     assert worth.prefill == (F(3, 8), F(0), F(1, 3), F(1, 5), F(1, 6))
     assert worth.decode == (F(1, 8), F(0), F(2, 3), F(0), F(1, 6))
 
@@ -100,7 +102,7 @@ def test_of_a_pair_no_phase_carries_more_than_the_other() -> None:
     """Two setups prefill 6 and 3 of the first bucket; of the others one pool lacks the other."""
     other = (1, 1)
     rates = {A: [4, 2, 0], P: [6, 3, 0], other: [2, 0, 0], D: [5, 0, 4]}
-    programme = _Programme([20, 20, 20], rates, PHASES | {other: "prefill"}, [A, P, other, D])
+    programme = Carrying([20, 20, 20], rates, PHASES | {other: "prefill"}, [A, P, other, D])
     busy = [F(1, 2), F(1), F(1), F(1, 3), F(3, 2), F(2), F(1, 2)]
     whole_replicas = {(*A, 0): 2, (*A, 1): 2}
     done, whole = programme.read([*busy, F(5), F(7), F(7)])

@@ -39,7 +39,8 @@ class Again:
         for j, pool in enumerate(plan.pools):
             wanted = {CHOICES[name]: value for name, value in changed.items()}
             service = columns.names.index(pool.service)
-            item = _item(columns, service, pool, _buckets_of(problem, service, pool), wanted)
+            model = problem.services[service].number_of(pool.model)
+            item = _item(columns, (service, model), pool, _buckets_of(problem, service, pool), wanted)
             if item is None:
                 return None
             items.append(item)
@@ -51,25 +52,25 @@ class Again:
         return cls(FleetCheck(own, replicas, shares), plan.pools)
 
     def late(
-        self, rules: Mapping[str, Any], buckets: Sequence[Sequence[DeploymentColumns]]
+        self, rules: Mapping[str, Any], buckets: Sequence[Sequence[Sequence[DeploymentColumns]]]
     ) -> tuple[str, ...]:
-        """Bounds on the requests of services that a pool does not keep. `buckets`: priced, by service."""
+        """Bounds on requests that a pool does not keep. `buckets`: priced, by service and model."""
         columns = self.check.columns
         found: dict[str, None] = {}
         for j, item in enumerate(columns.items):
-            name = columns.names[item.service]
+            name, model = columns.names[item.service], item.model
             for b in (key[2] for key in self.check.shares if key[0] == j):
                 at = int(item.rows[b, 0])
-                row = columns.tables[item.service][b].row(at)
+                row = columns.tables[item.service][model][b].row(at)
                 figures = {f"{n}_max": row[n] for n, without in latencies().items() if item.phase != without}
-                figures["memory_capacity"] = float(columns.shares[item.service][b][at])
+                figures["memory_capacity"] = float(columns.shares[item.service][model][b][at])
                 for bound, value in figures.items():
                     limit = rules.get(f"{name}.{bound}")
                     if limit is not None and value > float(limit) * (1 + _LIMIT_NOISE):
                         found[f"{name}.{bound}"] = None
                 for metric in held_least():
                     limit = rules.get(bound := f"{name}.{metric}_min")
-                    if limit and not buckets[item.service][b].reaches(metric, float(limit))[at]:
+                    if limit and not buckets[item.service][model][b].reaches(metric, float(limit))[at]:
                         found[bound] = None
         return tuple(found)
 
@@ -95,22 +96,30 @@ def _buckets_of(problem: FleetProblem, service: int, pool: Pool) -> dict[int, Pa
 
 
 def _item(
-    columns: FleetColumns, service: int, pool: Pool, parts: Mapping[int, Part], changed: Mapping[str, Any]
+    columns: FleetColumns,
+    of: tuple[int, int],
+    pool: Pool,
+    parts: Mapping[int, Part],
+    changed: Mapping[str, Any],
 ) -> Item | None:
-    """The setup of a pool at the batch of each of its parts; None where a table has no such row."""
+    """The setup of a pool at the batch of each of its parts; None where a table has no such row.
+
+    `of`: the service and its model.
+    """
     rates, rows, shown = [], [], None
-    for b, table in enumerate(columns.tables[service]):
+    service, model = of
+    for b, table in enumerate(columns.tables[service][model]):
         part = parts.get(b)
         row = None if part is None else _row(table, pool, part, changed)
         if part is not None and row is None:
             return None
-        rates.append(0.0 if row is None else float(columns.rates[service][b][row]))
+        rates.append(0.0 if row is None else float(columns.rates[service][model][b][row]))
         rows.append(-1 if row is None else row)
         shown = shown if row is None else table.row(row)
     if shown is None:
         return None
     own = np.array(rates)[:, None], np.array(rows)[:, None]
-    return Item(service, pool.phase, Replicas.of([shown]), *own)
+    return Item(service, pool.phase, Replicas.of([shown]), *own, model)
 
 
 def _row(table: Replicas, pool: Pool, part: Part, changed: Mapping[str, Any]) -> int | None:

@@ -1,5 +1,7 @@
 """What the answer to a fleet problem shows beside what every answer does."""
 
+from pydantic import Field
+
 from optimizer.spec.answer import Answer, Witnesses
 
 
@@ -20,3 +22,5 @@ class FleetAnswer(Answer):
 
     chips: dict[str, int] = {}
     """Chips in use by kind."""
+    quality: dict[str, float] = Field(default={}, exclude_if=lambda found: not found)
+    """The mean of the answers of each service that has several models."""

@@ -1,7 +1,7 @@
-"""The independent check of a fleet: every bucket served, no replica overloaded, chips in stock and in nodes.
+"""The independent check of a fleet: every bucket served well enough, no replica overloaded, chips in stock.
 
 It shares no code with `solver`: shares of traffic and rates are added as fractions of the figures as stated,
-groups are placed one by one. A plan that fails is no answer.
+groups are placed in nodes one by one, the quality of answers is added up. A plan that fails is no answer.
 """
 
 from collections import Counter
@@ -47,14 +47,28 @@ class FleetCheck:
 
     def served(self, service: int) -> list[Fraction]:
         """Share of each bucket that is served: by aggregated replicas, or by a prefill and a decode pool."""
-        found = []
-        for b in range(len(self.columns.demands[service])):
-            by = dict.fromkeys(PHASES, Fraction(0))
-            for (j, _, at), share in self.shares.items():
-                if at == b and self.columns.items[j].service == service:
-                    by[self.columns.items[j].phase] += share
-            found.append(by["aggregated"] + min(by["prefill"], by["decode"]))
-        return found
+        answered = self._answered(service)
+        buckets = range(len(self.columns.demands[service]))
+        return [sum((x for (_, at), x in answered.items() if at == b), Fraction(0)) for b in buckets]
+
+    def quality(self, service: int) -> Fraction | None:
+        """The mean quality of a service's answers, weighted with traffic; None where that is not known."""
+        stated = self.columns.quality(service)
+        answered = self._answered(service)
+        demands = list(map(_exact, self.columns.demands[service]))
+        served = sum((demands[b] * x for (_, b), x in answered.items()), Fraction(0))
+        if stated is None or not served:
+            return None
+        return sum((demands[b] * x * stated.each[m] for (m, b), x in answered.items()), Fraction(0)) / served
+
+    def _answered(self, service: int) -> dict[tuple[int, int], Fraction]:
+        """Share of each bucket that each model of a service answers: a pool hands over to one of its own."""
+        by: dict[tuple[int, int], dict[str, Fraction]] = {}
+        for (j, _, b), share in self.shares.items():
+            item = self.columns.items[j]
+            if item.service == service:
+                by.setdefault((item.model, b), dict.fromkeys(PHASES, Fraction(0)))[item.phase] += share
+        return {at: own["aggregated"] + min(own["prefill"], own["decode"]) for at, own in by.items()}
 
     def chips(self) -> dict[str, int]:
         """Chips in use by kind."""
@@ -98,8 +112,13 @@ class FleetCheck:
             setups = self._setups(service)
             if self.columns.same[service] and not _alike(setups, served):
                 found.append(f"mix:{name}")
-            if len({cache for phase, _, cache in setups if phase != "aggregated"}) > 1:
+            handed = {
+                (self.columns.items[key[0]].model, c) for phase, key, c in setups if phase in PHASES[1:]
+            }
+            if len(handed) > len({model for model, _ in handed}):
                 found.append(f"kv_dtype:{name}")
+            if not self._good_enough(service):
+                found.append(f"{name}.quality_min")
         if not all(self._carries(j, k) for j, k, _ in self.shares):
             found.append("utilisation")
         used = self.chips()
@@ -112,6 +131,10 @@ class FleetCheck:
             if limit is not None and (value is None or value > limit + abs(limit) * _LIMIT_NOISE):
                 found.append(f"{quantity}_max")
         return found
+
+    def _good_enough(self, service: int) -> bool:
+        stated, mean = self.columns.quality(service), self.quality(service)
+        return stated is None or stated.least is None or mean is None or mean >= stated.least - _NOISE
 
     def _carries(self, j: int, k: int) -> bool:
         busy = self.utilisation(j, k)

@@ -6,8 +6,8 @@ Griggs et al., arXiv 2404.14527): one replica is full at 1.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from optimizer.columns.deployment import DeploymentColumns, planned
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import lies_within
+from optimizer.questions.fleet.quality import Models, Quality
 from optimizer.spec.checkpoint import Checkpoint
 from optimizer.spec.split import DEGREES, FORMATS
 
@@ -37,11 +38,18 @@ class Item:
     """Requests per second of one replica, bucket by setup; 0 where a bucket's bounds cannot be kept."""
     rows: Any
     """The row of the bucket's table behind each rate."""
+    model: int = 0
+    """Which of the service's models they run."""
 
     @cached_property
     def capacity(self) -> Any:
         """Rates planned with, in 1e-8 requests/s."""
         return planned(self.rates)
+
+    def some(self, rows: Any) -> "Item":
+        """Some of the setups."""
+        at = None if self.rows is None else self.rows[:, rows]
+        return replace(self, setups=self.setups.take(rows), rates=self.rates[:, rows], rows=at)
 
     def busy(self, k: int, demand: Sequence[int]) -> Fraction:
         """How many replicas of a setup all traffic that it can serve keeps busy; in 1e-8 requests/s."""
@@ -63,16 +71,40 @@ class FleetColumns:
     dropped: dict[str, int]
     complete: bool = True
     """Whether every setup has a price; what is proven of some is not proven of all."""
-    tables: tuple[tuple[Replicas, ...], ...] = ()
-    """The priced replicas of every bucket of every service, which the rows of items are of."""
-    rates: tuple[tuple[Any, ...], ...] = ()
+    tables: tuple[tuple[tuple[Replicas, ...], ...], ...] = ()
+    """The priced replicas of every service, model and bucket, which the rows of items are of."""
+    rates: tuple[tuple[tuple[Any, ...], ...], ...] = ()
     """Requests per second planned with for each row of those tables."""
-    checkpoints: tuple[Checkpoint | None, ...] = ()
+    checkpoints: tuple[tuple[Checkpoint | None, ...], ...] = ()
     """Of the models of the services."""
-    shares: tuple[Any, ...] = ()
+    shares: tuple[tuple[tuple[Any, ...], ...], ...] = ()
     """What each row of those tables takes of the memory there for it on its fullest chip."""
     used: tuple[frozenset[tuple[int, int]], ...] = ()
     """Items and setups of each of which a plan has some replica."""
+    qualities: tuple[Quality | None, ...] = ()
+    """Of the models of each service; None where it has but one, given by itself."""
+
+    def quality(self, service: int) -> Quality | None:
+        """Of a service's models; None where it has but one, given by itself."""
+        return self.qualities[service] if self.qualities else None
+
+    def as_good(self, item: Item, model: int) -> bool:
+        """Whether an item's replicas may stand for those of a model: its own, or none worse that pair not."""
+        quality = self.quality(item.service)
+        better = quality is not None and quality.each[item.model] >= quality.each[model]
+        return item.model == model or (better and item.phase == "aggregated")
+
+    def good_enough(self, item: Item) -> bool:
+        """Whether an item's model may answer all of its service's traffic alone."""
+        quality = self.quality(item.service)
+        return quality is None or quality.least is None or quality.each[item.model] >= quality.least
+
+    def models(self, service: int, keys: Iterable[tuple[int, int]]) -> Models | None:
+        """Which models some setups of a service run; None where it has but one."""
+        if (quality := self.quality(service)) is None:
+            return None
+        of = {key: self.items[key[0]].model for key in keys}
+        return Models(of, len(quality.each), quality.gains(self.demands[service]))
 
 
 def items_of(
@@ -80,8 +112,9 @@ def items_of(
     buckets: Sequence[DeploymentColumns],
     bounds: Mapping[str, float],
     apart: Sequence[str] = (),
+    model: int = 0,
 ) -> tuple[list[Item], Counter[str]]:
-    """The phases of one service from the priced replicas of each of its buckets.
+    """The phases of one model of a service from the priced replicas of each of its buckets.
 
     Setups that others cover are left out, unless they differ in a column of `apart`.
     """
@@ -95,20 +128,31 @@ def items_of(
     for phase in ("aggregated", "prefill", "decode"):
         keys = sorted({key for found in best for key in found if key[0] == phase})
         if keys:
-            items.append(_item(service, phase, keys, best, buckets))
+            items.append(replace(_item(service, phase, keys, best, buckets), model=model))
     return [_undominated(item, apart) for item in items], dropped
 
 
 def _best_rows(columns: DeploymentColumns, rows: Any) -> dict[tuple[Any, ...], tuple[float, int]]:
-    """For each setup its highest rate, and the row that has it."""
-    r = columns.replicas
+    """For each setup its highest rate, and the row that has it: the last of those as good."""
+    keys, of = setups_of_rows(columns)
     rates = columns.rates({})[rows]
-    order = np.argsort(rates, kind="stable")
-    keys = zip(*(getattr(r, name)[rows][order].tolist() for name in SETUP), strict=True)
-    return {
-        key: (rate, row)
-        for key, rate, row in zip(keys, rates[order].tolist(), rows[order].tolist(), strict=True)
-    }
+    order = np.lexsort((rates, of[rows]))
+    last = np.flatnonzero(np.diff(of[rows][order], append=-1))
+    best = order[last]
+    which = of[rows][best].tolist()
+    found = zip(which, rates[best].tolist(), rows[best].tolist(), strict=True)
+    return {keys[setup]: (rate, row) for setup, rate, row in found}
+
+
+def setups_of_rows(columns: DeploymentColumns) -> tuple[list[tuple[Any, ...]], Any]:
+    """The setups of a table, and which of them each row is; kept, for services may share a table."""
+    if "setups" not in columns.asked:
+        r = columns.replicas
+        numbered: dict[tuple[Any, ...], int] = {}
+        rows = zip(*(np.asarray(getattr(r, name)).tolist() for name in SETUP), strict=True)
+        of = np.array([numbered.setdefault(key, len(numbered)) for key in rows], dtype=np.int64)
+        columns.asked["setups"] = list(numbered), of
+    return columns.asked["setups"]  # type: ignore[no-any-return]
 
 
 def _item(
@@ -136,7 +180,7 @@ def _undominated(item: Item, apart: Sequence[str]) -> Item:
         if not any(_covers(item, i, j, apart) for i in kept):
             kept.append(j)
     rows = np.sort(np.array(kept, dtype=np.int64))
-    return Item(item.service, item.phase, r.take(rows), item.rates[:, rows], item.rows[:, rows])
+    return item.some(rows)
 
 
 def _covers(item: Item, i: int, j: int, apart: Sequence[str]) -> bool:
@@ -149,3 +193,36 @@ def _covers(item: Item, i: int, j: int, apart: Sequence[str]) -> bool:
         and (item.rates[:, i] >= item.rates[:, j]).all()
         and all(getattr(r, name)[i] == getattr(r, name)[j] for name in apart)
     )
+
+
+def best_of_models(items: list[Item], quality: Quality | None, apart: Sequence[str]) -> list[Item]:
+    """Without the aggregated setups that one of another model, whose answers are as good, covers."""
+    mine = [item for item in items if item.phase == "aggregated"]
+    if quality is None or len(mine) < 2:
+        return items
+    r = Replicas.together([item.setups for item in mine])
+    rates = np.concatenate([item.rates for item in mine], axis=1)
+    ranks = {own: rank for rank, own in enumerate(sorted(quality.each))}
+    good = np.array([ranks[quality.each[item.model]] for item in mine for _ in range(len(item.setups))])
+    covers = (r.chip[:, None] == r.chip) & (r.chips[:, None] <= r.chips) & (good[:, None] >= good)
+    covers &= (rates[:, :, None] >= rates[:, None, :]).all(axis=0) & _within(r.domains)
+    for name in apart:
+        covers &= getattr(r, name)[:, None] == getattr(r, name)
+    first = np.arange(len(r))[:, None] < np.arange(len(r))
+    keep = ~(covers & (~covers.T | first)).any(axis=0)
+    found, at = [], 0
+    for item in items:
+        if item.phase == "aggregated":
+            rows = np.flatnonzero(keep[at : at + len(item.setups)])
+            at += len(item.setups)
+            found += [item.some(rows)] if len(rows) else []
+        else:
+            found.append(item)
+    return found
+
+
+def _within(domains: Any) -> Any:
+    """Whether the blocks of each setup find room in those of each other."""
+    texts, own = np.unique(domains, return_inverse=True)
+    known = np.array([[lies_within(a, b) for b in texts.tolist()] for a in texts.tolist()])
+    return known[own[:, None], own]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from optimizer.questions.aims import aim_of
 from optimizer.questions.fleet.columns import FleetColumns
-from optimizer.questions.fleet.pricing import PricedFleet, held
+from optimizer.questions.fleet.pricing import PricedFleet, held, quality_of
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.programme import LEAST
 from optimizer.questions.question import Ask
@@ -26,14 +26,21 @@ def columns_under(problem: FleetProblem, fleet: PricedFleet, asked: Ask) -> Flee
         for service, own in zip(problem.services, given, strict=True)
     ]
     columns = fleet.columns
-    if asked.within or limits != given:
+    if asked.within or list(map(_of_requests, limits)) != list(map(_of_requests, given)):
         columns = held(problem, fleet, asked.within, limits)
+    elif limits != given:
+        columns = replace(columns, qualities=tuple(map(quality_of, problem.services, limits)))
     wanted = [asked.values.get(f"{SERVICE}{s.name}") for s in problem.services]
     demands = tuple(
         rates if want is None else tuple(rate * float(want) / s.requests_per_s for rate in rates)
         for s, rates, want in zip(problem.services, columns.demands, wanted, strict=True)
     )
     return replace(columns, demands=demands)
+
+
+def _of_requests(limits: Mapping[str, float]) -> dict[str, float]:
+    """The limits that each request or replica keeps by itself."""
+    return {name: value for name, value in limits.items() if name != "quality_min"}
 
 
 def bounds_under(bounds: Mapping[str, float], asked: Ask) -> dict[str, float]:

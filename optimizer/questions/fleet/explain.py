@@ -1,5 +1,6 @@
 """Why no fleet will do: what some rules leave, and the nearest value of each rule that would do."""
 
+import math
 from dataclasses import replace
 
 from optimizer.errors import InputError
@@ -8,13 +9,17 @@ from optimizer.questions.deployment.words import sentence
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import items_of
 from optimizer.questions.fleet.edits import SERVICE
-from optimizer.questions.fleet.rounds import plan_fleet
+from optimizer.questions.fleet.pricing import quality_of
 from optimizer.questions.fleet.vocabulary import FleetVocabulary, Goal
+from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.questions.question import Ask
 from optimizer.search.conflict import Names
 from optimizer.search.rounding import outward
 from optimizer.spec.answer import Relaxation
 from optimizer.watch import Stopped, Watch
+
+_STEPS = 10_000
+_NOISE = 1e-9
 
 
 def kept_by_a_fleet(asked: FleetVocabulary, names: Names, watch: Watch) -> Names | None:
@@ -35,8 +40,10 @@ def kept_by_a_fleet(asked: FleetVocabulary, names: Names, watch: Watch) -> Names
 def require_whole(asked: FleetVocabulary, name: str) -> None:
     """InputError if a service cannot run on any number of chips, whatever its requests must keep."""
     service = asked.columns.names.index(name)
-    items, _ = items_of(service, asked.fleet.buckets[service], {})
-    columns = replace(asked.columns, items=tuple(items))
+    own = enumerate(asked.fleet.buckets[service])
+    items = [item for model, buckets in own for item in items_of(service, buckets, {}, (), model)[0]]
+    free = tuple(quality_of(one, {}) for one in asked.problem.services)
+    columns = replace(asked.columns, items=tuple(items), qualities=free)
     found = plan_fleet(columns, ("chips", 1), {}, frozenset({service}), asked.settings, asked.watch)
     if found.proved.status == "infeasible":
         raise InputError(
@@ -65,6 +72,23 @@ def relaxed(asked: FleetVocabulary, rule: str, watch: Watch) -> Relaxation:
         to = None
     words = "no change of it alone is enough" if to is None else sentence(rule, to)
     return Relaxation(constraint=rule, sentence=words, from_=asked.bounds[rule], to=to, unit="")
+
+
+def lower_quality(asked: FleetVocabulary, rule: str, watch: Watch) -> Relaxation:
+    """The highest mean quality of a service, in steps of 0.0001, that leaves a fleet, all else kept."""
+    limit = asked.rules()[rule]
+    low, high = -1, math.ceil(limit * _STEPS - _NOISE)
+    while high - low > 1:  # low does, and high does not; -1 stands for nothing known
+        middle = (low + high) // 2
+        if _possible(asked, Ask(aims=(), values={rule: middle / _STEPS}), watch):
+            low = middle
+        elif middle == 0:
+            break
+        else:
+            high = middle
+    to = None if low < 0 else low / _STEPS
+    words = "no change of it alone is enough" if to is None else f"quality_min {to:g} would do"
+    return Relaxation(constraint=rule, sentence=words, from_=limit, to=to, unit="")
 
 
 def _possible(asked: FleetVocabulary, ask: Ask, watch: Watch, goal: Goal = ("chips", 1)) -> bool:

@@ -20,13 +20,15 @@ def _pool(problem: FleetProblem, checked: FleetCheck, j: int, k: int) -> Pool:
     row = item.setups.row(k)
     supply = next(s for s in columns.supplies if s.name == row["chip"])
     chips = n * row["chips"]
+    models = problem.services[item.service].models
     return Pool(
         service=columns.names[item.service],
+        **({"model": models[item.model].called} if models else {}),
         phase=row["mode"],
         chip=row["chip"],
         replicas=n,
         **split_of(row).mentioned(),
-        **formats_of(row).published(columns.checkpoints[item.service]).mentioned(),
+        **formats_of(row).published(columns.checkpoints[item.service][item.model]).mentioned(),
         **({"engine": row["engine"]} if row["engine"] else {}),
         domains=row["domains"],
         chips=chips,
@@ -40,7 +42,7 @@ def _part(problem: FleetProblem, checked: FleetCheck, key: tuple[int, int, int])
     j, k, b = key
     item = checked.columns.items[j]
     bucket = problem.services[item.service].traffic[b]
-    row = checked.columns.tables[item.service][b].row(int(item.rows[b, k]))
+    row = checked.columns.tables[item.service][item.model][b].row(int(item.rows[b, k]))
     return Part(
         input_tokens=bucket.input_tokens,
         output_tokens=bucket.output_tokens,

@@ -25,22 +25,71 @@ class Bucket(Strict):
     """With a performance table: only rows that have these values in these columns are for this bucket."""
 
 
+Quality = Annotated[float, Field(ge=0, le=1)]
+
+
+class Answered(Requests):
+    """What each request must keep, each replica, and the answers of a service together."""
+
+    quality_min: Quality | None = None
+    """The mean quality of all answers, each model's weighted with the traffic that it answers."""
+
+
 if TYPE_CHECKING:
-    Served = Requests
+    Served = Answered
 else:
-    Served = bounds_on("Served", Requests, {}, held_least())
+    Served = bounds_on("Served", Answered, {}, held_least())
+
+
+class Choice(Strict):
+    """A model that may answer some of a service's traffic."""
+
+    name: Annotated[str, Field(max_length=200)] = ""
+    """What answers call it; without it the model's name, or the table's."""
+    architecture: str | None = None
+    performance_table: choices(str) | None = None  # type: ignore[valid-type]
+    quality: Quality | None = None
+    """Of its answers, on any scale from 0 to 1 that all models of the service are measured on."""
+    deployment: ReplicaSpace | None = None
+    """How its replicas may run; without it the service's."""
+
+    @property
+    def called(self) -> str:
+        """Its name in answers."""
+        return self.name or self.architecture or (self.performance_table or ("",))[0]
 
 
 class Service(Strict):
-    """One model and its traffic."""
+    """One model, or several to choose from, and the traffic."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     architecture: str | None = None
     performance_table: choices(str) | None = None  # type: ignore[valid-type]
+    models: Annotated[tuple[Choice, ...], Field(min_length=1)] | None = None
+    """Models that may answer, each with a quality: which of them answer how much is chosen."""
     deployment: ReplicaSpace | None = None
     """How its replicas may run; without it the fleet's `deployment`."""
     traffic: Annotated[tuple[Bucket, ...], Field(min_length=1)]
     constraints: Served = Served()
+
+    @property
+    def answered_by(self) -> tuple[Choice, ...]:
+        """The models that may answer: the only one where it is given by itself."""
+        only = Choice(architecture=self.architecture, performance_table=self.performance_table)
+        return self.models or (only,)
+
+    def number_of(self, model: str) -> int:
+        """Which of the models a pool names; the only one where it names none."""
+        return [own.called for own in self.models].index(model) if self.models else 0
+
+    def runs(self, model: Choice) -> str:
+        """What a pool of one of its models says it runs."""
+        return f"{self.name}/{model.called}" if self.models else self.name
+
+    @property
+    def tabled(self) -> bool:
+        """Whether a table states the figures of some of its replicas."""
+        return any(model.performance_table is not None for model in self.answered_by)
 
     @property
     def requests_per_s(self) -> float:
@@ -49,13 +98,39 @@ class Service(Strict):
 
     @model_validator(mode="after")
     def _priced(self) -> "Service":
-        if (self.architecture is None) == (self.performance_table is None):
-            raise ValueError(f"{self.name}: give either architecture or performance_table")
-        for name in held_least() if self.performance_table is not None else ():
+        given = (self.architecture, self.performance_table, self.models)
+        if sum(one is not None for one in given) != 1:
+            raise ValueError(f"{self.name}: give one of architecture, performance_table and models")
+        for name in held_least() if self.tabled else ():
             if f"{name}_min" in self.constraints.given():
                 raise ValueError(
                     f"{self.name}: {name}_min: a performance_table does not state it; leave it out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _chosen_from(self) -> "Service":
+        least = self.constraints.quality_min
+        if self.models is None and least is not None:
+            raise ValueError(
+                f"{self.name}: quality_min: needs models, each with its quality; or leave it out"
+            )
+        for number, model in enumerate(self.models or (), 1):
+            where = f"{self.name}: models {number}"
+            if (model.architecture is None) == (model.performance_table is None):
+                raise ValueError(f"{where}: give either architecture or performance_table")
+            if model.quality is None:
+                raise ValueError(f"{where}, {model.called[:64]}: give its quality, from 0 to 1")
+            if model.deployment is not None and "mix" in model.deployment.model_fields_set:
+                raise ValueError(f"{where}: deployment.mix is of the whole service; give it there")
+        names = [model.called for model in self.models or ()]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{self.name}: models: two are called {twice[:64]}; give one of them a name")
+        best = max((model.quality or 0.0 for model in self.models or ()), default=0.0)
+        if least is not None and least > best:
+            raise ValueError(
+                f"{self.name}: quality_min {least:g} is above {best:g}, the best model's; give at most that"
+            )
         return self
 
 

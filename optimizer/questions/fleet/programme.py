@@ -9,15 +9,17 @@ Reasons are added as they are met (questions/fleet/rounds.py). Where one setup a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Self
 
 from optimizer.columns.totals import asked
+from optimizer.questions.fleet.carrying import Key, Shares, Triple
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.reasons import Reasons
-from optimizer.questions.fleet.shares import Key, Shares, Triple, worked_out
+from optimizer.questions.fleet.shares import worked_out
+from optimizer.questions.fleet.worth import Worth
 from optimizer.questions.replica_programme import AGGREGATED, PHASES, SIDES, ReplicaProgramme
 from optimizer.search.packing import Part, pack_nodes
 from optimizer.watch import Watch
@@ -36,6 +38,8 @@ class FleetProgramme(ReplicaProgramme):
     columns: FleetColumns = field(kw_only=True)
     goal: tuple[str, int] = field(kw_only=True)
     services: frozenset[int] = field(kw_only=True)
+    known: Mapping[int, Sequence[Worth]] = field(kw_only=True, default_factory=dict)
+    dearer: Mapping[str, int] = field(kw_only=True, default_factory=dict)
     at: dict[Key, tuple[int, int]] = field(default_factory=dict)
     """The variable of each setup, and the replicas one unit of it stands for."""
     served: dict[int, int] = field(default_factory=dict)
@@ -48,9 +52,22 @@ class FleetProgramme(ReplicaProgramme):
         goal: tuple[str, int],
         limits: Mapping[str, float],
         services: frozenset[int],
+        known: Mapping[int, Sequence[Worth]] = {},
+        dearer: Mapping[str, int] = {},
     ) -> Self:
-        """The programme of some services; InputError for traffic that cannot be planned exactly."""
-        return cls(columns.supplies, limits, columns=columns, goal=goal, services=services)
+        """The programme of some services; InputError for traffic that cannot be planned exactly.
+
+        `known`: reasons to begin with, of services with several models. `dearer`: what a chip of a kind costs
+        beside what the goal says.
+        """
+        return cls(
+            *(columns.supplies, limits),
+            columns=columns,
+            goal=goal,
+            services=services,
+            known=known,
+            dearer=dearer,
+        )
 
     def __post_init__(self) -> None:
         self.demand = [[asked(rate) for rate in rates] for rates in self.columns.demands]
@@ -80,11 +97,14 @@ class FleetProgramme(ReplicaProgramme):
             for j, item in mine:
                 for k in range(len(item.setups)):
                     self._setup(j, k, item, self._most(item, k), 1)
-            self.reasons.start(service)
+            self.reasons.start(service, self.known.get(service, ()))
         own = {key: v for key, (v, _) in self.at.items() if self.columns.items[key[0]].service == service}
         phases = {v: self.columns.items[j].phase for (j, _), v in own.items()}
         caches = {v: str(self.columns.items[j].setups.kv_dtype[k]) for (j, k), v in own.items()}
-        self.one_cache_format([(v, caches[v]) for v, phase in phases.items() if phase != AGGREGATED])
+        models = {v: self.columns.items[j].model for (j, _), v in own.items()}
+        for model in sorted(set(models.values())):
+            paired = [v for v, phase in phases.items() if phase != AGGREGATED and models[v] == model]
+            self.one_cache_format([(v, caches[v]) for v in paired])
         if self.columns.same[service] and not self._beforehand(service):
             self.one_setup_a_phase(phases)
 
@@ -108,23 +128,38 @@ class FleetProgramme(ReplicaProgramme):
     def _choices(self, mine: list[tuple[int, Item]]) -> None:
         """A yes or no for each setup that serves all buckets, with its replicas: one yes a phase."""
         by_phase: dict[str, dict[int, int]] = {phase: {} for phase in PHASES}
+        of_model: dict[int, dict[int, int]] = {}
         for j, item in mine:
-            for k in range(len(item.setups)):
-                if item.capacity[:, k].all():
-                    times = math.ceil(item.busy(k, self.demand[item.service]))
-                    by_phase[item.phase][self._setup(j, k, item, 1, times)] = 1
+            if self.columns.good_enough(item):
+                for k in range(len(item.setups)):
+                    if item.capacity[:, k].all():
+                        times = math.ceil(item.busy(k, self.demand[item.service]))
+                        v = self._setup(j, k, item, 1, times)
+                        by_phase[item.phase][v] = 1
+                        if item.phase != AGGREGATED:
+                            of_model.setdefault(item.model, {})[v] = 1 if item.phase == SIDES[0] else -1
         for side in SIDES:
             self.m.row(by_phase[AGGREGATED] | by_phase[side], low=1, high=1)
+        if len({item.model for _, item in mine}) > 1:
+            for pairs in of_model.values():
+                self.m.row(pairs, low=0, high=0)
 
     def _limits(self) -> None:
         self.keep_limits()
         if (least := self.limits.get(LEAST)) is not None:
             self.m.row(dict.fromkeys(self.served.values(), 1), low=asked(least))
 
+    def cost_between(self, low: int, high: int | None) -> None:
+        """A row: nothing costs less than so much of what is minimised, and more is of no use."""
+        self.m.row(self.m.objective, low=low, high=high)
+
     def _objective(self) -> None:
         name, sense = self.goal
         row = dict.fromkeys(self.served.values(), 1) if name == "requests_per_s" else self.cost(name)
         self.m.objective = {v: sense * c for v, c in row.items()}
+        for part in self.parts if self.dearer else ():
+            more = part.chips * self.dearer.get(self.supplies[part.kind].name, 0)
+            self.m.objective[part.variable] = self.m.objective.get(part.variable, 0) + more
 
     def replicas(self, values: tuple[int, ...]) -> dict[Key, int]:
         """Replicas of a solution."""
@@ -140,7 +175,8 @@ class FleetProgramme(ReplicaProgramme):
             demand = self.demand[service]
             rates = {(j, k): self.columns.items[j].capacity[:, k].tolist() for j, k in mine}
             phases = {(j, k): self.columns.items[j].phase for j, k in mine}
-            got = worked_out(demand, rates, phases, mine, service not in self.served, watch)
+            models = self.columns.models(service, mine)
+            got = worked_out(demand, rates, phases, mine, service not in self.served, watch, models)
             claim, noise = Fraction(sum(demand)), _NEAR
             if service in self.served:
                 claim, noise = Fraction(values[self.served[service]]), Fraction(1 + sum(mine.values()))

@@ -16,7 +16,7 @@ def proof_of(question: FleetVocabulary, best: Best) -> Proof:
     return Proof(
         counts={
             "setups": setups_of_fleet(question.problem),
-            "columns": sum(len(c.replicas) for row in question.fleet.buckets for c in row),
+            "columns": sum(map(len, question.tables())),
             "columns_solved": sum(len(item.setups) for item in columns.items),
             "dropped": columns.dropped,
         },

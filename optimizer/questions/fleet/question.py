@@ -11,13 +11,19 @@ from optimizer.metrics import scale, unit
 from optimizer.questions.deployment.bounded import ANY_TRAFFIC
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.edits import SERVICE, bounds_under, hold
-from optimizer.questions.fleet.explain import kept_by_a_fleet, relaxed, require_whole, without_service
+from optimizer.questions.fleet.explain import (
+    kept_by_a_fleet,
+    lower_quality,
+    relaxed,
+    require_whole,
+    without_service,
+)
 from optimizer.questions.fleet.plan import plan_of
 from optimizer.questions.fleet.programme import LEAST
 from optimizer.questions.fleet.proof import proof_of
-from optimizer.questions.fleet.rounds import plan_fleet
 from optimizer.questions.fleet.solved import optimum_without, reached, solve
 from optimizer.questions.fleet.vocabulary import FleetVocabulary
+from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.questions.question import Ask, Best
 from optimizer.search.conflict import Names
 from optimizer.search.steps import held_at
@@ -103,11 +109,18 @@ class FleetQuestion(FleetVocabulary):
         """The nearest change of one bound, all others kept; of a service, the fleet without it."""
         if rule.startswith(SERVICE):
             return without_service(self, rule, watch)
+        if rule.endswith(".quality_min"):
+            return lower_quality(self, rule, watch)
         return super().relaxation(rule, watch) if "." in rule else relaxed(self, rule, watch)
 
     def adds(self, best: Best) -> dict[str, Any]:
         """Chips in use by kind."""
-        return {"chips": {} if best.found is None else best.found.check.chips()}
+        if best.found is None:
+            return {"chips": {}}
+        check = best.found.check
+        means = {name: check.quality(service) for service, name in enumerate(check.columns.names)}
+        quality = {name: float(mean) for name, mean in means.items() if mean is not None}
+        return {"chips": check.chips(), "quality": quality}
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""
@@ -115,9 +128,10 @@ class FleetQuestion(FleetVocabulary):
             return ()
         plans = (best.plan,) if best.plan else ()
         pools, chips = pools_of(plans), self.of_chips(plans, self.price_decides())
-        for service, buckets in zip(self.problem.services, self.fleet.buckets, strict=True):
-            own = [pool for pool in pools if pool.service == service.name]
-            chips = (*pools_assumed(buckets[0], own), *chips)
+        for service, priced in zip(self.problem.services, self.fleet.buckets, strict=True):
+            for model, buckets in zip(service.answered_by, priced, strict=True):
+                own = [pool for pool in pools if pool.runs == service.runs(model)]
+                chips = (*pools_assumed(buckets[0], own), *chips)
         if self.problem.slices is None:
             return chips
         how = "traffic is split freely, not in equal parts; leave it out"
@@ -126,9 +140,10 @@ class FleetQuestion(FleetVocabulary):
     def of_chips(self, plans: Sequence[Plan], money: bool) -> tuple[Assumption, ...]:
         """Efficiencies and prices of the chips on offer, and what of those in plans nobody measured."""
         models = {
-            service.name: catalog.model(service.architecture, self.problem.documents)
+            service.runs(model): catalog.model(model.architecture, self.problem.documents)
             for service in self.problem.services
-            if service.architecture is not None
+            for model in service.answered_by
+            if model.architecture is not None
         }
         return chips_assumed(self.offered, pools_of(plans), models, money)
 

@@ -7,8 +7,9 @@ from fractions import Fraction
 
 from optimizer.columns.totals import MOST
 from optimizer.errors import InputError
+from optimizer.questions.fleet.carrying import Key
 from optimizer.questions.fleet.columns import Item
-from optimizer.questions.fleet.shares import Key, Worth
+from optimizer.questions.fleet.worth import Worth
 from optimizer.search.programme import Programme
 
 _SCALES = tuple(Fraction(10) ** n for n in (0, 1, 2, 3, 4, 6, 8, 10, 12, -2, -4, -6))
@@ -27,27 +28,32 @@ class Reasons:
     served: Mapping[int, int]
     """The variable for the traffic served of each service, where not all of it must be."""
     known: set[tuple[frozenset[tuple[int, int]], int]] = field(default_factory=set)
+    met: dict[int, list[Worth]] = field(default_factory=dict)
+    """Those that replicas of each service gave."""
 
-    def start(self, service: int) -> None:
-        """Every bucket needs replicas that prefill it, and replicas that decode it; none is overfull."""
+    def start(self, service: int, known: Sequence[Worth] = ()) -> None:
+        """Every bucket needs replicas that prefill it, and replicas that decode it; none is overfull.
+
+        Where so many setups of several models wait that a row for each were too many, what is `known`.
+        """
         buckets = len(self.demand[service])
         zero = (Fraction(0),) * buckets
         for b in range(buckets):
             one = tuple(Fraction(int(at == b)) for at in range(buckets))
             for worth in (Worth(one, zero), Worth(zero, one)):
                 self.add(service, worth, {})
-        for item in self.items:
+        for worth in known:
+            self.add(service, worth, {})
+        for item in () if known else self.items:
             for k in range(len(item.setups) if item.service == service else 0):
                 self.add(service, _tuned(item, k), {})
 
     def add(self, service: int, worth: Worth, replicas: Mapping[Key, int]) -> None:
         """A row that says what replicas can carry, in whole numbers that still refuse these."""
         demand = self.demand[service]
-        each: dict[Key, Fraction] = {}
-        for key in self.at:
-            item = self.items[key[0]]
-            if item.service == service:
-                each[key] = worth.replica(item.phase, item.capacity[:, key[1]].tolist())
+        if replicas:
+            self.met.setdefault(service, []).append(worth)
+        each = self._each(service, worth)
         rest = worth.unserved(demand)
         if service in self.served:
             sums = self.m.least[self.served[service]]
@@ -65,6 +71,12 @@ class Reasons:
                 self._once({v: c // divisor for v, c in row.items()}, -(-low // divisor))
                 return
         raise InputError("requests_per_s: too much traffic, or rates too close, to plan exactly")
+
+    def _each(self, service: int, worth: Worth) -> dict[Key, Fraction]:
+        """What one replica of each setup adds at most."""
+        items = {j: self.items[j] for j in {key[0] for key in self.at} if self.items[j].service == service}
+        most = {j: worth.replicas(item.phase, item.capacity, item.model) for j, item in items.items()}
+        return {(j, k): most[j][k] for j, k in self.at if j in items}
 
     def _once(self, row: Mapping[int, int], low: int) -> None:
         key = (frozenset(row.items()), low)

@@ -5,17 +5,16 @@ The traffic that a proposal carries is worked out exactly, and why it is no more
 is the best, and a programme without a plan proves that there is none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from optimizer.questions.deployment.optimum import UNPROVEN
-from optimizer.questions.fleet.columns import FleetColumns
+from optimizer.questions.fleet.carrying import Key, Shares
 from optimizer.questions.fleet.programme import FleetProgramme
-from optimizer.questions.fleet.shares import Key, Shares
 from optimizer.search.programme import Proved
 from optimizer.solver.cp_sat_twice import SolveSettings
 from optimizer.solver.proving import prove
-from optimizer.watch import UNWATCHED, Progress, Stopped, Watch
+from optimizer.watch import Progress, Stopped, Watch
 
 
 @dataclass(frozen=True)
@@ -27,49 +26,6 @@ class FleetPlan:
     shares: Shares
 
 
-def plan_fleet(
-    columns: FleetColumns,
-    goal: tuple[str, int],
-    bounds: Mapping[str, float],
-    services: frozenset[int] | None = None,
-    settings: SolveSettings = SolveSettings(),
-    watch: Watch = UNWATCHED,
-) -> FleetPlan:
-    """The optimum under `bounds` (limits on totals and `inventory:CHIP`), for some or all services.
-
-    When the watch is over, the best plan found so far and the bound that was reached.
-    """
-    wanted = frozenset(range(len(columns.names))) if services is None else services
-    if bounds:
-        return Rounds(FleetProgramme.of(columns, goal, bounds, wanted), settings, watch).run()
-    alone = (frozenset({service}) for service in sorted(wanted))
-    return _together(
-        [Rounds(FleetProgramme.of(columns, goal, {}, one), settings, watch).run() for one in alone]
-    )
-
-
-def _together(plans: Sequence[FleetPlan]) -> FleetPlan:
-    """Services that share nothing, each planned alone: the fleet is as good as all its parts."""
-    parts = [plan.proved for plan in plans]
-    known = {part.status for part in parts}
-    status = next(s for s in ("infeasible", "unknown", "feasible", "optimal") if s in known)
-    objectives = [part.objective for part in parts if part.objective is not None]
-    bounds = [part.bound for part in parts if part.bound is not None]
-    has_plan = len(objectives) == len(parts)
-    proved = Proved(
-        status=status,
-        values=(),
-        objective=sum(objectives) if has_plan else None,
-        bound=sum(bounds) if len(bounds) == len(parts) else None,
-        solves=sum(part.solves for part in parts),
-        confirmed_by=tuple(dict.fromkeys(said for part in parts for said in part.confirmed_by)),
-    )
-    if not has_plan:
-        return FleetPlan(proved, {}, {})
-    replicas = {key: n for plan in plans for key, n in plan.replicas.items()}
-    return FleetPlan(proved, replicas, {key: x for plan in plans for key, x in plan.shares.items()})
-
-
 @dataclass
 class Rounds:
     """Plans are proposed until one carries what it claims."""
@@ -77,6 +33,10 @@ class Rounds:
     fleet: FleetProgramme
     settings: SolveSettings
     watch: Watch
+    first: bool = True
+    """Whether a plan of one setup a phase is wanted early on."""
+    confirm: bool = True
+    """Whether an optimum must be proven, or an engine's word is enough."""
     solves: int = 0
     bound: int | None = None
     best: FleetPlan | None = None
@@ -104,7 +64,7 @@ class Rounds:
                 settled = False
                 self._first()
                 continue
-            if settled:
+            if settled or not self.confirm:
                 return self._stopped()
             settled = True
 
@@ -126,7 +86,7 @@ class Rounds:
 
     def _first(self) -> None:
         """A plan early on: one setup a phase for every service."""
-        if self.best is not None or self.fleet.partial or all(self.fleet.columns.same):
+        if not self.first or self.best is not None or self.fleet.partial or all(self.fleet.columns.same):
             return
         columns = replace(self.fleet.columns, same=(True,) * len(self.fleet.columns.names))
         plain = FleetProgramme.of(columns, self.fleet.goal, self.fleet.limits, self.fleet.services)

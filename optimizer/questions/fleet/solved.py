@@ -87,6 +87,9 @@ def reached(asked: FleetVocabulary, rule: str, best: Best) -> tuple[float, float
     value: float | None = check.total(metric) if metric in totals() else None
     if chip:
         metric, value = "chips", float(check.chips().get(chip, 0))
+    elif rule.endswith(".quality_min"):
+        mean = check.quality(check.columns.names.index(rule.rpartition(".")[0]))
+        return limit, None if mean is None else float(mean), None
     elif "." in rule and best.plan is not None:
         metric, value = metric.rpartition(".")[2], _worst(best.plan, rule)
     return limit, value, unit_of_bound(metric)

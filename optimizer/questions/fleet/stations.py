@@ -1,6 +1,8 @@
 """A fleet's plan as a replay sees it: services on their own pools, sizes of request on those that serve them.
 
 A pool runs together what the largest batch of its parts allows; the cache may hold fewer of longer requests.
+Where a service has several models each request is for one of them, as often as the plan says, and comes to
+the pools that run it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +23,10 @@ from optimizer.simulation.scene import Kind, Scene
 from optimizer.simulation.stations import station
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.deployment import Traffic, as_stored
-from optimizer.spec.plan import Pool
+from optimizer.spec.plan import Part, Pool
 
-_SIZE = tuple[str, int, int]
-"""Of a service: tokens in and out."""
+_SIZE = tuple[str, str, int, int]
+"""Of a service and of one of its models: tokens in and out."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ def scene(problem: FleetProblem, pools: tuple[Pool, ...], metrics: Mapping[str, 
             raise InputError(f"deployment.pools: no service '{pool.service[:64]}'; {', '.join(services)}")
     for name in services:
         own = tuple(pool for pool in pools if pool.service == name)
-        if own:
-            require_roles(own)
+        for model in dict.fromkeys(pool.model for pool in own):
+            require_roles(tuple(pool for pool in own if pool.model == model))
     runs = [_run(problem, services[pool.service], pool) for pool in pools]
     known = _sizes(pools)
     kinds = tuple(_kind(services[size[0]], size, rate, pools) for size, rate in known.items())
@@ -75,7 +77,7 @@ def _sizes(pools: Sequence[Pool]) -> dict[_SIZE, float]:
     found: dict[_SIZE, float] = {}
     for pool in pools:
         for part in pool.parts:
-            key = (pool.service, part.input_tokens, part.output_tokens)
+            key = _size(pool, part)
             own = part.requests_per_s if pool.phase != "decode" else 0.0
             found[key] = found.get(key, 0.0) + own
     served = {size: rate for size, rate in found.items() if rate > 0}
@@ -84,32 +86,36 @@ def _sizes(pools: Sequence[Pool]) -> dict[_SIZE, float]:
     return served
 
 
+def _size(pool: Pool, part: Part) -> _SIZE:
+    return pool.service, pool.model, part.input_tokens, part.output_tokens
+
+
 def _run(problem: FleetProblem, service: Service, pool: Pool) -> _Runs:
-    if service.performance_table is not None:
+    known = [model for model in service.answered_by if service.runs(model) == pool.runs]
+    if not known:
+        names = ", ".join(model.called for model in service.models or ()) or "it has but one, without a name"
+        raise InputError(f"deployment.pools: no model '{pool.model[:64]}' of {service.name}; {names}")
+    chosen = known[0]
+    if chosen.performance_table is not None:
         raise InputError(
             f"services: {service.name}: a performance_table has no step times to replay; leave it out"
         )
     if not pool.parts:
         raise InputError(f"deployment.pools: a pool of {service.name} has no parts, which say what it serves")
-    model = catalog.model(service.architecture or "", problem.documents)
-    space = as_stored(service.deployment or problem.deployment, model.checkpoint)
+    model = catalog.model(chosen.architecture or "", problem.documents)
+    space = as_stored(chosen.deployment or service.deployment or problem.deployment, model.checkpoint)
     size = pool.parts[0]
     traffic = Traffic(input_tokens=size.input_tokens, output_tokens=size.output_tokens)
     by = PricedBy(model, space, traffic, service.constraints.memory_capacity)
     batch = max(part.batch for part in pool.parts)
     offered = supplies(problem.hardware, True, problem.documents)
-    sizes = frozenset((service.name, part.input_tokens, part.output_tokens) for part in pool.parts)
+    sizes = frozenset(_size(pool, part) for part in pool.parts)
     return _Runs(pool, frame_of_pool(pool, batch, by, offered), model, sizes)
 
 
 def _kind(service: Service, size: _SIZE, rate: float, pools: Sequence[Pool]) -> Kind:
     """A size of request with its bounds, and the slowest of the pools that serve it."""
-    parts = [
-        part
-        for pool in pools
-        for part in pool.parts
-        if (pool.service, part.input_tokens, part.output_tokens) == size
-    ]
+    parts = [part for pool in pools for part in pool.parts if _size(pool, part) == size]
     limits = {
         name: value
         for name, value in service.constraints.model_dump(exclude_none=True).items()
@@ -120,7 +126,9 @@ def _kind(service: Service, size: _SIZE, rate: float, pools: Sequence[Pool]) -> 
         for name in ("ttft_ms", "tpot_ms")
     }
     claims = {name: max(values) for name, values in said.items() if values}
-    return Kind(f"{service.name} {size[1]}/{size[2]}", Size(size[1], size[2], rate), limits, claims)
+    _, model, inward, outward = size
+    name = f"{service.name} {model} {inward}/{outward}" if model else f"{service.name} {inward}/{outward}"
+    return Kind(name, Size(inward, outward, rate), limits, claims)
 
 
 def _station(own: _Runs, requests: Requests, numbers: Mapping[_SIZE, int], network: float) -> Station:
@@ -129,7 +137,7 @@ def _station(own: _Runs, requests: Requests, numbers: Mapping[_SIZE, int], netwo
     mine = requests.some([kind in serves for kind in requests.kind.tolist()])
     planned = sum(part.requests_per_s for part in pool.parts) / pool.replicas / (pool.utilisation or 1.0)
     return station(
-        f"the {pool.phase} pool of {pool.service} on {pool.chip}",
+        f"the {pool.phase} pool of {pool.runs} on {pool.chip}",
         own.frame,
         own.model,
         mine if len(mine) else requests,

@@ -19,7 +19,8 @@ from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.edits import SERVICE, bounds_under, columns_under
 from optimizer.questions.fleet.pricing import PricedFleet, price, setups_of_fleet
 from optimizer.questions.fleet.problem import FleetProblem
-from optimizer.questions.fleet.rounds import FleetPlan, of_some, plan_fleet
+from optimizer.questions.fleet.rounds import FleetPlan, of_some
+from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.questions.question import Ask
 from optimizer.questions.replica_question import ReplicaQuestion
 from optimizer.questions.vocabulary import Priced
@@ -39,13 +40,12 @@ class FleetVocabulary(ReplicaQuestion[FleetColumns]):
     @cached_property
     def offered(self) -> tuple[Supply, ...]:
         """The chips there are."""
-        known_only = all(service.performance_table is None for service in self.problem.services)
-        return supplies(self.problem.hardware, known_only, self.problem.documents)
+        return supplies(self.problem.hardware, not self.tabled, self.problem.documents)
 
     @property
     def tabled(self) -> bool:
         """Whether the rates of some service's replicas are stated by a table."""
-        return any(service.performance_table is not None for service in self.problem.services)
+        return any(service.tabled for service in self.problem.services)
 
     @cached_property
     def fleet(self) -> PricedFleet:
@@ -59,7 +59,8 @@ class FleetVocabulary(ReplicaQuestion[FleetColumns]):
 
     def tables(self) -> tuple[Replicas, ...]:
         """The configurations of one replica, of all services and sizes of request."""
-        return tuple(columns.replicas for row in self.fleet.buckets for columns in row)
+        rows = (of_model for row in self.fleet.buckets for of_model in row)
+        return tuple(columns.replicas for of_model in rows for columns in of_model)
 
     def setups(self) -> int:
         """Setups that there are to price, for each bucket of each service."""
@@ -113,7 +114,8 @@ class FleetVocabulary(ReplicaQuestion[FleetColumns]):
 
     def in_words(self, pool: Pool) -> str:
         """How many replicas of a service there are, and where."""
-        return f"{pool.service}: {pool.replicas} {pool.phase} on {pool.chip}"
+        model = f" {pool.model}" if pool.model else ""
+        return f"{pool.service}:{model} {pool.replicas} {pool.phase} on {pool.chip}"
 
     def varied(self, scaled: Mapping[str, float]) -> Self:
         """The question with constants times a factor, priced again if any times change; kept."""

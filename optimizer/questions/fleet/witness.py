@@ -22,12 +22,13 @@ from optimizer.columns.totals import asked, each_of
 from optimizer.cost.placement import lies_within
 from optimizer.errors import InternalMismatch
 from optimizer.questions.fleet.answer import FleetWitnesses
+from optimizer.questions.fleet.carrying import Key, Shares, Triple
 from optimizer.questions.fleet.check import FleetCheck
-from optimizer.questions.fleet.columns import SETUP, Item
+from optimizer.questions.fleet.columns import SETUP, Item, setups_of_rows
 from optimizer.questions.fleet.pricing import PricedFleet
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.rounds import FleetPlan
-from optimizer.questions.fleet.shares import Key, Shares, Triple, worked_out
+from optimizer.questions.fleet.shares import worked_out
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 FEW = 4_000
@@ -38,6 +39,7 @@ CHANGED = 48
 """Changes of the answer whose traffic is worked out, drawn by seed."""
 
 Replicas = Mapping[Key, int]
+Setup = tuple[object, ...]
 
 
 def look_again(
@@ -80,24 +82,37 @@ class _Look:
         self.columns = self.priced.columns
         self.demand = [[asked(rate) for rate in rates] for rates in self.columns.demands]
         self.name, self.sense = self.problem.goal
+        goal = self.name if self.sense > 0 else "chips"
+        used = {str(name) for item in self.columns.items for name in item.setups.chip}
+        self.each = {s.name: each_of(s, goal) for s in self.columns.supplies if s.name in used}
 
     def setups(self) -> None:
         """Every setup left out is covered by one that was kept, and each of those has its best rates."""
         for service, own in enumerate(self.problem.services):
-            kept = [item for item in self.columns.items if item.service == service]
-            rates = _best_rates(self.priced.buckets[service], own.constraints.given())
-            known = {_key(item, k) for item in kept for k in range(len(item.setups))}
-            out = sorted(key for key in rates if key not in known)
-            self.left_out += len(out)
-            out = out if len(out) <= FEW else self.draw.sample(out, FEW)
-            for key in (*out, *sorted(known)):
-                self.watch.check()
-                if not any(_covers(item, rates[key], key) for item in kept):
-                    raise InternalMismatch(
-                        f"{own.name}: a setup was left out that none of those kept covers, "
-                        f"{' '.join(map(str, key))}; no answer is given"
-                    )
-                self.covered += key not in known
+            for model, buckets in enumerate(self.priced.buckets[service]):
+                self._setups_of(service, model, _best_rates(buckets, own.constraints.given()))
+
+    def _setups_of(self, service: int, model: int, rates: Mapping[Setup, list[int]]) -> None:
+        kept = [item for item in self.columns.items if item.service == service]
+        mine = [item for item in kept if item.model == model]
+        known = {_key(item, k) for item in mine for k in range(len(item.setups))}
+        out = sorted(key for key in rates if key not in known)
+        self.left_out += len(out)
+        out = out if len(out) <= FEW else self.draw.sample(out, FEW)
+        able = self._may_cover(kept, model)
+        for key in (*out, *sorted(known)):
+            self.watch.check()
+            if not any(_covers(item, rates[key], key) for item in able):
+                raise InternalMismatch(
+                    f"{self.problem.services[service].name}: a setup was left out that none of those kept "
+                    f"covers, {' '.join(map(str, key))}; no answer is given"
+                )
+            self.covered += key not in known
+
+    def _may_cover(self, kept: Sequence[Item], model: int) -> list[Item]:
+        """Items of a model, then those whose answers are as good where no pair hands over."""
+        found = [item for item in kept if self.columns.as_good(item, model)]
+        return sorted(found, key=lambda item: item.model != model)
 
     def plans_of_one_setup(self) -> None:
         """Each service on one setup a phase: beside the rest of the answer, or all of them so."""
@@ -108,8 +123,12 @@ class _Look:
             for service, ways in enumerate(alone):
                 rest = {key: n for key, n in self.plan.replicas.items() if self._service(key) != service}
                 shares = {key: x for key, x in self.plan.shares.items() if self._service(key[:2]) != service}
+                cost = self._cost(rest)
                 for way in ways:
-                    self._try(rest | way, shares | self._whole(way))
+                    if self._better(cost + self._cost(way)):
+                        self._try(rest | way, shares | self._whole(way))
+                    else:
+                        self.plans += 1
         elif all(alone):
             first = [sorted(ways, key=self._cost)[0] for ways in alone]
             drawn = [[self.draw.choice(ways) for ways in alone] for _ in range(CHANGED)]
@@ -121,13 +140,13 @@ class _Look:
         """As many replicas as one setup takes for all of a service, or one of prefill and one of decode."""
         by_phase: dict[str, dict[Key, int]] = {"aggregated": {}, "prefill": {}, "decode": {}}
         for key, rates in self._rates(service).items():
-            if all(rates):
-                item = self.columns.items[key[0]]
+            item = self.columns.items[key[0]]
+            if all(rates) and self.columns.good_enough(item):
                 by_phase[item.phase][key] = math.ceil(item.busy(key[1], self.demand[service]))
         for key, n in by_phase["aggregated"].items():
             yield {key: n}
         for (p, n), (d, m) in product(by_phase["prefill"].items(), by_phase["decode"].items()):
-            if self._cache(p) == self._cache(d):
+            if self._hands_over(p) == self._hands_over(d):
                 yield {p: n, d: m}
 
     def changes(self) -> None:
@@ -135,12 +154,14 @@ class _Look:
         if not self.plan.replicas:
             return
         changed = list(self._changed())
-        for replicas, service in self.draw.sample(changed, min(len(changed), CHANGED)):
+        for key, other, service in self.draw.sample(changed, min(len(changed), CHANGED)):
             self.watch.check()
+            replicas = self._with(key, other)
             mine = {key: n for key, n in replicas.items() if n and self._service(key) == service}
             phases = {key: self.columns.items[key[0]].phase for key in mine}
             rates = {key: self._rates(service)[key] for key in mine}
-            got = worked_out(self.demand[service], rates, phases, mine, self.sense > 0, self.watch)
+            models = self.columns.models(service, mine)
+            got = worked_out(self.demand[service], rates, phases, mine, self.sense > 0, self.watch, models)
             if self.sense > 0 and got.served < sum(self.demand[service]):
                 self.plans += 1
                 continue
@@ -148,22 +169,32 @@ class _Look:
             shares |= {key: x / self.demand[service][key[2]] for key, x in got.shares.items()}
             self._try({key: n for key, n in replicas.items() if n}, shares)
 
-    def _changed(self) -> Iterator[tuple[dict[Key, int], int]]:
+    def _changed(self) -> Iterator[tuple[Key | None, Key | None, int]]:
         """Changes that would be better, with the service they are of: each pool less one, and exchanged."""
-        answer = dict(self.plan.replicas)
+        cost = self._cost(self.plan.replicas)
         for service in range(len(self.columns.names)):
-            pools = [key for key in answer if self._service(key) == service]
+            pools = [key for key in self.plan.replicas if self._service(key) == service]
+            each = {key: self._cost({key: 1}) for key in self._rates(service)}
             for key in [*pools, None]:
-                less = answer if key is None else answer | {key: answer[key] - 1}
-                for other in (None, *self._rates(service)):
-                    new = less if other is None else less | {other: less.get(other, 0) + 1}
-                    if new != answer and self._may_be_better(new):
-                        yield new, service
+                less = cost - (0 if key is None else each[key])
+                for other in (None, *each):
+                    more = 0 if other is None else each[other]
+                    if key != other and self._may_be_better(key, other, less + more):
+                        yield key, other, service
 
-    def _may_be_better(self, replicas: Replicas) -> bool:
+    def _with(self, less: Key | None, more: Key | None) -> dict[Key, int]:
+        """The answer with a replica less, one more, or both."""
+        new = dict(self.plan.replicas)
+        if less is not None:
+            new[less] -= 1
+        if more is not None:
+            new[more] = new.get(more, 0) + 1
+        return new
+
+    def _may_be_better(self, less: Key | None, more: Key | None, cost: int) -> bool:
         if self.sense > 0:
-            return self._better(self._cost(replicas))
-        used = FleetCheck(self.columns, replicas, {}).chips()
+            return self._better(cost)
+        used = FleetCheck(self.columns, self._with(less, more), {}).chips()
         stock = ((s.name, self.bounds.get(f"inventory:{s.name}")) for s in self.columns.supplies)
         return all(most is None or used.get(name, 0) <= most for name, most in stock)
 
@@ -189,8 +220,7 @@ class _Look:
 
     def _cost(self, replicas: Replicas) -> int:
         used = FleetCheck(self.columns, replicas, {}).chips()
-        goal = self.name if self.sense > 0 else "chips"
-        return sum(used.get(s.name, 0) * each_of(s, goal) for s in self.columns.supplies if s.name in used)
+        return sum(n * self.each[name] for name, n in used.items())
 
     def _whole(self, replicas: Replicas) -> dict[Triple, Fraction]:
         """All of every bucket, for setups that serve theirs alone."""
@@ -201,8 +231,10 @@ class _Look:
     def _service(self, key: Sequence[int]) -> int:
         return self.columns.items[key[0]].service
 
-    def _cache(self, key: Key) -> str:
-        return str(self.columns.items[key[0]].setups.kv_dtype[key[1]])
+    def _hands_over(self, key: Key) -> tuple[int, str]:
+        """What a pair must have in common."""
+        item = self.columns.items[key[0]]
+        return item.model, str(item.setups.kv_dtype[key[1]])
 
     def _rates(self, service: int) -> dict[Key, list[int]]:
         return {
@@ -213,18 +245,17 @@ class _Look:
         }
 
 
-Setup = tuple[object, ...]
-
-
 def _best_rates(buckets: Sequence[DeploymentColumns], bounds: Mapping[str, float]) -> dict[Setup, list[int]]:
     """The highest rate of every setup on every bucket, in 1e-8 requests/s, of rows that keep the bounds."""
     found: dict[Setup, list[int]] = {}
     for b, columns in enumerate(buckets):
         rows = columns.within(bounds, prune=False).rows
-        names = [getattr(columns.replicas, name)[rows].tolist() for name in SETUP]
-        for rate, *key in zip(planned(columns.rates({})[rows]).tolist(), *names, strict=True):
-            own = found.setdefault(tuple(key), [0] * len(buckets))
-            own[b] = max(own[b], rate)
+        setups, of = setups_of_rows(columns)
+        best = np.full(len(setups), -1, dtype=np.int64)
+        np.maximum.at(best, of[rows], planned(columns.rates({})[rows]))
+        for key, rate in zip(setups, best.tolist(), strict=True):
+            if rate >= 0:
+                found.setdefault(key, [0] * len(buckets))[b] = rate
     return found
 
 
