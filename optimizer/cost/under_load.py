@@ -7,11 +7,12 @@ A replica has slots for so many sequences. With b in flight in the mean, and v b
 
 Of the requests that may be late few may be so for want of a slot: they wait until some answer ends.
 
-Replicas that prefill and decode, and those that decode alone, are `open_loop`'s. A prefill replica that is
-busy a share of its time has its prompts wait for it: one by one exactly (M/D/1 within a service, and the tail
-beyond), else as customers of as many servers (M/D/c, Allen and Cunneen), the step under way besides. Steps
-follow each other as long as a prompt comes in each: x a turn in the mean, so that some rank is at work a
-share x e^x / (1 + x e^x) of the time.
+Replicas that prefill and decode are `open_loop`'s, those that decode alone `open_decoding`'s. A prefill
+replica that is busy a share of its time has its prompts wait for it: one by one exactly (M/D/1 within a
+service, and the tail beyond), else as customers of so many servers (M/D/c, Allen and Cunneen), the step under
+way too.
+Steps follow each other as long as a prompt comes in each: x a turn in the mean, so that some rank is at work
+a share x e^x / (1 + x e^x) of the time.
 
 No answer is quicker where there is more traffic: what is said of a load is the most of the loads up to it
 (running maximum), for kernels that change with the batch make a step now and then a few percent quicker. So a
@@ -26,7 +27,8 @@ import numpy as np
 
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Frame
-from optimizer.cost.open_loop import decoding, open_decoding, open_loop
+from optimizer.cost.open_decoding import decoding, open_decoding
+from optimizer.cost.open_loop import open_loop
 from optimizer.cost.quantities import n_chunks
 from optimizer.cost.queueing import erlang_c, fixed_wait_quantile_s, wait_quantile_s, wait_s
 from optimizer.cost.separation import Separated, step_s
