@@ -18,6 +18,7 @@ The number in flight is a branching process, each prompt letting l p others come
 variance (Consul and Jain, 1973). No constant is fitted; benchmarks/closed_form.py compares with the replay.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
@@ -35,7 +36,7 @@ from optimizer.spec.architecture import Architecture
 
 _LOADS = 12
 """Batches that the chain is solved for; others lie between them."""
-_ROUNDS = 3
+_ROUNDS = 4
 _BUSIEST = 0.985
 """Of the rate that full rounds of prompts would serve."""
 _DEEP = 40.0
@@ -135,7 +136,7 @@ class _Load:
 
     @classmethod
     def of(cls, frame: Frame, architecture: Architecture, least: Least) -> "_Load":
-        """The rate that keeps each number in flight, by rounds of substitution."""
+        """At the rates that keep so many in flight."""
         batch = frame.batch
         answer = max(1.0, frame.output_tokens / frame.tokens_per_step)
         decoding = batch * (1 - 1 / answer)
@@ -144,16 +145,15 @@ class _Load:
         pace = times.of_one if times.ranks > 1 else 1.0
         served = np.minimum(states * pace, times.room[:, None])
         seconds = times.from_none(served)
+
+        def at(rate: Any) -> Answers:
+            return Answers(answer, times, Rounds(states, served, seconds, rate))
+
+        price = times.of(np.minimum(1.0, times.room)) - times.beside_s
+        guess = batch / answer / (times.decode_s + batch / answer * price)
         highest = _BUSIEST * times.room / times.of(times.room)
-        per_step, price = batch / answer, times.of(np.minimum(1.0, times.room)) - times.beside_s
-        for _ in range(_ROUNDS):
-            wanted = per_step / (times.decode_s + per_step * price)
-            rounds = Rounds(states, served, seconds, np.minimum(wanted, highest))
-            answers = Answers(answer, times, rounds)
-            price = answers.price_s
-            per_step = batch / answer / np.clip(answers.longer, 0.2, 5.0)
-        most = batch[wanted <= highest]
-        return cls(batch, frame.tokens_per_step, times, answers, max(most, default=0.0))
+        answers, possible = _settled(at, batch / answer, guess, highest)
+        return cls(batch, frame.tokens_per_step, times, answers, max(batch[possible], default=0.0))
 
     @property
     def rate(self) -> Any:
@@ -184,3 +184,23 @@ class _Load:
         crowd = steps * self.times.sequence_s
         beside = came * (2 / 3 * crowd**2 + crowd * own.price_s) / self.left**2
         return np.sqrt(own.variance + beside) / steps / self.gained
+
+
+def _settled(at: Callable[[Any], Answers], per_step: Any, guess: Any, highest: Any) -> tuple[Answers, Any]:
+    """Answers at the rates whose own answers let so many come a step; whether one is below the highest.
+
+    The more come the longer answers take, and the fewer may come: secants, in the logarithm of the rate.
+    """
+    most = np.log(highest)
+    x, last, last_over = np.minimum(np.log(guess), most), 0.0, 0.0
+    for i in range(_ROUNDS):
+        own = at(np.exp(x))
+        come = per_step / np.clip(own.longer, 0.2, 5.0)
+        over = np.log(come / (own.times.decode_s + come * own.price_s)) - x
+        if i == _ROUNDS - 1:
+            break
+        moved = x - last
+        slope = np.where(np.abs(moved) > 1e-9, (over - last_over) / np.where(moved == 0, 1.0, moved), -1.0)
+        last, last_over = x, over
+        x = np.minimum(x - over / (np.minimum(slope, -0.2) if i else -2.0), most)
+    return own, (x < most) | (over <= 0)
