@@ -20,7 +20,8 @@ from optimizer.spec.architecture import Architecture
 from optimizer.spec.plan import Pool
 
 _HIGH = 95.0
-_ROOM = 1.645
+_ROOM = 2.33
+"""Deviations of the number in flight: all but one in a hundred find a place."""
 _FEW = (0.01, 0.03, 0.1, 0.3)
 """Sequences in flight on a lane in the mean, where most of the time there is none."""
 
@@ -51,12 +52,13 @@ def at_demand(columns: DeploymentColumns, pool: Pool) -> Pool:
 def _whole_requests(frame: Frame, architecture: Architecture, wanted: float) -> dict[str, float]:
     """What requests see of a replica that prefills and decodes; nothing where it would be full now and then.
 
-    The number in flight is Poisson's: there must be room for one deviation and two thirds above the mean.
+    A queue for places is not in the form: there must be room for all but one in a hundred of the numbers.
     """
     form = open_loop(frame, architecture)
     rates = np.broadcast_to(form.requests_per_s, frame.batch.shape)
     flying = float(np.interp(wanted, rates, frame.batch))
-    if wanted >= rates[-1] or flying + _ROOM * flying**0.5 > frame.batch[-1]:
+    most = flying + _ROOM * float(np.interp(wanted, rates, form.flying_deviation))
+    if wanted >= rates[-1] or most > frame.batch[-1]:
         return {}
     mean, high = form.served(), form.served(_HIGH)
 

@@ -37,6 +37,8 @@ from optimizer.spec.architecture import Architecture
 _LOADS = 12
 """Batches that the chain is solved for; others lie between them."""
 _ROUNDS = 4
+_SETTLED = 5e-3
+"""Of a rate."""
 _BUSIEST = 0.985
 """Of the rate that full rounds of prompts would serve."""
 _DEEP = 40.0
@@ -197,7 +199,7 @@ def _settled(at: Callable[[Any], Answers], per_step: Any, guess: Any, highest: A
         own = at(np.exp(x))
         come = per_step / np.clip(own.longer, 0.2, 5.0)
         over = np.log(come / (own.times.decode_s + come * own.price_s)) - x
-        if i == _ROUNDS - 1:
+        if i == _ROUNDS - 1 or np.all((np.abs(over) < _SETTLED) | ((over > 0) & (x >= most))):
             break
         moved = x - last
         slope = np.where(np.abs(moved) > 1e-9, (over - last_over) / np.where(moved == 0, 1.0, moved), -1.0)
