@@ -36,7 +36,7 @@ from optimizer.spec.architecture import Architecture
 
 _LOADS = 12
 """Batches that the chain is solved for; others lie between them."""
-_ROUNDS = 4
+_ROUNDS = 5
 _SETTLED = 5e-3
 """Of a rate."""
 _BUSIEST = 0.985
@@ -151,10 +151,8 @@ class _Load:
         def at(rate: Any) -> Answers:
             return Answers(answer, times, Rounds(states, served, seconds, rate))
 
-        price = times.of(np.minimum(1.0, times.room)) - times.beside_s
-        guess = batch / answer / (times.decode_s + batch / answer * price)
         highest = _BUSIEST * times.room / times.of(times.room)
-        answers, possible = _settled(at, batch / answer, guess, highest)
+        answers, possible = _settled(at, batch / answer, _guess(times, batch / answer), highest)
         return cls(batch, frame.tokens_per_step, times, answers, max(batch[possible], default=0.0))
 
     @property
@@ -188,6 +186,16 @@ class _Load:
         return np.sqrt(own.variance + beside) / steps / self.gained
 
 
+def _guess(times: RoundTimes, per_step: Any) -> Any:
+    """The rate at which so many come a step, if as many share each round as come in one."""
+    together = np.minimum(1.0, times.room)
+    for _ in range(_ROUNDS):
+        seconds = times.of(together)
+        rate = per_step / (times.decode_s + per_step * (seconds - times.beside_s) / together)
+        together = np.clip(rate * seconds, np.minimum(1.0, times.room), times.room)
+    return rate
+
+
 def _settled(at: Callable[[Any], Answers], per_step: Any, guess: Any, highest: Any) -> tuple[Answers, Any]:
     """Answers at the rates whose own answers let so many come a step; whether one is below the highest.
 
@@ -195,14 +203,18 @@ def _settled(at: Callable[[Any], Answers], per_step: Any, guess: Any, highest: A
     """
     most = np.log(highest)
     x, last, last_over = np.minimum(np.log(guess), most), 0.0, 0.0
+    low, high = np.full(len(most), -np.inf), most
     for i in range(_ROUNDS):
         own = at(np.exp(x))
         come = per_step / np.clip(own.longer, 0.2, 5.0)
         over = np.log(come / (own.times.decode_s + come * own.price_s)) - x
-        if i == _ROUNDS - 1 or np.all((np.abs(over) < _SETTLED) | ((over > 0) & (x >= most))):
+        low, high = np.where(over > 0, x, low), np.where(over > 0, high, x)
+        if i == _ROUNDS - 1 or np.all((np.abs(over) < _SETTLED) | (low >= most)):
             break
-        moved = x - last
-        slope = np.where(np.abs(moved) > 1e-9, (over - last_over) / np.where(moved == 0, 1.0, moved), -1.0)
+        moved = np.where(x == last, 1.0, x - last)
+        slope = np.where(np.abs(moved) > 1e-9, np.minimum((over - last_over) / moved, -0.1), -1.0)
         last, last_over = x, over
-        x = np.minimum(x - over / (np.minimum(slope, -0.2) if i else -2.0), most)
+        x = x - over / (slope if i else -1.0)
+        inside = np.where(np.isfinite(low), (low + high) / 2, x)
+        x = np.where((x > low) & (x < high), x, np.minimum(inside, high))
     return own, (x < most) | (over <= 0)

@@ -49,7 +49,11 @@ class Waits:
         n = np.maximum(np.ceil(with_it / room - 1e-9), np.ceil(1 / times.of_one - 1e-9))
         full = times.of(times.room)[:, None, None, None]
         behind = (rate * length * (1 - _MOMENTS))[..., None] + rate[..., None] * (n - 1) * full
-        last = times.of(np.minimum(room, with_it - (n - 1) * room + behind))
+        if times.ranks == 1:
+            last = with_it - (n - 1) * room + behind
+        else:  # the last piece of its own, and pieces of the others
+            last = 1 - (np.ceil(1 / times.of_one - 1e-9) - 1 - with_it - behind + 1) * times.of_one
+        last = times.of(np.minimum(room, last))
         left = (length * (1 - _MOMENTS))[..., None]
         width = (length / len(_MOMENTS)) ** 2 / 12
         return left + (n - 1) * full + last, chance / len(_MOMENTS), width[..., None]
