@@ -34,11 +34,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, exp, pi, sqrt
+from typing import Any
 
 import numpy as np
 
+from optimizer.cost.first_wave import FirstWave, first_wave
 from optimizer.cost.frame import Frame
-from optimizer.cost.quantities import JOINED, QUANTITIES, n_chunks
+from optimizer.cost.quantities import JOINED, QUANTITIES, Quantity, n_chunks, passes
 from optimizer.cost.serving import Served, front_s
 from optimizer.spec.architecture import Architecture
 from optimizer.spec.protocol import Protocol
@@ -54,16 +56,15 @@ class LoopSteps:
 
     places: int
     """Sequences that run together."""
-    lanes: int
     answer: int
     """Tokens of it."""
     spread: float
     """Tokens between the shortest and the longest answer."""
     decode_s: float
-    group: float
-    """Prompts that a step of a lane has room for, of those there are beside one."""
+    prompts: Sequence[float]
+    """One, as many as there are attention ranks, and a group: what a step has room for."""
     alone_s: Sequence[float]
-    """Of one prompt, and of a group."""
+    """Of so many prompts."""
     joined_s: Sequence[float]
     """The same beside the sequences that decode, or alone again where the engine does not mix them."""
     chunks: Sequence[float]
@@ -72,51 +73,84 @@ class LoopSteps:
     served_share: float
     """Of a step that the server needs for the tokens of all its sequences."""
     gained: float = 1.0
+    ranks: int = 1
+    """Attention ranks; a prompt lies on one, and all wait for it."""
+    lag_s: float = 0.0
+    """Of a first token behind its step, at the end of a pipeline."""
 
     @property
-    def each(self) -> float:
-        """Sequences of a lane."""
-        return max(1.0, self.places / self.lanes)
+    def group(self) -> float:
+        """g."""
+        return self.prompts[-1]
 
     def joined(self, prompts: float) -> float:
         """Seconds of so many prompts, at most a group."""
-        return float(np.interp(prompts, (1.0, max(self.group, 1 + 1e-9)), self.joined_s))
+        return float(np.interp(prompts, self.prompts, self.joined_s))
+
+    def taken(self, prompts: float, beside: float) -> float:
+        """The same beside a share of the places that decode."""
+        alone = float(np.interp(prompts, self.prompts, self.alone_s))
+        return alone + beside * (self.joined(prompts) - alone)
+
+    def steps(self, prompts: float) -> float:
+        """Steps that they take."""
+        return float(np.interp(prompts, self.prompts, self.chunks))
 
     def added(self, prompts: float) -> float:
         """Seconds that each of so many prompts adds."""
-        steps = float(np.interp(prompts, (1.0, max(self.group, 1 + 1e-9)), self.chunks))
-        return max(0.0, self.joined(prompts) - (steps * self.decode_s if self.mixes else 0.0)) / prompts
+        beside = self.steps(prompts) * self.decode_s if self.mixes else 0.0
+        return max(0.0, self.joined(prompts) - beside) / prompts
 
 
 def loop_steps(frame: Frame, architecture: Architecture, places: int, protocol: Protocol) -> LoopSteps:
     """The steps of a replica with so many places at most. Its lengths are the nominal ones."""
-    own = min(protocol.clients, places)
+    own, split = min(protocol.clients, places), frame.split
     answer, nominal = protocol.mean(frame.output_tokens), frame.output_tokens
     at = replace(frame, input_tokens=protocol.mean(frame.input_tokens), output_tokens=answer, batch=own)
-    beside = max(1.0, max(1.0, own / frame.split.lanes) - 1)
-    group = max(1.0, min(beside, at.step_tokens / at.computed_tokens))
-    both = [replace(at, prefill_batch=prompts) for prompts in sorted({1.0, group})]
+    room = at.step_tokens / at.computed_tokens
+    group = max(1.0, min(own - 1, room * split.lanes))
     mixes = frame.engine.prompts == "beside" and own > 1
-    alone = [float(QUANTITIES["prefill_s"].total(f, architecture)) for f in both]
     decode_s = float(QUANTITIES["decode_s"].total(at, architecture))
+    prompts = sorted({1.0, min(float(split.data_parallel), group), group})
+    each = [
+        replace(at, prefill_batch=max(n / split.data_parallel, 1) / split.pipeline_parallel) for n in prompts
+    ]
+    alone = [_rounds_s(QUANTITIES["prefill_s"], f, architecture) for f in each]
     return LoopSteps(
         places=own,
-        lanes=frame.split.lanes,
         answer=answer,
         spread=(1 - protocol.range_ratio) * nominal,
         decode_s=decode_s,
-        group=group,
-        alone_s=_ends(alone),
-        joined_s=_ends([float(JOINED.total(f, architecture)) for f in both] if mixes else alone),
-        chunks=_ends([float(n_chunks(f)) for f in both]),
+        prompts=prompts,
+        alone_s=alone,
+        joined_s=[_rounds_s(JOINED, f, architecture) for f in each] if mixes else alone,
+        chunks=[float(n_chunks(f)) for f in each],
         mixes=mixes,
+        ranks=split.data_parallel,
+        lag_s=_lag_s(at, architecture),
         served_share=own * frame.engine.host_us_per_sequence * 1e-6 / decode_s,
         gained=frame.tokens_per_step,
     )
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    return values[0], values[-1]
+def _rounds_s(quantity: Quantity, frame: Frame, architecture: Architecture) -> float:
+    """Seconds of the rounds that the prompts of a lane take, of its whole pipeline."""
+    return float(quantity.total(frame, architecture) / passes(frame) * n_chunks(frame))
+
+
+def _lag_s(frame: Frame, architecture: Architecture) -> float:
+    """By which a last chunk leaves the pipeline after its round (`simulation.step_times`)."""
+    stages, chunk = (
+        frame.split.pipeline_parallel,
+        min(1.0, frame.step_tokens / frame.computed_tokens * (1 - 1e-9)),
+    )
+    if stages == 1:
+        return 0.0
+    whole, own = (
+        _rounds_s(QUANTITIES["prefill_s"], replace(frame, prefill_batch=chunk / n), architecture)
+        for n in (1, stages)
+    )
+    return whole - own
 
 
 def closed_loop(steps: LoopSteps, protocol: Protocol, idle_s: float = 0.0) -> Served:
@@ -126,7 +160,7 @@ def closed_loop(steps: LoopSteps, protocol: Protocol, idle_s: float = 0.0) -> Se
     first, over = min(1.0, 1 / protocol.per_client), max(0, protocol.clients - steps.places)
     turn_s = (own.later_s + answer_s) / steps.places
     places_s = over * turn_s * (first * over / protocol.clients / 2 + 1 - first)
-    ttft_s = first * own.first_s + (1 - first) * own.later_s + places_s
+    ttft_s = first * own.first.ttft_s + (1 - first) * own.later_s + steps.lag_s + places_s
     unseen = min(protocol.stream_interval, steps.answer) - 1
     rate = protocol.clients / (ttft_s + answer_s)
     return Served(ttft_s + unseen * own.tpot_s, own.tpot_s * (1 - unseen / max(1, steps.answer - 1)), rate)
@@ -148,20 +182,12 @@ class _Loop:
     @property
     def groups(self) -> float:
         """K."""
-        return max(1.0, (self.steps.each - 1) / self.steps.group)
+        return max(1.0, (self.steps.places - 1) / self.steps.group)
 
     @cached_property
-    def first_s(self) -> float:
-        """TTFT of those that all come together."""
-        own, k = self.steps, self.groups
-        n = own.each
-        one, group = own.alone_s
-        if n <= 1:
-            return self.front_s + one
-        rising = own.joined_s[1] - group
-        queue = one + group * (k + 1) / 2 + rising * ((k * k - 1) / (6 * k) if k > 1 else 1 / n)
-        whole = (one + (n - 1) * queue) / n
-        return max(whole + 2 * self.front_s / (n + 1), self.front_s + one)
+    def first(self) -> FirstWave:
+        """What those see that all come together."""
+        return first_wave(self.steps, self.front_s, self.answer_steps)
 
     @cached_property
     def _apart(self) -> list[float]:
@@ -173,12 +199,35 @@ class _Loop:
             own_s = (own.spread / own.gained) ** 2 + (2 * self.front_s / step_s) ** 2
             found = [w * own_s / 12 + staggered for w in range(1, min(waves, _MOST_WAVES) + 1)]
             together = min(own.group, self._prompts_at(found, 0))
-            step_s = own.joined(together) / float(np.interp(together, (1, own.group + _NONE), own.chunks))
+            step_s = own.joined(together) / own.steps(together)
         return found
+
+    @cached_property
+    def _numbers(self) -> tuple[Any, Any]:
+        """How many prompts come together, as one sees it, and how often: each other does or not."""
+        others = self.steps.places - 1
+        share = (self._together - 1) / max(1, others)
+        if not 0 < share < 1:
+            return np.array([self._together]), np.ones(1)
+        n = np.arange(others + 1)
+        ways = np.concatenate([[0.0], np.cumsum(np.log((others - n[:-1]) / n[1:]))])
+        return 1.0 + n, np.exp(ways + n * np.log(share) + (others - n) * np.log(1 - share))
+
+    @cached_property
+    def _price_s(self) -> float:
+        """What a prompt adds for itself."""
+        numbers, often = self._numbers
+        prices = [self.steps.added(min(n, self.steps.group)) for n in numbers]
+        return float(np.dot(often, prices))
+
+    @cached_property
+    def _together(self) -> float:
+        """c."""
+        return self._prompts_at(self._apart, 0)
 
     def _prompts_at(self, apart: list[float], steps: int) -> float:
         """c for 0 steps; those that end a step before, for 1."""
-        others, least = self.steps.each - 1, 1 / self.answer_steps
+        others, least = self.steps.places - 1, 1 / self.answer_steps
         if not apart:
             return 1.0 - steps
         near = [exp(-steps / (4 * s + _NONE)) / sqrt(1 + 4 * pi * s) for s in apart]
@@ -187,37 +236,48 @@ class _Loop:
     @cached_property
     def later_s(self) -> float:
         """TTFT of all others."""
-        own, together = self.steps, self._prompts_at(self._apart, 0)
+        own, together = self.steps, self._together
         now = min(together, own.group)
         before = min(own.group, self._prompts_at(self._apart, 1)) if own.mixes else 0.0
-        met_s = (own.decode_s + before * own.added(now)) * (own.each > 1)
+        met_s = (own.decode_s + before * own.added(now)) * (own.places > 1)
         met_s = max(met_s / 2, met_s - self.front_s)
-        return self.front_s + (met_s if self._wait_s <= met_s else 0.0) + self._wait_s + own.joined(now)
+        met_s = met_s if self._wait_s <= met_s else 0.0
+        ttft_s = self.front_s + met_s + self._wait_s + own.joined(now)
+        return ttft_s + self._alone * (self.first.ttft_s - ttft_s)
+
+    @property
+    def _alone(self) -> float:
+        """How often nobody decodes when one comes, as at the beginning: all have ended in its step."""
+        if self.steps.mixes or not self._apart:
+            return 0.0
+        near = float(np.mean([1 / sqrt(1 + 4 * pi * s) for s in self._apart]))
+        return float(near ** (self.steps.places - 1))
 
     @cached_property
     def _wait_s(self) -> float:
         """For prompts that came before."""
-        own, together = self.steps, self._prompts_at(self._apart, 0)
+        own, together = self.steps, self._together
         clump_s = own.joined(min(together, own.group)) * max(0.0, together / own.group - 1) / 2
         if not own.mixes:
             return clump_s
-        several = own.chunks[0] > 1
+        several = own.chunks[0] > 1 and own.ranks == 1
         service = own.chunks[0] if several else 1 / own.group
         thinking = self.answer_steps + self.front_s / own.decode_s
-        queued = _mean_value(service, thinking, round(own.each))
-        step_s = own.joined_s[0] / own.chunks[0] if several else own.joined_s[1]
+        queued = _mean_value(service, thinking, own.places)
+        step_s = own.joined_s[0] / own.chunks[0] if several else own.joined_s[-1]
         return max(clump_s, step_s * max(0.0, queued - max(1.0, service)))
 
     @cached_property
     def tpot_s(self) -> float:
         """Seconds between tokens."""
-        own, together = self.steps, self._prompts_at(self._apart, 0)
+        own, together = self.steps, self._together
         now, first = min(together, own.group), min(1.0, 1 / self.protocol.per_client)
         passed = now - 1 + self._wait_s / (own.joined(now) / now)
-        meanwhile = (1 - first) * max(0.0, own.each - 1 - passed) + first * (own.each - own.group) / 2
-        step_s = own.decode_s + max(0.0, meanwhile) * own.added(now) / self.answer_steps
+        later_s = max(0.0, own.places - 1 - passed) * self._price_s
+        held_s = first * self.first.held_s + (1 - first) * later_s - own.lag_s
+        step_s = own.decode_s + held_s / self.answer_steps
         if own.mixes:  # no step is longer than one full of prompts
-            step_s = min(step_s, max(own.decode_s, own.joined_s[1] / own.chunks[1]))
+            step_s = min(step_s, max(own.decode_s, own.joined_s[-1] / own.chunks[-1]))
         return step_s / own.gained
 
 

@@ -20,11 +20,10 @@ from optimizer.spec.setup import Setup
 LLAMA = catalog.model("meta-llama/Llama-3.1-8B")
 STEPS = LoopSteps(
     places=8,
-    lanes=1,
     answer=101,
     spread=20.0,
     decode_s=0.01,
-    group=4.0,
+    prompts=(1.0, 4.0),
     alone_s=(0.05, 0.17),
     joined_s=(0.055, 0.175),
     chunks=(1, 1),
@@ -47,11 +46,30 @@ def test_one_client_waits_for_nobody() -> None:
 
 
 def test_the_first_requests_queue_as_they_come() -> None:
-    """One alone, then 7 others in groups of 4: a(1) + 7/8 (a K + ...), with nobody after them."""
+    """One alone, then four, one eighth of the places decoding by then, then three; nobody after them."""
     found = closed_loop(STEPS, Protocol(8, per_client=1))
-    k = 7 / 4
-    queue = 0.17 * (k + 1) / 2 + (0.175 - 0.17) * (k * k - 1) / (6 * k)
-    assert found.ttft_s == pytest.approx(0.05 + 7 / 8 * queue)
+    four = 0.05 + 0.17 + 0.005 / 8
+    three = four + 0.05 + 2 / 3 * 0.12 + 5 / 8 * 0.005
+    assert found.ttft_s == pytest.approx((0.05 + 4 * four + 3 * three) / 8)
+    added = (0.175 - 0.01, 0.05 + 0.005 + 2 / 3 * 0.12 - 0.01)
+    held = (1 * sum(added) + 4 * added[1]) / 8
+    assert found.tpot_s == pytest.approx(0.01 + held / 100)
+
+
+def test_prompts_of_several_ranks_cost_as_one_while_each_has_one() -> None:
+    """Two ranks: a pair takes as long as one, so that eight clients in step wait as four do on one rank."""
+    pair = replace(STEPS, prompts=(1.0, 2.0), alone_s=(0.05, 0.05), joined_s=(0.055, 0.055), ranks=2)
+    found = closed_loop(pair, Protocol(8, per_client=1))
+    rounds = [0.05 + 0.005 * n / 8 for n in (0, 1, 3, 5, 7)]
+    ends = np.cumsum(rounds)
+    assert found.ttft_s == pytest.approx((ends[0] + 2 * ends[1] + 2 * ends[2] + 2 * ends[3] + ends[4]) / 8)
+
+
+def test_a_first_token_leaves_a_pipeline_after_its_round() -> None:
+    """What it takes longer is not waited for between tokens: the others follow it round by round."""
+    plain, late = (closed_loop(replace(STEPS, lag_s=lag), Protocol(8)) for lag in (0.0, 0.02))
+    assert late.ttft_s - plain.ttft_s == pytest.approx(0.02)
+    assert plain.tpot_s - late.tpot_s == pytest.approx(0.02 / 100)
 
 
 def test_tokens_that_are_sent_together_are_seen_with_the_last() -> None:
