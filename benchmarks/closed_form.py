@@ -22,8 +22,9 @@ sys.path.insert(0, str(ROOT))
 
 from optimizer import catalog  # noqa: E402
 from optimizer.arrivals import arriving  # noqa: E402
-from optimizer.cost.closed_loop import closed_loop, loop_steps  # noqa: E402
+from optimizer.cost.closed_loop import closed_loop  # noqa: E402
 from optimizer.cost.frame import Frame, frame_of  # noqa: E402
+from optimizer.cost.loop_steps import loop_steps  # noqa: E402
 from optimizer.cost.memory_tokens import kv_cache_tokens  # noqa: E402
 from optimizer.cost.open_loop import open_loop  # noqa: E402
 from optimizer.simulation.asked import Asked  # noqa: E402

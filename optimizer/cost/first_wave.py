@@ -6,32 +6,8 @@ and have room, beside those that decode by then; where none waits, decode steps 
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Protocol
 
-
-class Steps(Protocol):
-    """Seconds of the steps of a replica (`cost.closed_loop.LoopSteps`)."""
-
-    @property
-    def places(self) -> int:
-        """Sequences."""
-
-    @property
-    def group(self) -> float:
-        """Prompts that a round has room for."""
-
-    @property
-    def decode_s(self) -> float:
-        """Of a round without prompts."""
-
-    def taken(self, prompts: float, beside: float) -> float:
-        """Of so many prompts, beside so many of the places."""
-
-    def steps(self, prompts: float) -> float:
-        """Steps that they take."""
-
-    def added(self, prompts: float) -> float:
-        """Seconds that each of them adds to what decodes."""
+from optimizer.cost.loop_steps import LoopSteps
 
 
 @dataclass(frozen=True)
@@ -43,7 +19,7 @@ class FirstWave:
     """By prompts that pass while an answer is made."""
 
 
-def first_wave(steps: Steps, front_s: float, answer_steps: float) -> FirstWave:
+def first_wave(steps: LoopSteps, front_s: float, answer_steps: float) -> FirstWave:
     """What the first requests see."""
     n, now, served = float(steps.places), front_s / steps.places, 0.0
     firsts = 0.0

@@ -7,8 +7,9 @@ import pytest
 
 from optimizer import catalog
 from optimizer.arrivals import arriving
-from optimizer.cost.closed_loop import LoopSteps, closed_loop, loop_steps
+from optimizer.cost.closed_loop import closed_loop
 from optimizer.cost.frame import Frame, frame_of
+from optimizer.cost.loop_steps import LoopSteps, loop_steps
 from optimizer.cost.open_loop import open_loop
 from optimizer.cost.quantities import JOINED, QUANTITIES
 from optimizer.simulation.asked import Asked
