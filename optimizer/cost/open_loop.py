@@ -117,8 +117,8 @@ def open_loop(frame: Frame, architecture: Architecture, least: Least = NONE) -> 
         shortest_s=at(load.times.alone_s),
         ttft_deviation=at(np.sqrt(waits.variance)),
         ttft_skewness=at(waits.skewness),
-        tpot_s=at(np.maximum.accumulate(load.answers.step_s / load.gained)),
-        decode_s=at(load.times.decode_s / load.gained),
+        tpot_s=at(np.maximum.accumulate(load.between_tokens(load.answers.step_s))),
+        decode_s=at(load.between_tokens(load.times.decode_s)),
         tpot_deviation=at(load.tpot_deviation),
         flying_deviation=at(np.sqrt(load.batch) / load.left),
     )
@@ -175,6 +175,11 @@ class _Load:
     def left(self) -> Any:
         """Share of the time that prompts leave."""
         return np.maximum(0.05, 1 - self.rate * self.answers.price_s)
+
+    def between_tokens(self, step_s: Any) -> Any:
+        """Seconds, of those of a step: the first token leaves a pipeline late, the others round by round."""
+        early_s = np.minimum(self.times.lag_s / self.answers.steps, self.times.decode_s / 2)
+        return (step_s - early_s) / self.gained
 
     @property
     def tpot_deviation(self) -> Any:
