@@ -41,7 +41,7 @@ _SETTLED = 5e-3
 """Of a rate."""
 _BUSIEST = 0.985
 """Of the rate that full rounds of prompts would serve."""
-_DEEP = 40.0
+_DEEP = 120.0
 """Full rounds that may wait."""
 _BUSY = 7.0
 """Sequences in flight beyond which there is always one."""
@@ -73,19 +73,20 @@ class OpenLoop:
         over = np.maximum(1e-12, self.tpot_s - self.decode_s)
         tpot = self.tpot_s + self.tpot_deviation * _gamma(2 * self.tpot_deviation / over, z)
         return Served(
-            self._rising(np.maximum(self.shortest_s, ttft)),
-            self._rising(np.maximum(self.decode_s, tpot)),
+            _rising(np.maximum(self.shortest_s, ttft), self.requests_per_s),
+            _rising(np.maximum(self.decode_s, tpot), self.requests_per_s),
             self.requests_per_s,
         )
 
-    def _rising(self, values: Number) -> Number:
-        """No percentile falls where the load rises."""
-        if np.ndim(values) == 0:
-            return values
-        order = np.argsort(self.requests_per_s, kind="stable")
-        found = np.empty_like(values)
-        found[order] = np.maximum.accumulate(values[order])
-        return found
+
+def _rising(values: Number, by: Number) -> Number:
+    """None falls where the load rises."""
+    if np.ndim(values) == 0:
+        return values
+    order = np.argsort(by, kind="stable")
+    found = np.empty_like(values)
+    found[order] = np.maximum.accumulate(values[order])
+    return found
 
 
 def _gamma(skewness: Number, z: float) -> Number:
@@ -109,10 +110,10 @@ def open_loop(frame: Frame, architecture: Architecture, least: Least = NONE) -> 
         found = np.interp(batch, load.batch, np.broadcast_to(values, load.batch.shape))
         return found if np.ndim(frame.batch) else found[0]
 
-    waits = load.waits()
+    waits, in_flight_s = load.waits(), at(load.batch / load.rate)  # which is nearly even between two loads
     ttft = np.where(batch <= load.most, at(np.maximum.accumulate(waits.mean)), np.inf)
     return OpenLoop(
-        requests_per_s=at(np.maximum.accumulate(load.rate)),
+        requests_per_s=_rising(frame.batch / in_flight_s, frame.batch),
         ttft_s=ttft if np.ndim(frame.batch) else ttft[0],
         shortest_s=at(load.times.alone_s),
         ttft_deviation=at(np.sqrt(waits.variance)),

@@ -70,14 +70,33 @@ class Rounds:
         n, size = self.served.shape
         numbers, weights = arrivals(self.rate[:, None] * self.seconds)
         at, share = self.between((self.states - self.served)[..., None] + numbers)
-        rows = (np.arange(n * size) * size).reshape(n, size, 1)
-        low, high = (rows + at).ravel(), (rows + at + 1).ravel()
-        found = np.bincount(low, (weights * (1 - share)).ravel(), n * size * size)
-        found = (found + np.bincount(high, (weights * share).ravel(), n * size * size)).reshape(n, size, size)
+        bent = self._bent[at] * share * (share - 1)  # what keeps the variance, where states are coarse
+        parts = (bent, 1 - share - bent * self._leans[at], share + bent * (self._leans[at] - 1))
+        rows = (np.arange(n * size) * size).reshape(n, size, 1) + at
+        found: Any = 0.0
+        for i, part in enumerate(parts):
+            found = found + np.bincount(
+                np.maximum(0, rows + i - 1).ravel(), (weights * part).ravel(), n * size * size
+            )
+        found = found.reshape(n, size, size)
         if self.idle is not None:
             found[:, 0] *= (1 - self.idle)[:, None]
             found[:, 0, np.searchsorted(self.states, 1.0)] += self.idle
         return found
+
+    @cached_property
+    def _leans(self) -> Any:
+        """Of each state: the distance to the next and from the one before, over that to the next."""
+        apart = np.diff(self.states)
+        before = np.concatenate([apart[:1], apart])
+        return 1 + before[:-1] / apart
+
+    @cached_property
+    def _bent(self) -> Any:
+        """Weight of the state before, over share (share - 1): none where states are fine."""
+        apart = np.diff(self.states)
+        before = np.concatenate([apart[:1], apart])[:-1]
+        return np.where(apart > apart[0] * 1.01, apart**2 / (before * (before + apart)), 0.0)
 
     @cached_property
     def share(self) -> Any:
