@@ -61,9 +61,15 @@ class Answers:
         """Of the sum of the steps of an answer."""
         n, own = self.steps, self.rounds
         if self.times.mixes:
-            return n * np.maximum(self._spread, 2 * self._together - self._spread)
+            begins = self._varies(own.after) - self._varies(own.share)
+            found = n * np.maximum(self._spread, 2 * self._together - self._spread)
+            return np.maximum(found / 4, found + begins * (1 - self._stays**n) ** 2)
         first, square = ((own.after * runs).sum(axis=1) for runs in self._runs)
         return (n - 1) * (self._run[1] - self._run[0] ** 2) + np.maximum(0.0, square - first**2)
+
+    def _varies(self, states: Any) -> Any:
+        """Variance of what the rounds behind such states take more than others."""
+        return (states * self._excess**2).sum(axis=1) - (states * self._excess).sum(axis=1) ** 2
 
     @cached_property
     def _mean_s(self) -> Any:

@@ -14,8 +14,10 @@ Answers are those of `cost.answers`; their variance is that of their rounds, and
 each request that comes meanwhile runs beside an answer for what is left, one that was there for a while (the
 arrivals, weighed by a triangle of two lives: 2/3 and 1/2 are its square and its half).
 
-The number in flight is a branching process, each prompt letting l p others come: n / (1 - l p)^2 is its
-variance (Consul and Jain, 1973). No constant is fitted; benchmarks/closed_form.py compares with the replay.
+The number in flight is a branching process, each prompt letting l p others come, and each sequence, beside
+the others for half of its time, l (O - 1) d' / 2 more, d' what one more adds to a step: its variance is
+b / (1 - l p - l (O - 1) d' / 2)^2 (Consul and Jain, 1973); what others add to an answer varies as much more.
+No constant is fitted; benchmarks/closed_form.py compares with the replay.
 """
 
 from collections.abc import Callable
@@ -121,7 +123,7 @@ def open_loop(frame: Frame, architecture: Architecture, least: Least = NONE) -> 
         tpot_s=at(np.maximum.accumulate(load.between_tokens(load.answers.step_s))),
         decode_s=at(load.between_tokens(load.times.decode_s)),
         tpot_deviation=at(load.tpot_deviation),
-        flying_deviation=at(np.sqrt(load.batch) / load.left),
+        flying_deviation=at(np.sqrt(load.batch) / load.calm),
     )
 
 
@@ -177,6 +179,12 @@ class _Load:
         """Share of the time that prompts leave."""
         return np.maximum(0.05, 1 - self.rate * self.answers.price_s)
 
+    @property
+    def calm(self) -> Any:
+        """What is left of it where each holds up the others for half of its time, and they stay longer."""
+        crowd = self.rate * self.answers.steps * self.times.sequence_s
+        return np.maximum(0.05, self.left - crowd / 2)
+
     def between_tokens(self, step_s: Any) -> Any:
         """Seconds, of those of a step: the first token leaves a pipeline late, the others round by round."""
         early_s = np.minimum(self.times.lag_s / self.answers.steps, self.times.decode_s / 2)
@@ -188,8 +196,8 @@ class _Load:
         own, steps = self.answers, self.answers.steps
         came = self.rate * steps * own.round_s
         crowd = steps * self.times.sequence_s
-        beside = came * (2 / 3 * crowd**2 + crowd * own.price_s) / self.left**2
-        return np.sqrt(own.variance + beside) / steps / self.gained
+        beside = came * (2 / 3 * crowd**2 + crowd * own.price_s) / self.calm**2
+        return np.sqrt(own.variance * (self.left / self.calm) ** 2 + beside) / steps / self.gained
 
 
 def _guess(times: RoundTimes, per_step: Any) -> Any:
