@@ -14,8 +14,9 @@ from optimizer.blocks import block
 from optimizer.columns.replica_costs import structural, takers
 from optimizer.columns.rules import Reference, Rules, default_values
 from optimizer.cost import memory
-from optimizer.cost.closed_loop import closed_loop, loop_steps
+from optimizer.cost.closed_loop import closed_loop
 from optimizer.cost.frame import Frame, frame_of
+from optimizer.cost.loop_steps import loop_steps
 from optimizer.cost.memory_parts import memory_parts
 from optimizer.cost.memory_room import room_gib
 from optimizer.cost.memory_tokens import kv_cache_tokens, token_bytes

@@ -78,7 +78,7 @@ def under_load(
     served = own.served(percentile)
     ttft_s = served.ttft_s + (_front_s(frame) if mode == "aggregated" else 0.0)
     found = Served(ttft_s, served.tpot_s, served.requests_per_s)
-    slots = slots_for(loads, own.crowding, percentile or _USUAL)
+    slots = slots_for(loads, own.flying_deviation**2 / loads, percentile or _USUAL)
     return UnderLoad(_rising(found) if least is NONE else found, np.maximum.accumulate(slots))
 
 
@@ -89,7 +89,7 @@ def apart_under_load(both: Separated, architecture: Architecture, loads: Any, pe
         return step_s(replace(both, frame=at), architecture)
 
     own = decoding(replace(both.frame, batch=loads), seconds)
-    slots = slots_for(loads, own.crowding, percentile)
+    slots = slots_for(loads, own.flying_deviation**2 / loads, percentile)
     return UnderLoad(_rising(own.served(percentile)), np.maximum.accumulate(slots))
 
 

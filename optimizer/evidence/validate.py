@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.anatomy.estimate import estimate
-from optimizer.cost.closed_loop import closed_loop, loop_steps
+from optimizer.cost.closed_loop import closed_loop
 from optimizer.cost.frame import Frame, frame_of
+from optimizer.cost.loop_steps import loop_steps
 from optimizer.cost.quantities import QUANTITIES, step_of, step_s
 from optimizer.cost.serving import fits, largest_batch
 from optimizer.evidence.points import Point, Unscored, points_of

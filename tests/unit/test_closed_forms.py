@@ -7,10 +7,12 @@ import pytest
 
 from optimizer import catalog
 from optimizer.arrivals import arriving
-from optimizer.cost.closed_loop import LoopSteps, closed_loop, loop_steps
+from optimizer.cost.closed_loop import closed_loop
 from optimizer.cost.frame import Frame, frame_of
+from optimizer.cost.loop_steps import LoopSteps, loop_steps
 from optimizer.cost.open_loop import open_loop
 from optimizer.cost.quantities import JOINED, QUANTITIES
+from optimizer.cost.rounds import Rounds, grid
 from optimizer.simulation.asked import Asked
 from optimizer.simulation.replay import replay
 from optimizer.simulation.stations import station
@@ -20,11 +22,10 @@ from optimizer.spec.setup import Setup
 LLAMA = catalog.model("meta-llama/Llama-3.1-8B")
 STEPS = LoopSteps(
     places=8,
-    lanes=1,
     answer=101,
     spread=20.0,
     decode_s=0.01,
-    group=4.0,
+    prompts=(1.0, 4.0),
     alone_s=(0.05, 0.17),
     joined_s=(0.055, 0.175),
     chunks=(1, 1),
@@ -47,11 +48,30 @@ def test_one_client_waits_for_nobody() -> None:
 
 
 def test_the_first_requests_queue_as_they_come() -> None:
-    """One alone, then 7 others in groups of 4: a(1) + 7/8 (a K + ...), with nobody after them."""
+    """One alone, then four, one eighth of the places decoding by then, then three; nobody after them."""
     found = closed_loop(STEPS, Protocol(8, per_client=1))
-    k = 7 / 4
-    queue = 0.17 * (k + 1) / 2 + (0.175 - 0.17) * (k * k - 1) / (6 * k)
-    assert found.ttft_s == pytest.approx(0.05 + 7 / 8 * queue)
+    four = 0.05 + 0.17 + 0.005 / 8
+    three = four + 0.05 + 2 / 3 * 0.12 + 5 / 8 * 0.005
+    assert found.ttft_s == pytest.approx((0.05 + 4 * four + 3 * three) / 8)
+    added = (0.175 - 0.01, 0.05 + 0.005 + 2 / 3 * 0.12 - 0.01)
+    held = (1 * sum(added) + 4 * added[1]) / 8
+    assert found.tpot_s == pytest.approx(0.01 + held / 100)
+
+
+def test_prompts_of_several_ranks_cost_as_one_while_each_has_one() -> None:
+    """Two ranks: a pair takes as long as one, so that eight clients in step wait as four do on one rank."""
+    pair = replace(STEPS, prompts=(1.0, 2.0), alone_s=(0.05, 0.05), joined_s=(0.055, 0.055), ranks=2)
+    found = closed_loop(pair, Protocol(8, per_client=1))
+    rounds = [0.05 + 0.005 * n / 8 for n in (0, 1, 3, 5, 7)]
+    ends = np.cumsum(rounds)
+    assert found.ttft_s == pytest.approx((ends[0] + 2 * ends[1] + 2 * ends[2] + 2 * ends[3] + ends[4]) / 8)
+
+
+def test_a_first_token_leaves_a_pipeline_after_its_round() -> None:
+    """What it takes longer is not waited for between tokens: the others follow it round by round."""
+    plain, late = (closed_loop(replace(STEPS, lag_s=lag), Protocol(8)) for lag in (0.0, 0.02))
+    assert late.ttft_s - plain.ttft_s == pytest.approx(0.02)
+    assert plain.tpot_s - late.tpot_s == pytest.approx(0.02 / 100)
 
 
 def test_tokens_that_are_sent_together_are_seen_with_the_last() -> None:
@@ -68,8 +88,7 @@ def test_clients_beyond_the_places_wait_for_one() -> None:
     assert over.ttft_s > 0.9 * (full.ttft_s + 100 * full.tpot_s)
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm-serve"])
-@pytest.mark.parametrize("ratio", [0.8, 1.0])
+@pytest.mark.parametrize(("engine", "ratio"), [("vllm", 0.8), ("sglang", 1.0)])
 def test_a_closed_loop_is_the_replays(engine: str, ratio: float) -> None:
     clients = 24
     at = frame(engine, batch=clients)
@@ -84,32 +103,66 @@ def test_a_closed_loop_is_the_replays(engine: str, ratio: float) -> None:
     assert form.ttft_s == pytest.approx((found.first_s - found.arrival_s).mean(), rel=0.2)
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang"])
-@pytest.mark.parametrize("flying", [4.0, 40.0])
-def test_open_arrivals_are_the_replays(engine: str, flying: float) -> None:
-    at = replace(frame(engine), batch=flying)
-    form = open_loop(at, LLAMA)
-    coming = arriving(f"poisson:{float(form.requests_per_s)}", Asked(1000, 300, requests=5000))
-    own = replace(station("one", replace(at, batch=256), LLAMA, coming.requests), front_s=0.0)
-    found = replay([own], coming.requests)
-    ttft, tpot = (found.first_s - found.arrival_s)[500:], (found.finish_s - found.first_s)[500:] / 299
-    mean, high = form.served(), form.served(95)
-    assert float(mean.ttft_s) == pytest.approx(ttft.mean(), rel=0.1)
-    assert float(mean.tpot_s) == pytest.approx(tpot.mean(), rel=0.05)
-    assert float(high.ttft_s) == pytest.approx(np.percentile(ttft, 95), rel=0.2)
-    assert float(high.tpot_s) == pytest.approx(np.percentile(tpot, 95), rel=0.1)
-
-
 def test_open_arrivals_that_are_rare_meet_a_decode_step() -> None:
-    at = replace(frame("vllm"), batch=1.0)
+    at = replace(frame("vllm"), batch=8.0)
     form = open_loop(replace(at, output_tokens=100_000), LLAMA)
     whole = replace(at, output_tokens=100_000)
     decode, joined = QUANTITIES["decode_s"].total(whole, LLAMA), JOINED.total(whole, LLAMA)
     assert float(form.served().ttft_s) == pytest.approx(decode / 2 + joined, rel=0.01)
-    assert float(form.served().tpot_s) == pytest.approx(decode, rel=0.01)
+    with_it = QUANTITIES["decode_s"].total(replace(whole, batch=9.0), LLAMA)
+    assert float(form.served().tpot_s) == pytest.approx(with_it, rel=0.01)
 
 
 def test_a_rate_of_prompts_alone_has_no_first_token() -> None:
     """Answers of one token: no number in flight keeps up with prompts that take all the time."""
     form = open_loop(replace(frame("vllm"), input_tokens=30_000, output_tokens=1, batch=64.0), LLAMA)
     assert np.isinf(float(form.ttft_s))
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_one_token_a_request_is_a_queue_of_one_server(engine: str) -> None:
+    """M/D/1 (Pollaczek and Khinchine): prompts that fill a step, and nobody decodes."""
+    at = frame(engine, input_tokens=8000, output_tokens=1)
+    service = float(QUANTITIES["prefill_s"].total(replace(at, batch=1.0), LLAMA))
+    form = open_loop(replace(at, batch=np.geomspace(0.01, 8, 60)), LLAMA)
+    for busy in (0.1, 0.5, 0.7):
+        ttft = np.interp(busy / service, form.requests_per_s, form.ttft_s)
+        assert ttft / service == pytest.approx(1 + busy / (1 - busy) / 2, rel=0.09)
+
+
+def test_nobody_in_flight_is_a_prompt_alone() -> None:
+    for engine, own in (
+        ("vllm", {}),
+        ("sglang", {}),
+        ("vllm", {"pipeline_parallel": 2, "input_tokens": 4000}),
+    ):
+        at = replace(frame(engine, **own), batch=1e-4)
+        form = open_loop(at, LLAMA)
+        alone = float(QUANTITIES["prefill_s"].total(replace(at, batch=1.0), LLAMA))
+        assert float(form.ttft_s) == pytest.approx(alone, rel=0.02)
+        assert float(form.served(95).ttft_s) == pytest.approx(alone, rel=0.03)
+
+
+def test_ranks_wait_for_the_one_that_has_a_prompt() -> None:
+    """Prompts on several ranks take as long as one: what each adds to a token falls as more come."""
+    batch = np.array([8.0, 32.0, 128.0])
+    for ranks, falls in ((1, False), (8, True)):
+        at = frame("vllm", data_parallel=ranks, output_tokens=50)
+        form = open_loop(replace(at, batch=batch), LLAMA)
+        each = (form.tpot_s - form.decode_s) * 50 / batch
+        assert (each[1] < 0.8 * each[0] and each[2] < 0.6 * each[1]) == falls
+
+
+def test_the_sum_of_rounds_is_that_of_the_chain() -> None:
+    """Poisson's equation and runs until none waits, beside the powers of the matrix."""
+    states = grid(4.0, 20.0)
+    served = np.minimum(states, 4.0)[None]
+    own = Rounds(states, served, 0.01 + 0.02 * served, np.array([30.0]))
+    moves, mean = own.moves[0], float(own.mean(own.seconds)[0])
+    assert np.allclose(moves.sum(axis=1), 1)
+    assert np.allclose(own.share[0] @ moves, own.share[0], atol=1e-9)
+    assert float(own.mean(served)[0]) == pytest.approx(30 * mean, rel=1e-4)  # as many as come
+    summed, at = np.zeros(len(states)), np.eye(len(states))
+    for _ in range(400):
+        summed, at = summed + at @ (own.seconds[0] - mean), at @ moves
+    assert np.allclose(own.excess(own.seconds)[0], summed, atol=1e-6)
