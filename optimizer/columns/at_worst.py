@@ -1,10 +1,11 @@
-"""What each configuration is worth in a scenario: its rate as traffic that was asked for.
+"""What each configuration is worth in a scenario, and how much of the traffic asked for must be reached.
 
-A capacity is divided by the factor of traffic, so that in every scenario the same traffic must be reached.
+Both are multiplied by what slows replicas down, so that no third of a digit is lost: to reach 1.2 times the
+traffic with replicas that take 1.3 times as long is to reach 1.56 times the traffic.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,19 @@ class Worst:
     """One scenario."""
 
     scenario: Scenario
-    capacity: Any
-    """Of each row, in 1e-8 requests/s of the traffic asked for."""
+    rates: Any
+    """Requests/s of each row, times what slows them all."""
+    asked: float
+    """Of the traffic asked for, what these must reach."""
+
+    @property
+    def of_asked(self) -> Any:
+        """Requests/s of each row, of the traffic asked for."""
+        return self.rates / self.asked
+
+    def at(self, which: Any) -> "Worst":
+        """Some of the rows, as numbers among them."""
+        return replace(self, rates=self.rates[which])
 
 
 def factors(r: Replicas, spreads: Mapping[tuple[str, str], Spread], s: Scenario) -> dict[str, Any]:
@@ -51,7 +63,7 @@ def at_worst(
     rows: Any,
     family: Any,
     rates: Callable[[Mapping[str, Any]], Any],
-) -> tuple[tuple[Scenario, Any], ...]:
+) -> tuple[Worst, ...]:
     """Every scenario under some bounds, with the rates of some rows, which keep the bounds as predicted.
 
     `rates`: planned with for all rows under bounds, of which a limit may be one for each row.
@@ -67,7 +79,9 @@ def at_worst(
             late = (r.mode != latencies()[name]) & above(getattr(r, name), limits[f"{name}_max"])
             own = np.where(late[rows], 0.0, own)
         best = best_within(family[rows], running, np.maximum(own, 0.0))
-        found.append((s, np.minimum(best, predicted) / s.traffic))
+        alike = not s.slow_band and not s.rate_band and 1 / s.slow <= s.rate
+        slow = s.slow if alike else 1.0
+        found.append(Worst(s, np.minimum(best, predicted) * slow, s.traffic * slow))
     return tuple(found)
 
 
@@ -89,7 +103,7 @@ def needed(worst: tuple[Worst, ...]) -> tuple[Worst, ...]:
 
 
 def _implies(a: Worst, b: Worst) -> bool:
-    return a.scenario.lost >= b.scenario.lost and bool((a.capacity <= b.capacity).all())
+    return a.scenario.lost >= b.scenario.lost and bool((a.of_asked <= b.of_asked).all())
 
 
 def above(values: Any, limit: Any) -> Any:

@@ -46,7 +46,7 @@ class Usable:
 
     def at(self, which: Any) -> "Usable":
         """Some of the rows, as numbers among them."""
-        worst = tuple(replace(own, capacity=own.capacity[which]) for own in self.worst)
+        worst = tuple(own.at(which) for own in self.worst)
         return replace(self, rows=self.rows[which], capacity=self.capacity[which], worst=worst)
 
 
@@ -147,7 +147,7 @@ class DeploymentColumns:
         if "families" not in self.asked:
             self.asked["families"] = families(self.replicas)
         asked = (self.replicas, self.robust, bounds, rows, self.asked["families"])
-        return tuple(Worst(s, planned(rates)) for s, rates in at_worst(*asked, self.rates))
+        return at_worst(*asked, self.rates)
 
     @property
     def _room(self) -> Room:
@@ -197,7 +197,7 @@ class DeploymentColumns:
         rows = np.flatnonzero(keep)
         found = Usable(rows, capacity[rows], {}, needed(self.at_worst(bounds, rows)))
         if found.worst:
-            holds = np.max([own.capacity for own in found.worst], axis=0) > 0
+            holds = np.max([planned(own.of_asked) for own in found.worst], axis=0) > 0
             dropped["no rate left at the worst"] = int((~holds).sum())
             found = found.at(np.flatnonzero(holds))
         if prune:
@@ -213,7 +213,7 @@ class DeploymentColumns:
         packed = [s.node and (nodes or f"inventory:{s.name}" in bounds) for s in self.supplies]
         lying = np.where(np.array(packed, dtype=bool)[self.chip_index(rows)], r.domains[rows], "1")
         held = [self.tokens(name)[rows] for name in counted]
-        worst, first = [scenario.capacity for scenario in own.worst], own.capacity
+        worst, first = [planned(scenario.rates) for scenario in own.worst], own.capacity
         if worst:  # of rows that are equals in all scenarios the one that serves the most as predicted
             first = np.sum(worst, axis=0, dtype=float) + first / (1.0 + first.max(initial=0))
         best = undominated(r, self.used, rows, first, lying, [*held, *worst])

@@ -139,7 +139,8 @@ def _totals(result: DeploymentAnswer) -> Group:
     demand = result.problem.get("workload", {}).get("requests_per_s")
     wanted = f" for {demand:g} asked" if demand else ""
     whole = m.get("requests_per_s_whole", m["requests_per_s"])
-    rate = f"{exact(whole)}{ends(result.bands, 'requests_per_s')}"
+    held = "requests_per_s_whole" in m  # which ends are of, where something is lost or goes wrong
+    rate = f"{exact(whole)}{'' if held else ends(result.bands, 'requests_per_s')}"
     items.append(f"{rate} requests/s of capacity{wanted}, {m['utilisation']:.1%} used")
     items += _when_lost(result)
     if "max_context_tokens" in m:

@@ -218,3 +218,46 @@ def test_too_many_spares_are_a_conflict(run: Any) -> None:
 def test_spares_are_a_whole_number(run: Any, value: str, said: str) -> None:
     code, _, err = run("solve", "--set", f"constraints.spares={value}")
     assert code == 2 and "constraints.spares" in err and said in err and "Traceback" not in err
+
+
+WRONG = TABLED | {
+    "robust": {"latency": 1.2, "traffic": 1.5, "at_once": 1},
+    "hardware": {"chip": "red", "max_count": 16},
+}
+
+
+def test_what_holds_when_things_go_wrong_is_said_with_its_price(run: Any) -> None:
+    """Of 5 requests/s a chip 30 take 6 chips, 9 at half as much again; at 1.2 as long 30 ms are 36 of 40."""
+    code, out, err = run("solve", **WRONG)
+    assert (code, err) == (0, "") and all(len(line) <= 80 for line in out.splitlines())
+    said = " ".join(out.split())
+    for words in (
+        "chips 9 chips",
+        "traffic x1.5 30 0.0%",
+        "latencies x1.2 37.5 25.0%",
+        "as predicted 45 50.0%",
+        "without robust.latency: 9 chips, the same",
+        "without all of robust: 6 chips; it costs +3 chips, +50.0%",
+    ):
+        assert words in said
+    found = json.loads(run("solve", "--json", **WRONG)[1])["robustness"]
+    assert found["cases"][0] == {
+        "case": "traffic x1.5",
+        "parts": ["traffic"],
+        "requests_per_s": 30.0,
+        "to_spare": 0.0,
+    }
+    assert found["prices"][1] == {"without": "robust.traffic", "value": 8.0, "difference": 1.0}
+    plain = json.loads(run("solve", "--set", "robust=null", "--json", **WRONG)[1])
+    assert "robustness" not in plain and plain["metrics"]["chips"] == 6
+
+
+def test_parts_of_what_may_go_wrong_are_swept_perturbed_explained(run: Any) -> None:
+    rows = json.loads(run("sweep", "--over", "robust.traffic=1,1.2,2,9", "--json", **WRONG)[1])["rows"]
+    assert [row["plan"] and row["plan"]["metrics"]["chips"] for row in rows] == [8, 8, 12, None]
+    changes = json.loads(run("perturb", "--json", **WRONG)[1])["changes"]
+    own = {row["move"]: row["objective"] for row in changes if row["name"] == "robust.traffic"}
+    assert own["dropped"] == 8 and own["+5 %"] == 10 and own["-5 %"] == 9
+    code, out, _ = run("explain", "--set", "robust.traffic=9", **WRONG)
+    assert code == 3 and "robust.traffic: traffic x2.666 would do" in out
+    assert run("solve", "--set", "robust.at_once=3", **WRONG)[0] == 2

@@ -10,7 +10,8 @@ from test_check_deployment import RED, ROW, checked
 from optimizer import InputError, explain, read_problem, solve
 from optimizer.bands import band_of
 from optimizer.catalog import chip, engine, model
-from optimizer.columns.deployment import DeploymentColumns
+from optimizer.columns.at_worst import Worst
+from optimizer.columns.deployment import DeploymentColumns, planned
 from optimizer.columns.families import best_within
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.scenarios import Scenario, Spread, Uncertain, scenarios
@@ -55,6 +56,10 @@ ALL = {"robust.latency": 1.3, "robust.rate": 0.9, "robust.traffic": 1.2, "robust
 
 def solved(**robust: Any) -> Any:
     return solve(read_problem(PROBLEM | {"robust": robust}))
+
+
+def of_asked(worst: Worst) -> Any:
+    return planned(worst.of_asked)
 
 
 def test_all_at_once_is_one_scenario() -> None:
@@ -135,7 +140,7 @@ def test_a_row_never_counts_for_more_than_it_promises() -> None:
     rows = [TABLE[0] | {"requests_per_s": 2}, TABLE[1] | {"requests_per_s": 1}, TABLE[2]]
     columns = prepare(read_problem(PROBLEM | {"performance_table": rows, "robust": {"rate": 1.0}}))
     usable = columns.within({"robust.rate": 1.0}, prune=False)
-    assert usable.worst[0].capacity.tolist() == [2 * 10**8, 10**8, 3 * 10**8]
+    assert of_asked(usable.worst[0]).tolist() == [2 * 10**8, 10**8, 3 * 10**8]
 
 
 def test_bands_are_those_of_a_rows_chip_and_engine() -> None:
@@ -145,11 +150,11 @@ def test_bands_are_those_of_a_rows_chip_and_engine() -> None:
     blue = replace(RED, name="blue")
     columns = DeploymentColumns(Replicas.of(rows), (RED, blue), 1.0, False, {}, None, {}, robust=own)
     late = columns.within({"robust.latency": 1.0, "tpot_ms_max": 22.0}, prune=False).worst[0]
-    assert late.capacity.tolist() == [125000000, 125000000, 200000000]  # 24 ms is late, 12 ms is not
+    assert of_asked(late).tolist() == [125000000, 125000000, 200000000]  # 24 ms is late, 12 ms is not
     half = columns.within({"robust.latency": 0.5, "tpot_ms_max": 22.0}, prune=False).worst[0]
-    assert half.capacity[0] == 181818181
+    assert of_asked(half)[0] == 181818181
     less = columns.within({"robust.rate": 1.0}, prune=False).worst[0]
-    assert less.capacity.tolist() == [140000000, 105000000, 100000000]
+    assert of_asked(less).tolist() == [140000000, 105000000, 100000000]
 
 
 def test_a_band_is_read_from_the_points() -> None:
@@ -352,3 +357,12 @@ def test_conflicts_are_minimal_and_all(robust: Any) -> None:
     for conflict in found.conflicts:
         assert not plan(*conflict)
         assert all(plan(*(name for name in conflict if name != left)) for left in conflict)
+
+
+def test_no_rounding_decides_whether_a_demand_is_reached() -> None:
+    """Nine replicas of 5 requests/s carry just 30 at 1.5 times the traffic, or when 1.5 times as slow."""
+    row = TABLE[0] | {"requests_per_s": 5}
+    exactly = PROBLEM | {"performance_table": [row], "workload": PROBLEM["workload"] | {"requests_per_s": 30}}
+    assert solve(read_problem(exactly | {"robust": {"traffic": 1.5}})).objective.value == 9.0
+    assert solve(read_problem(exactly | {"robust": {"latency": 1.5}})).objective.value == 9.0
+    assert solve(read_problem(exactly | {"robust": {"latency": 1.5, "rate": 0.9}})).objective.value == 9.0

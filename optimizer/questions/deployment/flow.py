@@ -44,6 +44,8 @@ class Case:
 
     capacity: Sequence[int]
     lost: int
+    demand: int | None = None
+    """What these must reach."""
 
     def most(self, m: Programme, n: Sequence[int], mode: Sequence[str]) -> int:
         """More than can be served."""
@@ -64,6 +66,6 @@ class Case:
         }
         return [pool[AGGREGATED] | pool[side] for side in SIDES]
 
-    def enough(self, demand: int, k: int) -> int:
-        """Replicas of a row that carry a demand alone, those lost added; 0 where they never do."""
-        return -(-demand // self.capacity[k]) + self.lost if self.capacity[k] else 0
+    def enough(self, k: int) -> int:
+        """Replicas of a row that carry the demand alone, those lost added; 0 where they never do."""
+        return -(-(self.demand or 0) // self.capacity[k]) + self.lost if self.capacity[k] else 0

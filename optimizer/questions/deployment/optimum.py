@@ -92,7 +92,8 @@ def _in_turn(
         counts=counts,
         values=_worth(goals, plan.values if plan else ()),
         bounds=limits,
-        served=served(programme.columns, usable, counts, cases_of(usable, programme.limits)) / UNIT,
+        served=served(programme.columns, usable, counts, cases_of(usable, programme.limits, total=True))
+        / UNIT,
         solves=sum(p.solves for p in proofs),
         columns=len(usable.rows),
         dropped=usable.dropped,

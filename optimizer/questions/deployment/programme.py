@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from optimizer.columns.deployment import DeploymentColumns, Usable
+from optimizer.columns.deployment import DeploymentColumns, Usable, planned
 from optimizer.columns.totals import MOST, asked, each_of, limit_of
 from optimizer.errors import InputError, Unlimited
 from optimizer.metrics import held_sums, totals
@@ -46,7 +46,7 @@ class DeploymentProgramme(ReplicaProgramme):
         self.mode: list[str] = replicas.mode[rows].tolist()
         self.chips: list[int] = replicas.all_chips[rows].tolist()
         self.sides = self._sides()
-        self.cases = cases_of(self.usable, self.limits)
+        self.cases = cases_of(self.usable, self.limits, "requests_per_s" in self.wanted)
         names = tokens_counted(self.wanted, self.limits)
         self.tokens: dict[str, list[int]] = {n: self.columns.tokens(n)[rows].tolist() for n in names}
         self.demand = self._demand()
@@ -126,7 +126,7 @@ class DeploymentProgramme(ReplicaProgramme):
         Those that may be lost are added: more than that are of no use.
         """
         if self.demand is not None:
-            yield from (case.enough(self.demand, k) for case in self.cases)
+            yield from (case.enough(k) for case in self.cases)
         for name, each in self.tokens.items():
             if each[k]:
                 yield -(-self._least_tokens(name) // each[k]) + max(case.lost for case in self.cases)
@@ -137,13 +137,13 @@ class DeploymentProgramme(ReplicaProgramme):
     def _flow(self) -> None:
         """What is asked for is served in every scenario, or the most that is."""
         of = self.m, self.n, self.mode
-        sides = [side for case in self.cases for side in case.sides(*of)]
-        if self.demand is not None:
-            for side in sides:
-                side.reach(self.demand)
+        sides = [(case.demand, side) for case in self.cases for side in case.sides(*of)]
+        for demand, side in sides:
+            if demand is not None:
+                side.reach(demand)
         if "requests_per_s" in self.wanted:
             most = min(case.most(*of) for case in self.cases)
-            self.total = self.m.least_of([(side.held, 0) for side in sides], 0, most)
+            self.total = self.m.least_of([(side.held, 0) for _, side in sides], 0, most)
 
     def goal(self, name: str) -> dict[int, int]:
         """A quantity as a linear row."""
@@ -165,10 +165,21 @@ class DeploymentProgramme(ReplicaProgramme):
         return {rows[k]: values[i] for k, i in enumerate(self.n) if values[i]}
 
 
-def cases_of(usable: Usable, limits: Mapping[str, float]) -> list[Case]:
-    """The scenarios that a plan must stand, the one of no surprises but spares lost where there are none."""
-    worst = [Case(own.capacity.tolist(), own.scenario.lost) for own in usable.worst]
-    return worst or [Case(usable.capacity.tolist(), spares_of(limits))]
+def cases_of(usable: Usable, limits: Mapping[str, float], total: bool = False) -> list[Case]:
+    """The scenarios that a plan must stand, the one of no surprises but spares lost where there are none.
+
+    `total`: of the traffic asked for, rounded down, so that what is served in several is one number; else as
+    it is, so that no rounding decides whether a demand is reached.
+    """
+    demand = limits.get("requests_per_s")
+    if not usable.worst:
+        return [Case(usable.capacity.tolist(), spares_of(limits), None if demand is None else asked(demand))]
+    found = []
+    for own in usable.worst:
+        rates, times = (own.of_asked, 1.0) if total else (own.rates, own.asked)
+        need = None if demand is None else asked(demand * times)
+        found.append(Case(planned(rates).tolist(), own.scenario.lost, need))
+    return found
 
 
 def tokens_counted(wanted: Sequence[str], limits: Mapping[str, float]) -> tuple[str, ...]:

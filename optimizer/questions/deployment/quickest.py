@@ -52,7 +52,7 @@ def quickest(
         else:
             low = trying
         trying = float(np.sqrt(low * high))
-    return None if found is None else _full(columns, usable, found, cases_of(usable, bounds))
+    return None if found is None else _full(columns, usable, found, cases_of(usable, bounds, total=True))
 
 
 def _least(columns: DeploymentColumns, usable: Usable) -> float:
