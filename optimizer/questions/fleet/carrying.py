@@ -1,4 +1,4 @@
-"""What replicas carry of a service's traffic as a linear programme: exact rows, and rows in floats."""
+"""What replicas carry of a service's traffic as a linear programme in whole numbers; what its duals say."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,6 @@ from optimizer.questions.fleet.quality import Models
 from optimizer.questions.fleet.worth import Worth, by_models, split_by_phase
 
 SIDES = ("prefill", "decode")
-_MARGIN = 1e-9
-"""By how much floating point keeps the mean quality above the least, so that fractions find it kept."""
 
 Key = tuple[int, int]
 """(item, setup)."""
@@ -141,47 +139,3 @@ class Carrying:
         for (_, b), x in pairs.items():
             whole[b] += x
         return {key: x for key, x in done.items() if x}, tuple(whole)
-
-    def even(self, replicas: Mapping[Key, int]) -> tuple[list[dict[int, float]], list[float]]:
-        """Rows and limits in floats with one more variable, the share of all buckets that is carried."""
-        at = {place: i for i, place in enumerate(self.busy)}
-        pairs = {pair: len(at) + i for i, pair in enumerate(self.pairs)}
-        share = len(at) + len(pairs)
-        rows: list[dict[int, float]] = [
-            {i: 1.0 for (own, _), i in at.items() if own == key} for key in self.used
-        ]
-        rows += [self._even("aggregated", b, at, None) | _of(pairs, b, -1.0) for b in range(len(self.demand))]
-        for row in rows[len(self.used) :]:
-            row[share] = 1.0
-        whole = [{i: -x for i, x in row.items()} for row in rows[len(self.used) :]]
-        for phase in SIDES:
-            rows += [self._even(phase, b, at, m) | {i: 1.0} for (m, b), i in pairs.items()]
-        if self.models is not None and self.models.gains is not None:
-            rows += [*whole, self._mean(at, pairs, share)]
-        limits = [float(replicas[key]) for key in self.used]
-        return rows, limits + [0.0] * (len(rows) - len(limits))
-
-    def _even(
-        self, phase: str, b: int, at: Mapping[tuple[Key, int], int], model: int | None
-    ) -> dict[int, float]:
-        """What replicas of a phase carry of a bucket, as a share of it, below 0."""
-        mine = (key for key in self.used if self.phases[key] == phase and model in (None, self.model(key)))
-        return {at[key, b]: -self.rates[key][b] / self.demand[b] for key in mine if (key, b) in at}
-
-    def _mean(
-        self, at: Mapping[tuple[Key, int], int], pairs: Mapping[tuple[int, int], int], share: int
-    ) -> dict[int, float]:
-        """How far the mean quality of what is carried is below the least, and a little more."""
-        gains = self.models.gains if self.models and self.models.gains else ()
-        whole = sum(self.demand)
-        row = {
-            i: -float(gains[self.model(key)][b]) * self.rates[key][b] / whole
-            for (key, b), i in at.items()
-            if self.phases[key] == "aggregated"
-        }
-        row |= {i: -float(gains[m][b]) * self.demand[b] / whole for (m, b), i in pairs.items()}
-        return row | {share: _MARGIN}
-
-
-def _of(pairs: Mapping[tuple[int, int], int], bucket: int, sign: float) -> dict[int, float]:
-    return {i: sign for (_, b), i in pairs.items() if b == bucket}

@@ -60,14 +60,8 @@ class FleetProgramme(ReplicaProgramme):
         `known`: reasons to begin with, of services with several models. `dearer`: what a chip of a kind costs
         beside what the goal says.
         """
-        return cls(
-            *(columns.supplies, limits),
-            columns=columns,
-            goal=goal,
-            services=services,
-            known=known,
-            dearer=dearer,
-        )
+        s, own = columns.supplies, limits
+        return cls(s, own, columns=columns, goal=goal, services=services, known=known, dearer=dearer)
 
     def __post_init__(self) -> None:
         self.demand = [[asked(rate) for rate in rates] for rates in self.columns.demands]
@@ -148,10 +142,6 @@ class FleetProgramme(ReplicaProgramme):
         self.keep_limits()
         if (least := self.limits.get(LEAST)) is not None:
             self.m.row(dict.fromkeys(self.served.values(), 1), low=asked(least))
-
-    def cost_between(self, low: int, high: int | None) -> None:
-        """A row: nothing costs less than so much of what is minimised, and more is of no use."""
-        self.m.row(self.m.objective, low=low, high=high)
 
     def _objective(self) -> None:
         name, sense = self.goal

@@ -166,7 +166,7 @@ class Shared:
         columns, back = some_of(self.columns, left)
         goal, services = self.asking.goal, frozenset(self.alone)
         programme = FleetProgramme.of(columns, goal, self.bounds, services, known)
-        programme.cost_between(self.floor, cost)
+        programme.m.row(programme.m.objective, low=self.floor, high=cost)
         rounds = Rounds(programme, self.asking.settings, self.asking.watch, first=self.best is None)
         found = as_of(rounds.run(), back, self.solves)
         low = max(self.floor, found.proved.bound or 0)

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from optimizer.questions.fleet.carrying import Carrying, Key, Triple
+from optimizer.questions.fleet.evenly import even
 from optimizer.questions.fleet.exact import maximise
 from optimizer.questions.fleet.quality import Models
 from optimizer.questions.fleet.worth import Worth
@@ -109,7 +110,7 @@ def carried_in_floats(
     no rounding matters; reasons are true whatever the floats are. Of what carries less no shares are given.
     """
     programme = Carrying(demand, rates, phases, sorted(replicas), models)
-    rows, limits = programme.even(replicas)
+    rows, limits = even(programme, replicas)
     busy, buckets = len(programme.busy), len(demand)
     size = busy + len(programme.pairs)
     found = linear([0.0] * size + [1.0], rows, limits, watch)

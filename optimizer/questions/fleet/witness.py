@@ -24,7 +24,7 @@ from optimizer.errors import InternalMismatch
 from optimizer.questions.fleet.answer import FleetWitnesses
 from optimizer.questions.fleet.carrying import Key, Shares, Triple
 from optimizer.questions.fleet.check import FleetCheck
-from optimizer.questions.fleet.columns import SETUP, Item, setups_of_rows
+from optimizer.questions.fleet.columns import SETUP, FleetColumns, Item, setups_of_rows
 from optimizer.questions.fleet.pricing import PricedFleet
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.rounds import FleetPlan
@@ -89,36 +89,38 @@ class _Look:
     def setups(self) -> None:
         """Every setup left out is covered by one that was kept, and each of those has its best rates."""
         for service, own in enumerate(self.problem.services):
+            kept = [item for item in self.columns.items if item.service == service]
             for model, buckets in enumerate(self.priced.buckets[service]):
-                self._setups_of(service, model, _best_rates(buckets, own.constraints.given()))
+                rates = _best_rates(buckets, own.constraints.given())
+                known = {_key(i, k) for i in kept if i.model == model for k in range(len(i.setups))}
+                able = [item for item in kept if self.columns.as_good(item, model)]
+                able.sort(key=lambda item: item.model != model)
+                self._covered(own.name, rates, known, able)
 
-    def _setups_of(self, service: int, model: int, rates: Mapping[Setup, list[int]]) -> None:
-        kept = [item for item in self.columns.items if item.service == service]
-        mine = [item for item in kept if item.model == model]
-        known = {_key(item, k) for item in mine for k in range(len(item.setups))}
+    def _covered(
+        self, name: str, rates: Mapping[Setup, list[int]], known: set[Setup], able: Sequence[Item]
+    ) -> None:
+        """Setups left out of a model, and those kept, do no more than items that may stand for them."""
         out = sorted(key for key in rates if key not in known)
         self.left_out += len(out)
         out = out if len(out) <= FEW else self.draw.sample(out, FEW)
-        able = self._may_cover(kept, model)
         for key in (*out, *sorted(known)):
             self.watch.check()
             if not any(_covers(item, rates[key], key) for item in able):
                 raise InternalMismatch(
-                    f"{self.problem.services[service].name}: a setup was left out that none of those kept "
-                    f"covers, {' '.join(map(str, key))}; no answer is given"
+                    f"{name}: a setup was left out that none of those kept covers, "
+                    f"{' '.join(map(str, key))}; no answer is given"
                 )
             self.covered += key not in known
-
-    def _may_cover(self, kept: Sequence[Item], model: int) -> list[Item]:
-        """Items of a model, then those whose answers are as good where no pair hands over."""
-        found = [item for item in kept if self.columns.as_good(item, model)]
-        return sorted(found, key=lambda item: item.model != model)
 
     def plans_of_one_setup(self) -> None:
         """Each service on one setup a phase: beside the rest of the answer, or all of them so."""
         if self.sense < 0:
             return
-        alone = [list(islice(self._alone(service), PLANS)) for service in range(len(self.columns.names))]
+        alone = [
+            list(islice(_alone(self.columns, self.demand[service], service), PLANS))
+            for service in range(len(self.columns.names))
+        ]
         if self.plan.replicas:
             for service, ways in enumerate(alone):
                 rest = {key: n for key, n in self.plan.replicas.items() if self._service(key) != service}
@@ -136,19 +138,6 @@ class _Look:
                 together = {key: n for way in ways for key, n in way.items()}
                 self._try(together, self._whole(together))
 
-    def _alone(self, service: int) -> Iterator[dict[Key, int]]:
-        """As many replicas as one setup takes for all of a service, or one of prefill and one of decode."""
-        by_phase: dict[str, dict[Key, int]] = {"aggregated": {}, "prefill": {}, "decode": {}}
-        for key, rates in self._rates(service).items():
-            item = self.columns.items[key[0]]
-            if all(rates) and self.columns.good_enough(item):
-                by_phase[item.phase][key] = math.ceil(item.busy(key[1], self.demand[service]))
-        for key, n in by_phase["aggregated"].items():
-            yield {key: n}
-        for (p, n), (d, m) in product(by_phase["prefill"].items(), by_phase["decode"].items()):
-            if self._hands_over(p) == self._hands_over(d):
-                yield {p: n, d: m}
-
     def changes(self) -> None:
         """The answer with a replica less, more or another; what it then carries is worked out anew."""
         if not self.plan.replicas:
@@ -159,7 +148,7 @@ class _Look:
             replicas = self._with(key, other)
             mine = {key: n for key, n in replicas.items() if n and self._service(key) == service}
             phases = {key: self.columns.items[key[0]].phase for key in mine}
-            rates = {key: self._rates(service)[key] for key in mine}
+            rates = {key: _rates_of(self.columns, service)[key] for key in mine}
             models = self.columns.models(service, mine)
             got = worked_out(self.demand[service], rates, phases, mine, self.sense > 0, self.watch, models)
             if self.sense > 0 and got.served < sum(self.demand[service]):
@@ -174,7 +163,7 @@ class _Look:
         cost = self._cost(self.plan.replicas)
         for service in range(len(self.columns.names)):
             pools = [key for key in self.plan.replicas if self._service(key) == service]
-            each = {key: self._cost({key: 1}) for key in self._rates(service)}
+            each = {key: self._cost({key: 1}) for key in _rates_of(self.columns, service)}
             for key in [*pools, None]:
                 less = cost - (0 if key is None else each[key])
                 for other in (None, *each):
@@ -231,18 +220,35 @@ class _Look:
     def _service(self, key: Sequence[int]) -> int:
         return self.columns.items[key[0]].service
 
-    def _hands_over(self, key: Key) -> tuple[int, str]:
-        """What a pair must have in common."""
-        item = self.columns.items[key[0]]
-        return item.model, str(item.setups.kv_dtype[key[1]])
 
-    def _rates(self, service: int) -> dict[Key, list[int]]:
-        return {
-            (j, k): item.capacity[:, k].tolist()
-            for j, item in enumerate(self.columns.items)
-            if item.service == service
-            for k in range(len(item.setups))
-        }
+def _alone(columns: FleetColumns, demand: Sequence[int], service: int) -> Iterator[dict[Key, int]]:
+    """As many replicas as one setup takes for all of a service, or one of prefill and one of decode."""
+    by_phase: dict[str, dict[Key, int]] = {"aggregated": {}, "prefill": {}, "decode": {}}
+    for key, rates in _rates_of(columns, service).items():
+        item = columns.items[key[0]]
+        if all(rates) and columns.good_enough(item):
+            by_phase[item.phase][key] = math.ceil(item.busy(key[1], demand))
+    for key, n in by_phase["aggregated"].items():
+        yield {key: n}
+    for (p, n), (d, m) in product(by_phase["prefill"].items(), by_phase["decode"].items()):
+        if _hands_over(columns, p) == _hands_over(columns, d):
+            yield {p: n, d: m}
+
+
+def _hands_over(columns: FleetColumns, key: Key) -> tuple[int, str]:
+    """What a pair must have in common."""
+    item = columns.items[key[0]]
+    return item.model, str(item.setups.kv_dtype[key[1]])
+
+
+def _rates_of(columns: FleetColumns, service: int) -> dict[Key, list[int]]:
+    """Rates planned with of each setup of a service, by bucket."""
+    return {
+        (j, k): item.capacity[:, k].tolist()
+        for j, item in enumerate(columns.items)
+        if item.service == service
+        for k in range(len(item.setups))
+    }
 
 
 def _best_rates(buckets: Sequence[DeploymentColumns], bounds: Mapping[str, float]) -> dict[Setup, list[int]]:
