@@ -12,7 +12,8 @@ replica that is busy a share of its time has its prompts wait for it: one by one
 service, and the tail beyond), else as customers of so many servers (M/D/c, Allen and Cunneen), the step under
 way too.
 Steps follow each other as long as a prompt comes in each: x a turn in the mean, so that some rank is at work
-a share x e^x / (1 + x e^x) of the time.
+a share x e^x / (1 + x e^x) of the time. Prompts on the stages of a pipeline end a round together, which costs
+one a turn for each of the others.
 
 No answer is quicker where there is more traffic: what is said of a load is the most of the loads up to it
 (running maximum), for kernels that change with the batch make a step now and then a few percent quicker. So a
@@ -118,6 +119,8 @@ def _prefill(
         meets = erlang_c(servers, busy)
         later = meets / 2 if share is None else meets > 1 - share
         waits_s = waits_s + later * (1 / 2 - 1 / replicas) * turn_s
+    rounds = frame.split.pipeline_parallel - 1  # prompts on other stages, whose round ends as this one's does
+    waits_s = waits_s + rounds * turn_s * busy * (share or 1 / 2)
     if together > 1:  # its ranks begin a step together, whichever of them have prompts
         chain = busy * together * np.exp(busy * together)
         waits_s = waits_s + _step_under_way_s(chain / (1 + chain), turn_s / n_chunks(frame), share)
