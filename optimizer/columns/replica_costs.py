@@ -3,13 +3,13 @@
 One setup (chip, split, formats) is priced for all its batches at once. A split the model cannot run is left
 out with the reason, and what needs no price to be ruled out is never priced.
 
-Times and rates are those of `optimizer.cost.serving`; a prefill replica hands its cache over the slowest
+Times and rates are those of `columns.setup_rows`; a prefill replica hands its cache over the slowest
 network on offer before the first token counts.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 
 from optimizer import catalog
-from optimizer.columns.operating_points import BATCHES, BUSY, loads, slots_of
+from optimizer.columns.operating_points import BATCHES
 from optimizer.columns.overflowing import overflowing
 from optimizer.columns.replica import Replica, common
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.rules import frame_values, layer_words, of_shares
+from optimizer.columns.setup_rows import Rows, some_batches
 from optimizer.columns.supply import Supply
 from optimizer.cost import memory
 from optimizer.cost.disaggregation import cache_on_a_chip
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import QUANTITIES
-from optimizer.cost.serving import NONE, Served, aggregated, decode, most_scheduled, prefill
-from optimizer.cost.under_load import under_load
+from optimizer.cost.serving import most_scheduled
 from optimizer.degrees import unsplittable
 from optimizer.errors import InputError
 from optimizer.plugins import plugins
@@ -195,70 +195,6 @@ def keeps(name: str, value: Any, architecture: Architecture, frame: Frame) -> bo
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Rows of one setup in one mode, all in fast memory."""
-
-    frame: Frame
-    """Its `batch`: an array, the sequences that memory is held for."""
-    served: Served
-    in_flight: Any = 0.0
-    """In the mean, of each row; 0 where replicas are always full."""
-
-    @classmethod
-    def full(cls, a: Architecture, frame: Frame, mode: str) -> "_Rows":
-        """Replicas that are never idle."""
-        return cls(frame, SERVED[mode](frame, a))
-
-    @classmethod
-    def at(cls, a: Architecture, frame: Frame, mode: str, percentile: float) -> "_Rows":
-        """Loads under requests that come at random; the batches of the frame are the slots there may be."""
-        if mode == "prefill":
-            frame = _some_batches(frame, np.repeat(np.arange(len(frame.batch)), len(BUSY)))
-            each = frame.batch * np.tile(BUSY, len(frame.batch) // len(BUSY))
-            return cls(frame, _prefilling(a, frame, each, percentile), each)
-        if not len(frame.batch):
-            return cls(frame, Served(np.zeros(0), np.zeros(0), np.zeros(0)), np.zeros(0))
-        each = loads(frame.split.lanes, frame.batch[-1])
-        own = under_load(mode, frame, a, each, percentile)
-        slots = slots_of(own.slots, frame.batch)
-        return cls(replace(frame, batch=slots), own.served, each).some(slots > 0)
-
-    def some(self, kept: Any) -> "_Rows":
-        """Those of a mask or of indices."""
-
-        def of(values: Any) -> Any:
-            return values if np.ndim(values) == 0 else values[kept]
-
-        own = self.served
-        served = Served(of(own.ttft_s), of(own.tpot_s), of(own.requests_per_s))
-        return _Rows(_some_batches(self.frame, kept), served, of(self.in_flight))
-
-    def no_quicker_than(
-        self, a: Architecture, mode: str, percentile: float | None, least: Mapping[str, Any]
-    ) -> "_Rows":
-        """The same with steps that last as long as a slower memory streams."""
-        if percentile is None:
-            return replace(self, served=SERVED[mode](self.frame, a, least))
-        if mode == "prefill":
-            return replace(self, served=_prefilling(a, self.frame, self.in_flight, percentile, least))
-        return replace(self, served=under_load(mode, self.frame, a, self.in_flight, percentile, least).served)
-
-
-def _prefilling(
-    a: Architecture, frame: Frame, each: Any, percentile: float, least: Mapping[str, Any] = NONE
-) -> Served:
-    """Prefill replicas at so many prompts in flight: those with as many together are priced at once."""
-    ttft_s, rate = np.zeros(len(each)), np.zeros(len(each))
-    for together in np.unique(frame.prefill_batch).tolist():
-        own = frame.prefill_batch == together
-        one = replace(frame, batch=together * frame.split.lanes, prefill_batch=together)
-        slow = {name: values[own] for name, values in least.items()}
-        found = under_load("prefill", one, a, each[own], percentile, slow).served
-        ttft_s[own], rate[own] = found.ttft_s, found.requests_per_s
-    return Served(ttft_s, 0.0, rate)
-
-
 def _priced(
     a: Architecture, frame: Frame, mode: str, network: float, share: float | None, percentile: float | None
 ) -> Replicas:
@@ -266,7 +202,7 @@ def _priced(
 
     With a `share`, what is over that share of the fast memory goes to the chip's second tier.
     """
-    rows = _Rows.full(a, frame, mode) if percentile is None else _Rows.at(a, frame, mode, percentile)
+    rows = Rows.full(a, frame, mode) if percentile is None else Rows.at(a, frame, mode, percentile)
     held, slow = QUANTITIES["memory_bytes"].total(rows.frame, a) / memory.GIB, 0.0
     if share is not None:
         tiers = overflowing(rows.frame, a, share)
@@ -301,15 +237,7 @@ def _all_batches(a: Architecture, replica: Replica, setup: Setup, mode: str, spa
         return replica.frame(a, setup, batch=lanes * together, prefill_batch=together)
     batch = np.array(space.batch or [lanes * b for b in BATCHES])
     frame = replica.frame(a, setup, batch=batch[batch % lanes == 0])
-    return _some_batches(frame, frame.batch <= most_scheduled(frame)) if mode == "aggregated" else frame
-
-
-def _some_batches(frame: Frame, kept: Any) -> Frame:
-    prompts = frame.prefill_batch if np.ndim(frame.prefill_batch) == 0 else frame.prefill_batch[kept]
-    return replace(frame, batch=frame.batch[kept], prefill_batch=prompts)
-
-
-SERVED = {"aggregated": aggregated, "prefill": prefill, "decode": decode}
+    return some_batches(frame, frame.batch <= most_scheduled(frame)) if mode == "aggregated" else frame
 
 
 def slowest_network(supplies: Sequence[Supply]) -> float:

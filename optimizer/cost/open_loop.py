@@ -26,7 +26,6 @@ answers are made in busy times, for their own prompt came then: a first step's e
 No constant is fitted; benchmarks/closed_form.py holds the form to the replay.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import NormalDist
@@ -34,6 +33,7 @@ from statistics import NormalDist
 import numpy as np
 
 from optimizer.blocks.operators import Number
+from optimizer.cost.crowding import rises
 from optimizer.cost.frame import Frame
 from optimizer.cost.quantities import JOINED, QUANTITIES, n_chunks
 from optimizer.cost.serving import NONE, Least, Served
@@ -44,8 +44,6 @@ _TOGETHER = 8.0
 _FULL = 60.0
 """Prompts a step from which the queue behind full steps is nothing before they are full."""
 _ROUNDS = 6
-_LEAST_RISE = 0.01
-"""Of a rate with the number in flight, below which nothing is told apart."""
 
 
 @dataclass(frozen=True)
@@ -95,44 +93,6 @@ def open_loop(frame: Frame, architecture: Architecture, least: Least = NONE) -> 
         tpot_deviation=_tpot_deviation(own),
         crowding=own.crowding,
     )
-
-
-def open_decoding(frame: Frame, architecture: Architecture, least: Least = NONE) -> OpenLoop:
-    """A replica that decodes alone, from caches that come at random: no prompts in its steps."""
-
-    def step_s(at: Frame) -> Number:
-        return np.maximum(QUANTITIES["decode_s"].total(at, architecture), least.get("decode_s", 0.0))
-
-    return decoding(frame, step_s)
-
-
-def decoding(frame: Frame, step_s: Callable[[Frame], Number]) -> OpenLoop:
-    """The same, of steps that someone else prices.
-
-    A fuller replica is slower, and so stays full: with e the share by which its rate rises with the number in
-    flight, that number's variance is 1/e of Poisson's, and it lasts 1/e as long. An answer sees its mean over
-    a life: 2/3 of the variance where e is 1, all of it where it is 0.
-    """
-    flying, gained = frame.batch, frame.tokens_per_step
-    fuller = flying + np.sqrt(flying)
-    d, d_fuller = step_s(frame), step_s(replace(frame, batch=fuller))
-    rises = _rises(fuller / flying, d, d_fuller)
-    tpot = d / gained
-    seen = np.sqrt((1 - rises / 3) / np.maximum(_LEAST_RISE, rises))
-    return OpenLoop(
-        requests_per_s=flying / tpot / frame.output_tokens,
-        ttft_s=0.0,
-        shortest_s=0.0,
-        ttft_variance=0.0,
-        tpot_s=tpot,
-        tpot_deviation=np.maximum(0.0, d_fuller - d) / gained * seen,
-        crowding=1 / np.maximum(_LEAST_RISE, rises),
-    )
-
-
-def _rises(share: Number, step: Number, fuller: Number) -> Number:
-    """By how much a rate rises where `share` as many sequences are in flight: 1 is as much, 0 not at all."""
-    return np.clip((share * step / fuller - 1) / (share - 1), 0.0, 1.0)
 
 
 def _fuller(frame: Frame) -> Frame:
@@ -231,13 +191,10 @@ class _Steps:
 
     @cached_property
     def crowding(self) -> Number:
-        """As many leave a second as come: the number's variance is l over what one more adds to l.
-
-        That is taken over one deviation.
-        """
+        """From one deviation more of the sequences in flight."""
         share = 1 + 1 / np.sqrt(self.flying)
         fuller = self.d_fuller + share * self.per_step * self.price
-        return 1 / np.maximum(_LEAST_RISE, _rises(share, self.step, fuller))
+        return 1 / rises(share, self.step, fuller)
 
     @cached_property
     def full(self) -> Number:

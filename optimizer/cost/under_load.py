@@ -7,11 +7,13 @@ A replica has slots for so many sequences. With b in flight in the mean, and v b
 
 Of the requests that may be late few may be so for want of a slot: they wait until some answer ends.
 
-Replicas that prefill and decode, and those that decode alone, are `open_loop`'s. A prefill replica that is
-busy a share of its time has its prompts wait for it: one by one exactly (M/D/1 within a service, and the tail
-beyond), else as customers of as many servers (M/D/c, Allen and Cunneen), the step under way besides. Steps
-follow each other as long as a prompt comes in each: x a turn in the mean, so that some rank is at work a
-share x e^x / (1 + x e^x) of the time.
+Replicas that prefill and decode are `open_loop`'s, those that decode alone `open_decoding`'s. A prefill
+replica that is busy a share of its time has its prompts wait for it: one by one exactly (M/D/1 within a
+service, and the tail beyond), else as customers of so many servers (M/D/c, Allen and Cunneen), the step under
+way too.
+Steps follow each other as long as a prompt comes in each: x a turn in the mean, so that some rank is at work
+a share x e^x / (1 + x e^x) of the time. Prompts on the stages of a pipeline end a round together, which costs
+one a turn for each of the others.
 
 No answer is quicker where there is more traffic: what is said of a load is the most of the loads up to it
 (running maximum), for kernels that change with the batch make a step now and then a few percent quicker. So a
@@ -26,7 +28,8 @@ import numpy as np
 
 from optimizer.blocks.operators import Number
 from optimizer.cost.frame import Frame
-from optimizer.cost.open_loop import decoding, open_decoding, open_loop
+from optimizer.cost.open_decoding import decoding, open_decoding
+from optimizer.cost.open_loop import open_loop
 from optimizer.cost.quantities import n_chunks
 from optimizer.cost.queueing import erlang_c, fixed_wait_quantile_s, wait_quantile_s, wait_s
 from optimizer.cost.separation import Separated, step_s
@@ -116,6 +119,8 @@ def _prefill(
         meets = erlang_c(servers, busy)
         later = meets / 2 if share is None else meets > 1 - share
         waits_s = waits_s + later * (1 / 2 - 1 / replicas) * turn_s
+    rounds = frame.split.pipeline_parallel - 1  # prompts on other stages, whose round ends as this one's does
+    waits_s = waits_s + rounds * turn_s * busy * (share or 1 / 2)
     if together > 1:  # its ranks begin a step together, whichever of them have prompts
         chain = busy * together * np.exp(busy * together)
         waits_s = waits_s + _step_under_way_s(chain / (1 + chain), turn_s / n_chunks(frame), share)

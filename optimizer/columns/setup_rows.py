@@ -1,0 +1,85 @@
+"""The rows of one setup in one mode: full replicas at some batches, or loads of requests at random times."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from optimizer.columns.operating_points import BUSY, loads, slots_of
+from optimizer.cost.frame import Frame
+from optimizer.cost.serving import NONE, Served, aggregated, decode, prefill
+from optimizer.cost.under_load import under_load
+from optimizer.spec.architecture import Architecture
+
+_SERVED = {"aggregated": aggregated, "prefill": prefill, "decode": decode}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of one setup in one mode, all in fast memory."""
+
+    frame: Frame
+    """Its `batch`: an array, the sequences that memory is held for."""
+    served: Served
+    in_flight: Any = 0.0
+    """In the mean, of each row; 0 where replicas are always full."""
+
+    @classmethod
+    def full(cls, a: Architecture, frame: Frame, mode: str) -> "Rows":
+        """Replicas that are never idle."""
+        return cls(frame, _SERVED[mode](frame, a))
+
+    @classmethod
+    def at(cls, a: Architecture, frame: Frame, mode: str, percentile: float) -> "Rows":
+        """Loads under requests that come at random; the batches of the frame are the slots there may be."""
+        if mode == "prefill":
+            frame = some_batches(frame, np.repeat(np.arange(len(frame.batch)), len(BUSY)))
+            each = frame.batch * np.tile(BUSY, len(frame.batch) // len(BUSY))
+            return cls(frame, _prefilling(a, frame, each, percentile), each)
+        if not len(frame.batch):
+            return cls(frame, Served(np.zeros(0), np.zeros(0), np.zeros(0)), np.zeros(0))
+        each = loads(frame.split.lanes, frame.batch[-1])
+        own = under_load(mode, frame, a, each, percentile)
+        slots = slots_of(own.slots, frame.batch)
+        return cls(replace(frame, batch=slots), own.served, each).some(slots > 0)
+
+    def some(self, kept: Any) -> "Rows":
+        """Those of a mask or of indices."""
+
+        def of(values: Any) -> Any:
+            return values if np.ndim(values) == 0 else values[kept]
+
+        own = self.served
+        served = Served(of(own.ttft_s), of(own.tpot_s), of(own.requests_per_s))
+        return Rows(some_batches(self.frame, kept), served, of(self.in_flight))
+
+    def no_quicker_than(
+        self, a: Architecture, mode: str, percentile: float | None, least: Mapping[str, Any]
+    ) -> "Rows":
+        """The same with steps that last as long as a slower memory streams."""
+        if percentile is None:
+            return replace(self, served=_SERVED[mode](self.frame, a, least))
+        if mode == "prefill":
+            return replace(self, served=_prefilling(a, self.frame, self.in_flight, percentile, least))
+        return replace(self, served=under_load(mode, self.frame, a, self.in_flight, percentile, least).served)
+
+
+def _prefilling(
+    a: Architecture, frame: Frame, each: Any, percentile: float, least: Mapping[str, Any] = NONE
+) -> Served:
+    """Prefill replicas at so many prompts in flight: those with as many together are priced at once."""
+    ttft_s, rate = np.zeros(len(each)), np.zeros(len(each))
+    for together in np.unique(frame.prefill_batch).tolist():
+        own = frame.prefill_batch == together
+        one = replace(frame, batch=together * frame.split.lanes, prefill_batch=together)
+        slow = {name: values[own] for name, values in least.items()}
+        found = under_load("prefill", one, a, each[own], percentile, slow).served
+        ttft_s[own], rate[own] = found.ttft_s, found.requests_per_s
+    return Served(ttft_s, 0.0, rate)
+
+
+def some_batches(frame: Frame, kept: Any) -> Frame:
+    """Those of a mask or of indices."""
+    prompts = frame.prefill_batch if np.ndim(frame.prefill_batch) == 0 else frame.prefill_batch[kept]
+    return replace(frame, batch=frame.batch[kept], prefill_batch=prompts)
