@@ -63,7 +63,8 @@ def ends(bands: Mapping[str, Around], name: str) -> str:
 
 def bands_part(bands: Mapping[str, Around], metrics: Mapping[str, float]) -> list[Text]:
     """Figures with their ends, and what these stand on, below a table of metrics."""
-    said = "; ".join(f"{name} {value_of(name, metrics[name])}{ends(bands, name)}" for name in sorted(bands))
+    own = [name for name in sorted(bands) if name.removesuffix("_per_chip") not in bands.keys() - {name}]
+    said = "; ".join(f"{name} {value_of(name, metrics[name])}{ends(bands, name)}" for name in own)
     return [Text(line, style="dim") for line in ([said] if said else []) + grounds(bands.values())]
 
 

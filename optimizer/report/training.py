@@ -8,6 +8,7 @@ from optimizer.report import train_estimate
 from optimizer.report.numbers import short
 from optimizer.report.parts import (
     assumptions_part,
+    bands_part,
     binding_part,
     blank_between,
     conflict_part,
@@ -23,6 +24,7 @@ def report(result: TrainingAnswer, verbose: bool = False) -> Group:
     if result.estimate:
         parts.append(Text(_setup(result)))
         parts += train_estimate.body(result.estimate)
+        parts += [Group(*bands_part(result.bands, result.metrics))] if result.bands else []
         parts.append(binding_part(result, "no bound: the lattice itself"))
     if result.conflict:
         parts.append(conflict_part(result.conflict))
