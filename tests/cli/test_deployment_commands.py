@@ -41,7 +41,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 def test_a_frontier_for_a_person(run: Any) -> None:
     code, out, err = run("frontier", "--objectives", "chips,tpot_ms")
     assert (code, err) == (0, "")
-    assert "COMPLETE" in out and "h100-sxm tp4 batch 8" in out
+    assert "COMPLETE" in out and "h100-sxm tp4 batch 32" in out
     assert all(len(line) <= 80 for line in out.splitlines())
 
 
@@ -85,7 +85,7 @@ def test_workers_find_the_same_frontier(run: Any) -> None:
 
 def test_a_picture_names_the_pools(run: Any) -> None:
     assert run("frontier", "--objectives", "chips,tpot_ms", "--plot", "picture.html", "-q")[0] == 0
-    assert "tp4 batch 8" in Path("picture.html").read_text()
+    assert "tp4 batch 32" in Path("picture.html").read_text()
 
 
 def test_perturb(run: Any) -> None:
@@ -178,6 +178,25 @@ def test_a_percentile_is_no_objective_but_moves(run: Any) -> None:
     assert moved[0]["difference"] <= 0
 
 
+def test_a_percentile_as_it_is_typed(run: Any) -> None:
+    """Fewer chips where replicas are always full; what is no percentile is refused by name."""
+    chips = {}
+    for said in ("none", "", "50", "99"):
+        code, out, err = run("solve", "--json", "--set", f"workload.percentile={said}", "--set", RATE)
+        assert (code, err) == (0, "")
+        found = json.loads(out)
+        chips[said] = found["metrics"]["chips"]
+        assert found["percentile"] == (float(said) if said.isdigit() else None)
+        assert all(bool(pool.get("in_flight")) == said.isdigit() for pool in found["deployment"]["pools"])
+    assert chips["none"] == chips[""] <= chips["50"] <= chips["99"] and chips["none"] < chips["99"]
+    for said in ("150", "p95", "[95]"):
+        code, out, err = run("solve", "--set", f"workload.percentile={said}")
+        assert (code, out) == (2, "") and "workload.percentile" in err and "or none for replicas" in err
+    out = run("solve", "--set", RATE)[1]
+    assert "ttft_ms p95" in out and "At the traffic asked for" in out and "TPOT" in out
+
+
+RATE = "workload.requests_per_s=90"
 SPARED = {"constraints": SMALL["constraints"] | {"spares": 1}, "deployment": {"tensor_parallel": [1, 2]}}
 
 

@@ -20,7 +20,7 @@ from optimizer.questions.deployment.optimum import Packed, optimum
 
 MOST = 3
 """Replicas of one row at most."""
-SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 OFFERED = tuple(
     Supply(name, 4, price, None, None, 80.0, None) for name, price in (("red", 1.3), ("blue", 2.0))
 )

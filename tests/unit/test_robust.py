@@ -366,3 +366,6 @@ def test_no_rounding_decides_whether_a_demand_is_reached() -> None:
     assert solve(read_problem(exactly | {"robust": {"traffic": 1.5}})).objective.value == 9.0
     assert solve(read_problem(exactly | {"robust": {"latency": 1.5}})).objective.value == 9.0
     assert solve(read_problem(exactly | {"robust": {"latency": 1.5, "rate": 0.9}})).objective.value == 9.0
+    question = question_of(read_problem(exactly | {"robust": {"traffic": 1.5}}))
+    both = question.optimum(Ask(aims=(question.aim("chips"), question.aim("requests_per_s")))).plan
+    assert both is not None and both.metrics["chips"] == 9.0

@@ -131,16 +131,16 @@ def witness(p: DeploymentProgramme, name: str, sense: int) -> Witness | None:
     kinds = len(p.supplies), len(p.formats)
     if p.columns.same or p.columns.used or p.tokens or nodes or max(kinds) > 1:
         return None
-    [case] = p.cases[:1]
-    if len(p.cases) > 1 or (case.lost and AGGREGATED in p.mode and len(set(p.mode)) > 1):
-        return (
-            None  # of several scenarios the worst is each plan's own; whole requests are lost on both sides
-        )
+    if len(p.cases) > 1:
+        return None  # which of them is the worst is each plan's own
+    [case] = p.totals if name == "requests_per_s" else p.cases
+    if case.lost and AGGREGATED in p.mode and len(set(p.mode)) > 1:
+        return None  # whole requests are lost on both sides at once
     knapsack = Knapsack(p.mode, p.chips, case.capacity, case.lost)
     if name == "requests_per_s":
         return lambda best: knapsack.serves_no_more(p.stock[0], sense * best)
     each = p.cost(name)[p.n[0]] // p.chips[0]
-    return lambda best: knapsack.costs_no_less(each, p.demand, best)
+    return lambda best: knapsack.costs_no_less(each, case.demand, best)
 
 
 def served(

@@ -46,13 +46,15 @@ class DeploymentProgramme(ReplicaProgramme):
         self.mode: list[str] = replicas.mode[rows].tolist()
         self.chips: list[int] = replicas.all_chips[rows].tolist()
         self.sides = self._sides()
-        self.cases = cases_of(self.usable, self.limits, "requests_per_s" in self.wanted)
+        self.cases = cases_of(self.usable, self.limits)
         names = tokens_counted(self.wanted, self.limits)
         self.tokens: dict[str, list[int]] = {n: self.columns.tokens(n)[rows].tolist() for n in names}
         self.demand = self._demand()
         self.stock = self._stock()
         tops = [self._most(k) for k in range(len(rows))]
         self.cases = [replace(case, lost=min(case.lost, sum(tops))) for case in self.cases]
+        totals = cases_of(self.usable, self.limits, total=True) if self.usable.worst else self.cases
+        self.totals = [replace(case, lost=min(case.lost, sum(tops))) for case in totals]
         for each, lost in [
             *((c.capacity, c.lost) for c in self.cases),
             *((t, 0) for t in self.tokens.values()),
@@ -137,13 +139,16 @@ class DeploymentProgramme(ReplicaProgramme):
     def _flow(self) -> None:
         """What is asked for is served in every scenario, or the most that is."""
         of = self.m, self.n, self.mode
-        sides = [(case.demand, side) for case in self.cases for side in case.sides(*of)]
-        for demand, side in sides:
-            if demand is not None:
-                side.reach(demand)
+        asked = [(case, case.sides(*of)) for case in self.cases]
+        for case, sides in asked:
+            for side in sides:
+                if case.demand is not None:
+                    side.reach(case.demand)
         if "requests_per_s" in self.wanted:
-            most = min(case.most(*of) for case in self.cases)
-            self.total = self.m.least_of([(side.held, 0) for _, side in sides], 0, most)
+            if self.totals != self.cases:
+                asked = [(case, case.sides(*of)) for case in self.totals]
+            most = min(case.most(*of) for case, _ in asked)
+            self.total = self.m.least_of([(side.held, 0) for _, sides in asked for side in sides], 0, most)
 
     def goal(self, name: str) -> dict[int, int]:
         """A quantity as a linear row."""
@@ -168,8 +173,8 @@ class DeploymentProgramme(ReplicaProgramme):
 def cases_of(usable: Usable, limits: Mapping[str, float], total: bool = False) -> list[Case]:
     """The scenarios that a plan must stand, the one of no surprises but spares lost where there are none.
 
-    `total`: of the traffic asked for, rounded down, so that what is served in several is one number; else as
-    it is, so that no rounding decides whether a demand is reached.
+    `total`: with rates of the traffic asked for, rounded down, so that what is served in several is one
+    number; else with rates and demands as they are, so that no rounding decides whether they are reached.
     """
     demand = limits.get("requests_per_s")
     if not usable.worst:
