@@ -169,13 +169,11 @@ class Shared:
         programme.m.row(programme.m.objective, low=self.floor, high=cost)
         rounds = Rounds(programme, self.asking.settings, self.asking.watch, first=self.best is None)
         found = as_of(rounds.run(), back, self.solves)
-        low = max(self.floor, found.proved.bound or 0)
-        if found.proved.status == "unknown" and self.best is not None:
-            best = self.best.proved
-            return replace(self.best, proved=replace(best, bound=low, solves=found.proved.solves))
-        return (
-            found if found.proved.bound is None else replace(found, proved=replace(found.proved, bound=low))
-        )
+        if found.proved.status in ("optimal", "infeasible"):
+            return found
+        plan = found if found.replicas or self.best is None else self.best
+        bound, solves = max(self.floor, found.proved.bound or 0), found.proved.solves
+        return replace(plan, proved=replace(plan.proved, bound=bound, solves=solves))
 
 
 def _short(columns: FleetColumns, bounds: Mapping[str, float]) -> list[tuple[dict[str, int], int]]:

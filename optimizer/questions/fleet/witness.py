@@ -145,7 +145,7 @@ class _Look:
         changed = list(self._changed())
         for key, other, service in self.draw.sample(changed, min(len(changed), CHANGED)):
             self.watch.check()
-            replicas = self._with(key, other)
+            replicas = _exchanged(self.plan.replicas, key, other)
             mine = {key: n for key, n in replicas.items() if n and self._service(key) == service}
             phases = {key: self.columns.items[key[0]].phase for key in mine}
             rates = {key: _rates_of(self.columns, service)[key] for key in mine}
@@ -171,19 +171,10 @@ class _Look:
                     if key != other and self._may_be_better(key, other, less + more):
                         yield key, other, service
 
-    def _with(self, less: Key | None, more: Key | None) -> dict[Key, int]:
-        """The answer with a replica less, one more, or both."""
-        new = dict(self.plan.replicas)
-        if less is not None:
-            new[less] -= 1
-        if more is not None:
-            new[more] = new.get(more, 0) + 1
-        return new
-
     def _may_be_better(self, less: Key | None, more: Key | None, cost: int) -> bool:
         if self.sense > 0:
             return self._better(cost)
-        used = FleetCheck(self.columns, self._with(less, more), {}).chips()
+        used = FleetCheck(self.columns, _exchanged(self.plan.replicas, less, more), {}).chips()
         stock = ((s.name, self.bounds.get(f"inventory:{s.name}")) for s in self.columns.supplies)
         return all(most is None or used.get(name, 0) <= most for name, most in stock)
 
@@ -219,6 +210,16 @@ class _Look:
 
     def _service(self, key: Sequence[int]) -> int:
         return self.columns.items[key[0]].service
+
+
+def _exchanged(replicas: Replicas, less: Key | None, more: Key | None) -> dict[Key, int]:
+    """A plan with a replica less of one setup, one more of another, or both."""
+    new = dict(replicas)
+    if less is not None:
+        new[less] -= 1
+    if more is not None:
+        new[more] = new.get(more, 0) + 1
+    return new
 
 
 def _alone(columns: FleetColumns, demand: Sequence[int], service: int) -> Iterator[dict[Key, int]]:
