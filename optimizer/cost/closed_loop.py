@@ -57,6 +57,8 @@ def closed_loop(steps: LoopSteps, protocol: Protocol, idle_s: float = 0.0) -> Se
     ttft_s = first * own.first.ttft_s + (1 - first) * own.later_s + steps.lag_s + places_s
     unseen = min(protocol.stream_interval, steps.answer) - 1
     rate = protocol.clients / (ttft_s + answer_s)
+    if over:  # a short run ends before the last have waited as long as those between
+        rate = min(rate, 1 / turn_s)
     return Served(ttft_s + unseen * own.tpot_s, own.tpot_s * (1 - unseen / max(1, steps.answer - 1)), rate)
 
 
