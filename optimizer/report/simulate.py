@@ -26,7 +26,7 @@ def _sections(found: Replay) -> Iterator[RenderableType]:
     yield _times(found)
     yield from _bounds(found)
     if found.claims:
-        yield Group(Text("What the plan claims, of full replicas", style="bold"), _claims(found.claims))
+        yield Group(Text("What the plan claims", style="bold"), _claims(found.claims))
     yield _pools(found)
     if found.kinds:
         yield _kinds(found)
@@ -132,8 +132,9 @@ def _pools(found: Replay) -> Group:
 def _kinds(found: Replay) -> Group:
     table = new_table("of", "requests", "TTFT", "p95", "TPOT", "p95", "claimed", "kept")
     for kind in found.kinds:
-        said = {row.name: row.claimed for row in kind.claims}
-        claimed = "/".join(short(said[name]) if name in said else "-" for name in ("ttft_ms", "tpot_ms"))
+        said = {row.name: short(row.claimed) for row in kind.claims}
+        claimed = "/".join(said.get(name, "-") for name in ("ttft_ms", "tpot_ms"))
+        claimed += "".join(f" {of}" for of in {row.of: None for row in kind.claims} if of != "mean")
         tpot = ("-", "-") if kind.tpot_ms is None else _mean_and_p95(kind.tpot_ms)
         kept = f"{kind.within[-1].share:.1%}" if kind.within else "-"
         table.add_row(kind.name, f"{kind.requests:,}", *_mean_and_p95(kind.ttft_ms), *tpot, claimed, kept)

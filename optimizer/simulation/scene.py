@@ -21,6 +21,8 @@ class Kind:
     """What each must keep: ttft_ms_max, tpot_ms_max."""
     claims: dict[str, float] = field(default_factory=dict)
     """What the plan says of them: ttft_ms, tpot_ms."""
+    percentile: float | None = None
+    """Of these requests, which the claims are of; None for means of full replicas."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """What serving problems say: the chips on offer, how replicas may be set up, the traffic, the bounds."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, StrictBool, create_model, model_validator
 
@@ -132,20 +132,11 @@ Percentile = Annotated[
 ]
 
 
-class Traffic(Strict):
-    """Requests that arrive, all of one size."""
+class AtPercentile(Strict):
+    """What has a field `percentile`: of requests that come at random, which latencies and bounds are of."""
 
-    input_tokens: Tokens
-    output_tokens: Tokens
-    prefix_tokens: Tokens0 = 0
-    """Tokens of the prompt that are in the cache already."""
-    requests_per_s: RequestsPerS | None = None
-    """The rate to serve; left out only when the rate is what is maximised."""
-    percentile: Percentile | None = None
-    """Of requests that come at random, which latencies and their bounds are of; 'none' for full replicas.
-
-    Unsaid it is 95 where the cost model prices replicas, and none where a table states their figures.
-    """
+    if TYPE_CHECKING:
+        percentile: Percentile | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -164,6 +155,22 @@ class Traffic(Strict):
     def queued_at(self) -> float | None:
         """The percentile at which requests queue for what a table states; None for full replicas."""
         return self.percentile if isinstance(self.percentile, float) else None
+
+
+class Traffic(AtPercentile):
+    """Requests that arrive, all of one size."""
+
+    input_tokens: Tokens
+    output_tokens: Tokens
+    prefix_tokens: Tokens0 = 0
+    """Tokens of the prompt that are in the cache already."""
+    requests_per_s: RequestsPerS | None = None
+    """The rate to serve; left out only when the rate is what is maximised."""
+    percentile: Percentile | None = None
+    """Of requests that come at random, which latencies and their bounds are of; 'none' for full replicas.
+
+    Unsaid it is 95 where the cost model prices replicas, and none where a table states their figures.
+    """
 
 
 class Requests(Strict):

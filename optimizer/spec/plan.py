@@ -72,13 +72,15 @@ ByName = Annotated[
 """Values by name, which a plan can be told apart by."""
 
 
-class Part(Strict):
+class Part(Said):
     """What a pool serves of one bucket of requests."""
 
     input_tokens: int
     output_tokens: int
     requests_per_s: float
     batch: int
+    in_flight: float = 0.0
+    """As `Pool.in_flight`, of a replica that has this bucket alone."""
     ttft_ms: float | None
     tpot_ms: float | None
 

@@ -201,7 +201,7 @@ class _Run:
                         ttft_ms=_some(own["ttft_s"], account.MS),
                         tpot_ms=account.times(own["tpot_s"], account.MS),
                         within=account.within(kind.limits, account.kept(kind.limits, own)),
-                        claims=account.claims(kind.claims, own, None),
+                        claims=account.claims(kind.claims, own, kind.percentile),
                     )
                 )
         return tuple(found)

@@ -128,7 +128,7 @@ def _row(table: Replicas, pool: Pool, part: Part, changed: Mapping[str, Any]) ->
     wanted |= dict(changed) if changed else {"domains": pool.domains}
     same = np.all([getattr(table, name) == value for name, value in wanted.items()], axis=0)
     found = np.flatnonzero(same)
-    return int(found[0]) if len(found) else None
+    return int(found[np.argmin(np.abs(table.in_flight[found] - part.in_flight))]) if len(found) else None
 
 
 def _whole(

@@ -24,3 +24,5 @@ class FleetAnswer(Answer):
     """Chips in use by kind."""
     quality: dict[str, float] = Field(default={}, exclude_if=lambda found: not found)
     """The mean of the answers of each service that has several models."""
+    percentile: dict[str, float] = Field(default={}, exclude_if=lambda found: not found)
+    """Of the requests of each service, which latencies are of; services on full replicas are not named."""

@@ -1,7 +1,8 @@
 """The independent check of a fleet: every bucket served well enough, no replica overloaded, chips in stock.
 
 It shares no code with `solver`: shares of traffic and rates are added as fractions of the figures as stated,
-groups are placed in nodes one by one, the quality of answers is added up. A plan that fails is no answer.
+groups are placed in nodes one by one, the quality of answers is added up. What the cost model said of each
+part is asked again (`check_parts`). A plan that fails is no answer.
 """
 
 from collections import Counter
@@ -13,6 +14,7 @@ from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.supply import Supply
 from optimizer.metrics import each as each_of
 from optimizer.metrics import totals
+from optimizer.questions.fleet.check_parts import differs
 from optimizer.questions.fleet.columns import FleetColumns
 
 _NOISE = Fraction(1, 10**8)
@@ -130,6 +132,8 @@ class FleetCheck:
             limit, value = bounds.get(f"{quantity}_max"), self.total(quantity)
             if limit is not None and (value is None or value > limit + abs(limit) * _LIMIT_NOISE):
                 found.append(f"{quantity}_max")
+        if any(self.shares[key] and differs(self.columns, key) for key in self.shares):
+            found.append("prices")
         return found
 
     def _good_enough(self, service: int) -> bool:

@@ -1,20 +1,21 @@
 """A fleet as columns: for every service and phase, what each setup makes of each size of request.
 
-A setup (chip, split, formats) runs each bucket at the batch that gives the highest rate within the service's
-bounds. A replica that gets x_b requests/s of bucket b is busy for sum_b x_b / rate_b of its time (Melange,
+A setup (chip, split, formats) runs each bucket at the batch, or the operating point, that gives the highest
+rate within the service's bounds: the only one of its many rows that a plan has use for. Each is priced as if
+the replica had that bucket alone. A replica that gets x_b requests/s of bucket b is busy for sum_b x_b / rate_b of its time (Melange,
 Griggs et al., arXiv 2404.14527): one replica is full at 1.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from optimizer.columns.deployment import DeploymentColumns, planned
+from optimizer.columns.deployment import DeploymentColumns, PricedBy, planned
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import lies_within
@@ -83,6 +84,10 @@ class FleetColumns:
     """Items and setups of each of which a plan has some replica."""
     qualities: tuple[Quality | None, ...] = ()
     """Of the models of each service; None where it has but one, given by itself."""
+    priced_by: tuple[tuple[tuple[PricedBy | None, ...], ...], ...] = ()
+    """What the cost model priced the rows of those tables for; None where a table states their figures."""
+    asked: dict[Any, bool] = field(default_factory=dict, repr=False)
+    """What the checker asked of rows, kept: plans are many."""
 
     def quality(self, service: int) -> Quality | None:
         """Of a service's models; None where it has but one, given by itself."""

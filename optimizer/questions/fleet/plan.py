@@ -48,6 +48,7 @@ def _part(problem: FleetProblem, checked: FleetCheck, key: tuple[int, int, int])
         output_tokens=bucket.output_tokens,
         requests_per_s=float(checked.traffic(key)),
         batch=row["batch"],
+        **({"in_flight": row["in_flight"]} if row["in_flight"] else {}),
         ttft_ms=row["ttft_ms"] or None,
         tpot_ms=row["tpot_ms"] or None,
     )

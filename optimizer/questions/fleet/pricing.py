@@ -69,6 +69,7 @@ def _key(problem: FleetProblem, service: Service, model: Choice, bucket: Bucket)
         model.model_dump_json(include={"architecture", "performance_table"}),
         _space(problem, service, model).model_dump_json(exclude_unset=True),
         bucket.model_dump_json(exclude={"requests_per_s"}),
+        str(service.priced_at),
     )
     return "\n".join(parts)
 
@@ -108,6 +109,7 @@ def fleet_columns(
         rates=_each(buckets, lambda columns: columns.rates({})),
         checkpoints=tuple(tuple(of_model[0].checkpoint for of_model in row) for row in buckets),
         shares=_each(buckets, DeploymentColumns.memory_share),
+        priced_by=_each(buckets, lambda columns: columns.priced_by),
         qualities=tuple(map(quality_of, problem.services, limits)),
     )
 
@@ -196,6 +198,7 @@ def _space(problem: FleetProblem, service: Service, model: Choice) -> ReplicaSpa
 
 def _single(problem: FleetProblem, service: Service, model: Choice, bucket: Bucket) -> DeploymentProblem:
     """One bucket of one service, answered by one model, as a deployment question of its own."""
+    percentile = {} if service.percentile is None else {"percentile": service.percentile}
     return DeploymentProblem(
         name=service.name,
         architecture=model.architecture,
@@ -204,6 +207,6 @@ def _single(problem: FleetProblem, service: Service, model: Choice, bucket: Buck
         hardware=problem.hardware,
         documents=problem.documents,
         deployment=_space(problem, service, model),
-        workload=Traffic(**bucket.model_dump(exclude={"rows"}), percentile="none"),
+        workload=Traffic(**bucket.model_dump(exclude={"rows"}), **percentile),
         minimize=("chips",),
     )

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from optimizer.metrics import held_least, is_whole, totals
 from optimizer.spec.base import Strict
-from optimizer.spec.deployment import Offers, ReplicaSpace, Requests, bounds_on
+from optimizer.spec.deployment import AtPercentile, Offers, Percentile, ReplicaSpace, Requests, bounds_on
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import choices
 from optimizer.spec.quantity import Tokens
@@ -59,7 +59,7 @@ class Choice(Strict):
         return self.name or self.architecture or (self.performance_table or ("",))[0]
 
 
-class Service(Strict):
+class Service(AtPercentile):
     """One model, or several to choose from, and the traffic."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -71,6 +71,8 @@ class Service(Strict):
     """How its replicas may run; without it the fleet's `deployment`."""
     traffic: Annotated[tuple[Bucket, ...], Field(min_length=1)]
     constraints: Served = Served()
+    percentile: Percentile | None = None
+    """Of its requests, which come at random: which latencies and their bounds are of, as in a deployment."""
 
     @property
     def answered_by(self) -> tuple[Choice, ...]:
@@ -101,6 +103,11 @@ class Service(Strict):
         given = (self.architecture, self.performance_table, self.models)
         if sum(one is not None for one in given) != 1:
             raise ValueError(f"{self.name}: give one of architecture, performance_table and models")
+        if self.tabled and self.queued_at is not None:
+            raise ValueError(
+                f"{self.name}: percentile {self.queued_at:g}: a performance_table states figures of replicas "
+                "without a queue; leave it out, or give none"
+            )
         for name in held_least() if self.tabled else ():
             if f"{name}_min" in self.constraints.given():
                 raise ValueError(

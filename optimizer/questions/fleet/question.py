@@ -20,7 +20,7 @@ from optimizer.questions.fleet.explain import (
 )
 from optimizer.questions.fleet.plan import plan_of
 from optimizer.questions.fleet.programme import LEAST
-from optimizer.questions.fleet.proof import proof_of
+from optimizer.questions.fleet.proof import methods_of, percentiles_of, proof_of
 from optimizer.questions.fleet.solved import optimum_without, reached, solve
 from optimizer.questions.fleet.vocabulary import FleetVocabulary
 from optimizer.questions.fleet.whole import plan_fleet
@@ -114,13 +114,13 @@ class FleetQuestion(FleetVocabulary):
         return super().relaxation(rule, watch) if "." in rule else relaxed(self, rule, watch)
 
     def adds(self, best: Best) -> dict[str, Any]:
-        """Chips in use by kind."""
+        """Chips in use by kind, the mean quality of answers, and of which requests latencies are."""
         if best.found is None:
             return {"chips": {}}
         check = best.found.check
         means = {name: check.quality(service) for service, name in enumerate(check.columns.names)}
         quality = {name: float(mean) for name, mean in means.items() if mean is not None}
-        return {"chips": check.chips(), "quality": quality}
+        return {"chips": check.chips(), "quality": quality, "percentile": percentiles_of(self.problem)}
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""
@@ -132,10 +132,7 @@ class FleetQuestion(FleetVocabulary):
             for model, buckets in zip(service.answered_by, priced, strict=True):
                 own = [pool for pool in pools if pool.runs == service.runs(model)]
                 chips = (*pools_assumed(buckets[0], own), *chips)
-        if self.problem.slices is None:
-            return chips
-        how = "traffic is split freely, not in equal parts; leave it out"
-        return (Assumption(name="slices", value=how, source="docs/deployments.md"), *chips)
+        return (*methods_of(self.problem, pools), *chips)
 
     def of_chips(self, plans: Sequence[Plan], money: bool) -> tuple[Assumption, ...]:
         """Efficiencies and prices of the chips on offer, and what of those in plans nobody measured."""

@@ -128,7 +128,8 @@ def _kind(service: Service, size: _SIZE, rate: float, pools: Sequence[Pool]) -> 
     claims = {name: max(values) for name, values in said.items() if values}
     _, model, inward, outward = size
     name = f"{service.name} {model} {inward}/{outward}" if model else f"{service.name} {inward}/{outward}"
-    return Kind(name, Size(inward, outward, rate), limits, claims)
+    percentile = service.priced_at if any("in_flight" in part.model_fields_set for part in parts) else None
+    return Kind(name, Size(inward, outward, rate), limits, claims, percentile)
 
 
 def _station(own: _Runs, requests: Requests, numbers: Mapping[_SIZE, int], network: float) -> Station:

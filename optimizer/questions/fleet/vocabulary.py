@@ -124,7 +124,7 @@ class FleetVocabulary(ReplicaQuestion[FleetColumns]):
     def _varied(self, scaled: Mapping[str, float]) -> Self:
         other, anew = self.with_constants(scaled)
         if not anew:
-            columns = replace(self.all_columns(), supplies=other.offered)
+            columns = replace(self.all_columns(), supplies=other.offered, asked={})
             other.fleet = replace(self.fleet, columns=columns)
         other.all_columns()
         return other
