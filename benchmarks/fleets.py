@@ -1,13 +1,14 @@
 """Fleets of the kind of arXiv 2604.07472: services x models x chips x splits, with a quality to keep.
 
-    python benchmarks/fleets.py [SERVICES MODELS CHIPS [FIRST [SEEDS]]] [--limit S] [--gap SHARE] [--scarce]
+    python benchmarks/fleets.py [SERVICES MODELS CHIPS [FIRST [SEEDS]]] [--limit S] [--gap SHARE] [--scarce] \
+        [--percentile P]
 
 Without sizes, 10 x 6 x 6 and 50 x 20 x 10, three seeds each. Drawn by seed: the lengths of each service's
 requests (log-normal about those of Azure's conversations and code of 2023), counted on a grid that services
 share as in Melange; its traffic, log-normal; the quality of each model for it, which rises with the model's
 size on the whole; the quality it asks for, and the time per token. Chips are the cheapest of the catalogue by
 what their memory reads for a dollar, with `--scarce` a few of each for every service; money is bounded. The
-least dollars an hour are asked for.
+least dollars an hour are asked for, of replicas that are always full, as the paper's are, or at a percentile.
 A line a problem: what was proven, in how many seconds, of which so many were pricing.
 """
 
@@ -93,7 +94,9 @@ def service(draw: random.Random, number: int, models: tuple[str, ...]) -> dict[s
     }
 
 
-def problem(services: int, models: int, n_chips: int, seed: int, scarce: bool = False) -> dict[str, Any]:
+def problem(
+    services: int, models: int, n_chips: int, seed: int, scarce: bool = False, percentile: Any = "none"
+) -> dict[str, Any]:
     """A fleet, as a file would say it; `scarce`: with few chips of each kind for every service."""
     draw = random.Random(seed)
     step = (len(MODELS) - 1) / max(1, models - 1)
@@ -105,7 +108,7 @@ def problem(services: int, models: int, n_chips: int, seed: int, scarce: bool = 
             for c in chips(n_chips)
         ],
         "deployment": {"tensor_parallel": [1, 2, 4, 8], "weight_dtype": "fp8"},
-        "services": [service(draw, n, some) for n in range(1, services + 1)],
+        "services": [service(draw, n, some) | {"percentile": percentile} for n in range(1, services + 1)],
         "minimize": "usd_per_hour",
         "constraints": {"usd_per_hour_max": 500.0 * services},
     }
@@ -142,11 +145,14 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=30.0)
     parser.add_argument("--gap", type=float, default=0.001)
     parser.add_argument("--scarce", action="store_true")
+    parser.add_argument("--percentile", type=float, default="none")
     given = parser.parse_args()
     *_, first, seeds = (0, 3) if len(given.sizes) < 4 else (*given.sizes[3:], 1)[:2]
     for sizes in (tuple(given.sizes[:3]),) if given.sizes else SIZES:
         for seed in range(first, first + seeds):
-            print(run(problem(*sizes, seed, given.scarce), given.limit, given.gap), flush=True)
+            print(
+                run(problem(*sizes, seed, given.scarce, given.percentile), given.limit, given.gap), flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ def _sections(result: FleetAnswer, verbose: bool) -> Iterator[RenderableType]:
     if result.deployment:
         yield _pools(result, result.deployment.pools, verbose)
         yield _totals(result)
+        if seen := list(_latencies(result, result.deployment.pools)):
+            rest = len(seen) - _SHOWN
+            more = [f"{rest} more services (-v shows them)"] if rest > 0 and not verbose else []
+            yield titled_lines("What requests see at most", (seen if verbose else seen[:_SHOWN]) + more)
         yield binding_part(result, "no bound: the traffic and the setups do")
     if result.conflict:
         yield conflict_part(result.conflict)
@@ -61,6 +65,21 @@ def _pools(result: FleetAnswer, pools: tuple[Pool, ...], verbose: bool) -> Group
     chips = ", ".join(f"{n} {name}" for name, n in result.chips.items())
     more = [Text(f"{rest} more pools (-v shows them)", style="dim")] if rest else []
     return Group(Text(chips, style="bold"), table, *more)
+
+
+def _latencies(result: FleetAnswer, pools: tuple[Pool, ...]) -> Iterator[str]:
+    """The longest latencies of each service, of which requests they are, and the bounds on them."""
+    for service in result.problem["services"]:
+        name, bounds = service["name"], service.get("constraints", {})
+        parts = [part for pool in pools if pool.service == name for part in pool.parts]
+        said = []
+        for metric, title in (("ttft_ms", "TTFT"), ("tpot_ms", "TPOT")):
+            if known := [value for part in parts if (value := getattr(part, metric)) is not None]:
+                limit = bounds.get(f"{metric}_max")
+                said.append(f"{title} {short(max(known))}{f' of at most {short(limit)}' if limit else ''} ms")
+        if said:
+            percentile = result.percentile.get(name)
+            yield f"{name}{'' if percentile is None else f' p{percentile:g}'}: {', '.join(said)}"
 
 
 def _totals(result: FleetAnswer) -> Group:

@@ -134,11 +134,11 @@ def _kinds(found: Replay) -> Group:
     for kind in found.kinds:
         said = {row.name: short(row.claimed) for row in kind.claims}
         claimed = "/".join(said.get(name, "-") for name in ("ttft_ms", "tpot_ms"))
-        claimed += "".join(f" {of}" for of in {row.of: None for row in kind.claims} if of != "mean")
         tpot = ("-", "-") if kind.tpot_ms is None else _mean_and_p95(kind.tpot_ms)
         kept = f"{kind.within[-1].share:.1%}" if kind.within else "-"
         table.add_row(kind.name, f"{kind.requests:,}", *_mean_and_p95(kind.ttft_ms), *tpot, claimed, kept)
-    title = "By size of request, tokens in/out (ms; claimed: TTFT/TPOT; kept: all bounds)"
+    of = "/".join(dict.fromkeys(row.of for kind in found.kinds for row in kind.claims))
+    title = f"By size of request, tokens in/out (ms; claimed: TTFT/TPOT, {of}; kept: all bounds)"
     return Group(Text(title, style="bold"), table)
 
 

@@ -2,8 +2,8 @@
 
 A setup (chip, split, formats) runs each bucket at the batch, or the operating point, that gives the highest
 rate within the service's bounds: the only one of its many rows that a plan has use for. Each is priced as if
-the replica had that bucket alone. A replica that gets x_b requests/s of bucket b is busy for sum_b x_b / rate_b of its time (Melange,
-Griggs et al., arXiv 2404.14527): one replica is full at 1.
+the replica had that bucket alone. A replica that gets x_b requests/s of bucket b is busy for
+sum_b x_b / rate_b of its time (Melange, Griggs et al., arXiv 2404.14527): one replica is full at 1.
 """
 
 from collections import Counter

@@ -59,14 +59,17 @@ def scene(problem: FleetProblem, pools: tuple[Pool, ...], metrics: Mapping[str, 
         return tuple(_station(own, requests, numbers, network) for own in runs)
 
     rate = sum(known.values())
+    only = kinds[0] if len(kinds) == 1 else None
+    claims = {"requests_per_s": rate / (max(pool.utilisation for pool in pools) or 1.0)}
     return Scene(
         name=problem.name,
         words=in_words(pools),
         kinds=kinds,
         pools=pools,
         stations=stations,
-        claims={"requests_per_s": rate / (max(pool.utilisation for pool in pools) or 1.0)},
+        claims=claims | (only.claims if only else {}),
         rate=rate,
+        percentile=only.percentile if only else None,
         problem=problem.model_dump(mode="json", exclude_unset=True),
         notes=("a replica runs together the most that the plan runs of any of its sizes of request",),
     )
