@@ -138,6 +138,11 @@ def run(document: dict[str, Any], limit_s: float, gap: float) -> str:
     )
 
 
+def parse_percentile(text: str) -> float | str:
+    """A number, or none."""
+    return text if text == "none" else float(text)
+
+
 def main() -> None:
     """Print a line a problem."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -145,7 +150,9 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=30.0)
     parser.add_argument("--gap", type=float, default=0.001)
     parser.add_argument("--scarce", action="store_true")
-    parser.add_argument("--percentile", type=float, default="none")
+    parser.add_argument(
+        "--percentile", type=parse_percentile, default="none", help="from 50 to 99.9, or none"
+    )
     given = parser.parse_args()
     *_, first, seeds = (0, 3) if len(given.sizes) < 4 else (*given.sizes[3:], 1)[:2]
     for sizes in (tuple(given.sizes[:3]),) if given.sizes else SIZES:

@@ -227,5 +227,5 @@ def test_a_replay_sends_each_request_to_the_model_that_the_plan_says() -> None:
 def test_the_shipped_fleet_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["solve", "fleet-two-models-a-service"]) == 0
     shown = capsys.readouterr().out
-    assert "mean quality 0.74 chat, 0.7 code" in shown
+    assert "mean quality 0.74 chat, 0.75 code" in shown
     assert "chat.quality_min (0.74 against 0.74)" in shown
