@@ -1,6 +1,6 @@
 """The rows of one setup in one mode: full replicas at some batches, or loads of requests at random times."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +28,7 @@ class Rows:
     @classmethod
     def full(cls, a: Architecture, frame: Frame, mode: str) -> "Rows":
         """Replicas that are never idle."""
-        return cls(frame, _SERVED[mode](frame, a))
+        return cls(frame, _full(a, frame, mode))
 
     @classmethod
     def at(cls, a: Architecture, frame: Frame, mode: str, percentile: float) -> "Rows":
@@ -59,22 +59,39 @@ class Rows:
     ) -> "Rows":
         """The same with steps that last as long as a slower memory streams."""
         if percentile is None:
-            return replace(self, served=_SERVED[mode](self.frame, a, least))
+            return replace(self, served=_full(a, self.frame, mode, least))
         if mode == "prefill":
             return replace(self, served=_prefilling(a, self.frame, self.in_flight, percentile, least))
         return replace(self, served=under_load(mode, self.frame, a, self.in_flight, percentile, least).served)
 
 
+def _full(a: Architecture, frame: Frame, mode: str, least: Mapping[str, Any] = NONE) -> Served:
+    if mode != "prefill":
+        return _SERVED[mode](frame, a, least)
+    return _by_prompts(frame, least, lambda one, slow, own: prefill(one, a, slow))
+
+
 def _prefilling(
     a: Architecture, frame: Frame, each: Any, percentile: float, least: Mapping[str, Any] = NONE
 ) -> Served:
-    """Prefill replicas at so many prompts in flight: those with as many together are priced at once."""
-    ttft_s, rate = np.zeros(len(each)), np.zeros(len(each))
+    """Prefill replicas at so many prompts in flight."""
+
+    def priced(one: Frame, slow: Mapping[str, Any], own: Any) -> Served:
+        return under_load("prefill", one, a, each[own], percentile, slow).served
+
+    return _by_prompts(frame, least, priced)
+
+
+def _by_prompts(
+    frame: Frame, least: Mapping[str, Any], priced: Callable[[Frame, Mapping[str, Any], Any], Served]
+) -> Served:
+    """Prefill replicas: those with as many prompts together are priced at once."""
+    n = len(frame.batch)
+    ttft_s, rate = np.zeros(n), np.zeros(n)
     for together in np.unique(frame.prefill_batch).tolist():
-        own = frame.prefill_batch == together
+        own = np.broadcast_to(frame.prefill_batch == together, n)
         one = replace(frame, batch=together * frame.split.lanes, prefill_batch=together)
-        slow = {name: values[own] for name, values in least.items()}
-        found = under_load("prefill", one, a, each[own], percentile, slow).served
+        found = priced(one, {name: values[own] for name, values in least.items()}, own)
         ttft_s[own], rate[own] = found.ttft_s, found.requests_per_s
     return Served(ttft_s, 0.0, rate)
 

@@ -321,6 +321,18 @@ def test_rows_of_a_prefill_and_a_decode_replica() -> None:
     assert own[0]["ttft_ms"] > known["ttft_ms"]
 
 
+@pytest.mark.parametrize("model", ["google/gemma-2-2b", "meta-llama/Llama-4-Scout-17B-16E-Instruct"])
+def test_windows_and_chunks_take_several_prompts_together(model: str) -> None:
+    a = catalog.model(model)
+    space = {"mode": ["disaggregated"], "tensor_parallel": 8, "batch": [8], "weight_dtype": "int4"}
+
+    def prefilled(*together: int) -> list[dict[str, Any]]:
+        found = rows(a, catalog.chip("h100"), prefill_batch=list(together), **space)
+        return [row for row in found if row["mode"] == "prefill"]
+
+    assert prefilled(1, 2, 4) == prefilled(1) + prefilled(2) + prefilled(4)
+
+
 def test_modes() -> None:
     def modes(*mode: str) -> list[str]:
         return [row["mode"] for row in rows(DENSE, batch=3, mode=list(mode))]
