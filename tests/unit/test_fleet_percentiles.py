@@ -22,8 +22,9 @@ from optimizer.cost.frame import frame_of
 from optimizer.cost.under_load import under_load
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.question import FleetQuestion
-from optimizer.spec.plan import Plan
+from optimizer.spec.plan import Deployment, Part, Plan, Pool
 from optimizer.spec.setup import Setup
+from optimizer.spec.split import DEGREES, FORMATS
 
 
 def fleet(percentile: Any = "unsaid", **more: Any) -> dict[str, Any]:
@@ -173,6 +174,32 @@ def test_a_table_knows_no_requests_at_random() -> None:
         read_problem(own | {"services": [tabled]})
     answer = solve(read_problem(own | {"services": [tabled | {"percentile": "none"}]}))
     assert answer.status == "optimal" and answer.percentile == {}
+
+
+def test_decimals_of_a_plan_serve_all_of_a_bucket() -> None:
+    """A bucket on aggregated replicas and on pairs: 0.3 + 2.6 is not 2.9 in floats, and all is served."""
+    question = FleetQuestion(read_problem(PROBLEMS["fleet"]))
+    best = question.best()
+    pools = [pool for pool in best.plan.pools if pool.service == "search"]
+    tables = question.tables()
+    for mode, chip, rates in (
+        ("aggregated", "blue", [1.1]),
+        ("prefill", "blue", [0.3, 2.6]),
+        ("decode", "red", [2.9]),
+    ):
+        of = (tables[0].mode == mode) & (tables[0].chip == chip)
+        row = tables[0].row(int(of.nonzero()[0][0]))
+        pools += [_pool(row, rate) for rate in rates]
+    plan = best.plan.changed(deployment=Deployment(pools=tuple(pools)))
+    assert question.priced(plan).broken == ()
+
+
+def _pool(row: dict[str, Any], rate: float) -> Pool:
+    part = Part(
+        input_tokens=10, output_tokens=10, requests_per_s=rate, batch=row["batch"], ttft_ms=None, tpot_ms=None
+    )
+    own = {name: row[name] for name in ("chip", "domains", *DEGREES, *FORMATS)}
+    return Pool(service="chat", phase=row["mode"], parts=(part,), **own)
 
 
 def test_as_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

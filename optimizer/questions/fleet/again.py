@@ -134,20 +134,27 @@ def _row(table: Replicas, pool: Pool, part: Part, changed: Mapping[str, Any]) ->
 def _whole(
     columns: FleetColumns, shares: Mapping[Triple, Fraction], everything: bool
 ) -> dict[Triple, Fraction]:
-    """Shares read from decimals that add up to about one in a phase do so exactly.
+    """Shares read from decimals that add up to about one do so exactly, and pairs hand over all they prefill.
 
     Where everything must be served they do whatever the traffic is: replicas split it as they did.
     """
-    sums: dict[tuple[int, str, int], Fraction] = {}
+    nothing = Fraction(0)
+    first: dict[tuple[int, int], Fraction] = {}
+    pairs: dict[tuple[int, int, str, int], Fraction] = {}
     for (j, _, b), share in shares.items():
         item = columns.items[j]
-        for side in ("prefill", "decode"):
-            if item.phase in ("aggregated", side):
-                at = (item.service, side, b)
-                sums[at] = sums.get(at, Fraction(0)) + share
+        own = item.service, item.model, item.phase, b
+        pairs[own] = pairs.get(own, nothing) + share
+        if item.phase != "decode":
+            first[item.service, b] = first.get((item.service, b), nothing) + share
     found = {}
     for (j, k, b), share in shares.items():
         item = columns.items[j]
-        total = sums[item.service, "decode" if item.phase == "decode" else "prefill", b]
-        found[j, k, b] = share / total if everything or abs(total - 1) <= _NOISE else share
+        total = first.get((item.service, b), nothing)
+        found[j, k, b] = share
+        if share and total and (everything or abs(total - 1) <= _NOISE):
+            if item.phase == "decode":
+                handed = pairs.get((item.service, item.model, "prefill", b), nothing)
+                share = handed * share / pairs[item.service, item.model, "decode", b]
+            found[j, k, b] = share / total
     return found
