@@ -51,7 +51,8 @@ def test_every_carrier_has_every_degree_and_format() -> None:
 def test_a_carrier_has_the_fields_in_their_place() -> None:
     names = list(Pool.model_fields)
     assert names[names.index("replicas") + 1 : names.index("batch")] == list(DEGREES)
-    assert names[names.index("batch") + 1 : names.index("engine")] == list(FORMATS)
+    after = names.index("batch") + 1
+    assert names[after : after + len(FORMATS)] == list(FORMATS)
 
 
 DEGREE = """    mirror_parallel: Annotated[Any, Degree("mp", "ranks that do the same", (1,), quiet=True)] = 1
@@ -118,7 +119,7 @@ print(json.dumps({
               for a in (one, two, shared)],
     "reports": ["mp2" in shown("deployment", two), "mp2" in shown("fleet", shared)],
     "moves": sorted({c.name for c in perturb(both).changes if "mirror" in c.name}),
-    "plans": len({p.pools[0].split.mirror_parallel for p in
+    "plans": len({frozenset(pool.split.mirror_parallel for pool in p.pools) for p in
                   enumerate_plans(both, 2, distinct=["mirror_parallel"]).plans}),
     "refused": refused,
     "estimate": [code, own["deployment"]["pools"][0]["mirror_parallel"],

@@ -201,23 +201,9 @@ class DeploymentColumns:
             dropped["no rate left at the worst"] = int((~holds).sum())
             found = found.at(np.flatnonzero(holds))
         if prune:
-            n, found = len(found.rows), self._undominated(found, bounds, nodes, counted)
+            n, found = len(found.rows), _undominated(self, found, bounds, nodes, counted)
             dropped["dominated"] = n - len(found.rows)
         return replace(found, dropped=+dropped, worst=needed(found.worst))
-
-    def _undominated(
-        self, own: Usable, bounds: Mapping[str, float], nodes: bool, counted: Sequence[str]
-    ) -> Usable:
-        """The rows that no other is as good as in all that counts, in every scenario."""
-        r, rows = self.replicas, own.rows
-        packed = [s.node and (nodes or f"inventory:{s.name}" in bounds) for s in self.supplies]
-        lying = np.where(np.array(packed, dtype=bool)[self.chip_index(rows)], r.domains[rows], "1")
-        held = [self.tokens(name)[rows] for name in counted]
-        worst, first = [planned(scenario.rates) for scenario in own.worst], own.capacity
-        if worst:  # of rows that are equals in all scenarios the one that serves the most as predicted
-            first = np.sum(worst, axis=0, dtype=float) + first / (1.0 + first.max(initial=0))
-        best = undominated(r, self.used, rows, first, lying, [*held, *worst])
-        return own.at(np.searchsorted(rows, best))
 
 
 def planned(rates: Any) -> Any:
@@ -229,3 +215,18 @@ def _limit(name: str, bounds: Mapping[str, float]) -> float | None:
     """The bound on a latency as predicted; None if there is none."""
     rules = (f"{name}_max", held_as(name, bounds))
     return min((bounds[rule] for rule in rules if rule in bounds), default=None)
+
+
+def _undominated(
+    columns: DeploymentColumns, own: Usable, bounds: Mapping[str, float], nodes: bool, counted: Sequence[str]
+) -> Usable:
+    """The rows that no other is as good as in all that counts, in every scenario."""
+    r, rows = columns.replicas, own.rows
+    packed = [s.node and (nodes or f"inventory:{s.name}" in bounds) for s in columns.supplies]
+    lying = np.where(np.array(packed, dtype=bool)[columns.chip_index(rows)], r.domains[rows], "1")
+    held = [columns.tokens(name)[rows] for name in counted]
+    worst, first = [planned(scenario.rates) for scenario in own.worst], own.capacity
+    if worst:  # of rows that are equals in all scenarios the one that serves the most as predicted
+        first = np.sum(worst, axis=0, dtype=float) + first / (1.0 + first.max(initial=0))
+    best = undominated(r, columns.used, rows, first, lying, [*held, *worst])
+    return own.at(np.searchsorted(rows, best))

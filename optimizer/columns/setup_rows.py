@@ -62,7 +62,14 @@ class Rows:
             return replace(self, served=_full(a, self.frame, mode, least))
         if mode == "prefill":
             return replace(self, served=_prefilling(a, self.frame, self.in_flight, percentile, least))
-        return replace(self, served=under_load(mode, self.frame, a, self.in_flight, percentile, least).served)
+        found = under_load(mode, self.frame, a, self.in_flight, percentile, least).served
+        streams = np.any([values > 0 for values in least.values()], axis=0)  # the others are as they were
+        both = zip(_figures(found), _figures(self.served), strict=True)
+        return replace(self, served=Served(*(np.where(streams, slow, fast) for slow, fast in both)))
+
+
+def _figures(served: Served) -> tuple[Any, Any, Any]:
+    return served.ttft_s, served.tpot_s, served.requests_per_s
 
 
 def _full(a: Architecture, frame: Frame, mode: str, least: Mapping[str, Any] = NONE) -> Served:
