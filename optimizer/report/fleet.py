@@ -17,6 +17,7 @@ from optimizer.report.parts import (
     headline,
     titled_lines,
 )
+from optimizer.report.robustness import robustness_part
 from optimizer.spec.plan import Pool
 
 _SHOWN = 30
@@ -32,6 +33,8 @@ def _sections(result: FleetAnswer, verbose: bool) -> Iterator[RenderableType]:
     if result.deployment:
         yield _pools(result, result.deployment.pools, verbose)
         yield _totals(result)
+        if result.robustness:
+            yield from robustness_part(result.robustness, result.objective, verbose)
         yield binding_part(result, "no bound: the traffic and the setups do")
     if result.conflict:
         yield conflict_part(result.conflict)

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from optimizer.spec.answer import Answer, Witnesses
+from optimizer.spec.robustness import Robustness
 
 
 class FleetWitnesses(Witnesses):
@@ -24,3 +25,5 @@ class FleetAnswer(Answer):
     """Chips in use by kind."""
     quality: dict[str, float] = Field(default={}, exclude_if=lambda found: not found)
     """The mean of the answers of each service that has several models."""
+    robustness: Robustness | None = Field(default=None, exclude_if=lambda found: found is None)
+    """What the plan stands, shown where the problem asks that something may go wrong."""

@@ -6,16 +6,18 @@ groups are placed in nodes one by one, the quality of answers is added up. A pla
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.supply import Supply
 from optimizer.metrics import each as each_of
 from optimizer.metrics import totals
+from optimizer.questions.deployment.check_loads import exact as _exact
+from optimizer.questions.fleet.check_worst import NOISE, Stood, stood
 from optimizer.questions.fleet.columns import FleetColumns
 
-_NOISE = Fraction(1, 10**8)
 _LIMIT_NOISE = 1e-9
 PHASES = ("aggregated", "prefill", "decode")
 
@@ -28,6 +30,14 @@ class FleetCheck:
     replicas: Mapping[tuple[int, int], int]
     shares: Mapping[tuple[int, int, int], Fraction]
     """Of the bucket's traffic."""
+    routes: tuple[Mapping[tuple[int, int, int], Fraction], ...] = ()
+    """How traffic is split when something goes wrong: one of these will do for each service, in each case."""
+
+    def of_service(
+        self, service: int, shares: Mapping[tuple[int, int, int], Fraction]
+    ) -> dict[tuple[int, int, int], Fraction]:
+        """The shares of one service."""
+        return {key: x for key, x in shares.items() if self.columns.items[key[0]].service == service}
 
     def traffic(self, key: tuple[int, int, int]) -> Fraction:
         """Requests per second of a bucket that a setup gets."""
@@ -90,24 +100,27 @@ class FleetCheck:
         return float(sum((n * _exact(value) for n, value in each), Fraction(0)))
 
     def requests_per_s(self) -> float:
-        """Traffic served."""
-        return float(
-            sum(
-                (
-                    _exact(demand) * share
-                    for service, demands in enumerate(self.columns.demands)
-                    for demand, share in zip(demands, self.served(service), strict=True)
-                ),
-                Fraction(0),
-            )
-        )
+        """Traffic served, of each service where it is least."""
+        least = (min(way.carried(service) for way in self.ways) for service in range(len(self.columns.names)))
+        return float(sum(least, Fraction(0)))
+
+    def carried(self, service: int) -> Fraction:
+        """Requests per second of a service that are served, split as they are."""
+        pairs = zip(self.columns.demands[service], self.served(service), strict=True)
+        return sum((_exact(demand) * share for demand, share in pairs), Fraction(0))
+
+    @cached_property
+    def at_worst(self) -> tuple[Stood, ...]:
+        """The fleet in each case of what may go wrong; none where nothing may."""
+        return stood(self.columns, self.replicas, self.routes)
 
     def broken(self, bounds: Mapping[str, float], everything: bool) -> list[str]:
         """Bounds this plan breaks; `everything` if all traffic must be served."""
         found = []
         for service, name in enumerate(self.columns.names):
             served = self.served(service)
-            if any(share > 1 or (everything and share < 1) for share in served):
+            each = [share for way in self.ways for share in way.served(service)]
+            if any(share > 1 or (everything and share < 1) for share in each):
                 found.append(f"service:{name}")
             setups = self._setups(service)
             if self.columns.same[service] and not _alike(setups, served):
@@ -117,10 +130,11 @@ class FleetCheck:
             }
             if len(handed) > len({model for model, _ in handed}):
                 found.append(f"kv_dtype:{name}")
-            if not self._good_enough(service):
+            if not all(way.good_enough(service) for way in self.ways):
                 found.append(f"{name}.quality_min")
-        if not all(self._carries(j, k) for j, k, _ in self.shares):
+        if not self.carries:
             found.append("utilisation")
+        found += [f"robust ({own.case.words})" for own in self.at_worst if not own.holds]
         used = self.chips()
         for s in self.columns.supplies:
             stock = bounds.get(f"inventory:{s.name}")
@@ -132,13 +146,24 @@ class FleetCheck:
                 found.append(f"{quantity}_max")
         return found
 
-    def _good_enough(self, service: int) -> bool:
+    def good_enough(self, service: int) -> bool:
+        """Whether the mean quality of a service's answers is kept, split as they are."""
         stated, mean = self.columns.quality(service), self.quality(service)
-        return stated is None or stated.least is None or mean is None or mean >= stated.least - _NOISE
+        return stated is None or stated.least is None or mean is None or mean >= stated.least - NOISE
+
+    @property
+    def carries(self) -> bool:
+        """Whether no replica has more than it can do, as predicted."""
+        return all(self._carries(j, k) for j, k, _ in self.shares)
+
+    @property
+    def ways(self) -> "tuple[FleetCheck, ...]":
+        """The plan as it splits traffic, and as it does when something goes wrong."""
+        return (self, *(replace(self, shares=own, routes=()) for own in self.routes))
 
     def _carries(self, j: int, k: int) -> bool:
         busy = self.utilisation(j, k)
-        return busy is not None and busy <= 1 + _NOISE
+        return busy is not None and busy <= 1 + NOISE
 
     def _setups(self, service: int) -> list[tuple[str, tuple[int, int], str]]:
         """Phase, key and cache format of the setups in use."""
@@ -165,7 +190,3 @@ def _alike(setups: list[tuple[str, tuple[int, int], str]], served: list[Fraction
     """One aggregated setup, or one of prefill and one of decode; none where nothing is served."""
     phases = sorted(phase for phase, _, _ in setups)
     return phases in (["aggregated"], ["decode", "prefill"]) or (not any(served) and len(phases) < 2)
-
-
-def _exact(number: float) -> Fraction:
-    return Fraction(repr(float(number)))
