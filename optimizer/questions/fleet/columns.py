@@ -118,9 +118,16 @@ class FleetColumns:
             for rates in zip(*(item.worst for item in self.items), strict=True)
         ]
         kept = wrong.needed(each)
-        items = tuple(replace(item, worst=tuple(item.worst[n] for n in kept)) for item in self.items)
-        asked = wrong.asked
-        return replace(self, items=items, cases=tuple(asked[n] for n in kept), wrong=wrong.some(kept))
+        items = [replace(item, worst=tuple(item.worst[n] for n in kept)) for item in self.items]
+        able = [item.some(np.flatnonzero(item.decides.any(axis=0))) for item in items]
+        lost = sum(len(item.setups) for item in items) - sum(len(item.setups) for item in able)
+        return replace(
+            self,
+            items=tuple(item for item in able if len(item.setups)),
+            dropped=self.dropped | ({"no rate left at the worst": lost} if lost else {}),
+            cases=tuple(wrong.asked[n] for n in kept),
+            wrong=wrong.some(kept),
+        )
 
     def quality(self, service: int) -> Quality | None:
         """Of a service's models; None where it has but one, given by itself."""
@@ -170,10 +177,7 @@ def items_of(
         if keys:
             item = replace(_item(service, phase, keys, best, buckets), model=model)
             items.append(replace(item, worst=at_worst(worst, keys)))
-    able = [item.some(np.flatnonzero(item.decides.any(axis=0))) for item in items]
-    if lost := sum(len(item.setups) for item in items) - sum(len(item.setups) for item in able):
-        dropped["no rate left at the worst"] += lost
-    return [_undominated(item, apart) for item in able if len(item.setups)], dropped
+    return [_undominated(item, apart) for item in items], dropped
 
 
 def _best_rows(columns: DeploymentColumns, rows: Any) -> dict[tuple[Any, ...], tuple[float, int]]:

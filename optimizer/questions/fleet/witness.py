@@ -15,21 +15,19 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice, product
 
-import numpy as np
-
-from optimizer.columns.deployment import UNIT, DeploymentColumns, planned
+from optimizer.columns.deployment import UNIT
 from optimizer.columns.totals import asked, each_of
-from optimizer.cost.placement import lies_within
 from optimizer.errors import InternalMismatch
 from optimizer.questions.fleet.answer import FleetWitnesses
 from optimizer.questions.fleet.carrying import Key, Shares, Triple
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns, Item
+from optimizer.questions.fleet.covered import best_rates, covers, key_of
 from optimizer.questions.fleet.pricing import PricedFleet
 from optimizer.questions.fleet.problem import FleetProblem
 from optimizer.questions.fleet.rounds import FleetPlan
 from optimizer.questions.fleet.routes import as_predicted, carried_by
-from optimizer.questions.fleet.wrong import SETUP, Setup, Surprised, setups_of_rows
+from optimizer.questions.fleet.wrong import Setup
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 FEW = 4_000
@@ -98,8 +96,8 @@ class _Look:
             for model, buckets in enumerate(self.priced.buckets[service]):
                 wrong = self.columns.wrong
                 worst = wrong.buckets[service][model] if wrong else ()
-                rates = _best_rates(buckets, own.constraints.given(), worst)
-                known = {_key(i, k) for i in kept if i.model == model for k in range(len(i.setups))}
+                rates = best_rates(buckets, own.constraints.given(), worst)
+                known = {key_of(i, k) for i in kept if i.model == model for k in range(len(i.setups))}
                 able = [item for item in kept if self.columns.as_good(item, model)]
                 able.sort(key=lambda item: item.model != model)
                 self._covered(own.name, rates, known, able)
@@ -113,7 +111,7 @@ class _Look:
         out = out if len(out) <= FEW else self.draw.sample(out, FEW)
         for key in (*out, *sorted(known)):
             self.watch.check()
-            if not any(_covers(item, rates[key], key) for item in able):
+            if not any(covers(item, rates[key], key) for item in able):
                 raise InternalMismatch(
                     f"{name}: a setup was left out that none of those kept covers, "
                     f"{' '.join(map(str, key))}; no answer is given"
@@ -265,41 +263,3 @@ def _keys_of(columns: FleetColumns, service: int) -> list[Key]:
     """The setups of a service."""
     own = ((j, item) for j, item in enumerate(columns.items) if item.service == service)
     return [(j, k) for j, item in own for k in range(len(item.setups))]
-
-
-def _best_rates(
-    buckets: Sequence[DeploymentColumns], bounds: Mapping[str, float], worst: Sequence[Surprised]
-) -> dict[Setup, list[int]]:
-    """The highest rate of every setup on every bucket, in 1e-8 requests/s, of rows that keep the bounds.
-
-    Where something may go wrong, `worst` says what: in each case, one after the other.
-    """
-    found: dict[Setup, list[int]] = {}
-    cases = [[own.worst[n] for own in worst] for n in range(len(worst[0].worst))] if worst else [None]
-    for n, case in enumerate(cases):
-        for b, columns in enumerate(buckets):
-            rows = columns.within(bounds, prune=False).rows
-            rates = columns.rates({})[rows] if case is None else case[b].rates
-            setups, of = setups_of_rows(columns)
-            best = np.full(len(setups), -1, dtype=np.int64)
-            np.maximum.at(best, of[rows], planned(rates))
-            for key, rate in zip(setups, best.tolist(), strict=True):
-                if rate >= (case is not None):
-                    found.setdefault(key, [0] * len(buckets) * len(cases))[n * len(buckets) + b] = rate
-    return found
-
-
-def _key(item: Item, k: int) -> Setup:
-    return tuple(np.asarray(getattr(item.setups, name))[k].item() for name in SETUP)
-
-
-def _covers(item: Item, rates: list[int], key: Setup) -> bool:
-    """Whether some setup of an item does all that another one does, on no more."""
-    own = dict(zip(SETUP, key, strict=True))
-    r = item.setups
-    if item.phase != own["mode"]:
-        return False
-    may = (r.chip == own["chip"]) & (r.chips <= own["chips"])
-    may &= (planned(item.decides) >= np.array(rates)[:, None]).all(axis=0)
-    may &= True if item.phase == "aggregated" else (r.kv_dtype == own["kv_dtype"])
-    return any(lies_within(str(r.domains[k]), str(own["domains"])) for k in np.flatnonzero(may).tolist())
