@@ -33,12 +33,6 @@ class FleetCheck:
     routes: tuple[Mapping[tuple[int, int, int], Fraction], ...] = ()
     """How traffic is split when something goes wrong: one of these will do for each service, in each case."""
 
-    def of_service(
-        self, service: int, shares: Mapping[tuple[int, int, int], Fraction]
-    ) -> dict[tuple[int, int, int], Fraction]:
-        """The shares of one service."""
-        return {key: x for key, x in shares.items() if self.columns.items[key[0]].service == service}
-
     def traffic(self, key: tuple[int, int, int]) -> Fraction:
         """Requests per second of a bucket that a setup gets."""
         j, _, b = key
@@ -138,7 +132,7 @@ class FleetCheck:
         used = self.chips()
         for s in self.columns.supplies:
             stock = bounds.get(f"inventory:{s.name}")
-            if stock is not None and not self._placed(s, int(stock), used.get(s.name, 0)):
+            if stock is not None and not _placed(self, s, int(stock), used.get(s.name, 0)):
                 found.append(f"inventory:{s.name}")
         for quantity in totals():
             limit, value = bounds.get(f"{quantity}_max"), self.total(quantity)
@@ -174,19 +168,21 @@ class FleetCheck:
             if n and items[j].service == service
         ]
 
-    def _placed(self, s: Supply, stock: int, used: int) -> bool:
-        blocks: Counter[int] = Counter()
-        for (j, k), n in self.replicas.items():
-            setups = self.columns.items[j].setups
-            if setups.chip[k] == s.name:
-                blocks.update({size: n * m for size, m in blocks_of(str(setups.domains[k])).items()})
-        if s.node is None:
-            return used <= stock
-        domain = min(s.node, s.chip.scaleup.domain) if s.chip else s.node
-        return used <= stock and nodes_for(blocks, s.node, domain, stock) is not None
-
 
 def _alike(setups: list[tuple[str, tuple[int, int], str]], served: list[Fraction]) -> bool:
     """One aggregated setup, or one of prefill and one of decode; none where nothing is served."""
     phases = sorted(phase for phase, _, _ in setups)
     return phases in (["aggregated"], ["decode", "prefill"]) or (not any(served) and len(phases) < 2)
+
+
+def _placed(check: FleetCheck, s: Supply, stock: int, used: int) -> bool:
+    """Whether the groups of chips of a kind find room in its nodes."""
+    blocks: Counter[int] = Counter()
+    for (j, k), n in check.replicas.items():
+        setups = check.columns.items[j].setups
+        if setups.chip[k] == s.name:
+            blocks.update({size: n * m for size, m in blocks_of(str(setups.domains[k])).items()})
+    if s.node is None:
+        return used <= stock
+    domain = min(s.node, s.chip.scaleup.domain) if s.chip else s.node
+    return used <= stock and nodes_for(blocks, s.node, domain, stock) is not None

@@ -106,15 +106,9 @@ class FleetProgramme(ReplicaProgramme):
 
     def _most(self, j: int, k: int) -> int:
         """Replicas that carry all a setup can serve of a service; no plan has use for more."""
-        item, most = self.columns.items[j], self._busy(j, k)
+        item, most = self.columns.items[j], busiest(self.figures, j, k)
         limit = self.inventory(str(item.setups.chip[k]))
         return most if limit is None else min(most, limit // int(item.setups.chips[k]))
-
-    def _busy(self, j: int, k: int) -> int:
-        """Replicas that all a setup can serve of a service keeps busy, in the case that takes the most."""
-        each = zip(self.figures, self.demands, strict=True)
-        own = ((figures.items[j], demand) for figures, demand in each)
-        return max(math.ceil(item.busy(k, demand[item.service])) for item, demand in own)
 
     def _setup(self, j: int, k: int, item: Item, high: int, times: int) -> int:
         """A variable for a setup; a unit of it is so many replicas."""
@@ -132,7 +126,7 @@ class FleetProgramme(ReplicaProgramme):
             if self.columns.good_enough(item):
                 for k in range(len(item.setups)):
                     if all(own.items[j].capacity[:, k].all() for own in self.figures):
-                        times = self._busy(j, k)
+                        times = busiest(self.figures, j, k)
                         v = self._setup(j, k, item, 1, times)
                         by_phase[item.phase][v] = 1
                         if item.phase != AGGREGATED:
@@ -183,3 +177,9 @@ class FleetProgramme(ReplicaProgramme):
                 if case == 0:
                     found |= got.of_traffic(demands[service], everything)
         return None if short else found
+
+
+def busiest(figures: Sequence[FleetColumns], j: int, k: int) -> int:
+    """Replicas that all a setup can serve of a service keeps busy, in the case that takes the most."""
+    each = ((own.items[j], own.demands[own.items[j].service]) for own in figures)
+    return max(math.ceil(item.busy(k, [asked(x) for x in rates])) for item, rates in each)

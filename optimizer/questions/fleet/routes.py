@@ -58,7 +58,7 @@ def _route(
         demand = [asked(rate) for rate in columns.demands[service]]
         got = carried_by(columns, service, mine, everything, watch)
         if everything and got.served < sum(demand) - NEAR:
-            found |= {key: x for key, x in shares.items() if columns.items[key[0]].service == service}
+            found |= of_service(columns, service, shares)
         else:
             found |= got.of_traffic(demand, everything)
     return found
@@ -68,7 +68,17 @@ def as_predicted(check: FleetCheck) -> FleetCheck:
     """With shares for when nothing goes wrong: those of the case of least traffic of those that hold."""
     found: dict[Triple, Fraction] = {}
     for service in range(len(check.columns.names)):
-        own = [replace(check, shares=check.of_service(service, route), routes=()) for route in check.routes]
+        own = [
+            replace(check, shares=of_service(check.columns, service, route), routes=())
+            for route in check.routes
+        ]
         holding = [split for split in own if split.carries]
         found |= min(holding or own[:1], key=FleetCheck.requests_per_s).shares
     return replace(check, shares=found)
+
+
+def of_service(
+    columns: FleetColumns, service: int, shares: Shares, its: bool = True
+) -> dict[Triple, Fraction]:
+    """The shares of one service, or of all others."""
+    return {key: x for key, x in shares.items() if (columns.items[key[0]].service == service) is its}

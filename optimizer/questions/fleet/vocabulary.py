@@ -121,10 +121,7 @@ class FleetVocabulary(ReplicaQuestion[FleetColumns]):
         return not rule.startswith(SERVICE)
 
     def tighter(self, rule: str, old: Any, new: Any) -> bool:
-        """Whether the new value only takes plans away; more or less traffic changes what plans carry.
-
-        Where something may go wrong, bounds on requests say what replicas serve then, too.
-        """
+        """Whether the new value only takes plans away, and changes no traffic, and no rate at the worst."""
         figures = rule.startswith(SERVICE) or (bool(self.levels) and "." in rule)
         return not figures and super().tighter(rule, old, new)
 

@@ -25,8 +25,9 @@ from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.covered import best_rates, covers, key_of
 from optimizer.questions.fleet.pricing import PricedFleet
 from optimizer.questions.fleet.problem import FleetProblem
+from optimizer.questions.fleet.programme import busiest
 from optimizer.questions.fleet.rounds import FleetPlan
-from optimizer.questions.fleet.routes import as_predicted, carried_by
+from optimizer.questions.fleet.routes import as_predicted, carried_by, of_service
 from optimizer.questions.fleet.wrong import Setup
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
@@ -131,7 +132,7 @@ class _Look:
                 cost = self._cost(rest)
                 for way in ways:
                     if self._better(cost + self._cost(way)):
-                        routes = [own | self._whole(way) for own in self._others(service)]
+                        routes = [own | _whole(self.columns, way) for own in self._others(service)]
                         self._try(rest | way, routes)
                     else:
                         self.plans += 1
@@ -140,7 +141,7 @@ class _Look:
             drawn = [[self.draw.choice(ways) for ways in alone] for _ in range(CHANGED)]
             for ways in (first, *drawn):
                 together = {key: n for way in ways for key, n in way.items()}
-                self._try(together, [self._whole(together)])
+                self._try(together, [_whole(self.columns, together)])
 
     def changes(self) -> None:
         """The answer with a replica less, more or another; what it then carries is worked out anew."""
@@ -164,9 +165,7 @@ class _Look:
 
     def _others(self, service: int) -> list[dict[Triple, Fraction]]:
         """How the plan splits the traffic of all other services, in each case."""
-        return [
-            {key: x for key, x in own.items() if self._service(key[:2]) != service} for own in self.routes
-        ]
+        return [of_service(self.columns, service, own, its=False) for own in self.routes]
 
     def _changed(self) -> Iterator[tuple[Key | None, Key | None, int]]:
         """Changes that would be better, with the service they are of: each pool less one, and exchanged."""
@@ -214,14 +213,6 @@ class _Look:
         used = FleetCheck(self.columns, replicas, {}).chips()
         return sum(n * self.each[name] for name, n in used.items())
 
-    def _whole(self, replicas: Replicas) -> dict[Triple, Fraction]:
-        """All of every bucket, for setups that serve theirs alone."""
-        return {
-            (*key, b): Fraction(1)
-            for key in replicas
-            for b in range(len(self.columns.demands[self._service(key)]))
-        }
-
     def _service(self, key: Sequence[int]) -> int:
         return self.columns.items[key[0]].service
 
@@ -236,16 +227,20 @@ def _exchanged(replicas: Replicas, less: Key | None, more: Key | None) -> dict[K
     return new
 
 
+def _whole(columns: FleetColumns, replicas: Replicas) -> dict[Triple, Fraction]:
+    """All of every bucket, for setups that serve theirs alone."""
+    buckets = {key: len(columns.demands[columns.items[key[0]].service]) for key in replicas}
+    return {(*key, b): Fraction(1) for key, n in buckets.items() for b in range(n)}
+
+
 def _alone(figures: Sequence[FleetColumns], service: int) -> Iterator[dict[Key, int]]:
     """As many replicas as one setup takes for all of a service, or one of prefill and one of decode."""
     by_phase: dict[str, dict[Key, int]] = {"aggregated": {}, "prefill": {}, "decode": {}}
     columns = figures[0]
-    demands = [[asked(rate) for rate in own.demands[service]] for own in figures]
     for j, k in _keys_of(columns, service):
         item, each = columns.items[j], [own.items[j] for own in figures]
         if all(own.capacity[:, k].all() for own in each) and columns.good_enough(item):
-            busy = (own.busy(k, demand) for own, demand in zip(each, demands, strict=True))
-            by_phase[item.phase][j, k] = max(map(math.ceil, busy))
+            by_phase[item.phase][j, k] = busiest(figures, j, k)
     for key, n in by_phase["aggregated"].items():
         yield {key: n}
     for (p, n), (d, m) in product(by_phase["prefill"].items(), by_phase["decode"].items()):
