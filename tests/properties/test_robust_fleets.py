@@ -25,7 +25,7 @@ from optimizer.questions.fleet.routes import checked
 from optimizer.questions.fleet.whole import plan_fleet
 from optimizer.questions.question import question_of
 
-SETTINGS = settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 STOCK = 4
 
 
@@ -193,7 +193,7 @@ def figures(
     return tuple(float(b["requests_per_s"] * traffic) * room for b in service["traffic"]), items
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=20)
 @given(problems())
 def test_the_optimum_is_brute_forces_and_each_part_has_its_price(problem: dict[str, Any]) -> None:
     question = question_of(read_problem(problem))
