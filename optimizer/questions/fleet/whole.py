@@ -38,7 +38,8 @@ def plan_fleet(
     columns = replace(columns, wrong=None)  # that is of the check of a whole answer
     if len(columns.cases) == 1:
         [columns] = columns.figures(goal[1] < 0 or LEAST in bounds)
-    if goal[1] > 0 and not columns.used and any(columns.quality(service) for service in wanted):
+    whole = goal[1] > 0 and LEAST not in bounds and not columns.used  # all traffic, and any setups
+    if whole and any(columns.quality(service) for service in wanted):
         return _each_first(columns, goal, bounds, sorted(wanted), settings, watch)
     if bounds:
         return Rounds(FleetProgramme.of(columns, goal, bounds, wanted), settings, watch).run()
