@@ -20,7 +20,8 @@ PREFIX = "robust."
 
 def part_of(rule: str) -> str | None:
     """The part that a rule is about; None if it is another rule."""
-    return rule.removeprefix(PREFIX) if rule.startswith(PREFIX) else None
+    part = rule.removeprefix(PREFIX)
+    return part if part in PARTS and part != rule else None
 
 
 def held_as(metric: str, bounds: Mapping[str, float]) -> str:

@@ -17,6 +17,7 @@ from optimizer.report.parts import (
     headline,
     titled_lines,
 )
+from optimizer.report.robustness import robustness_part
 from optimizer.spec.plan import Pool
 
 _SHOWN = 30
@@ -36,6 +37,8 @@ def _sections(result: FleetAnswer, verbose: bool) -> Iterator[RenderableType]:
             rest = len(seen) - _SHOWN
             more = [f"{rest} more services (-v shows them)"] if rest > 0 and not verbose else []
             yield titled_lines("What requests see at most", (seen if verbose else seen[:_SHOWN]) + more)
+        if result.robustness:
+            yield from robustness_part(result.robustness, result.objective, verbose)
         yield binding_part(result, "no bound: the traffic and the setups do")
     if result.conflict:
         yield conflict_part(result.conflict)

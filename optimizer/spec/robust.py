@@ -98,6 +98,19 @@ class Robust(Strict):
             raise ValueError(f"at_once: {self.at_once} {given}; use 1 to {len(self.parts)}, or leave it out")
         return self
 
+    def require_factors(self) -> None:
+        """ValueError where a part is a band, which is of the cost model."""
+        for part in ("latency", "rate"):
+            if getattr(self, part) == BAND:
+                raise ValueError(
+                    f"robust.{part}: {BAND} is of the cost model; of a performance_table give a factor"
+                )
+
+    @property
+    def in_requests(self) -> bool:
+        """Whether an hour says its traffic in requests per second."""
+        return any(hour.requests_per_s for hour in self.traffic or ())
+
     @property
     def by_share(self) -> tuple[str, ...]:
         """Parts whose worst is no single number: a band, or several hours."""

@@ -122,16 +122,20 @@ def least(columns: FleetColumns, limits: dict[str, float], goal: str) -> Fractio
 
 
 def plans(columns: FleetColumns, limits: dict[str, float], service: int) -> Iterator[dict[str, list[int]]]:
-    """The groups of chips of every choice of replicas that carries a service's traffic."""
-    keys = [(item, k) for item in columns.items if item.service == service for k in range(len(item.setups))]
-    tops = [int(limits[f"inventory:{i.setups.chip[k]}"]) // int(i.setups.chips[k]) for i, k in keys]
+    """The groups of chips of every choice of replicas that carries a service's traffic, in every case."""
+    own = [(j, item) for j, item in enumerate(columns.items) if item.service == service]
+    keys = [(j, item, k) for j, item in own for k in range(len(item.setups))]
+    tops = [int(limits[f"inventory:{i.setups.chip[k]}"]) // int(i.setups.chips[k]) for _, i, k in keys]
+    cases = columns.figures()
     for counts in product(*(range(top + 1) for top in tops)):
         groups: dict[str, list[int]] = {"red": [], "blue": []}
-        for (item, k), n in zip(keys, counts, strict=True):
+        for (_, item, k), n in zip(keys, counts, strict=True):
             groups[str(item.setups.chip[k])] += [int(item.setups.chips[k])] * n
         if all(sum(sizes) <= limits[f"inventory:{chip}"] for chip, sizes in groups.items()):
-            used = [(item, k, n) for (item, k), n in zip(keys, counts, strict=True) if n]
-            if _allowed(columns.same[service], used) and carries(columns.demands[service], used):
+            used = [(j, k, n) for (j, _, k), n in zip(keys, counts, strict=True) if n]
+            each = [[(case.items[j], k, n) for j, k, n in used] for case in cases]
+            carried = (carries(c.demands[service], mine) for c, mine in zip(cases, each, strict=True))
+            if _allowed(columns.same[service], each[0]) and all(carried):
                 yield groups
 
 

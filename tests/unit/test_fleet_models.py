@@ -211,6 +211,16 @@ REAL = {
 }
 
 
+def test_the_fewest_chips_for_the_most_traffic() -> None:
+    """One chip of each model answers 4 of 10, half of them well: that all 10 take more chips is no matter."""
+    few = {"hardware": [{"chip": CHIP, "max_count": 3}], "maximize": "requests_per_s", "minimize": None}
+    asked = FleetQuestion(fleet(**few, models=[MODELS[0], MODELS[1] | {"name": "dear"}]))
+    aims = (asked.aim("requests_per_s"), asked.aim("chips"))
+    found = asked.optimum(Ask(aims=aims, values={"inventory:" + CHIP: 2})).plan
+    assert found is not None
+    assert found.metrics["requests_per_s"] == pytest.approx(4.0) and found.metrics["chips"] == 2.0
+
+
 def test_a_replay_sends_each_request_to_the_model_that_the_plan_says() -> None:
     """A quarter of them to the larger model, on the pool that runs it, at the batch that is its own."""
     answer = solve(read(REAL))

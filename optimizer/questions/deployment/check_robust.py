@@ -1,25 +1,23 @@
 """What a plan holds when something goes wrong, once more for its check: every case by itself, in fractions.
 
-Cases are all choices of at most so many parts, none left out for being milder than another. In each, every
-replica in use runs as the best row of its setup, its own or one with fewer sequences, whose latencies keep
-the bounds there. It shares no code with what plans.
+In each, every replica in use runs as the best row of its setup, its own or one with fewer sequences, whose
+latencies keep the bounds there. It shares no code with what plans.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from optimizer.columns.replicas import COLUMNS, Replicas
-from optimizer.columns.scenarios import PREFIX, Spread, Uncertain
+from optimizer.columns.scenarios import Uncertain
 from optimizer.metrics import latencies
+from optimizer.questions.cases import Case, cases
 from optimizer.questions.deployment.check_loads import Loads, above, exact
-from optimizer.spec.robust import PARTS
 
 _VARY = {
     "batch",
@@ -31,26 +29,6 @@ _VARY = {
     *(n for n in COLUMNS if n.endswith("_gib")),
 }
 """Columns in which rows of one setup differ."""
-_SAME = Spread(1.0, 1.0, 1.0)
-_ONE = Fraction(1)
-
-
-@dataclass(frozen=True)
-class Case:
-    """What goes wrong at the same time."""
-
-    parts: tuple[str, ...]
-    words: str
-    slow: Fraction = _ONE
-    traffic: Fraction = _ONE
-    rate: Fraction = _ONE
-    bands: Mapping[str, Fraction] | None = None
-    """How much of the band of latencies, or of rates, is meant."""
-    lost: int = 0
-
-    def reach(self, part: str, end: float) -> Fraction:
-        """What a band that ends there multiplies by."""
-        return 1 + (self.bands or {}).get(part, Fraction(0)) * (exact(end) - 1)
 
 
 @dataclass(frozen=True)
@@ -65,55 +43,9 @@ class Surprises:
     percentile: float | None = None
     """At which requests of a queue keep the bound on TTFT."""
 
-    def cases(self) -> Iterator[Case]:
-        """Every choice of what goes wrong, nothing first."""
-        parts = [part for part in PARTS if PREFIX + part in self.bounds]
-        most = len(parts) if self.uncertain.at_once is None else self.uncertain.at_once
-        for size in range(min(most, len(parts)) + 1):
-            for some in combinations(parts, size):
-                for hour in self._hours() if "traffic" in some else [(_ONE, _ONE)]:
-                    yield self._case(some, *hour)
-
-    def _hours(self) -> list[tuple[Fraction, Fraction]]:
-        level = exact(self.bounds[f"{PREFIX}traffic"])
-        if "traffic" not in self.uncertain.by_share:
-            return [(level, _ONE)]
-        hours = [(exact(factor), exact(slow)) for factor, slow in self.uncertain.hours]
-        return [(1 + level * (factor - 1), 1 + level * (slow - 1)) for factor, slow in hours]
-
-    def _case(self, parts: tuple[str, ...], traffic: Fraction, slow: Fraction) -> Case:
-        level = {part: exact(self.bounds[PREFIX + part]) for part in parts}
-        bands: dict[str, Fraction] = {
-            part: level.pop(part) for part in ("latency", "rate") if part in self._banded(level)
-        }
-        said = {
-            "latency": "latency band" if "latency" in bands else "",
-            "rate": "rate band" if "rate" in bands else "",
-            "traffic": f"traffic x{float(traffic):.4g}"
-            + (f" (times x{float(slow):.4g})" if slow > 1 else ""),
-        }
-        plain = {"latency": "latencies", "rate": "rates"}
-        words = [
-            said.get(part)
-            or (f"{plain[part]} x{float(level[part]):.4g}" if part in plain else f"{level[part]} lost")
-            for part in parts
-        ]
-        return Case(
-            parts,
-            ", ".join(words) or "as predicted",
-            slow * level.get("latency", _ONE),
-            traffic,
-            level.get("rate", _ONE),
-            bands,
-            int(max(level.get("losses", 0), Fraction(self.bounds.get("spares", 0)))),
-        )
-
-    def _banded(self, level: Mapping[str, Fraction]) -> set[str]:
-        return set(self.uncertain.by_share) & set(level)
-
     def stood(self, plain: Loads) -> "tuple[Stood, ...]":
         """The same replicas in every case, each as it can run then."""
-        return tuple(self._stood(plain, case) for case in self.cases())
+        return tuple(self._stood(plain, case) for case in cases(self.uncertain, self.bounds))
 
     def _stood(self, plain: Loads, case: Case) -> "Stood":
         runs = {i: self._run(plain, i, case) for i in plain.rows}
@@ -125,9 +57,8 @@ class Surprises:
         """What a replica of a row serves in a case, of the traffic asked for, and the row it runs as then."""
         own = plain.rows[index]
         share = exact(plain.factors.get(own["mode"], 1.0)) * exact(plain.utilisation_max)
-        spread = self.uncertain.spreads.get((own["chip"], own["engine"]), _SAME)
-        slow = {f"{n}_ms": case.slow * case.reach("latency", getattr(spread, n)) for n in ("ttft", "tpot")}
-        factor = share * min(case.rate * case.reach("rate", spread.rate), 1 / slow["tpot_ms"])
+        slow, rate = case.factors(self.uncertain, own["chip"], own["engine"])
+        factor = share * rate
         kept = [
             (factor * self._allowed(row, slow), row) for row in self._runs(index) if self._keeps(row, slow)
         ]

@@ -12,9 +12,9 @@ from optimizer.columns.replica_costs import UNPRICED, n_replicas, replica_column
 from optimizer.columns.replicas import Replicas
 from optimizer.columns.separated_costs import n_sides, separated_columns
 from optimizer.columns.supply import Supply, supplies
+from optimizer.columns.uncertain import levels, uncertain
 from optimizer.errors import InputError
 from optimizer.questions.deployment.problem import DeploymentProblem
-from optimizer.questions.deployment.worst import levels, uncertain
 from optimizer.spec.deployment import as_stored
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
@@ -58,6 +58,7 @@ def prepare(
     else:
         replicas, dropped = _from_cost_model(problem, offered, watch)
     by = None if table is not None else _priced_by(problem)
+    wrong = problem.robust, problem.workload.requests_per_s, space
     factor = space.prefill_ttft_factor
     late = np.where(replicas.mode == "prefill", replicas.ttft_ms * factor, replicas.ttft_ms)
     return DeploymentColumns(
@@ -71,7 +72,7 @@ def prepare(
         complete=UNPRICED not in dropped,
         priced_by=by,
         checkpoint=by.architecture.checkpoint if by else None,
-        robust=uncertain(problem, by.architecture if by else None, replicas, offered),
+        robust=uncertain(*wrong, by.architecture if by else None, replicas, offered),
     )
 
 
@@ -155,4 +156,4 @@ def all_bounds(problem: DeploymentProblem, offered: tuple[Supply, ...]) -> dict[
     ordered |= {f"inventory:{s.name}": float(s.count) for s in offered if s.count is not None}
     if problem.demand is not None:
         ordered["requests_per_s"] = problem.demand
-    return ordered | bounds | levels(problem)
+    return ordered | bounds | levels(problem.robust, problem.workload.requests_per_s)

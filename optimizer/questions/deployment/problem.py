@@ -9,7 +9,7 @@ from optimizer.spec.base import Strict
 from optimizer.spec.deployment import Count0, Offers, ReplicaSpace, Requests, Share, Traffic, bounds_on
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import choices
-from optimizer.spec.robust import BAND, Robust
+from optimizer.spec.robust import Robust
 from optimizer.spec.values import RequestsPerS
 
 MINIMIZE, MAXIMIZE = counted(), (*traffic(), *listed("held"))
@@ -81,13 +81,9 @@ class DeploymentProblem(Strict):
         own = self.robust
         if own is None:
             return
-        if self.performance_table is not None and BAND in (own.latency, own.rate):
-            part = "latency" if own.latency == BAND else "rate"
-            raise ValueError(
-                f"robust.{part}: {BAND} is of the cost model; of a performance_table give a factor"
-            )
-        absolute = any(hour.requests_per_s for hour in own.traffic or ())
-        if absolute and self.workload.requests_per_s is None:
+        if self.performance_table is not None:
+            own.require_factors()
+        if own.in_requests and self.workload.requests_per_s is None:
             raise ValueError("robust.traffic: requests_per_s needs workload.requests_per_s; give factors")
 
     @property

@@ -1,15 +1,11 @@
 """What the answer to a deployment problem says of what may go wrong: each case as checked, and the price."""
 
-from math import isinf
-
 from optimizer.columns.scenarios import part_of
 from optimizer.questions.deployment.solved import optimum_without
 from optimizer.questions.deployment.vocabulary import DeploymentVocabulary
 from optimizer.questions.question import Best
-from optimizer.spec.robustness import PriceOf, Robustness, WhenWrong
-from optimizer.watch import Stopped
-
-ALL = "robust"
+from optimizer.questions.robust_prices import prices_of
+from optimizer.spec.robustness import Robustness, WhenWrong
 
 
 def robustness_of(asked: DeploymentVocabulary, best: Best) -> Robustness:
@@ -27,24 +23,7 @@ def robustness_of(asked: DeploymentVocabulary, best: Best) -> Robustness:
         )
         for own in check.at_worst
     ]
-    prices, untried = _prices(asked, best)
+    rules = tuple(filter(part_of, asked.bounds))
+    prices, untried = prices_of(best, rules, lambda without: optimum_without(asked, *without))
     ordered = sorted(cases, key=lambda row: (row.requests_per_s, -len(row.parts)))
     return Robustness(cases=tuple(ordered), prices=prices, untried=untried)
-
-
-def _prices(asked: DeploymentVocabulary, best: Best) -> tuple[tuple[PriceOf, ...], tuple[str, ...]]:
-    """The price of each part, of a plan that is proven optimal, and the parts there was no time for."""
-    rules = tuple(filter(part_of, asked.bounds))
-    if best.status != "optimal" or best.value is None:
-        return (), rules
-    ways = {rule: (rule,) for rule in rules} | ({ALL: rules} if len(rules) > 1 else {})
-    prices: list[PriceOf] = []
-    for name, without in ways.items():
-        try:
-            value = optimum_without(asked, *without)
-        except Stopped:
-            return tuple(prices), tuple(list(ways)[len(prices) :])
-        known = value is not None and not isinf(value)
-        cost = best.value - value if known and value is not None else None
-        prices.append(PriceOf(without=name, value=value if known else None, difference=cost))
-    return tuple(prices), ()

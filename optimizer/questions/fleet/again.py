@@ -13,6 +13,8 @@ from optimizer.metrics import held_least, latencies, totals
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.problem import FleetProblem
+from optimizer.questions.fleet.routes import checked
+from optimizer.questions.fleet.wrong import SETUP, at_worst
 from optimizer.questions.replica_choices import CHOICES
 from optimizer.spec.plan import Part, Plan, Pool
 
@@ -46,10 +48,10 @@ class Again:
             items.append(item)
             for b, part in _buckets_of(problem, service, pool).items():
                 shares[j, 0, b] = Fraction(part.requests_per_s) / Fraction(columns.demands[service][b])
-        own = replace(columns, items=tuple(items), used=())
+        own, everything = replace(columns, items=tuple(items), used=()), problem.maximize is None
         replicas = {(j, 0): pool.replicas for j, pool in enumerate(plan.pools)}
-        shares = _whole(own, shares, everything=problem.maximize is None)
-        return cls(FleetCheck(own, replicas, shares), plan.pools)
+        shares = _whole(own, shares, everything)
+        return cls(checked(own, replicas, shares, everything), plan.pools)
 
     def late(
         self, rules: Mapping[str, Any], buckets: Sequence[Sequence[Sequence[DeploymentColumns]]]
@@ -119,7 +121,9 @@ def _item(
     if shown is None:
         return None
     own = np.array(rates)[:, None], np.array(rows)[:, None]
-    return Item(service, pool.phase, Replicas.of([shown]), *own, model)
+    worst = columns.wrong.buckets[service][model] if columns.wrong else ()
+    key = tuple(shown[name] for name in SETUP)
+    return Item(service, pool.phase, Replicas.of([shown]), *own, model, at_worst(worst, [key]))
 
 
 def _row(table: Replicas, pool: Pool, part: Part, changed: Mapping[str, Any]) -> int | None:

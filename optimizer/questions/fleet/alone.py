@@ -94,14 +94,20 @@ def plan_alone(
 
 
 def start(columns: FleetColumns, service: int, asking: Asking) -> tuple[Worth, ...]:
-    """The reason to begin with; none where a service has one model, or one setup a phase."""
+    """The reason to begin with, in each case of what may go wrong.
+
+    None where a service has one model, or one setup a phase.
+    """
     if columns.same[service]:
         return ()
     counted = asking.goal[0] if asking.goal[0] in totals() else "chips"
     cost = {s.name: each_of(s, counted) + asking.dearer.get(s.name, 0) for s in columns.supplies}
-    demand = [asked(x) for x in columns.demands[service]]
-    found = in_money(columns, service, demand, cost, asking.watch)
-    return () if found is None else (found,)
+    found = []
+    for case, own in enumerate(columns.figures()):
+        demand = [asked(x) for x in own.demands[service]]
+        if (worth := in_money(own, service, demand, cost, asking.watch)) is not None:
+            found.append(replace(worth, case=case))
+    return tuple(found)
 
 
 def _planned(programme: FleetProgramme, service: int, asking: Asking, known: Sequence[Worth]) -> Alone:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from optimizer.spec.answer import Answer, Witnesses
+from optimizer.spec.robustness import Robustness
 
 
 class FleetWitnesses(Witnesses):
@@ -26,3 +27,5 @@ class FleetAnswer(Answer):
     """The mean of the answers of each service that has several models."""
     percentile: dict[str, float] = Field(default={}, exclude_if=lambda found: not found)
     """Of the requests of each service, which latencies are of; services on full replicas are not named."""
+    robustness: Robustness | None = Field(default=None, exclude_if=lambda found: found is None)
+    """What the plan stands, shown where the problem asks that something may go wrong."""

@@ -7,17 +7,19 @@ part is asked again (`check_parts`). A plan that fails is no answer.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 from optimizer.anatomy.placement import blocks_of, nodes_for
 from optimizer.columns.supply import Supply
 from optimizer.metrics import each as each_of
 from optimizer.metrics import totals
+from optimizer.questions.deployment.check_loads import exact as _exact
 from optimizer.questions.fleet.check_parts import differs
+from optimizer.questions.fleet.check_worst import NOISE, Stood, stood
 from optimizer.questions.fleet.columns import FleetColumns
 
-_NOISE = Fraction(1, 10**8)
 _LIMIT_NOISE = 1e-9
 PHASES = ("aggregated", "prefill", "decode")
 
@@ -30,6 +32,8 @@ class FleetCheck:
     replicas: Mapping[tuple[int, int], int]
     shares: Mapping[tuple[int, int, int], Fraction]
     """Of the bucket's traffic."""
+    routes: tuple[Mapping[tuple[int, int, int], Fraction], ...] = ()
+    """How traffic is split when something goes wrong: one of these will do for each service, in each case."""
 
     def traffic(self, key: tuple[int, int, int]) -> Fraction:
         """Requests per second of a bucket that a setup gets."""
@@ -92,24 +96,27 @@ class FleetCheck:
         return float(sum((n * _exact(value) for n, value in each), Fraction(0)))
 
     def requests_per_s(self) -> float:
-        """Traffic served."""
-        return float(
-            sum(
-                (
-                    _exact(demand) * share
-                    for service, demands in enumerate(self.columns.demands)
-                    for demand, share in zip(demands, self.served(service), strict=True)
-                ),
-                Fraction(0),
-            )
-        )
+        """Traffic served, of each service where it is least."""
+        least = (min(way.carried(service) for way in self.ways) for service in range(len(self.columns.names)))
+        return float(sum(least, Fraction(0)))
+
+    def carried(self, service: int) -> Fraction:
+        """Requests per second of a service that are served, split as they are."""
+        pairs = zip(self.columns.demands[service], self.served(service), strict=True)
+        return sum((_exact(demand) * share for demand, share in pairs), Fraction(0))
+
+    @cached_property
+    def at_worst(self) -> tuple[Stood, ...]:
+        """The fleet in each case of what may go wrong; none where nothing may."""
+        return stood(self.columns, self.replicas, self.routes)
 
     def broken(self, bounds: Mapping[str, float], everything: bool) -> list[str]:
         """Bounds this plan breaks; `everything` if all traffic must be served."""
         found = []
         for service, name in enumerate(self.columns.names):
             served = self.served(service)
-            if any(share > 1 or (everything and share < 1) for share in served):
+            each = [share for way in self.ways for share in way.served(service)]
+            if any(share > 1 or (everything and share < 1) for share in each):
                 found.append(f"service:{name}")
             setups = self._setups(service)
             if self.columns.same[service] and not _alike(setups, served):
@@ -119,14 +126,15 @@ class FleetCheck:
             }
             if len(handed) > len({model for model, _ in handed}):
                 found.append(f"kv_dtype:{name}")
-            if not self._good_enough(service):
+            if not all(way.good_enough(service) for way in self.ways):
                 found.append(f"{name}.quality_min")
-        if not all(self._carries(j, k) for j, k, _ in self.shares):
+        if not self.carries:
             found.append("utilisation")
+        found += [f"robust ({own.case.words})" for own in self.at_worst if not own.holds]
         used = self.chips()
         for s in self.columns.supplies:
             stock = bounds.get(f"inventory:{s.name}")
-            if stock is not None and not self._placed(s, int(stock), used.get(s.name, 0)):
+            if stock is not None and not _placed(self, s, int(stock), used.get(s.name, 0)):
                 found.append(f"inventory:{s.name}")
         for quantity in totals():
             limit, value = bounds.get(f"{quantity}_max"), self.total(quantity)
@@ -136,13 +144,24 @@ class FleetCheck:
             found.append("prices")
         return found
 
-    def _good_enough(self, service: int) -> bool:
+    def good_enough(self, service: int) -> bool:
+        """Whether the mean quality of a service's answers is kept, split as they are."""
         stated, mean = self.columns.quality(service), self.quality(service)
-        return stated is None or stated.least is None or mean is None or mean >= stated.least - _NOISE
+        return stated is None or stated.least is None or mean is None or mean >= stated.least - NOISE
+
+    @property
+    def carries(self) -> bool:
+        """Whether no replica has more than it can do, as predicted."""
+        return all(self._carries(j, k) for j, k, _ in self.shares)
+
+    @property
+    def ways(self) -> "tuple[FleetCheck, ...]":
+        """The plan as it splits traffic, and as it does when something goes wrong."""
+        return (self, *(replace(self, shares=own, routes=()) for own in self.routes))
 
     def _carries(self, j: int, k: int) -> bool:
         busy = self.utilisation(j, k)
-        return busy is not None and busy <= 1 + _NOISE
+        return busy is not None and busy <= 1 + NOISE
 
     def _setups(self, service: int) -> list[tuple[str, tuple[int, int], str]]:
         """Phase, key and cache format of the setups in use."""
@@ -153,17 +172,6 @@ class FleetCheck:
             if n and items[j].service == service
         ]
 
-    def _placed(self, s: Supply, stock: int, used: int) -> bool:
-        blocks: Counter[int] = Counter()
-        for (j, k), n in self.replicas.items():
-            setups = self.columns.items[j].setups
-            if setups.chip[k] == s.name:
-                blocks.update({size: n * m for size, m in blocks_of(str(setups.domains[k])).items()})
-        if s.node is None:
-            return used <= stock
-        domain = min(s.node, s.chip.scaleup.domain) if s.chip else s.node
-        return used <= stock and nodes_for(blocks, s.node, domain, stock) is not None
-
 
 def _alike(setups: list[tuple[str, tuple[int, int], str]], served: list[Fraction]) -> bool:
     """One aggregated setup, or one of prefill and one of decode; none where nothing is served."""
@@ -171,5 +179,14 @@ def _alike(setups: list[tuple[str, tuple[int, int], str]], served: list[Fraction
     return phases in (["aggregated"], ["decode", "prefill"]) or (not any(served) and len(phases) < 2)
 
 
-def _exact(number: float) -> Fraction:
-    return Fraction(repr(float(number)))
+def _placed(check: FleetCheck, s: Supply, stock: int, used: int) -> bool:
+    """Whether the groups of chips of a kind find room in its nodes."""
+    blocks: Counter[int] = Counter()
+    for (j, k), n in check.replicas.items():
+        setups = check.columns.items[j].setups
+        if setups.chip[k] == s.name:
+            blocks.update({size: n * m for size, m in blocks_of(str(setups.domains[k])).items()})
+    if s.node is None:
+        return used <= stock
+    domain = min(s.node, s.chip.scaleup.domain) if s.chip else s.node
+    return used <= stock and nodes_for(blocks, s.node, domain, stock) is not None

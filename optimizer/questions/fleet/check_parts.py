@@ -3,7 +3,8 @@
 import numpy as np
 
 from optimizer.questions.deployment.check_prices import Prices
-from optimizer.questions.fleet.columns import SETUP, FleetColumns
+from optimizer.questions.fleet.columns import FleetColumns
+from optimizer.questions.fleet.wrong import SETUP
 
 _SAME = 1e-9
 

@@ -20,11 +20,8 @@ from optimizer.columns.replicas import Replicas
 from optimizer.columns.supply import Supply
 from optimizer.cost.placement import lies_within
 from optimizer.questions.fleet.quality import Models, Quality
+from optimizer.questions.fleet.wrong import Surprised, Wrong, at_worst, setups_of_rows
 from optimizer.spec.checkpoint import Checkpoint
-from optimizer.spec.split import DEGREES, FORMATS
-
-SETUP = ("mode", "chip", *DEGREES, *FORMATS, "chips", "domains", "engine")
-"""What makes a setup, beside the batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +38,8 @@ class Item:
     """The row of the bucket's table behind each rate."""
     model: int = 0
     """Which of the service's models they run."""
+    worst: tuple[Any, ...] = ()
+    """The rates in each case of what may go wrong, where something may."""
 
     @cached_property
     def capacity(self) -> Any:
@@ -50,7 +49,13 @@ class Item:
     def some(self, rows: Any) -> "Item":
         """Some of the setups."""
         at = None if self.rows is None else self.rows[:, rows]
-        return replace(self, setups=self.setups.take(rows), rates=self.rates[:, rows], rows=at)
+        worst = tuple(own[:, rows] for own in self.worst)
+        return replace(self, setups=self.setups.take(rows), rates=self.rates[:, rows], rows=at, worst=worst)
+
+    @property
+    def decides(self) -> Any:
+        """The rates that plans depend on: those in each case, where something may go wrong, by bucket."""
+        return np.concatenate(self.worst) if self.worst else self.rates
 
     def busy(self, k: int, demand: Sequence[int]) -> Fraction:
         """How many replicas of a setup all traffic that it can serve keeps busy; in 1e-8 requests/s."""
@@ -88,6 +93,46 @@ class FleetColumns:
     """What the cost model priced the rows of those tables for; None where a table states their figures."""
     asked: dict[Any, bool] = field(default_factory=dict, repr=False)
     """What the checker asked of rows, kept: plans are many."""
+    cases: tuple[float, ...] = ()
+    """Of the traffic asked for, what must be reached in each case of what may go wrong, at its rates."""
+    wrong: Wrong | None = None
+    """What these cases follow from, for the check of a plan."""
+
+    def figures(self, partial: bool = False) -> "tuple[FleetColumns, ...]":
+        """The columns in each case, as if that were what is predicted; where nothing may go wrong, these.
+
+        `partial`: whether some traffic may be left, so that what is carried counts as it is asked for.
+        """
+        return tuple(self._in(n, partial) for n in range(len(self.cases))) or (self,)
+
+    def _in(self, n: int, partial: bool) -> "FleetColumns":
+        asked = self.cases[n]
+        rates, demands = (asked, 1.0) if partial else (1.0, asked)
+        return replace(
+            self,
+            demands=tuple(tuple(x * demands for x in own) for own in self.demands),
+            items=tuple(replace(item, rates=item.worst[n] / rates, worst=()) for item in self.items),
+            cases=(),
+            wrong=None,
+        )
+
+    def standing(self, wrong: Wrong) -> "FleetColumns":
+        """With the cases of what may go wrong that no other implies, setups having their rates in all."""
+        each = [
+            np.concatenate([own.ravel() for own in rates])
+            for rates in zip(*(item.worst for item in self.items), strict=True)
+        ]
+        kept = wrong.needed(each)
+        items = [replace(item, worst=tuple(item.worst[n] for n in kept)) for item in self.items]
+        able = [item.some(np.flatnonzero(item.decides.any(axis=0))) for item in items]
+        lost = sum(len(item.setups) for item in items) - sum(len(item.setups) for item in able)
+        return replace(
+            self,
+            items=tuple(item for item in able if len(item.setups)),
+            dropped=self.dropped | ({"no rate left at the worst": lost} if lost else {}),
+            cases=tuple(wrong.asked[n] for n in kept),
+            wrong=wrong.some(kept),
+        )
 
     def quality(self, service: int) -> Quality | None:
         """Of a service's models; None where it has but one, given by itself."""
@@ -118,10 +163,12 @@ def items_of(
     bounds: Mapping[str, float],
     apart: Sequence[str] = (),
     model: int = 0,
+    worst: Sequence[Surprised] = (),
 ) -> tuple[list[Item], Counter[str]]:
     """The phases of one model of a service from the priced replicas of each of its buckets.
 
-    Setups that others cover are left out, unless they differ in a column of `apart`.
+    Setups that others cover are left out, unless they differ in a column of `apart`. `worst`: the buckets in
+    each case of what may go wrong, where something may.
     """
     best: list[dict[tuple[Any, ...], tuple[float, int]]] = []
     dropped: Counter[str] = Counter()
@@ -133,7 +180,8 @@ def items_of(
     for phase in ("aggregated", "prefill", "decode"):
         keys = sorted({key for found in best for key in found if key[0] == phase})
         if keys:
-            items.append(replace(_item(service, phase, keys, best, buckets), model=model))
+            item = replace(_item(service, phase, keys, best, buckets), model=model)
+            items.append(replace(item, worst=at_worst(worst, keys)))
     return [_undominated(item, apart) for item in items], dropped
 
 
@@ -147,17 +195,6 @@ def _best_rows(columns: DeploymentColumns, rows: Any) -> dict[tuple[Any, ...], t
     which = of[rows][best].tolist()
     found = zip(which, rates[best].tolist(), rows[best].tolist(), strict=True)
     return {keys[setup]: (rate, row) for setup, rate, row in found}
-
-
-def setups_of_rows(columns: DeploymentColumns) -> tuple[list[tuple[Any, ...]], Any]:
-    """The setups of a table, and which of them each row is; kept, for services may share a table."""
-    if "setups" not in columns.asked:
-        r = columns.replicas
-        numbered: dict[tuple[Any, ...], int] = {}
-        rows = zip(*(np.asarray(getattr(r, name)).tolist() for name in SETUP), strict=True)
-        of = np.array([numbered.setdefault(key, len(numbered)) for key in rows], dtype=np.int64)
-        columns.asked["setups"] = list(numbered), of
-    return columns.asked["setups"]  # type: ignore[no-any-return]
 
 
 def _item(
@@ -180,7 +217,7 @@ def _undominated(item: Item, apart: Sequence[str]) -> Item:
     """Setups for which no other of its chip and cache has as few chips, as small blocks, and all rates."""
     r, kept = item.setups, list[int]()
     largest = [r.blocks(j)[0][0] for j in range(len(r))]
-    order = np.lexsort((-item.rates.sum(axis=0), r.chips, largest))
+    order = np.lexsort((-item.decides.sum(axis=0), r.chips, largest))
     for j in order.tolist():
         if not any(_covers(item, i, j, apart) for i in kept):
             kept.append(j)
@@ -195,7 +232,7 @@ def _covers(item: Item, i: int, j: int, apart: Sequence[str]) -> bool:
         and (item.phase == "aggregated" or r.kv_dtype[i] == r.kv_dtype[j])
         and r.chips[i] <= r.chips[j]
         and lies_within(r.domains[i], r.domains[j])
-        and (item.rates[:, i] >= item.rates[:, j]).all()
+        and (item.decides[:, i] >= item.decides[:, j]).all()
         and all(getattr(r, name)[i] == getattr(r, name)[j] for name in apart)
     )
 
@@ -206,7 +243,7 @@ def best_of_models(items: list[Item], quality: Quality | None, apart: Sequence[s
     if quality is None or len(mine) < 2:
         return items
     r = Replicas.together([item.setups for item in mine])
-    rates = np.concatenate([item.rates for item in mine], axis=1)
+    rates = np.concatenate([item.decides for item in mine], axis=1)
     ranks = {own: rank for rank, own in enumerate(sorted(quality.each))}
     good = np.array([ranks[quality.each[item.model]] for item in mine for _ in range(len(item.setups))])
     covers = (r.chip[:, None] == r.chip) & (r.chips[:, None] <= r.chips) & (good[:, None] >= good)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from optimizer.columns.uncertain import levels
 from optimizer.questions.aims import aim_of
 from optimizer.questions.fleet.columns import FleetColumns
 from optimizer.questions.fleet.pricing import PricedFleet, held, quality_of
@@ -25,9 +26,13 @@ def columns_under(problem: FleetProblem, fleet: PricedFleet, asked: Ask) -> Flee
         }
         for service, own in zip(problem.services, given, strict=True)
     ]
-    columns = fleet.columns
-    if asked.within or list(map(_of_requests, limits)) != list(map(_of_requests, given)):
-        columns = held(problem, fleet, asked.within, limits)
+    columns, stated = fleet.columns, levels(problem.robust)
+    wrong = {
+        rule: float(asked.values.get(rule, x)) for rule, x in stated.items() if rule not in asked.without
+    }
+    others = list(map(_of_requests, limits)) != list(map(_of_requests, given))
+    if asked.within or others or wrong != stated:
+        columns = held(problem, fleet, asked.within, limits, wrong)
     elif limits != given:
         columns = replace(columns, qualities=tuple(map(quality_of, problem.services, limits)))
     wanted = [asked.values.get(f"{SERVICE}{s.name}") for s in problem.services]

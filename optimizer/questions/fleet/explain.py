@@ -3,8 +3,10 @@
 import math
 from dataclasses import replace
 
+from optimizer.columns.scenarios import part_of
 from optimizer.errors import InputError
 from optimizer.metrics import scale
+from optimizer.questions.deployment.nearest import nearest_part
 from optimizer.questions.deployment.words import sentence
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import items_of
@@ -33,6 +35,7 @@ def kept_by_a_fleet(asked: FleetVocabulary, names: Names, watch: Watch) -> Names
         raise Stopped
     if found.proved.status == "infeasible":
         return None
+    columns = replace(columns, wrong=None)
     broken = FleetCheck(columns, found.replicas, found.shares).broken(asked.bounds, everything=False)
     return names | {rule for rule in asked.bounds if rule not in broken}
 
@@ -43,7 +46,7 @@ def require_whole(asked: FleetVocabulary, name: str) -> None:
     own = enumerate(asked.fleet.buckets[service])
     items = [item for model, buckets in own for item in items_of(service, buckets, {}, (), model)[0]]
     free = tuple(quality_of(one, {}) for one in asked.problem.services)
-    columns = replace(asked.columns, items=tuple(items), qualities=free)
+    columns = replace(asked.columns, items=tuple(items), qualities=free, cases=(), wrong=None)
     found = plan_fleet(columns, ("chips", 1), {}, frozenset({service}), asked.settings, asked.watch)
     if found.proved.status == "infeasible":
         raise InputError(
@@ -88,6 +91,14 @@ def lower_quality(asked: FleetVocabulary, rule: str, watch: Watch) -> Relaxation
             high = middle
     to = None if low < 0 else low / _STEPS
     words = "no change of it alone is enough" if to is None else f"quality_min {to:g} would do"
+    return Relaxation(constraint=rule, sentence=words, from_=limit, to=to, unit="")
+
+
+def milder(asked: FleetVocabulary, rule: str, watch: Watch) -> Relaxation:
+    """How far a part may go wrong and some fleet holds, no further than is asked for, all else kept."""
+    own, part, limit = asked.uncertain, part_of(rule) or "", asked.levels[rule]
+    to = nearest_part(own, part, limit, lambda x: _possible(asked, Ask(aims=(), values={rule: x}), watch))
+    words = "no change of it alone is enough" if to is None else sentence(rule, to, robust=own)
     return Relaxation(constraint=rule, sentence=words, from_=limit, to=to, unit="")
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from optimizer.columns.deployment import DeploymentColumns
 from optimizer.columns.replica_costs import UNPRICED
 from optimizer.columns.supply import Supply, supplies
+from optimizer.columns.uncertain import levels
 from optimizer.errors import InputError
 from optimizer.questions.deployment.columns import offered_by, prepare, setups_of
 from optimizer.questions.deployment.least import least_total
@@ -15,6 +16,7 @@ from optimizer.questions.deployment.problem import DeploymentProblem
 from optimizer.questions.fleet.columns import FleetColumns, Item, best_of_models, items_of
 from optimizer.questions.fleet.problem import Bucket, Choice, FleetProblem, Service
 from optimizer.questions.fleet.quality import Quality
+from optimizer.questions.fleet.wrong import wrong_of
 from optimizer.questions.replica_choices import left, required
 from optimizer.spec.deployment import ReplicaSpace, Traffic
 from optimizer.watch import UNWATCHED, Watch
@@ -80,24 +82,27 @@ def fleet_columns(
     chips: tuple[Supply, ...],
     limits: Sequence[Mapping[str, float]] = (),
     apart: Sequence[str] = (),
+    wrong: Mapping[str, float] | None = None,
 ) -> FleetColumns:
     """The columns of priced buckets for the traffic of a problem's services.
 
-    `limits`: of the requests of each service, where they are not the problem's own.
+    `limits`: of the requests of each service, where they are not the problem's own; `wrong`: rules of what
+    may go wrong, likewise.
     """
     limits = limits or [service.constraints.given() for service in problem.services]
+    worst = wrong_of(limits, buckets, levels(problem.robust) if wrong is None else wrong)
     items: list[Item] = []
     dropped: Counter[str] = Counter()
     for j, (bounds, priced) in enumerate(zip(limits, buckets, strict=True)):
         own: list[Item] = []
         for m, of_model in enumerate(priced):
-            found, lost = items_of(j, of_model, bounds, apart, m)
-            own += found
+            some, lost = items_of(j, of_model, bounds, apart, m, worst.buckets[j][m] if worst else ())
+            own += some
             dropped += lost
             for columns in of_model:
                 dropped[UNPRICED] += columns.dropped.get(UNPRICED, 0)
         items += best_of_models(own, quality_of(problem.services[j], bounds), apart)
-    return FleetColumns(
+    found = FleetColumns(
         supplies=chips,
         names=tuple(service.name for service in problem.services),
         demands=tuple(tuple(b.requests_per_s for b in s.traffic) for s in problem.services),
@@ -112,6 +117,7 @@ def fleet_columns(
         priced_by=_each(buckets, lambda columns: columns.priced_by),
         qualities=tuple(map(quality_of, problem.services, limits)),
     )
+    return found if worst is None else found.standing(worst)
 
 
 def quality_of(service: Service, limits: Mapping[str, float]) -> Quality | None:
@@ -138,15 +144,16 @@ def held(
     fleet: PricedFleet,
     within: Mapping[str, tuple[Any, ...]],
     limits: Sequence[Mapping[str, float]],
+    wrong: Mapping[str, float] | None = None,
 ) -> FleetColumns:
     """The columns of the setups that choices leave; those a plan must have stand for no others.
 
-    `limits`: of the requests of each service.
+    `limits`: of the requests of each service; `wrong`: rules of what may go wrong.
     """
     buckets = _each(fleet.buckets, lambda c: c.only(left(c.replicas, within)[0]))
     wanted = required(within)
     apart = tuple(dict.fromkeys(wanted.values()))
-    columns = fleet_columns(problem, buckets, fleet.columns.supplies, limits, apart)
+    columns = fleet_columns(problem, buckets, fleet.columns.supplies, limits, apart, wrong)
     used = [
         frozenset(
             (j, k)
@@ -209,4 +216,5 @@ def _single(problem: FleetProblem, service: Service, model: Choice, bucket: Buck
         deployment=_space(problem, service, model),
         workload=Traffic(**bucket.model_dump(exclude={"rows"}), **percentile),
         minimize=("chips",),
+        robust=problem.robust,
     )

@@ -10,6 +10,7 @@ from optimizer.spec.deployment import AtPercentile, Offers, Percentile, ReplicaS
 from optimizer.spec.documents import Documents
 from optimizer.spec.domains import choices
 from optimizer.spec.quantity import Tokens
+from optimizer.spec.robust import Robust
 from optimizer.spec.values import RequestsPerS
 
 Goal: Any = Literal[totals()]
@@ -170,6 +171,8 @@ class FleetProblem(Strict):
     maximize: Literal["requests_per_s"] | None = None
     """The most traffic served, where not all of it can be."""
     constraints: FleetBounds = FleetBounds()
+    robust: Robust | None = None
+    """What may turn out worse than predicted or asked for, of all services, and the plan still holds."""
 
     @model_validator(mode="after")
     def _askable(self) -> "FleetProblem":
@@ -178,6 +181,19 @@ class FleetProblem(Strict):
         names = [service.name for service in self.services]
         if len(set(names)) < len(names):
             raise ValueError("services: two services have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _known_worst(self) -> "FleetProblem":
+        own = self.robust
+        if own is None:
+            return self
+        if own.losses is not None:
+            raise ValueError("robust.losses: a fleet has none; ask for the service as a deployment")
+        if own.in_requests:
+            raise ValueError("robust.traffic: requests_per_s is of one service; give factors of all traffic")
+        if any(service.tabled for service in self.services):
+            own.require_factors()
         return self
 
     @property

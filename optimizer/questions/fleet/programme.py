@@ -10,7 +10,7 @@ Reasons are added as they are met (questions/fleet/rounds.py). Where one setup a
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Self
 
@@ -18,14 +18,11 @@ from optimizer.columns.totals import asked
 from optimizer.questions.fleet.carrying import Key, Shares, Triple
 from optimizer.questions.fleet.columns import FleetColumns, Item
 from optimizer.questions.fleet.reasons import Reasons
-from optimizer.questions.fleet.shares import worked_out
+from optimizer.questions.fleet.routes import NEAR, carried_by
 from optimizer.questions.fleet.worth import Worth
 from optimizer.questions.replica_programme import AGGREGATED, PHASES, SIDES, ReplicaProgramme
 from optimizer.search.packing import Part, pack_nodes
 from optimizer.watch import Watch
-
-_NEAR = Fraction(1, 1000)
-"""Traffic, in 1e-8 requests/s, that is no shortfall: what rates lose when they are read as whole numbers."""
 
 LEAST = "requests_per_s_min"
 """The limit under which so much traffic is enough, of all services together."""
@@ -64,8 +61,10 @@ class FleetProgramme(ReplicaProgramme):
         return cls(s, own, columns=columns, goal=goal, services=services, known=known, dearer=dearer)
 
     def __post_init__(self) -> None:
-        self.demand = [[asked(rate) for rate in rates] for rates in self.columns.demands]
-        self.reasons = Reasons(self.m, self.columns.items, self.demand, self.at, self.served)
+        self.figures = self.columns.figures(self.partial)
+        demands = [[[asked(x) for x in rates] for rates in own.demands] for own in self.figures]
+        self.demands = demands
+        self.reasons = Reasons(self.m, [own.items for own in self.figures], demands, self.at, self.served)
         for service in sorted(self.services):
             self._service(service)
         self._limits()
@@ -83,14 +82,14 @@ class FleetProgramme(ReplicaProgramme):
         """The setups of one service; at first a bound for each bucket, and for all of them together."""
         mine = [(j, item) for j, item in enumerate(self.columns.items) if item.service == service]
         if self.partial:
-            self.served[service] = self.m.variable(0, sum(self.demand[service]))
+            self.served[service] = self.m.variable(0, sum(self.demands[0][service]))
             self.m.least[self.served[service]] = []
         if self._beforehand(service):
             self._choices(mine)
         else:
             for j, item in mine:
                 for k in range(len(item.setups)):
-                    self._setup(j, k, item, self._most(item, k), 1)
+                    self._setup(j, k, item, self._most(j, k), 1)
             self.reasons.start(service, self.known.get(service, ()))
         own = {key: v for key, (v, _) in self.at.items() if self.columns.items[key[0]].service == service}
         phases = {v: self.columns.items[j].phase for (j, _), v in own.items()}
@@ -105,9 +104,9 @@ class FleetProgramme(ReplicaProgramme):
     def _beforehand(self, service: int) -> bool:
         return self.columns.same[service] and not self.partial
 
-    def _most(self, item: Item, k: int) -> int:
+    def _most(self, j: int, k: int) -> int:
         """Replicas that carry all a setup can serve of a service; no plan has use for more."""
-        most = math.ceil(item.busy(k, self.demand[item.service]))
+        item, most = self.columns.items[j], busiest(self.figures, j, k)
         limit = self.inventory(str(item.setups.chip[k]))
         return most if limit is None else min(most, limit // int(item.setups.chips[k]))
 
@@ -126,8 +125,8 @@ class FleetProgramme(ReplicaProgramme):
         for j, item in mine:
             if self.columns.good_enough(item):
                 for k in range(len(item.setups)):
-                    if item.capacity[:, k].all():
-                        times = math.ceil(item.busy(k, self.demand[item.service]))
+                    if all(own.items[j].capacity[:, k].all() for own in self.figures):
+                        times = busiest(self.figures, j, k)
                         v = self._setup(j, k, item, 1, times)
                         by_phase[item.phase][v] = 1
                         if item.phase != AGGREGATED:
@@ -156,24 +155,31 @@ class FleetProgramme(ReplicaProgramme):
         return {key: times * values[v] for key, (v, times) in self.at.items() if values[v]}
 
     def shares(self, values: tuple[int, ...], watch: Watch) -> Shares | None:
-        """How a solution splits the traffic; None if it carries less than it claims, which is a row now."""
+        """How a solution splits the traffic; None if it carries less than it claims, which is a row now.
+
+        Where things may go wrong, how it does so in the first case.
+        """
         found: dict[Triple, Fraction] = {}
         short = False
         replicas = self.replicas(values)
         for service in sorted(self.services):
-            mine = {key: n for key, n in replicas.items() if self.columns.items[key[0]].service == service}
-            demand = self.demand[service]
-            rates = {(j, k): self.columns.items[j].capacity[:, k].tolist() for j, k in mine}
-            phases = {(j, k): self.columns.items[j].phase for j, k in mine}
-            models = self.columns.models(service, mine)
-            got = worked_out(demand, rates, phases, mine, service not in self.served, watch, models)
-            claim, noise = Fraction(sum(demand)), _NEAR
-            if service in self.served:
-                claim, noise = Fraction(values[self.served[service]]), Fraction(1 + sum(mine.values()))
-            if got.served < claim - noise:
-                short = True
-                for worth in got.reasons:
-                    self.reasons.add(service, worth, mine)
-            whole = demand if service in self.served else got.buckets
-            found |= {key: x / whole[key[2]] for key, x in got.shares.items()}
+            for case, (figures, demands) in enumerate(zip(self.figures, self.demands, strict=True)):
+                mine = {key: n for key, n in replicas.items() if figures.items[key[0]].service == service}
+                everything = service not in self.served
+                got = carried_by(figures, service, mine, everything, watch)
+                claim, noise = Fraction(sum(demands[service])), NEAR
+                if not everything:
+                    claim, noise = Fraction(values[self.served[service]]), Fraction(1 + sum(mine.values()))
+                if got.served < claim - noise:
+                    short = True
+                    for worth in got.reasons:
+                        self.reasons.add(service, replace(worth, case=case), mine)
+                if case == 0:
+                    found |= got.of_traffic(demands[service], everything)
         return None if short else found
+
+
+def busiest(figures: Sequence[FleetColumns], j: int, k: int) -> int:
+    """Replicas that all a setup can serve of a service keeps busy, in the case that takes the most."""
+    each = ((own.items[j], own.demands[own.items[j].service]) for own in figures)
+    return max(math.ceil(item.busy(k, [asked(x) for x in rates])) for item, rates in each)

@@ -6,14 +6,15 @@ from typing import Any
 from optimizer import catalog
 from optimizer.anatomy.chips_assumed import chips_assumed, pools_of
 from optimizer.anatomy.pools_assumed import pools_assumed
+from optimizer.columns.scenarios import part_of
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import scale, unit
 from optimizer.questions.deployment.bounded import ANY_TRAFFIC
-from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.edits import SERVICE, bounds_under, hold
 from optimizer.questions.fleet.explain import (
     kept_by_a_fleet,
     lower_quality,
+    milder,
     relaxed,
     require_whole,
     without_service,
@@ -21,9 +22,12 @@ from optimizer.questions.fleet.explain import (
 from optimizer.questions.fleet.plan import plan_of
 from optimizer.questions.fleet.programme import LEAST
 from optimizer.questions.fleet.proof import methods_of, percentiles_of, proof_of
+from optimizer.questions.fleet.robustness import robustness_of
+from optimizer.questions.fleet.routes import checked
 from optimizer.questions.fleet.solved import optimum_without, reached, solve
 from optimizer.questions.fleet.vocabulary import FleetVocabulary
 from optimizer.questions.fleet.whole import plan_fleet
+from optimizer.questions.moves import Move
 from optimizer.questions.question import Ask, Best
 from optimizer.search.conflict import Names
 from optimizer.search.steps import held_at
@@ -60,8 +64,9 @@ class FleetQuestion(FleetVocabulary):
             hold(bounds, aim, held_at(asked.aims, number, value))
         if found is None:
             return Optimum(plan=None, slices=0, solves=solves, enumerated=0)
-        check = FleetCheck(columns, found.replicas, found.shares)
-        broken = set(check.broken(bounds, everything=self.problem.maximize is None))
+        everything = self.problem.maximize is None
+        check = checked(columns, found.replicas, found.shares, everything, watch)
+        broken = set(check.broken(bounds, everything))
         if broken - {f"{SERVICE}{name}" for name in dropped}:
             raise InternalMismatch(f"the plan found breaks {', '.join(sorted(broken))} when recomputed")
         plan = plan_of(self.problem, check)
@@ -75,7 +80,8 @@ class FleetQuestion(FleetVocabulary):
             return None
         if not found.replicas:
             return None
-        return plan_of(self.problem, FleetCheck(columns, found.replicas, found.shares))
+        everything = self.problem.maximize is None
+        return plan_of(self.problem, checked(columns, found.replicas, found.shares, everything))
 
     def best(self) -> Best:
         """The optimum, checked, and looked at a second time."""
@@ -111,7 +117,14 @@ class FleetQuestion(FleetVocabulary):
             return without_service(self, rule, watch)
         if rule.endswith(".quality_min"):
             return lower_quality(self, rule, watch)
+        if part_of(rule) is not None:
+            return milder(self, rule, watch)
         return super().relaxation(rule, watch) if "." in rule else relaxed(self, rule, watch)
+
+    def moves(self, rule: str, plan: Plan) -> Sequence[Move]:
+        """Values near a bound's own; of what may go wrong those that it can be."""
+        found, part = super().moves(rule, plan), part_of(rule)
+        return [move for move in found if part is None or self.uncertain.may_be(part, move[1])]
 
     def adds(self, best: Best) -> dict[str, Any]:
         """Chips in use by kind, the mean quality of answers, and of which requests latencies are."""
@@ -120,7 +133,9 @@ class FleetQuestion(FleetVocabulary):
         check = best.found.check
         means = {name: check.quality(service) for service, name in enumerate(check.columns.names)}
         quality = {name: float(mean) for name, mean in means.items() if mean is not None}
-        return {"chips": check.chips(), "quality": quality, "percentile": percentiles_of(self.problem)}
+        robust = {"robustness": robustness_of(self, best)} if self.problem.robust else {}
+        found = {"chips": check.chips(), "quality": quality, "percentile": percentiles_of(self.problem)}
+        return found | robust
 
     def assumptions(self, best: Best) -> tuple[Assumption, ...]:
         """What the answer rests on that the problem did not say."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from optimizer.columns.totals import MOST
@@ -20,9 +20,10 @@ class Reasons:
     """The reasons known so far, as rows of a programme that is in the making."""
 
     m: Programme
-    items: Sequence[Item]
-    demand: Sequence[Sequence[int]]
-    """Of each bucket of each service, in 1e-8 requests/s."""
+    items: Sequence[Sequence[Item]]
+    """In each case of what may go wrong."""
+    demands: Sequence[Sequence[Sequence[int]]]
+    """Of each bucket of each service in each case, in 1e-8 requests/s."""
     at: Mapping[Key, tuple[int, int]]
     """The variable of each setup, and the replicas one unit of it stands for."""
     served: Mapping[int, int]
@@ -36,21 +37,23 @@ class Reasons:
 
         Where so many setups of several models wait that a row for each were too many, what is `known`.
         """
-        buckets = len(self.demand[service])
+        buckets = len(self.demands[0][service])
         zero = (Fraction(0),) * buckets
         for b in range(buckets):
             one = tuple(Fraction(int(at == b)) for at in range(buckets))
             for worth in (Worth(one, zero), Worth(zero, one)):
-                self.add(service, worth, {})
+                for case in range(len(self.items)):
+                    self.add(service, replace(worth, case=case), {})
         for worth in known:
             self.add(service, worth, {})
-        for item in () if known else self.items:
-            for k in range(len(item.setups) if item.service == service else 0):
-                self.add(service, _tuned(item, k), {})
+        for case, items in enumerate(() if known else self.items):
+            for item in items:
+                for k in range(len(item.setups) if item.service == service else 0):
+                    self.add(service, replace(_tuned(item, k), case=case), {})
 
     def add(self, service: int, worth: Worth, replicas: Mapping[Key, int]) -> None:
         """A row that says what replicas can carry, in whole numbers that still refuse these."""
-        demand = self.demand[service]
+        demand = self.demands[worth.case][service]
         if replicas:
             self.met.setdefault(service, []).append(worth)
         each = self._each(service, worth)
@@ -74,7 +77,8 @@ class Reasons:
 
     def _each(self, service: int, worth: Worth) -> dict[Key, Fraction]:
         """What one replica of each setup adds at most."""
-        items = {j: self.items[j] for j in {key[0] for key in self.at} if self.items[j].service == service}
+        own = self.items[worth.case]
+        items = {j: own[j] for j in {key[0] for key in self.at} if own[j].service == service}
         most = {j: worth.replicas(item.phase, item.capacity, item.model) for j, item in items.items()}
         return {(j, k): most[j][k] for j, k in self.at if j in items}
 

@@ -52,6 +52,11 @@ class Carried:
     reasons: tuple[Worth, ...]
     """Rows that say why it is no more."""
 
+    def of_traffic(self, demand: Sequence[int], everything: bool) -> dict[Triple, Fraction]:
+        """The shares of each bucket: of all of it, or of what is carried where that must be everything."""
+        whole = self.buckets if everything else demand
+        return {key: x / whole[key[2]] for key, x in self.shares.items()}
+
 
 def worked_out(
     demand: Sequence[int],

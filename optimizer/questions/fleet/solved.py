@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from optimizer.columns.scenarios import part_of
 from optimizer.errors import InternalMismatch
 from optimizer.metrics import scale, totals, unit_of_bound
 from optimizer.questions.deployment.least import highest
@@ -11,6 +12,7 @@ from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.plan import plan_of
 from optimizer.questions.fleet.pricing import least_of_fleet
 from optimizer.questions.fleet.rounds import FleetPlan
+from optimizer.questions.fleet.routes import checked
 from optimizer.questions.fleet.vocabulary import FleetVocabulary
 from optimizer.questions.fleet.witness import look_again
 from optimizer.questions.question import Ask, Best
@@ -37,13 +39,18 @@ def solve(asked: FleetVocabulary) -> Best:
     except Stopped:
         return Best("unknown", None, None, least_of_fleet(asked.problem))
     asked.solves += found.proved.solves
-    check = FleetCheck(columns, found.replicas, found.shares)
+    try:
+        everything = asked.problem.maximize is None
+        check = checked(columns, found.replicas, found.shares, everything, asked.watch)
+    except Stopped:
+        return Best("unknown", None, None, least_of_fleet(asked.problem))
     _require(asked, found, check)
     plan = plan_of(asked.problem, check) if found.replicas else None
     (name, sense), proved, seen = asked.problem.goal, found.proved, None
     value, bound = (None if v is None else sense * v / scale(name) for v in (proved.objective, proved.bound))
     if proved.status == "infeasible" or proved.bound is not None:
-        seen = look_again(asked.problem, asked.fleet, asked.bounds, found, asked.settings.seed, asked.watch)
+        own = asked.problem, asked.fleet, asked.bounds, found, asked.settings.seed, asked.watch
+        seen = look_again(*own, check.routes)
     if proved.status in ("feasible", "unknown"):
         bound = _closest(sense, bound, least_of_fleet(asked.problem))
     return Best(cast("Status", proved.status), plan, value, bound, found=Solved(found, check, seen))
@@ -69,14 +76,17 @@ def _closest(sense: int, *bounds: float | None) -> float | None:
     return None if best is None else sense * best
 
 
-def optimum_without(asked: FleetVocabulary, rule: str) -> float | None:
-    """The optimum without a bound. Raises Stopped."""
-    found, _ = asked.planned(Ask(aims=(), without=(rule,)))
+def optimum_without(asked: FleetVocabulary, *rules: str) -> float | None:
+    """The optimum without some bounds. Raises Stopped."""
+    if rules in asked.known_without:
+        return asked.known_without[rules]
+    found, _ = asked.planned(Ask(aims=(), without=rules))
     asked.solves += found.proved.solves
     if found.proved.status not in ("optimal", "infeasible"):
         raise Stopped  # not proven: no gain is better than a guess
     (name, sense), value = asked.problem.goal, found.proved.objective
-    return None if value is None else sense * value / scale(name)
+    asked.known_without[rules] = None if value is None else sense * value / scale(name)
+    return asked.known_without[rules]
 
 
 def reached(asked: FleetVocabulary, rule: str, best: Best) -> tuple[float, float | None, str | None]:
@@ -87,6 +97,8 @@ def reached(asked: FleetVocabulary, rule: str, best: Best) -> tuple[float, float
     value: float | None = check.total(metric) if metric in totals() else None
     if chip:
         metric, value = "chips", float(check.chips().get(chip, 0))
+    elif part_of(rule) is not None:
+        value = limit
     elif rule.endswith(".quality_min"):
         mean = check.quality(check.columns.names.index(rule.rpartition(".")[0]))
         return limit, None if mean is None else float(mean), None

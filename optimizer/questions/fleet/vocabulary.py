@@ -10,7 +10,9 @@ from functools import cached_property
 from typing import Any, Self
 
 from optimizer.columns.replicas import Replicas
+from optimizer.columns.scenarios import Uncertain
 from optimizer.columns.supply import Supply, supplies
+from optimizer.columns.uncertain import levels
 from optimizer.metrics import totals
 from optimizer.questions.deployment.columns import pricing
 from optimizer.questions.fleet.again import Again, totals_of
@@ -98,7 +100,17 @@ class FleetVocabulary(ReplicaQuestion[FleetColumns]):
             for s in self.problem.services
             for name, value in s.constraints.given().items()
         }
-        return services | requests | self.bounds
+        return services | requests | self.bounds | self.levels
+
+    @cached_property
+    def levels(self) -> dict[str, float]:
+        """The rules of what may go wrong."""
+        return levels(self.problem.robust)
+
+    @property
+    def uncertain(self) -> Uncertain:
+        """What these rules are of. Raises Stopped."""
+        return self.fleet.buckets[0][0][0].robust or Uncertain()
 
     def rules(self) -> Mapping[str, float]:
         """Services with their traffic, bounds on their requests, bounds on the fleet, inventories."""
@@ -109,8 +121,9 @@ class FleetVocabulary(ReplicaQuestion[FleetColumns]):
         return not rule.startswith(SERVICE)
 
     def tighter(self, rule: str, old: Any, new: Any) -> bool:
-        """Whether the new value only takes plans away; more or less traffic changes what plans carry."""
-        return not rule.startswith(SERVICE) and super().tighter(rule, old, new)
+        """Whether the new value only takes plans away, and changes no traffic, and no rate at the worst."""
+        figures = rule.startswith(SERVICE) or (bool(self.levels) and "." in rule)
+        return not figures and super().tighter(rule, old, new)
 
     def in_words(self, pool: Pool) -> str:
         """How many replicas of a service there are, and where."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from optimizer.questions.fleet.alone import Alone, Asking, plan_alone
 from optimizer.questions.fleet.check import FleetCheck
 from optimizer.questions.fleet.columns import FleetColumns
-from optimizer.questions.fleet.programme import FleetProgramme
+from optimizer.questions.fleet.programme import LEAST, FleetProgramme
 from optimizer.questions.fleet.rounds import FleetPlan, Rounds
 from optimizer.questions.fleet.shared import Shared
 from optimizer.search.programme import Proved
@@ -35,7 +35,11 @@ def plan_fleet(
     When the watch is over, the best plan found so far and the bound that was reached.
     """
     wanted = frozenset(range(len(columns.names))) if services is None else services
-    if goal[1] > 0 and not columns.used and any(columns.quality(service) for service in wanted):
+    columns = replace(columns, wrong=None)  # that is of the check of a whole answer
+    if len(columns.cases) == 1:
+        [columns] = columns.figures(goal[1] < 0 or LEAST in bounds)
+    whole = goal[1] > 0 and LEAST not in bounds and not columns.used  # all traffic, and any setups
+    if whole and any(columns.quality(service) for service in wanted):
         return _each_first(columns, goal, bounds, sorted(wanted), settings, watch)
     if bounds:
         return Rounds(FleetProgramme.of(columns, goal, bounds, wanted), settings, watch).run()

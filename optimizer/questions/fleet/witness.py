@@ -11,24 +11,24 @@ engine erred.
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice, product
 
-import numpy as np
-
-from optimizer.columns.deployment import UNIT, DeploymentColumns, planned
+from optimizer.columns.deployment import UNIT
 from optimizer.columns.totals import asked, each_of
-from optimizer.cost.placement import lies_within
 from optimizer.errors import InternalMismatch
 from optimizer.questions.fleet.answer import FleetWitnesses
 from optimizer.questions.fleet.carrying import Key, Shares, Triple
 from optimizer.questions.fleet.check import FleetCheck
-from optimizer.questions.fleet.columns import SETUP, FleetColumns, Item, setups_of_rows
+from optimizer.questions.fleet.columns import FleetColumns, Item
+from optimizer.questions.fleet.covered import best_rates, covers, key_of
 from optimizer.questions.fleet.pricing import PricedFleet
 from optimizer.questions.fleet.problem import FleetProblem
+from optimizer.questions.fleet.programme import busiest
 from optimizer.questions.fleet.rounds import FleetPlan
-from optimizer.questions.fleet.shares import worked_out
+from optimizer.questions.fleet.routes import as_predicted, carried_by, of_service
+from optimizer.questions.fleet.wrong import Setup
 from optimizer.watch import UNWATCHED, Stopped, Watch
 
 FEW = 4_000
@@ -39,7 +39,6 @@ CHANGED = 48
 """Changes of the answer whose traffic is worked out, drawn by seed."""
 
 Replicas = Mapping[Key, int]
-Setup = tuple[object, ...]
 
 
 def look_again(
@@ -49,9 +48,13 @@ def look_again(
     plan: FleetPlan,
     seed: int = 0,
     watch: Watch = UNWATCHED,
+    routes: Sequence[Shares] = (),
 ) -> FleetWitnesses:
-    """Look for what an answer should have found; less of it if the watch ends it, which the answer says."""
-    look = _Look(problem, priced, bounds, plan, random.Random(seed), watch)
+    """Look for what an answer should have found; less of it if the watch ends it, which the answer says.
+
+    `routes`: how the plan splits traffic in each case of what may go wrong.
+    """
+    look = _Look(problem, priced, bounds, plan, random.Random(seed), watch, tuple(routes) or (plan.shares,))
     try:
         look.setups()
         look.plans_of_one_setup()
@@ -73,15 +76,16 @@ class _Look:
     plan: FleetPlan
     draw: random.Random
     watch: Watch
+    routes: tuple[Shares, ...]
     left_out: int = 0
     covered: int = 0
     plans: int = 0
-    demand: list[list[int]] = field(init=False)
+    figures: tuple[FleetColumns, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.columns = self.priced.columns
-        self.demand = [[asked(rate) for rate in rates] for rates in self.columns.demands]
         self.name, self.sense = self.problem.goal
+        self.figures = self.columns.figures(self.sense < 0)
         goal = self.name if self.sense > 0 else "chips"
         used = {str(name) for item in self.columns.items for name in item.setups.chip}
         self.each = {s.name: each_of(s, goal) for s in self.columns.supplies if s.name in used}
@@ -91,8 +95,10 @@ class _Look:
         for service, own in enumerate(self.problem.services):
             kept = [item for item in self.columns.items if item.service == service]
             for model, buckets in enumerate(self.priced.buckets[service]):
-                rates = _best_rates(buckets, own.constraints.given())
-                known = {_key(i, k) for i in kept if i.model == model for k in range(len(i.setups))}
+                wrong = self.columns.wrong
+                worst = wrong.buckets[service][model] if wrong else ()
+                rates = best_rates(buckets, own.constraints.given(), worst)
+                known = {key_of(i, k) for i in kept if i.model == model for k in range(len(i.setups))}
                 able = [item for item in kept if self.columns.as_good(item, model)]
                 able.sort(key=lambda item: item.model != model)
                 self._covered(own.name, rates, known, able)
@@ -106,7 +112,7 @@ class _Look:
         out = out if len(out) <= FEW else self.draw.sample(out, FEW)
         for key in (*out, *sorted(known)):
             self.watch.check()
-            if not any(_covers(item, rates[key], key) for item in able):
+            if not any(covers(item, rates[key], key) for item in able):
                 raise InternalMismatch(
                     f"{name}: a setup was left out that none of those kept covers, "
                     f"{' '.join(map(str, key))}; no answer is given"
@@ -118,17 +124,16 @@ class _Look:
         if self.sense < 0:
             return
         alone = [
-            list(islice(_alone(self.columns, self.demand[service], service), PLANS))
-            for service in range(len(self.columns.names))
+            list(islice(_alone(self.figures, service), PLANS)) for service in range(len(self.columns.names))
         ]
         if self.plan.replicas:
             for service, ways in enumerate(alone):
                 rest = {key: n for key, n in self.plan.replicas.items() if self._service(key) != service}
-                shares = {key: x for key, x in self.plan.shares.items() if self._service(key[:2]) != service}
                 cost = self._cost(rest)
                 for way in ways:
                     if self._better(cost + self._cost(way)):
-                        self._try(rest | way, shares | self._whole(way))
+                        routes = [own | _whole(self.columns, way) for own in self._others(service)]
+                        self._try(rest | way, routes)
                     else:
                         self.plans += 1
         elif all(alone):
@@ -136,7 +141,7 @@ class _Look:
             drawn = [[self.draw.choice(ways) for ways in alone] for _ in range(CHANGED)]
             for ways in (first, *drawn):
                 together = {key: n for way in ways for key, n in way.items()}
-                self._try(together, self._whole(together))
+                self._try(together, [_whole(self.columns, together)])
 
     def changes(self) -> None:
         """The answer with a replica less, more or another; what it then carries is worked out anew."""
@@ -147,23 +152,27 @@ class _Look:
             self.watch.check()
             replicas = _exchanged(self.plan.replicas, key, other)
             mine = {key: n for key, n in replicas.items() if n and self._service(key) == service}
-            phases = {key: self.columns.items[key[0]].phase for key in mine}
-            rates = {key: _rates_of(self.columns, service)[key] for key in mine}
-            models = self.columns.models(service, mine)
-            got = worked_out(self.demand[service], rates, phases, mine, self.sense > 0, self.watch, models)
-            if self.sense > 0 and got.served < sum(self.demand[service]):
+            routes = []
+            for figures, others in zip(self.figures, self._others(service), strict=True):
+                demand = [asked(rate) for rate in figures.demands[service]]
+                got = carried_by(figures, service, mine, self.sense > 0, self.watch)
+                if self.sense < 0 or got.served >= sum(demand):
+                    routes.append(others | got.of_traffic(demand, False))
+            if len(routes) == len(self.figures):
+                self._try({key: n for key, n in replicas.items() if n}, routes)
+            else:
                 self.plans += 1
-                continue
-            shares = {key: x for key, x in self.plan.shares.items() if self._service(key[:2]) != service}
-            shares |= {key: x / self.demand[service][key[2]] for key, x in got.shares.items()}
-            self._try({key: n for key, n in replicas.items() if n}, shares)
+
+    def _others(self, service: int) -> list[dict[Triple, Fraction]]:
+        """How the plan splits the traffic of all other services, in each case."""
+        return [of_service(self.columns, service, own, its=False) for own in self.routes]
 
     def _changed(self) -> Iterator[tuple[Key | None, Key | None, int]]:
         """Changes that would be better, with the service they are of: each pool less one, and exchanged."""
         cost = self._cost(self.plan.replicas)
         for service in range(len(self.columns.names)):
             pools = [key for key in self.plan.replicas if self._service(key) == service]
-            each = {key: self._cost({key: 1}) for key in _rates_of(self.columns, service)}
+            each = {key: self._cost({key: 1}) for key in _keys_of(self.columns, service)}
             for key in [*pools, None]:
                 less = cost - (0 if key is None else each[key])
                 for other in (None, *each):
@@ -185,12 +194,14 @@ class _Look:
             return True
         return bound is not None and self.sense * value < bound - (1 if self.sense < 0 else 0)
 
-    def _try(self, replicas: Replicas, shares: Shares) -> None:
-        """Refuse an answer that a plan is better than."""
+    def _try(self, replicas: Replicas, routes: Sequence[Shares]) -> None:
+        """Refuse an answer that a plan is better than. `routes`: how it splits traffic in each case."""
         self.plans += 1
         if self.sense > 0 and not self._better(self._cost(replicas)):
             return
-        check = FleetCheck(self.columns, replicas, shares)
+        check = FleetCheck(self.columns, replicas, routes[0])
+        if self.columns.cases:
+            check = as_predicted(replace(check, routes=tuple(routes)))
         served = math.floor(check.requests_per_s() * UNIT)
         if self.sense < 0 and not self._better(served):
             return
@@ -201,12 +212,6 @@ class _Look:
     def _cost(self, replicas: Replicas) -> int:
         used = FleetCheck(self.columns, replicas, {}).chips()
         return sum(n * self.each[name] for name, n in used.items())
-
-    def _whole(self, replicas: Replicas) -> dict[Triple, Fraction]:
-        """All of every bucket, for setups that serve theirs alone."""
-        return {
-            (*key, b): Fraction(1) for key in replicas for b in range(len(self.demand[self._service(key)]))
-        }
 
     def _service(self, key: Sequence[int]) -> int:
         return self.columns.items[key[0]].service
@@ -222,13 +227,20 @@ def _exchanged(replicas: Replicas, less: Key | None, more: Key | None) -> dict[K
     return new
 
 
-def _alone(columns: FleetColumns, demand: Sequence[int], service: int) -> Iterator[dict[Key, int]]:
+def _whole(columns: FleetColumns, replicas: Replicas) -> dict[Triple, Fraction]:
+    """All of every bucket, for setups that serve theirs alone."""
+    buckets = {key: len(columns.demands[columns.items[key[0]].service]) for key in replicas}
+    return {(*key, b): Fraction(1) for key, n in buckets.items() for b in range(n)}
+
+
+def _alone(figures: Sequence[FleetColumns], service: int) -> Iterator[dict[Key, int]]:
     """As many replicas as one setup takes for all of a service, or one of prefill and one of decode."""
     by_phase: dict[str, dict[Key, int]] = {"aggregated": {}, "prefill": {}, "decode": {}}
-    for key, rates in _rates_of(columns, service).items():
-        item = columns.items[key[0]]
-        if all(rates) and columns.good_enough(item):
-            by_phase[item.phase][key] = math.ceil(item.busy(key[1], demand))
+    columns = figures[0]
+    for j, k in _keys_of(columns, service):
+        item, each = columns.items[j], [own.items[j] for own in figures]
+        if all(own.capacity[:, k].all() for own in each) and columns.good_enough(item):
+            by_phase[item.phase][j, k] = busiest(figures, j, k)
     for key, n in by_phase["aggregated"].items():
         yield {key: n}
     for (p, n), (d, m) in product(by_phase["prefill"].items(), by_phase["decode"].items()):
@@ -242,41 +254,7 @@ def _hands_over(columns: FleetColumns, key: Key) -> tuple[int, str]:
     return item.model, str(item.setups.kv_dtype[key[1]])
 
 
-def _rates_of(columns: FleetColumns, service: int) -> dict[Key, list[int]]:
-    """Rates planned with of each setup of a service, by bucket."""
-    return {
-        (j, k): item.capacity[:, k].tolist()
-        for j, item in enumerate(columns.items)
-        if item.service == service
-        for k in range(len(item.setups))
-    }
-
-
-def _best_rates(buckets: Sequence[DeploymentColumns], bounds: Mapping[str, float]) -> dict[Setup, list[int]]:
-    """The highest rate of every setup on every bucket, in 1e-8 requests/s, of rows that keep the bounds."""
-    found: dict[Setup, list[int]] = {}
-    for b, columns in enumerate(buckets):
-        rows = columns.within(bounds, prune=False).rows
-        setups, of = setups_of_rows(columns)
-        best = np.full(len(setups), -1, dtype=np.int64)
-        np.maximum.at(best, of[rows], planned(columns.rates({})[rows]))
-        for key, rate in zip(setups, best.tolist(), strict=True):
-            if rate >= 0:
-                found.setdefault(key, [0] * len(buckets))[b] = rate
-    return found
-
-
-def _key(item: Item, k: int) -> Setup:
-    return tuple(np.asarray(getattr(item.setups, name))[k].item() for name in SETUP)
-
-
-def _covers(item: Item, rates: list[int], key: Setup) -> bool:
-    """Whether some setup of an item does all that another one does, on no more."""
-    own = dict(zip(SETUP, key, strict=True))
-    r = item.setups
-    if item.phase != own["mode"]:
-        return False
-    may = (r.chip == own["chip"]) & (r.chips <= own["chips"])
-    may &= (item.capacity >= np.array(rates)[:, None]).all(axis=0)
-    may &= True if item.phase == "aggregated" else (r.kv_dtype == own["kv_dtype"])
-    return any(lies_within(str(r.domains[k]), str(own["domains"])) for k in np.flatnonzero(may).tolist())
+def _keys_of(columns: FleetColumns, service: int) -> list[Key]:
+    """The setups of a service."""
+    own = ((j, item) for j, item in enumerate(columns.items) if item.service == service)
+    return [(j, k) for j, item in own for k in range(len(item.setups))]

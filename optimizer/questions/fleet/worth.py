@@ -17,6 +17,8 @@ class Worth:
     decode: tuple[Fraction, ...]
     models: tuple["Worth", ...] = ()
     """What it is worth answered by each of several models, whose answers differ in quality."""
+    case: int = 0
+    """Of what may go wrong: which of the cases it is said of."""
 
     def of(self, phase: str, model: int = 0) -> list[Fraction]:
         """The worth of each bucket to replicas of a phase, and of a model."""
