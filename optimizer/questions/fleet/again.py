@@ -123,7 +123,8 @@ def _item(
     own = np.array(rates)[:, None], np.array(rows)[:, None]
     worst = columns.wrong.buckets[service][model] if columns.wrong else ()
     key = tuple(shown[name] for name in SETUP)
-    return Item(service, pool.phase, Replicas.of([shown]), *own, model, at_worst(worst, [key]))
+    then = tuple(each * (own[1] >= 0) for each in at_worst(worst, [key]))  # of what it is said to serve
+    return Item(service, pool.phase, Replicas.of([shown]), *own, model, then)
 
 
 def _row(table: Replicas, pool: Pool, part: Part, changed: Mapping[str, Any]) -> int | None:
