@@ -82,7 +82,8 @@ def asked(tokens: int, answer: int, bounds: dict[str, float], **aim: Any) -> Dep
                 "batch": list(BATCH),
                 "engine": "ideal",
             },
-            "workload": {name: value for name, value in traffic.items() if value is not None},
+            "workload": {name: value for name, value in traffic.items() if value is not None}
+            | {"percentile": "none"},
             "constraints": bounds,
         }
         | aim

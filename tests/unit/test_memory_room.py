@@ -87,7 +87,7 @@ FIXED = {
     ("kind", "document", "space"),
     [
         (Problem, FIXED, {"tensor_parallel": 1}),
-        (DeploymentProblem, DEPLOYED, {"tensor_parallel": 1, "batch": 1}),
+        (DeploymentProblem, DEPLOYED, {"tensor_parallel": 1, "batch": 4}),
         (PipelineProblem, STAGED, {"batch": 1}),
     ],
 )
