@@ -33,7 +33,8 @@ def arrivals(mean: Any) -> tuple[Any, Any]:
     Beyond a few in the mean: nodes of Gauss and Hermite, moved by its skewness (Cornish and Fisher).
     """
     x = np.asarray(mean, float)[..., None]
-    few = np.exp(_NUMBERS * np.log(np.maximum(x, 1e-300)) - x - _LOG_FACTORIALS)
+    low = np.clip(x, 1e-300, _FEW)
+    few = np.exp(_NUMBERS * np.log(low) - low - _LOG_FACTORIALS)
     many = np.maximum(0.0, x + _Z * np.sqrt(x) + (_Z * _Z - 1) / 6)
     is_few = x <= _FEW
     weights = np.where(is_few, few / few.sum(axis=-1, keepdims=True), _WEIGHTS)
