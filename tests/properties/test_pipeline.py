@@ -207,14 +207,18 @@ def test_chips_of_a_kind_named_twice_count_twice() -> None:
 def test_two_ways_to_ask_for_like_chips() -> None:
     """Once 6,890 tokens/s as a pipeline, 7,987 as a deployment."""
     h100, common = "nvidia-h100-sxm", {"name": "like", "architecture": "meta-llama/Llama-3.1-8B"}
-    rest = {"workload": {"input_tokens": 2000, "output_tokens": 400}, "maximize": "output_tokens_per_s"}
+    rest: dict[str, Any] = {
+        "workload": {"input_tokens": 2000, "output_tokens": 400},
+        "maximize": "output_tokens_per_s",
+    }
     stages = {"stages": [{"chip": h100, "chips": 4, "tensor_parallel": 2}]}
     pipeline = PipelineProblem.model_validate(
         common | rest | {"pipeline": stages, "deployment": {"batch": [32]}}
     )
     split = {"tensor_parallel": 2, "pipeline_parallel": 2, "batch": 64}
+    full = {"workload": rest["workload"] | {"percentile": "none"}}
     deployment = DeploymentProblem.model_validate(
-        common | rest | {"hardware": [{"chip": h100, "max_count": 4}], "deployment": split}
+        common | rest | full | {"hardware": [{"chip": h100, "max_count": 4}], "deployment": split}
     )
     assert solve(pipeline).objective.value == pytest.approx(deploy(deployment).objective.value, rel=1e-8)
 
