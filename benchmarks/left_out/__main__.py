@@ -29,7 +29,7 @@ from accuracy import PREDICTED_FROM, digest  # noqa: E402
 from constants import chip_parameters, engine_parameters  # noqa: E402
 from folds import SCHEMES, Fold, folds, predicted  # noqa: E402
 from predicting import Serving, Steps  # noqa: E402
-from rows import Row, served_rows, training_rows  # noqa: E402
+from scored_rows import Row, served_rows, training_rows  # noqa: E402
 from surrogate import Surrogate, value_of  # noqa: E402
 
 from optimizer import catalog  # noqa: E402

@@ -25,7 +25,6 @@ NEUTRAL: dict[str, tuple[float, float, float]] = {
 }
 """Figures of engines: the value at which it does nothing, and its limits."""
 CHIPS = {
-    ("amd-mi300x", "host_speed"),
     ("nvidia-a100-80-sxm", "host_speed"),
     ("amd-mi300x", "attention_decode"),
 }

@@ -6,7 +6,7 @@ from math import exp
 from typing import Any
 
 from constants import Parameter
-from rows import Row
+from scored_rows import Row
 
 from optimizer import catalog
 from optimizer.evidence.calibrate_engine import Predictor
